@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Time: the Guest's one-shot clock (interrupt 0), its wall clock, and the timer that brings the Host back.
+ * Everything is kept in TSC cycles; the local APIC's timer is only what wakes us.
+ */
+#include "host.h"
+
+#define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
+#define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
+
+static u64 armed; /* TSC at which the timer fires; 0: it does not */
+
+void clock_init(void)
+{
+	if (!machine.tsc_khz)
+		apic_measure_tsc();
+	if (!machine.tsc_khz)
+		host_failed("the time-stamp counter does not count");
+	mailbox->tsc_khz = machine.tsc_khz;
+}
+
+static u64 cycles(u64 nanoseconds)
+{
+	return scale(nanoseconds, machine.tsc_khz, 1000000);
+}
+
+void clock_timer_fired(void)
+{
+	armed = 0;
+}
+
+/* SET_CLOCKEVENT: interrupt 0 so many nanoseconds from now; 0: not at all. */
+void clock_set_event(u64 nanoseconds)
+{
+	guest.clock_deadline = nanoseconds ? rdtsc() + cycles(nanoseconds) : 0;
+}
+
+/* Has the Guest's clock run out? */
+void clock_check(void)
+{
+	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
+		guest.clock_deadline = 0;
+		raise_irq(0);
+	}
+}
+
+/*
+ * See to it that the Host comes back by itself: for the Guest's clock, and soon if retry.  A timer that is
+ * already due earlier is left alone, since writing to it costs more than one needless exit.
+ */
+void clock_arm(bool retry)
+{
+	u64 now, target = guest.clock_deadline, nanoseconds;
+
+	if (!target && !retry)
+		return;
+	now = rdtsc();
+	if (retry && (!target || target > now + cycles(RETRY_NANOSECONDS)))
+		target = now + cycles(RETRY_NANOSECONDS);
+	if (armed > now && armed <= target)
+		return;
+	nanoseconds = target > now ? scale(target - now, 1000000, machine.tsc_khz) : 0;
+	if (nanoseconds > LONGEST_TIMER)
+		nanoseconds = LONGEST_TIMER;
+	apic_timer((u32)nanoseconds + 1);
+	armed = now + cycles(nanoseconds + 1);
+}
+
+void clock_wall(u32 *seconds, u32 *nanoseconds)
+{
+	u64 since = scale(rdtsc() - mailbox->boot_tsc, 1000000, machine.tsc_khz) + machine.wall_nanoseconds;
+
+	*seconds = machine.wall_seconds + divide(since, 1000000000, nanoseconds);
+}

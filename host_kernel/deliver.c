@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Give the Guest a trap or an interrupt, by doing what the CPU would have done: switch to the kernel's stack if it
+ * was in ring 3, push, and go on at its handler.  Source: Intel SDM vol. 3, 6.12.
+ * Read before: gates.c.  Read next: interrupts.c.
+ */
+#include "host.h"
+
+#define GATE_P         0x800000000000ull
+#define GATE_TRAP      0x10000000000ull /* the bit that tells a trap gate from an interrupt gate */
+
+bool has_handler(u32 vector)
+{
+	return guest.idt[vector] & GATE_P;
+}
+
+bool pushes_error(u32 vector)
+{
+	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
+
+void deliver(u32 vector, u32 error)
+{
+	struct registers *regs = guest.regs;
+	u64 gate = guest.idt[vector];
+	u32 frame[6], count = 0, stack;
+
+	if (pushes_error(vector))
+		frame[count++] = error;
+	frame[count++] = regs->eip;
+	frame[count++] = regs->cs;
+	frame[count++] = (regs->eflags & ~EFLAGS_IF) | interrupts_flag();
+	stack = regs->esp;
+	if ((regs->ss & 3) != 1) {
+		frame[count++] = regs->esp;
+		frame[count++] = regs->ss;
+		regs->ss = state->guest_tss.ss1;
+		stack = state->guest_tss.esp1;
+	}
+	regs->esp = stack - count * 4;
+	guest_write(regs->esp, frame, count * 4);
+	regs->eflags &= ~(EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT);
+	regs->cs = GUEST_CS;
+	regs->eip = ((gate >> 32) & 0xFFFF0000) | (gate & 0xFFFF);
+	if (!(gate & GATE_TRAP))
+		interrupts_disable();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Guest's IDT, twice: as it loaded it (guest.idt, from which we deliver), and the one that the CPU uses, in which
+ * nearly every gate leads to the Switcher.  Source: Intel SDM vol. 3, 6.11.
+ * Read next: deliver.c.
+ */
+#include "host.h"
+
+#define HIGH_P     0x8000u
+#define HIGH_DPL   0x6000u
+#define HIGH_TYPE  0x1F00u
+#define TYPE_INTERRUPT 0xE00u
+#define TYPE_TRAP      0xF00u
+#define DPL_1      0x2000u
+
+/*
+ * Straight to the Guest go only trap gates, since an interrupt gate must also clear its virtual interrupt flag; and
+ * only vectors that no fault of the Switcher's own can raise, or it would turn into a double fault.
+ */
+static bool is_direct(u32 vector, u32 high)
+{
+	return (high & HIGH_TYPE) == TYPE_TRAP &&
+	       (vector == 3 || vector == 4 || (guest.data && vector == guest.data->syscall_vec));
+}
+
+static bool is_ours(u32 vector)
+{
+	return vector == VECTOR_TIMER || vector == VECTOR_DOORBELL || vector == VECTOR_SPURIOUS;
+}
+
+static void set_gate(u32 vector, u32 selector, u32 offset, u32 flags)
+{
+	state->idt[vector] = ((u64)((offset & 0xFFFF0000) | HIGH_P | flags) << 32) | (selector << 16) | (offset & 0xFFFF);
+}
+
+static void to_switcher(u32 vector, u32 dpl)
+{
+	set_gate(vector, HOST_CS, switcher_entries[vector], dpl | TYPE_INTERRUPT);
+}
+
+void gates_init(void)
+{
+	for (u32 vector = 0; vector < IDT_ENTRIES; vector++)
+		to_switcher(vector, 0);
+	to_switcher(HYPERCALL_VECTOR, DPL_1);
+}
+
+void load_idt_entry(u32 entry, u32 low, u32 high)
+{
+	if (entry == 2 || entry == 8 || entry == 15 || entry == HYPERCALL_VECTOR)
+		return;
+	if (entry >= IDT_ENTRIES)
+		kill_guest("IDT entry %u does not exist", entry);
+	if (!(high & HIGH_P)) {
+		guest.idt[entry] = 0;
+		to_switcher(entry, 0);
+		return;
+	}
+	if ((high & HIGH_TYPE) != TYPE_INTERRUPT && (high & HIGH_TYPE) != TYPE_TRAP)
+		kill_guest("IDT entry %u has an unknown type: %#08x %#08x", entry, low, high);
+	guest.idt[entry] = ((u64)high << 32) | (GUEST_CS << 16) | (low & 0xFFFF);
+	if (is_direct(entry, high))
+		set_gate(entry, GUEST_CS, (high & 0xFFFF0000) | (low & 0xFFFF), high & (HIGH_DPL | HIGH_TYPE));
+	else
+		to_switcher(entry, is_ours(entry) ? 0 : high & HIGH_DPL);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Host kernel's own map: what each file offers to the others.
+ * Reading order: start.S, main.c, tables.c, run.c, traps.c, page_tables.c, shadow.c, hypercalls.c.
+ */
+#ifndef HOST_H
+#define HOST_H
+#include <stdarg.h>
+#include <stdbool.h>
+#include "cpu.h"
+#include "lguest_abi.h"
+#include "lguest_pages.h"
+#include "machine.h"
+
+#define PAGE_BYTES 4096u
+#define LINEAR_MAP 0xFFFFFFFFu /* guest.directory until the Guest has page tables */
+
+/* The one Guest.  Addresses in it are the Guest's (physical or virtual), never the Host's. */
+struct guest {
+	struct registers *regs;
+	u32 directory;   /* physical; LINEAR_MAP at first */
+	struct registers restored; /* as it was last entered, for the report should that fail */
+	u32 cr2;         /* of the last page fault taken */
+	u32 dr6;         /* as it would read the debug status register */
+	bool halted;     /* asleep until an interrupt can be delivered */
+	bool ts;         /* CR0.TS while it runs */
+	u32 pending;     /* bit n: virtual interrupt n was raised and not delivered */
+	u64 idt[IDT_ENTRIES]; /* as it loaded them */
+	u64 clock_deadline;   /* TSC at which interrupt 0 is due; 0: none */
+
+	/* The lguest personality's own. */
+	struct lguest_data *data; /* NULL before LGUEST_INIT */
+	u32 kernel_address;       /* above it all directories agree */
+	u32 noirq_start, noirq_end;
+	u32 ring_cursor;          /* next entry of the asynchronous ring */
+};
+
+extern struct guest guest;
+extern struct machine machine;            /* a copy: the original lies in memory nobody needs to keep */
+extern struct mailbox *const mailbox;
+extern struct lguest_state *state;        /* the state page, writable */
+extern const u32 switcher_entries[IDT_ENTRIES];
+
+/* switcher.S */
+u32 switch_to_guest(void);
+
+/* print.c: %s %c %d %u %x with width and 0; returns the length. */
+int format(char *out, u32 size, const char *text, ...) __attribute__((format(printf, 3, 4)));
+int format_list(char *out, u32 size, const char *text, va_list values);
+void debug(const char *text, ...) __attribute__((format(printf, 1, 2)));
+void *memcpy(void *to, const void *from, size_t count);
+void *memset(void *to, int value, size_t count);
+
+/* end.c: the three ways in which it is over; none returns. */
+void end_guest(u32 kind, const char *message) __attribute__((noreturn));
+void kill_guest(const char *why, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void host_failed(const char *why, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* tables.c */
+void tables_init(void);
+
+/* apic.c */
+void apic_init(void);
+void apic_measure_tsc(void);
+void apic_timer(u32 nanoseconds);
+void host_interrupt(u32 vector);
+
+/* clock.c */
+void clock_init(void);
+void clock_set_event(u64 nanoseconds);
+void clock_check(void);
+void clock_arm(bool retry);
+void clock_wall(u32 *seconds, u32 *nanoseconds);
+void clock_timer_fired(void);
+
+/* memory.c: Guest memory by physical and by virtual address. */
+bool guest_range(u32 address, u32 count);
+void *guest_physical(u32 address, u32 count, const char *what);
+bool guest_frame_valid(u32 entry);
+void guest_write(u32 address, const void *from, u32 count);
+bool guest_try_read(void *to, u32 address, u32 count);
+
+/* page_tables.c: the Guest's tables, read by its rules. */
+#define PTE_P  0x001
+#define PTE_RW 0x002
+#define PTE_US 0x004
+#define PTE_A  0x020
+#define PTE_D  0x040
+#define PTE_PS 0x080
+#define FAULT_P  1 /* error code bits of a page fault */
+#define FAULT_W  2
+#define FAULT_US 4
+bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry, u32 *error);
+bool demand_page(u32 address, u32 access, u32 *error);
+void page_tables_init(void);
+void set_directory(u32 directory);
+void set_entry(u32 directory, u32 address, u32 value);
+void set_directory_entry(u32 directory, u32 index);
+void flush_user(void);
+void flush_all(void);
+void pin_stack(u32 top, u32 pages);
+
+/* shadow.c */
+u32 pool_init(u32 first_free);
+
+/* segments.c */
+void segments_init(void);
+void load_gdt_entry(u32 entry, u32 low, u32 high);
+void load_tls(const u32 descriptors[6]);
+void set_stack(u32 selector, u32 pointer, u32 pages);
+
+/* gates.c */
+void gates_init(void);
+void load_idt_entry(u32 entry, u32 low, u32 high);
+
+/* deliver.c */
+bool has_handler(u32 vector);
+bool pushes_error(u32 vector);
+void deliver(u32 vector, u32 error);
+
+/* interrupts.c */
+void raise_irq(u32 irq);
+u32 interrupts_flag(void);
+void interrupts_disable(void);
+void interrupts_deliver(void);
+void interrupts_can_wake(void);
+
+/* hypercalls.c */
+void do_hypercalls(void);
+
+void halt_guest(void);
+
+/* traps.c */
+void handle_trap(void);
+void switcher_faulted(const struct registers *at) __attribute__((noreturn));
+
+/* emulate.c */
+bool emulate(void);
+
+/* run.c */
+void run(void) __attribute__((noreturn));
+
+/* start.S */
+void wait_for_interrupt(void);
+
+/* mailbox.c */
+void mailbox_init(void);
+void mailbox_doorbell(void);
+void mailbox_notify(u32 address);
+void mailbox_text(const u8 *text, u32 count);
+void mailbox_irqs(void);
+void mailbox_record_switch(void);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Host kernel's side of struct mailbox (machine.h): what the Launcher must do for the Guest, what it must show,
+ * and the interrupts that its devices raise.  Each word has one writer, so nothing here needs a lock.
+ */
+#include "host.h"
+
+static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */
+
+void mailbox_init(void)
+{
+	for (u32 irq = 0; irq < VIRTUAL_IRQS; irq++)
+		irq_seen[irq] = read_once(&mailbox->irq_raised[irq]);
+}
+
+/* Wake the Launcher, unless a wake-up is still on its way. */
+void mailbox_doorbell(void)
+{
+	if (!exchange(&mailbox->doorbell, 1))
+		outb(machine.doorbell_port, 1);
+}
+
+/* Take note of what devices raised. */
+void mailbox_irqs(void)
+{
+	for (u32 irq = 1; irq < VIRTUAL_IRQS; irq++) {
+		u32 raised = read_once(&mailbox->irq_raised[irq]);
+
+		if (raised != irq_seen[irq]) {
+			irq_seen[irq] = raised;
+			raise_irq(irq);
+		}
+	}
+}
+
+/*
+ * A NOTIFY of a device.  A virtqueue's is passed on while the Guest runs; a descriptor's (in the device page) holds
+ * the Guest until the Launcher has dealt with it, since the Guest reads back what that changed.
+ */
+void mailbox_notify(u32 address)
+{
+	u32 head = mailbox->notify_head, tail = read_once(&mailbox->notify_tail);
+	bool must_wait = address < machine.guest_bytes + PAGE_BYTES;
+
+	for (u32 waiting = tail; waiting != head && !must_wait; waiting++)
+		if (mailbox->notify[waiting % NOTIFY_RECORDS] == address)
+			return; /* it is in the ring already, and the Launcher will look after taking it out */
+	while (head - read_once(&mailbox->notify_tail) >= NOTIFY_RECORDS) {
+		mailbox_doorbell();
+		wait_for_interrupt();
+	}
+	mailbox->notify[head % NOTIFY_RECORDS] = address;
+	__asm__ volatile("" : : : "memory"); /* the entry before the head; x86 keeps the order of stores */
+	mailbox->notify_head = head + 1;
+	mailbox_doorbell();
+	while (must_wait && read_once(&mailbox->notify_tail) != head + 1)
+		wait_for_interrupt();
+}
+
+/* Early console output. */
+void mailbox_text(const u8 *text, u32 count)
+{
+	for (u32 index = 0; index < count; index++) {
+		while (mailbox->text_head - read_once(&mailbox->text_tail) >= TEXT_BYTES) {
+			mailbox_doorbell();
+			wait_for_interrupt();
+		}
+		mailbox->text[mailbox->text_head % TEXT_BYTES] = text[index];
+		__asm__ volatile("" : : : "memory");
+		mailbox->text_head++;
+	}
+	if (count)
+		mailbox_doorbell();
+}
+
+/* For the report: one more exit, of which the last 64 are kept. */
+void mailbox_record_switch(void)
+{
+	const struct registers *regs = guest.regs;
+
+	mailbox->last[mailbox->switch_head % SWITCH_RECORDS] = (struct switch_record){
+		.tsc = rdtsc(), .trapnum = regs->trapnum, .errcode = regs->errcode, .cs = regs->cs,
+		.eip = regs->eip, .eax = regs->eax, .cr2 = guest.cr2,
+	};
+	mailbox->switch_head++;
+	mailbox->by_vector[regs->trapnum % IDT_ENTRIES]++;
+	mailbox->rings_seen |= 1u << (regs->cs & 3);
+}

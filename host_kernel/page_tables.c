@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Paging, as the rest of the Host kernel and the Guest's hypercalls see it; and the Host's own page directory.
+ *
+ * Read before: walk.c, shadow.c, directories.c.
+ */
+#include "shadow.h"
+
+#define PTE_PCD 0x10u
+
+static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u32 guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u8 stack_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+static u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+_Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
+
+struct lguest_state *state = (struct lguest_state *)state_page;
+extern u8 switcher_load[], image_end[];
+
+/*
+ * The Host is mapped where it lies, in 4 MiB pages; devices stand above memory, uncached.  The Switcher's region is
+ * mapped in both worlds, but for the state page alike: there the Guest only reads.
+ */
+void page_tables_init(void)
+{
+	for (u32 index = 0; index < SWITCHER_INDEX; index++)
+		host_directory[index] = (index << 22) | PTE_P | PTE_RW | PTE_PS | PTE_A | PTE_D |
+					((index << 22) >= machine.memory_bytes ? PTE_PCD : 0);
+	host_directory[SWITCHER_INDEX] = (u32)host_switcher_table | PTE_P | PTE_RW | PTE_A;
+	guest_switcher_table[SUBINDEX(SWITCHER_BASE)] = (u32)switcher_load | PTE_P | PTE_A;
+	guest_switcher_table[SUBINDEX(SWITCHER_STACK_PAGE)] = (u32)stack_page | PTE_P | PTE_RW | PTE_A | PTE_D;
+	guest_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] = (u32)state_page | PTE_P | PTE_A | PTE_D;
+	memcpy(host_switcher_table, guest_switcher_table, sizeof(host_switcher_table));
+	host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
+
+	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	write_cr3((u32)host_directory);
+	write_cr0(read_cr0() | CR0_PG | CR0_WP);
+
+	if (pool_init((u32)image_end) < 2 * ENTRIES)
+		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
+	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
+	guest.regs = (struct registers *)(stack_page + PAGE_BYTES) - 1;
+	guest.directory = LINEAR_MAP;
+	directory_enter(LINEAR_MAP);
+}
+
+/*
+ * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
+ * must see the fault, with *error.
+ */
+bool demand_page(u32 address, u32 access, u32 *error)
+{
+	struct directory *directory = directory_current();
+	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);
+
+	if (!walk(address, access, &entry, &upper, error))
+		return false;
+	if (!*linked || table_frame(page_of(*linked)) != FRAME(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
+		directory_link(directory, INDEX(address), upper);
+	table_map(page_of(*linked), SUBINDEX(address), entry);
+	return true;
+}
+
+/* NEW_PGTABLE: the first one ends the linear map. */
+void set_directory(u32 directory)
+{
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	guest.directory = directory;
+	directory_enter(directory);
+}
+
+/*
+ * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
+ * what its table holds now; the value is looked at only for what it must never be.
+ */
+void set_entry(u32 directory, u32 address, u32 value)
+{
+	struct directory *cached = directory_find(directory);
+	u32 upper;
+	u16 table;
+
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	if (value & PTE_P) {
+		if (INDEX(address) == SWITCHER_INDEX)
+			kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
+		check_entry(value, address);
+	}
+	if (INDEX(address) == SWITCHER_INDEX)
+		return;
+	if (cached)
+		directory_sync_one(cached, INDEX(address));
+	upper = directory_entry(directory, INDEX(address));
+	if (!(upper & PTE_P))
+		return;
+	check_directory_entry(upper, address);
+	table = table_find(FRAME(upper));
+	if (table)
+		table_sync_one(table, SUBINDEX(address));
+}
+
+/* SET_PGD: the Guest changed an entry of a directory. */
+void set_directory_entry(u32 directory, u32 index)
+{
+	struct directory *cached = directory_find(directory);
+
+	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
+	if (index == SWITCHER_INDEX) {
+		u32 entry = directory_entry(directory, index);
+
+		if (entry & PTE_P)
+			check_directory_entry(entry, index << 22);
+	} else if (cached) {
+		directory_sync_one(cached, index);
+	}
+}
+
+/* FLUSH_TLB(0): the user part of the current directory. */
+void flush_user(void)
+{
+	directory_sync(directory_current(), 0, INDEX(guest.kernel_address));
+}
+
+/* FLUSH_TLB(1): everything. */
+void flush_all(void)
+{
+	directories_stale();
+	directory_sync(directory_current(), 0, SWITCHER_INDEX);
+}
+
+/* The pages of a kernel stack, which the CPU itself pushes to on a direct system call. */
+void pin_stack(u32 top, u32 pages)
+{
+	for (u32 page = 1; page <= pages; page++) {
+		u32 error;
+
+		if (!demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
+			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
+	}
+}

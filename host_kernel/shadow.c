@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shadow page tables: the tables that the CPU really uses, made on demand from the Guest's.
+ *
+ * A shadow table stands for one page table of the Guest's, found by that table's frame, and is shared by every
+ * directory that points to it: so the kernel's tables, which are in all directories, exist once, and a change is
+ * made once.  It lives as long as some shadow directory points to it.  Entries behave like a TLB: they may be older
+ * than the Guest's until it says so (a hypercall that names the address, or a flush), and they always lead to the
+ * Guest's own memory.
+ *
+ * Read before: walk.c.  Read next: directories.c.
+ */
+#include "shadow.h"
+
+#define BUCKETS 1024u
+#define NO_FRAME 0xFFFFFFFFu
+
+struct shadow_page {
+	u32 frame;      /* of the Guest's table it stands for; NO_FRAME: a directory, or free */
+	u16 references; /* shadow directory entries that point here */
+	u16 next;       /* in the bucket, or in the list of free pages; 0 ends both */
+};
+
+static struct shadow_page *pages; /* page 0 is never used */
+static u32 pool;                  /* address of page 0 */
+static u16 buckets[BUCKETS];
+static u16 free_list;
+
+/* Takes all of the Host area from first_free on.  Returns how many pages the pool has. */
+u32 pool_init(u32 first_free)
+{
+	u32 count = (machine.guest_base - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
+
+	if (count > 0xFFFF)
+		count = 0xFFFF;
+	pages = (struct shadow_page *)first_free;
+	pool = machine.guest_base - count * PAGE_BYTES;
+	for (u32 page = count - 1; page; page--) {
+		pages[page] = (struct shadow_page){ NO_FRAME, 0, free_list };
+		free_list = page;
+	}
+	return count;
+}
+
+u32 *page_entries(u16 page)
+{
+	return (u32 *)(pool + page * PAGE_BYTES);
+}
+
+u16 page_of(u32 shadow_entry)
+{
+	return (shadow_entry - pool) / PAGE_BYTES;
+}
+
+/* An empty page; directories that were not used for long make room. */
+u16 page_alloc(void)
+{
+	u16 page;
+
+	while (!free_list)
+		if (!directory_evict())
+			host_failed("no memory for shadow page tables");
+	page = free_list;
+	free_list = pages[page].next;
+	pages[page] = (struct shadow_page){ NO_FRAME, 0, 0 };
+	memset(page_entries(page), 0, PAGE_BYTES);
+	return page;
+}
+
+void page_free(u16 page)
+{
+	pages[page] = (struct shadow_page){ NO_FRAME, 0, free_list };
+	free_list = page;
+}
+
+u16 table_find(u32 frame)
+{
+	u16 page = buckets[frame % BUCKETS];
+
+	while (page && pages[page].frame != frame)
+		page = pages[page].next;
+	return page;
+}
+
+/* The shadow of the Guest's table in this frame; *shared tells that others use it already. */
+u16 table_get(u32 frame, bool *shared)
+{
+	u16 page = table_find(frame);
+
+	*shared = page != 0;
+	if (!page) {
+		page = page_alloc();
+		pages[page].frame = frame;
+		pages[page].next = buckets[frame % BUCKETS];
+		buckets[frame % BUCKETS] = page;
+	}
+	return page;
+}
+
+u32 table_frame(u16 page)
+{
+	return pages[page].frame;
+}
+
+void table_hold(u16 page)
+{
+	pages[page].references++;
+}
+
+void table_release(u16 page)
+{
+	u16 *link = &buckets[pages[page].frame % BUCKETS];
+
+	if (--pages[page].references)
+		return;
+	while (*link != page)
+		link = &pages[*link].next;
+	*link = pages[page].next;
+	page_free(page);
+}
+
+/*
+ * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
+ * its first write, so that the accessed and dirty bits are set in time.
+ */
+static u32 shadow_of(u32 entry)
+{
+	u32 flags = entry & (PTE_P | PTE_US | PTE_A | PTE_D);
+
+	if (!(entry & PTE_P) || !(entry & PTE_A))
+		return 0;
+	if (entry & PTE_D)
+		flags |= entry & PTE_RW;
+	return (machine.guest_base + (entry & ~(PAGE_BYTES - 1))) | flags;
+}
+
+/* The Guest's entry was checked, and is used now. */
+void table_map(u16 page, u32 index, u32 guest_entry)
+{
+	page_entries(page)[index] = shadow_of(guest_entry);
+}
+
+/* Look again at one entry, and map it at once if the Guest has used it before. */
+void table_sync_one(u16 page, u32 index)
+{
+	u32 entry;
+
+	if (pages[page].frame >= LINEAR_FRAME)
+		return;
+	entry = table_entry(pages[page].frame, index);
+	if (entry & PTE_P)
+		check_entry(entry, index << 12);
+	page_entries(page)[index] = shadow_of(entry);
+}
+
+/* Look again at all entries that are in use. */
+void table_sync(u16 page)
+{
+	u32 *entries = page_entries(page);
+	const u32 *theirs;
+
+	if (pages[page].frame >= LINEAR_FRAME)
+		return;
+	theirs = guest_physical(pages[page].frame << 12, PAGE_BYTES, "a page table");
+	for (u32 index = 0; index < ENTRIES; index++) {
+		if (!entries[index])
+			continue;
+		if (theirs[index] & PTE_P)
+			check_entry(theirs[index], index << 12);
+		entries[index] = shadow_of(theirs[index]);
+	}
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Guest's own page tables, read as the CPU would read them, and its rules kept: two levels, no 4 MiB pages,
+ * no frame beyond its memory, nothing in the Switcher's 4 MiB.  Source: Intel SDM vol. 3, 4.3 and 4.7; abi.
+ * Read next: shadow.c.
+ */
+#include "shadow.h"
+
+#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
+
+static u32 *entry_in(u32 table, u32 index)
+{
+	return guest_physical((table & ~(PAGE_BYTES - 1)) + index * 4, 4, "a page table");
+}
+
+/* An entry of a Guest directory; in the linear map there is a table for everything. */
+u32 directory_entry(u32 guest_directory, u32 index)
+{
+	if (guest_directory == LINEAR_MAP)
+		return ((LINEAR_FRAME + index) << 12) | PTE_P | PTE_RW | PTE_US | PTE_A;
+	return *entry_in(guest_directory, index);
+}
+
+u32 table_entry(u32 frame, u32 index)
+{
+	return *entry_in(frame << 12, index);
+}
+
+void check_directory_entry(u32 entry, u32 address)
+{
+	if (INDEX(address) == SWITCHER_INDEX)
+		kill_guest("page directory entry %#x set for %#x, which is the Switcher's", entry, address);
+	if (entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS)
+		kill_guest("bad page directory entry %#x for %#x", entry, address);
+	if (!guest_frame_valid(entry))
+		kill_guest("page directory entry %#x for %#x points beyond memory", entry, address);
+}
+
+void check_entry(u32 entry, u32 address)
+{
+	if (entry & PTE_PS)
+		kill_guest("bad page table entry %#x for %#x", entry, address);
+	if (!guest_frame_valid(entry))
+		kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
+}
+
+/*
+ * Translate an address for an access (FAULT_W, FAULT_US, as in a page fault's error code), setting the accessed and
+ * dirty bits that the CPU would set.  True: *entry and *directory_entry_ are the Guest's entries.  False: *error is
+ * the error code of the fault that the Guest must see.
+ */
+bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error)
+{
+	u32 upper, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
+
+	*error = access & ~FAULT_P;
+	if (guest.directory == LINEAR_MAP) {
+		if (INDEX(address) == SWITCHER_INDEX || !guest_frame_valid(address))
+			kill_guest("access to %#x, beyond the Guest's memory, before it has page tables", address);
+		*directory_entry_ = directory_entry(LINEAR_MAP, INDEX(address));
+		*entry = (address & ~(PAGE_BYTES - 1)) | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D;
+		return true;
+	}
+	if (access & FAULT_W)
+		needed |= PTE_RW; /* CR0.WP is set: for ring 1 too */
+	if (access & FAULT_US)
+		needed |= PTE_US;
+	place = entry_in(guest.directory, INDEX(address));
+	upper = *place;
+	if (!(upper & PTE_P))
+		return false;
+	check_directory_entry(upper, address);
+	if (!(upper & PTE_A))
+		*place = upper |= PTE_A;
+	*directory_entry_ = upper;
+	place = entry_in(upper, SUBINDEX(address));
+	*entry = *place;
+	if (!(*entry & PTE_P))
+		return false;
+	*error |= FAULT_P;
+	check_entry(*entry, address);
+	if (needed & ~(upper & *entry))
+		return false;
+	if (used & ~*entry)
+		*place = *entry |= used;
+	return true;
+}

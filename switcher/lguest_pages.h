@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lguest_pages: what the Switcher, the Host kernel and the Launcher know of the 4 MiB at SWITCHER_BASE.
+ *
+ * This is the only description of it.  C includes this file; tools/layouts.py reads the same lines and
+ * writes offsets.h for the assembler and lguest_py/_layouts.py for Python.  So: structs of u8, u16, u32
+ * and u64 (u64 on a multiple of 8), arrays, structs already seen; constants as plain integers.
+ *
+ * Read next: switcher/switcher.S, which uses it.
+ */
+#ifndef LGUEST_PAGES_H
+#define LGUEST_PAGES_H
+#include "types.h"
+
+/* The three pages of the region.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
+#define SWITCHER_BASE        0xFFC00000 /* text: read-only in both worlds */
+#define SWITCHER_STACK_PAGE  0xFFC01000 /* ends in struct registers: the CPU pushes here, so ring 1 can write it */
+#define SWITCHER_STATE_PAGE  0xFFC02000 /* struct lguest_state: read-only in the Guest's tables */
+#define SWITCHER_PAGES       3
+
+/* Selectors that mean the same in the Host's GDT and in the Guest's, so that a load between the two is harmless. */
+#define HOST_CS   0x50
+#define HOST_DS   0x58
+#define GUEST_CS  0x61 /* GDT entry 12, RPL 1 */
+#define GUEST_DS  0x69 /* GDT entry 13, RPL 1 */
+#define TSS_SEL   0x80 /* GDT entry 16 */
+#define GDT_HOST_CS  10
+#define GDT_HOST_DS  11
+#define GDT_GUEST_CS 12
+#define GDT_GUEST_DS 13
+#define GDT_TSS      16
+#define GDT_ENTRIES  32
+#define IDT_ENTRIES  256
+
+/* Vectors of the machine's own interrupts.  Their gates are DPL 0 in every IDT, or a Guest could forge one. */
+#define VECTOR_TIMER    0xF0
+#define VECTOR_DOORBELL 0xF1
+#define VECTOR_SPURIOUS 0xFF
+
+#define TRAP_NONE 256 /* preset in trapnum: no vector has this number */
+
+/*
+ * The Guest's registers, in the order in which the CPU and then a stub push them (from the end upwards here).
+ * A hypercall's number and arguments are the first five.
+ */
+struct registers {
+	u32 eax;
+	u32 ebx;
+	u32 ecx;
+	u32 edx;
+	u32 esi;
+	u32 edi;
+	u32 ebp;
+	u32 gs;
+	u32 fs;
+	u32 ds;
+	u32 es;
+	u32 trapnum;
+	u32 errcode;
+	u32 eip;
+	u32 cs;
+	u32 eflags;
+	u32 esp;
+	u32 ss;
+};
+
+/* What lgdt and lidt load: six bytes, kept so that base is aligned. Source: Intel SDM vol. 3, 3.5.1. */
+struct table_register {
+	u16 unused;
+	u16 limit;
+	u32 base;
+};
+
+/* A 32-bit task-state segment as far as we use it. Source: Intel SDM vol. 3, 8.2.1. */
+struct tss {
+	u32 back_link;
+	u32 esp0;
+	u32 ss0;
+	u32 esp1;
+	u32 ss1;
+	u32 esp2;
+	u32 ss2;
+	u32 not_used[18];
+	u16 trap;
+	u16 io_bitmap; /* at or beyond the segment's limit: no port is open to ring 1 or 3 */
+};
+
+/* The state page.  Written by the Host kernel and, before it changes page tables, by the Switcher. */
+struct lguest_state {
+	u32 host_esp;
+	u32 host_cr3;
+	u32 guest_cr3;
+	u32 host_gdt_base; /* to clear the busy bit of the Host's TSS before it is loaded again */
+	struct table_register host_gdt;
+	struct table_register host_idt;
+	struct table_register guest_gdt;
+	struct table_register guest_idt;
+	struct tss guest_tss;
+	u64 gdt[32];
+	u64 idt[256];
+};
+
+#endif
