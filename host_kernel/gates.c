@@ -13,19 +13,21 @@
 #define TYPE_TRAP      0xF00u
 #define DPL_1      0x2000u
 
-/*
- * Straight to the Guest go only trap gates, since an interrupt gate must also clear its virtual interrupt flag; and
- * only vectors that no fault of the Switcher's own can raise, or it would turn into a double fault.
- */
-static bool is_direct(u32 vector, u32 high)
-{
-	return (high & HIGH_TYPE) == TYPE_TRAP &&
-	       (vector == 3 || vector == 4 || (guest.data && vector == guest.data->syscall_vec));
-}
-
 static bool is_ours(u32 vector)
 {
 	return vector == VECTOR_TIMER || vector == VECTOR_DOORBELL || vector == VECTOR_SPURIOUS;
+}
+
+/*
+ * Straight to the Guest go only trap gates, since an interrupt gate must also clear its virtual interrupt flag; and
+ * only vectors that nothing but an instruction of the Guest's can raise: a fault of the Switcher's own would turn
+ * into a double fault, an interrupt of the machine's would be lost.
+ */
+static bool is_direct(u32 vector, u32 high)
+{
+	if ((high & HIGH_TYPE) != TYPE_TRAP || is_ours(vector))
+		return false;
+	return vector == 3 || vector == 4 || (vector >= FIRST_IRQ_VECTOR && guest.data && vector == guest.data->syscall_vec);
 }
 
 static void set_gate(u32 vector, u32 selector, u32 offset, u32 flags)

@@ -110,10 +110,8 @@ void set_directory_entry(u32 directory, u32 index)
 	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
 	if (index == SWITCHER_INDEX) {
-		u32 entry = directory_entry(directory, index);
-
-		if (entry & PTE_P)
-			check_directory_entry(entry, index << 22);
+		if (directory_entry(directory, index) & PTE_P)
+			kill_guest("page directory entry set for the Switcher's addresses in directory %#x", directory);
 	} else if (cached) {
 		directory_sync_one(cached, index);
 	}

@@ -163,10 +163,13 @@ void table_sync(u16 page)
 		return;
 	theirs = guest_physical(pages[page].frame << 12, PAGE_BYTES, "a page table");
 	for (u32 index = 0; index < ENTRIES; index++) {
+		u32 entry;
+
 		if (!entries[index])
 			continue;
-		if (theirs[index] & PTE_P)
-			check_entry(theirs[index], index << 12);
-		entries[index] = shadow_of(theirs[index]);
+		entry = read_once(&theirs[index]);
+		if (entry & PTE_P)
+			check_entry(entry, index << 12);
+		entries[index] = shadow_of(entry);
 	}
 }

@@ -6,6 +6,7 @@
  */
 #include "shadow.h"
 
+/* A table may lie where a device writes while we look: read each entry once, then check what was read. */
 #define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
 
 static u32 *entry_in(u32 table, u32 index)
@@ -18,18 +19,16 @@ u32 directory_entry(u32 guest_directory, u32 index)
 {
 	if (guest_directory == LINEAR_MAP)
 		return ((LINEAR_FRAME + index) << 12) | PTE_P | PTE_RW | PTE_US | PTE_A;
-	return *entry_in(guest_directory, index);
+	return read_once(entry_in(guest_directory, index));
 }
 
 u32 table_entry(u32 frame, u32 index)
 {
-	return *entry_in(frame << 12, index);
+	return read_once(entry_in(frame << 12, index));
 }
 
 void check_directory_entry(u32 entry, u32 address)
 {
-	if (INDEX(address) == SWITCHER_INDEX)
-		kill_guest("page directory entry %#x set for %#x, which is the Switcher's", entry, address);
 	if (entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS)
 		kill_guest("bad page directory entry %#x for %#x", entry, address);
 	if (!guest_frame_valid(entry))
@@ -54,8 +53,11 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error
 	u32 upper, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
 
 	*error = access & ~FAULT_P;
+	/* Linux has had an entry of its own here since before it learnt of reserve_mem: for us it is not there. */
+	if (INDEX(address) == SWITCHER_INDEX)
+		return false;
 	if (guest.directory == LINEAR_MAP) {
-		if (INDEX(address) == SWITCHER_INDEX || !guest_frame_valid(address))
+		if (!guest_frame_valid(address))
 			kill_guest("access to %#x, beyond the Guest's memory, before it has page tables", address);
 		*directory_entry_ = directory_entry(LINEAR_MAP, INDEX(address));
 		*entry = (address & ~(PAGE_BYTES - 1)) | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D;
@@ -66,7 +68,7 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error
 	if (access & FAULT_US)
 		needed |= PTE_US;
 	place = entry_in(guest.directory, INDEX(address));
-	upper = *place;
+	upper = read_once(place);
 	if (!(upper & PTE_P))
 		return false;
 	check_directory_entry(upper, address);
@@ -74,7 +76,7 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error
 		*place = upper |= PTE_A;
 	*directory_entry_ = upper;
 	place = entry_in(upper, SUBINDEX(address));
-	*entry = *place;
+	*entry = read_once(place);
 	if (!(*entry & PTE_P))
 		return false;
 	*error |= FAULT_P;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Run a piece of code up to the first trap it makes, and look at that trap: what the tests stand on, and the
+ * `fault` command. Page faults that only want a demand page are served, not caught.
+ */
+#ifndef CATCH_H
+#define CATCH_H
+#include "traps.h"
+
+struct caught {
+	bool trapped; /* false: the code came back by itself (ring 1 only) */
+	struct frame frame;
+	u32 esp_at_trap; /* of the interrupted code; for ring 1 computed from the frame's place */
+	u32 cr2;
+	u32 irq_enabled; /* as the handler found it */
+	u32 real_eflags; /* the processor's, in the handler */
+};
+
+/* Interrupts, too, end it from now on until the next catch is over. */
+void catch_interrupts_too(void);
+/* The next ring-3 catch starts with irq_enabled as given (0 or GUEST_IF). */
+void catch_with_irq(u32 flags);
+
+struct caught catch_ring1(void (*body)(void));
+struct caught catch_ring3(const void *start, u32 ebx);
+
+bool catch_active(void);
+void catch_reset(void);
+void catch_trap(struct frame *frame, u32 cr2); /* does not return when a catch is on */
+void catch_interrupt(struct frame *frame);
+
+/* In catch.S. */
+bool catch_call(void (*body)(void), u32 *save_esp);
+void catch_enter_ring3(const void *start, u32 stack, u32 ebx, u32 *save_esp, void (*trap_stack)(u32 esp));
+void catch_leave(u32 esp) __attribute__((noreturn));
+
+#endif

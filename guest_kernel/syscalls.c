@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What programs can ask of the kernel, by int 0x80, which goes from ring 3 to ring 1 without the Host. */
+#include "syscalls.h"
+#include "clock.h"
+#include "console.h"
+#include "copy.h"
+#include "interrupts.h"
+#include "schedule.h"
+#include "tasks.h"
+
+#define FAILED 0xFFFFFFFF
+
+static u32 write(u32 from, u32 count)
+{
+	char piece[64];
+	for (u32 done = 0; done < count;) {
+		u32 length = count - done < sizeof(piece) ? count - done : sizeof(piece);
+		if (!copy_from_user(piece, from + done, length))
+			return FAILED;
+		console_write(piece, length);
+		done += length;
+	}
+	return count;
+}
+
+static u32 yield(void)
+{
+	u32 flags = irq_save();
+	schedule();
+	irq_restore(flags);
+	return 0;
+}
+
+static u32 sleep(u32 ms)
+{
+	task_sleep((u64)ms * NS_PER_MS);
+	return 0;
+}
+
+/* A byte-granular data segment of one page, for ring 3. */
+static u32 set_tls(u32 base)
+{
+	u32 flags = irq_save();
+	current->tls[0] = base << 16 | 0x0FFF;
+	current->tls[1] = (base & 0xFF000000) | 0x0040F300 | (base >> 16 & 0xFF);
+	schedule_load_tls();
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
+	irq_restore(flags);
+	return TLS_SELECTOR;
+}
+
+void system_call(struct frame *frame)
+{
+	u32 result = FAILED;
+	switch (frame->eax) {
+	case SYS_EXIT:
+		task_exit((s32)frame->ebx);
+	case SYS_WRITE:
+		result = write(frame->ebx, frame->ecx);
+		break;
+	case SYS_YIELD:
+		result = yield();
+		break;
+	case SYS_SLEEP:
+		result = sleep(frame->ebx);
+		break;
+	case SYS_GETPID:
+		result = current->id;
+		break;
+	case SYS_UPTIME:
+		result = clock_ms();
+		break;
+	case SYS_SET_TLS:
+		result = set_tls(frame->ebx);
+		break;
+	}
+	frame->eax = result;
+}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line: a thin layer on lguest_py.launcher, one file a verb.
+
+``--help`` must come at once: what a verb needs is imported when it runs.
+Read next: lguest_py/cli/boot.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lguest_py import __version__
+from lguest_py.cli import boot
+from lguest_py.errors import LguestError, UsageError
+
+VERBS = {"boot": boot.run}
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line, and no option may be shortened."""
+
+    def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog,
+            usage,
+            description,
+            epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _ensure_standard_descriptors() -> None:
+    """Open what the caller closed of 0, 1 and 2, so that no other file gets these numbers."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        "lguest-py",
+        "lguest-py [--help] [--version] VERB …",
+        "Runs a 32-bit Linux in ring 1, as lguest did, on KVM or on an emulated CPU.",
+        f"verbs:\n  boot    {boot.SUMMARY}\n\n'lguest-py VERB --help' tells more.",
+    )
+    parser.add_argument("--version", action="version", version=f"lguest-py {__version__}")
+    verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if verb in VERBS:
+        return VERBS[verb](Parser, rest)
+    if not verb.startswith("-"):
+        raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
+    parser.parse_args([verb])
+    raise UsageError("no verb was given (see lguest-py --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status (lguest_py/cli/boot.py lists them)."""
+    _ensure_standard_descriptors()
+    try:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except LguestError as error:
+            print(f"lguest-py: {error}", file=sys.stderr)
+            return error.status
+        except MemoryError:
+            print("lguest-py: this machine has too little memory: give the Guest less (--memory)", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us is gone; keep the interpreter's own flush quiet as well
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141

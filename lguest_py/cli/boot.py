@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``lguest-py boot``: boot a Guest with its console here, and exit as it ended.
+
+Read next: lguest_py/launcher.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lguest_py.cli.values import seconds, size
+from lguest_py.errors import LguestError
+
+if TYPE_CHECKING:
+    from lguest_py.result import Result
+
+SUMMARY = "boot a Guest with its console on this terminal"
+USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
+EPILOG = """\
+IMAGE is a 32-bit Linux with CONFIG_LGUEST_GUEST, as bzImage or ELF (vmlinux); without one, the bundled tiny Guest
+boots.  Everything after IMAGE is the kernel's command line, as it stands; nothing is added to it.
+
+keys, when the input is a terminal:
+  Ctrl-A x       end the Guest and leave
+  Ctrl-A Ctrl-A  send Ctrl-A
+  Ctrl-A ?       show these keys
+Other input is passed on as the Guest takes it; at its end the Guest gets one Ctrl-D, and runs on.
+
+exit status:
+  0      the Guest powered off (or restarted, with --on-reboot exit)
+  1      an error of lguest-py itself or of its engine
+  2      wrong use, or an image that cannot be used
+  3      the Guest was killed, panicked or halted for good; the reason is printed
+  4      the time limit
+  5      no engine can serve here
+  128+n  signal n; 130 also for Ctrl-A x, 141 when nobody reads the output any more
+"""
+
+
+class MakeParser(Protocol):
+    """lguest_py.cli.Parser."""
+
+    def __call__(self, prog: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
+        """A parser whose errors are UsageError."""
+
+
+def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options, ``image`` (or None) and ``kernel_arguments``.  Raises UsageError.
+
+    argparse would look for options behind IMAGE too, so it is shown only what stands before it.
+    """
+    parser = make_parser("lguest-py boot", USAGE, "Boot a Guest with its console on this terminal.", EPILOG)
+    add = parser.add_argument
+    actions = [
+        add("--initrd", metavar="FILE", help="an initial RAM disk"),
+        add("--memory", metavar="SIZE", type=size, default=size("64M"), help="the Guest's RAM, 4M to 2048M (64M)"),
+        add("--engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the machine (auto)"),
+        add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
+        add("--on-reboot", choices=("restart", "exit"), default="restart", help="when the Guest reboots (restart)"),
+        add("--json", action="store_true", help="console on stderr; on stdout one JSON object that tells the end"),
+        add("--quiet", action="store_true", help="no messages but errors"),
+        add("-v", "--verbose", action="store_true", help="tell times and counts at the end"),
+    ]
+    with_value = {name for action in actions if action.nargs is None for name in action.option_strings}
+    index = 0
+    while index < len(arguments) and arguments[index].startswith("-") and arguments[index] != "--":
+        index += 2 if arguments[index] in with_value else 1
+    options = parser.parse_args(arguments[:index])
+    rest = list(arguments[index + (arguments[index : index + 1] == ["--"]) :])
+    options.image = rest[0] if rest else None
+    options.kernel_arguments = rest[1:]
+    return options
+
+
+def _tell(text: str) -> None:
+    """A line of our own on stderr.  The carriage return is for a terminal that is raw by now."""
+    sys.stderr.write(f"lguest-py: {text}\r\n" if sys.stderr.isatty() else f"lguest-py: {text}\n")
+    sys.stderr.flush()
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
+    """Boot with these options; returns how it ended."""
+    from lguest_py import engines, images
+    from lguest_py.cli.signals import SignalPipe
+    from lguest_py.launcher import Launcher, Settings
+    from lguest_py.streams import Input, Output, Source
+    from lguest_py.terminal import Terminal
+    from lguest_py.vm_memory import Plan, built
+
+    Plan(options.memory)  # before anything long: it may be wrong
+    image = images.open_image(options.image if options.image is not None else str(built("guest.elf")))
+    settings = Settings(
+        image=image,
+        memory=options.memory,
+        command_line=" ".join(options.kernel_arguments),
+        initrd=options.initrd,
+        restart=options.on_reboot == "restart",
+        timeout=options.timeout,
+    )
+    choice = engines.choose(options.engine)
+    if options.engine == "auto" or options.verbose:
+        tell(f"engine {choice.name}: {choice.why}")
+    output = Output(2 if options.json else 1)
+    with ExitStack() as stack:
+        source: Source = Input(0)
+        if os.isatty(0):
+            source = terminal = Terminal(0, show=2)
+            signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume))
+            stack.enter_context(terminal)
+        else:
+            signals = stack.enter_context(SignalPipe())
+        result = Launcher(settings, choice.make, source, output, signals, tell).run()
+    if output.last != b"\n" and os.isatty(2):
+        sys.stderr.write("\n")
+    return result
+
+
+def _conclude(options: argparse.Namespace, result: Result) -> None:
+    from lguest_py import report
+    from lguest_py.result import End
+
+    ordinary = result.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
+    if not ordinary:
+        _tell(report.headline(result))
+    if not options.quiet and result.outcome.end in report.DEATHS:
+        sys.stderr.write(report.death(result))
+    if options.verbose:
+        sys.stderr.write(report.statistics(result))
+
+
+def _write_json(data: dict[str, Any]) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
+    """The verb.  Returns the exit status; raises LguestError."""
+    options = parse(make_parser, arguments)
+    try:
+        result = boot(options, _silent if options.quiet else _tell)
+    except LguestError as error:
+        if options.json:
+            _write_json({"end": "error", "reason": str(error), "status": error.status})
+        raise
+    _conclude(options, result)
+    if options.json:
+        _write_json(result.as_dict())
+    return result.status

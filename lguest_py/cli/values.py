@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Values on the command line: sizes and times.  Each raises argparse's error with what would be right."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size(text: str) -> int:
+    """Bytes of "64M", "1G", "512K" or "67108864"."""
+    match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.ASCII | re.IGNORECASE)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: give bytes, or a number with K, M or G (64M)")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def seconds(text: str) -> float:
+    """A positive, finite number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: give seconds, more than 0")
+    return value

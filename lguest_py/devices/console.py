@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The virtio console: queue 0 takes input to the Guest, queue 1 its output.  No features are offered.
+
+Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
+sink is full, and the Launcher reads input only while ``hungry``.
+
+Source: virtio 1.0, section 5.3.  Read next: lguest_py/streams.py, the sink and the source.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+from lguest_py.devices import GuestError
+from lguest_py.devices.virtqueue import Chain, Virtqueue
+
+BUDGET = 0x10000  # bytes sent in one go, so that a Guest that never stops talking starves nobody
+_CHAIN_COST = 64
+
+
+class Progress(enum.IntEnum):
+    """What remains after some work; the greater one tells more."""
+
+    IDLE = 0  # nothing until somebody says so
+    BLOCKED = 1  # waits for the sink
+    MORE = 2  # come again at once
+
+
+class Sink(Protocol):
+    """Where the Guest's output goes."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes it takes now."""
+
+    def write(self, data: bytes) -> None:
+        """Take all of ``data``, at most ``room`` bytes."""
+
+
+class Console:
+    """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest."""
+
+    name = "console"
+    type = 3
+    queue_count = 2
+    features = 0
+    config = b""
+
+    def __init__(self, inbox: bytearray, sink: Sink) -> None:
+        self._inbox = inbox
+        self._sink = sink
+        self._receive: Virtqueue | None = None
+        self._transmit: Virtqueue | None = None
+        self._sending: Chain | None = None
+        self._piece = self._sent = 0  # where in _sending we are
+
+    def start(self, queues: Sequence[Virtqueue], features: int) -> None:
+        """See Device."""
+        self._receive, self._transmit = queues
+
+    def reset(self) -> None:
+        """See Device."""
+        self._receive = self._transmit = self._sending = None
+
+    def kick(self, queue: int) -> None:
+        """See Device; the work is done by ``service``, which follows."""
+
+    @property
+    def hungry(self) -> bool:
+        """The Guest has room for input, and none waits for it."""
+        return not self._inbox and self._receive is not None and self._receive.available() > 0
+
+    def service(self) -> Progress:
+        """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
+        self._give_input()
+        return self._take_output()
+
+    def _give_input(self) -> None:
+        queue = self._receive
+        while queue and self._inbox and (chain := queue.pop()):
+            if chain.readable:
+                raise GuestError("console: a buffer to read from in the receive queue")
+            written = 0
+            for buffer in chain.writable:
+                piece = self._inbox[: len(buffer)]
+                buffer[: len(piece)] = piece
+                del self._inbox[: len(piece)]
+                written += len(piece)
+            queue.push(chain, written)
+        if queue:
+            queue.notify()
+
+    def _take_output(self) -> Progress:
+        queue = self._transmit
+        if not queue:
+            return Progress.IDLE
+        budget, progress = BUDGET, Progress.MORE
+        while budget > 0:
+            if not self._sending:
+                self._sending = queue.pop()
+                self._piece = self._sent = 0
+                if not self._sending:
+                    progress = Progress.IDLE
+                    break
+                if self._sending.writable:
+                    raise GuestError("console: a buffer to write to in the transmit queue")
+                budget -= _CHAIN_COST
+            room = min(self._sink.room, max(budget, 1))
+            if room <= 0:
+                progress = Progress.BLOCKED
+                break
+            buffer = self._sending.readable[self._piece]
+            data = bytes(buffer[self._sent : self._sent + room])
+            self._sink.write(data)
+            budget -= len(data)
+            self._sent += len(data)
+            if self._sent == len(buffer):
+                self._piece, self._sent = self._piece + 1, 0
+                if self._piece == len(self._sending.readable):
+                    queue.push(self._sending, 0)
+                    self._sending = None
+        queue.notify()
+        return progress

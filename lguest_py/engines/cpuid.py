@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the machine's CPU says it can do: an allow-list, so that both engines say the same.
+
+A Guest's kernel masks cpuid for itself, but its programs execute the real instruction in ring 3.  So what does
+not work in rings 1 and 3, or what the Host kernel does not keep apart, is not mentioned at all: sysenter (SEP:
+it would enter ring 0), PGE, PAE and PSE36 (the shadow tables have neither), XSAVE and all that needs it (the
+Host kernel switches FXSAVE state only), MSRs, MTRR, PAT and machine checks (ring 0's), VME (no virtual-8086 mode),
+and every leaf that tells of caches, topology, power or a hypervisor.
+
+Source of the bits: Intel SDM vol. 2A, CPUID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from lguest_py.kvm import CpuidEntry
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One bit of leaf 1: its register, its number, QEMU's name for it, and why it is allowed."""
+
+    register: Literal["ecx", "edx"]
+    bit: int
+    qemu: str
+    why: str
+
+
+FEATURES: Final = (
+    Feature("edx", 0, "fpu", "floating point; the Host kernel switches its state"),
+    Feature("edx", 2, "de", "debug registers are the Host kernel's, but old programs ask"),
+    Feature("edx", 3, "pse", "the Host kernel maps itself with 4 MiB pages; a Guest's large pages become small ones"),
+    Feature("edx", 4, "tsc", "rdtsc works in every ring, and is the Guest's clock"),
+    Feature("edx", 8, "cx8", "cmpxchg8b is an ordinary instruction"),
+    Feature("edx", 9, "apic", "the Host kernel's timer; a Guest has no way to reach it"),
+    Feature("edx", 15, "cmov", "an ordinary instruction"),
+    Feature("edx", 23, "mmx", "part of the floating-point state"),
+    Feature("edx", 24, "fxsr", "how the floating-point state is saved"),
+    Feature("edx", 25, "sse", "part of what FXSAVE saves"),
+    Feature("edx", 26, "sse2", "part of what FXSAVE saves"),
+    Feature("ecx", 0, "pni", "SSE3: new instructions on the same state"),
+    Feature("ecx", 9, "ssse3", "new instructions on the same state"),
+    Feature("ecx", 19, "sse4.1", "new instructions on the same state"),
+    Feature("ecx", 20, "sse4.2", "new instructions on the same state"),
+    Feature("ecx", 23, "popcnt", "an ordinary instruction"),
+)
+
+ALLOWED: Final = {
+    register: sum(1 << feature.bit for feature in FEATURES if feature.register == register)
+    for register in ("ecx", "edx")
+}
+LAST_BASIC: Final = 1
+LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
+LEAVES: Final = (0, 1, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
+
+
+def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
+    """Of what a processor can do, what the machine's CPU says: LEAVES, with the bits of FEATURES."""
+    entries = {entry.function: entry for entry in reversed(list(supported))}  # of several, the first
+    return [_masked(entries[leaf]) for leaf in LEAVES if leaf in entries]
+
+
+def _masked(entry: CpuidEntry) -> CpuidEntry:
+    match entry.function:
+        case 0:
+            return replace(entry, eax=LAST_BASIC)
+        case 1:  # ebx: no brand index, no CLFLUSH, one processor, local APIC 0
+            return replace(entry, ebx=0x00010000, ecx=entry.ecx & ALLOWED["ecx"], edx=entry.edx & ALLOWED["edx"])
+        case 0x80000000:
+            return replace(entry, eax=LAST_EXTENDED)
+        case 0x80000001:  # its bits are AMD's copies of leaf 1's, and 64-bit mode
+            return replace(entry, eax=0, ebx=0, ecx=0, edx=0)
+    return entry

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine on KVM: one vCPU in a thread, the in-kernel interrupt controllers, two eventfds.
+
+The doorbell is an ioeventfd and the interrupt an irqfd, so neither stops the vCPU for Python.  Only the debug
+port and the end do.
+
+Read next: lguest_py/kvm for the calls, host_kernel/start.S for what runs first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import threading
+from typing import Final
+
+from lguest_py.engines import cpuid
+from lguest_py.engines.base import MachineEnd, MachineFacts
+from lguest_py.errors import EngineError
+from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Registers, Shutdown, Vcpu, Vm
+from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
+
+DOORBELL_PORT: Final = 0x500
+EXIT_PORT: Final = 0x501
+DEBUG_PORT: Final = 0xE9
+DOORBELL_PIN: Final = 4
+IOAPIC: Final = 2  # the chip's number in IrqRoute
+MEMORY_LIMIT: Final = 0xC0000000  # above it are the APICs' pages and KVM's own
+ADVICE: Final = "--engine tcg runs without KVM"
+FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+
+
+class KvmEngine:
+    """A VM on KVM (lguest_py.engines.base.Engine says what the methods do)."""
+
+    name = "kvm"
+
+    def __init__(self, memory_bytes: int) -> None:
+        if memory_bytes > MEMORY_LIMIT:
+            raise EngineError(f"the VM would need {memory_bytes >> 20} MiB, and has room for {MEMORY_LIMIT >> 20} MiB")
+        self._end: MachineEnd | None = None
+        self._text = bytearray()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        with contextlib.ExitStack() as stack:  # what is made is given back, should the next step fail
+            try:
+                self._map = stack.enter_context(mmap.mmap(-1, memory_bytes))
+                self._ready = _eventfd(stack)  # read by the Launcher: the doorbell rang, or the machine ended
+                self._irq = _eventfd(stack)
+                kvm = stack.enter_context(Kvm())
+                self._vm = stack.enter_context(kvm.create_vm())
+                self._vcpu = self._furnish(kvm, self._vm)
+                kvm.close()
+            except KvmError as error:
+                raise EngineError(f"KVM failed: {error}; {ADVICE}") from None
+            except OSError as error:
+                raise EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB: {error.strerror}") from None
+            stack.pop_all()
+        self.about = "KVM runs the code on this CPU"
+        self.memory = memoryview(self._map)
+
+    def _furnish(self, kvm: Kvm, vm: Vm) -> Vcpu:
+        vm.set_tss_address(TSS_ADDRESS)
+        vm.create_irqchip()
+        # The pin, and not the PIC's line 4 too, as it would be by default: nobody sets the PIC up.
+        vm.set_routes([IrqRoute(gsi=DOORBELL_PIN, chip=IOAPIC, pin=DOORBELL_PIN)])
+        vm.irqfd(self._irq, DOORBELL_PIN)
+        vm.ioeventfd(self._ready, DOORBELL_PORT, 1, port=True)
+        vm.set_memory(0, 0, self._map)
+        vcpu = vm.create_vcpu()
+        vcpu.set_cpuid2(cpuid.allowed(kvm.supported_cpuid()))
+        self.facts = MachineFacts(
+            doorbell_port=DOORBELL_PORT,
+            doorbell_pin=DOORBELL_PIN,
+            doorbell_ack_port=0,
+            debug_port=DEBUG_PORT,
+            exit_port=EXIT_PORT,
+            tsc_khz=vcpu.get_tsc_khz(),
+        )
+        return vcpu
+
+    def start(self, entry: int, ebx: int) -> None:
+        """Set the vCPU's registers and let a thread run it."""
+        try:
+            self._vcpu.set_sregs(flat_protected_mode(self._vcpu.get_sregs()))
+            self._vcpu.set_regs(Registers(rip=entry, rbx=ebx))
+        except KvmError as error:
+            raise EngineError(f"KVM failed: {error}; {ADVICE}") from None
+        self._thread = threading.Thread(target=self._run, name="lguest-py vCPU", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        """The thread.  Signals of the process are the main thread's, whatever it was asked to do with them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - FAULTS)
+        try:
+            while self._end is None:
+                self._end = self._handle(self._vcpu.run())
+        except KvmError as error:
+            self._end = MachineEnd(False, f"KVM failed: {error}; {ADVICE}")
+        self._wake()
+
+    def _handle(self, left: Exit) -> MachineEnd | None:
+        match left:
+            case Io(port=port, is_write=True, data=data) if port == DEBUG_PORT:
+                self._text += data
+            case Io(port=port, is_write=True) if port == EXIT_PORT:
+                return MachineEnd(exited=True)
+            case Io(port=port, is_write=True) if port == DOORBELL_PORT:
+                self._wake()  # not the one byte that the eventfd waits for
+            case Interrupted():
+                return MachineEnd(False, "closed") if self._stopping else None
+            case Shutdown():
+                return MachineEnd(False, f"triple fault: {self._registers()}")
+            case _:
+                return MachineEnd(False, f"KVM cannot go on: {left}: {self._registers()}")
+        return None
+
+    def _registers(self) -> str:
+        general, special = self._vcpu.get_regs(), self._vcpu.get_sregs()
+        names = ("rip", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
+        values = [("e" + name[1:], getattr(general, name)) for name in names]
+        values += [(name, getattr(special, name).selector) for name in ("cs", "ss", "ds", "es", "fs", "gs", "tr")]
+        values += [(name, getattr(special, name)) for name in ("cr0", "cr2", "cr3", "cr4")]
+        return " ".join(f"{name}={value:x}" for name, value in values)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self._ready, 1)
+
+    def fileno(self) -> int:
+        """Readable when the doorbell rang and at the end."""
+        return self._ready
+
+    def poll(self) -> MachineEnd | None:
+        """Empty the eventfd, but for the end: that stays readable."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._ready)
+        if self._end is not None:
+            self._wake()
+        return self._end
+
+    def interrupt(self) -> None:
+        """Pulse the I/O APIC's pin."""
+        if self._end is None:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_write(self._irq, 1)
+
+    def debug_text(self) -> str:
+        """What was written to the debug port."""
+        return self._text.decode(errors="replace")
+
+    def close(self) -> None:
+        """Stop the vCPU, wait for its thread, give everything back."""
+        if self._ready < 0:
+            return
+        self._stopping = True
+        if self._thread is not None:
+            self._vcpu.kick()
+            self._thread.join()
+        self._end = self._end or MachineEnd(False, "closed")
+        self._vm.close()
+        for eventfd in (self._ready, self._irq):
+            os.close(eventfd)
+        self._ready = self._irq = -1
+        self.memory.release()
+        with contextlib.suppress(BufferError):  # somebody still looks at the memory: it goes when they let go
+            self._map.close()
+
+
+def _eventfd(stack: contextlib.ExitStack) -> int:
+    eventfd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    stack.callback(os.close, eventfd)
+    return eventfd

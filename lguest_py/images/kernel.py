@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a parsed ELF to an Image: check that the kernel can be served, and rewrite its calls where needed."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from lguest_py.images import support
+from lguest_py.images.elf import Elf, text_ranges
+from lguest_py.images.files import printable
+from lguest_py.images.image import Image, Segment
+from lguest_py.images.vmcall import rewrite
+
+
+def _rewritten(parsed: Elf, file: BinaryIO, name: str) -> tuple[Segment, ...]:
+    ranges = text_ranges(file, parsed, name)
+    segments = []
+    for segment in parsed.segments:
+        data = bytearray(segment.data)
+        for start, end in ranges:
+            if segment.address <= start and end <= segment.address + len(data):
+                rewrite(data, start - segment.address, end - segment.address)
+        segments.append(Segment(segment.address, bytes(data), segment.size))
+    return tuple(segments)
+
+
+def finish(
+    parsed: Elf, file: BinaryIO, path: str, kind: str, *, setup_header: bytes = b"", version: str | None = None
+) -> Image:
+    """Make the Image of an ELF kernel; ``version`` is what the bzImage around it says.
+
+    Raises ImageError when the kernel has no lguest support that our Host kernel offers.
+    """
+    name = printable(path)
+    facts = support.inspect(segment.data for segment in parsed.segments)
+    version = version or facts.version
+    support.check(facts, version, name)
+    segments = parsed.segments
+    if support.calls_by_vmcall(version):
+        segments = _rewritten(parsed, file, name)
+    return Image(path, kind, parsed.entry, segments, setup_header, version, support.generation(version))

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The outer ends of the Guest's console: a sink that takes bytes without blocking, and a source of them.
+
+Read next: lguest_py/terminal.py, which is the source when a person sits there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import Protocol
+
+LIMIT = 0x40000  # bytes that wait for a slow reader before the Guest has to
+CHUNK = 0x1000
+END_OF_INPUT = b"\x04"  # Ctrl-D: what a terminal sends for it
+
+
+class Output:
+    """Writes to a file descriptor whole and in order, from a thread of its own.
+
+    A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
+    leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when there
+    is room again, when all is written, and when writing failed (``error``).
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._data = bytearray()
+        self._busy = False
+        self._changed = threading.Condition()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self.error: OSError | None = None
+        self.last = b"\n"  # the byte written last, to know whether a line is open
+
+    def fileno(self) -> int:
+        """To wait for; see ``clear``."""
+        return self._wake_read
+
+    def clear(self) -> None:
+        """Take note of what ``fileno`` told."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_read, 64):
+                pass
+
+    @property
+    def room(self) -> int:
+        """How many bytes ``write`` takes now."""
+        with self._changed:
+            return max(0, LIMIT - len(self._data))
+
+    @property
+    def empty(self) -> bool:
+        """Everything was written."""
+        with self._changed:
+            return not self._data and not self._busy
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``; never blocks.  After an error it is dropped."""
+        with self._changed:
+            if self.error or not data:
+                return
+            self._data += data
+            self.last = data[-1:]
+            self._changed.notify_all()
+            if not self._thread:
+                self._thread = threading.Thread(target=self._run, name="console output", daemon=True)
+                self._thread.start()
+
+    def finish(self, seconds: float) -> int:
+        """Wait until all is written, but no longer than this; how many bytes were not."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._data and not self._busy, seconds)
+            return len(self._data)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._data))
+                self._busy = True
+                piece = bytes(self._data[:CHUNK])
+            try:
+                written = self._write_some(piece)
+            except OSError as error:
+                self.error = error
+                written = 0
+            with self._changed:
+                was = len(self._data)
+                if self.error:
+                    self._data.clear()
+                else:
+                    del self._data[:written]
+                self._busy = False
+                now = len(self._data)
+                if not now or was > LIMIT // 2 >= now:
+                    with contextlib.suppress(BlockingIOError):
+                        os.write(self._wake_write, b"!")
+                self._changed.notify_all()
+                if self.error:
+                    return
+
+    def _write_some(self, piece: bytes) -> int:
+        try:
+            return os.write(self._fd, piece)
+        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
+            poller = select.poll()
+            poller.register(self._fd, select.POLLOUT)
+            poller.poll()
+            return 0
+
+
+class Source(Protocol):
+    """Where the Guest's input comes from."""
+
+    interactive: bool  # a person is there: read on even while the Guest does not (up to a bound)
+
+    def fileno(self) -> int:
+        """To wait for; -1 when there is nothing more to come."""
+
+    def read(self) -> bytes:
+        """What came, for the Guest; blocks only where ``fileno`` is not readable."""
+
+    def ended(self) -> bytes:
+        """What a Guest is to be told, once, when the input is at its end."""
+
+
+class Input:
+    """Input that is no terminal: a pipe, a file.  At its end the Guest gets one Ctrl-D, and runs on."""
+
+    interactive = False
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """See Source."""
+        return self._fd
+
+    def read(self) -> bytes:
+        """See Source."""
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError:  # closed, or a directory: nothing will come
+            data = b""
+        if not data:
+            self._fd = -1
+        return data
+
+    def ended(self) -> bytes:
+        """See Source."""
+        return END_OF_INPUT

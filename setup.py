@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What pyproject.toml cannot say: the 32-bit images and the KVM extension are built when the package is.
+
+Read next: tools/build_images.py (the images) and lguest_py/kvm/_build.py (the extension).
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from setuptools import Command, setup
+from setuptools.command.build import build
+
+ROOT = Path(__file__).resolve().parent
+IMAGES = ROOT / "lguest_py" / "_images"
+EXTENSION = ROOT / "lguest_py" / "kvm" / "_build.py"
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+
+class BuildImages(Command):
+    """Build lguest_py/_images and lguest_py/_layouts.py in place, before the Python files are gathered."""
+
+    user_options = []  # type: ignore[var-annotated] # noqa: RUF012
+    editable_mode = False
+    build_lib = None
+
+    def initialize_options(self) -> None:
+        """Nothing can be chosen."""
+
+    def finalize_options(self) -> None:
+        """Nothing depends on anything."""
+
+    def run(self) -> None:
+        """Build; without a compiler images that came with the sources are kept."""
+        import build_images
+
+        if not shutil.which("gcc") and (IMAGES / "host_kernel.bin").exists():
+            print("lguest-py: no compiler; the images that came with the sources are used", file=sys.stderr)
+        elif build_images.main():
+            sys.exit(1)
+
+    def get_source_files(self) -> list[str]:
+        """Those that MANIFEST.in names."""
+        return []
+
+    def get_outputs(self) -> list[str]:
+        """None of its own: the files are the package's data."""
+        return []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """None: the files are where they are used."""
+        return {}
+
+
+class Build(build):
+    """The usual build, after the images."""
+
+    sub_commands = [("build_images", None), *build.sub_commands]  # noqa: RUF012
+
+
+def extension() -> dict[str, Any]:
+    """The KVM extension, where KVM can be: on x86 Linux, with a compiler.  Elsewhere there is the tcg engine."""
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "i386", "i686") or not shutil.which("gcc"):
+        return {}
+    return {"cffi_modules": [f"{EXTENSION.relative_to(ROOT)}:ffi"]} if EXTENSION.exists() else {}
+
+
+setup(
+    cmdclass={"build": Build, "build_images": BuildImages},
+    options={
+        "build": {"build_base": "build/python"},  # apart from what tools/build_images.py makes
+        "bdist_wheel": {"py_limited_api": "cp311"} if extension() else {},  # one wheel for every Python from 3.11
+    },
+    **extension(),
+)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which tests run, and on which engines.
+
+A test that starts an engine takes the fixture ``engine_name``: it then runs once for "tcg" and once for "kvm".
+``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
+in the carrier (tests/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
+
+A test of a real Linux takes the fixture ``linux``; what is long is marked ``nightly``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import build_images
+import kvm_carrier
+import pytest
+from toolchain import BuildError
+
+ENGINES = ("tcg", "kvm")
+NOT_BUILT = pytest.StashKey[str]()
+LEFT_OUT = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True)
+class RealLinux:
+    """A real lguest-capable Linux, from LGUEST_LINUX=DIR."""
+
+    bzimage: Path
+    vmlinux: Path
+    initrd: Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    group = parser.getgroup("lguest-py")
+    group.addoption("--engines", metavar="LIST", help="tcg, kvm or tcg,kvm (default: tcg, and kvm where it can serve)")
+    group.addoption("--nightly", action="store_true", help="also run what is long")
+    kvm_carrier.add_option(group)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options; build the images, so that what is tested is what stands in the sources."""
+    named = config.getoption("engines")
+    if named is not None and not set(named.split(",")) <= set(ENGINES):
+        raise pytest.UsageError(f"--engines={named}: give tcg, kvm or tcg,kvm")
+    linux_directory()
+    kvm_carrier.pytest_configure(config)
+    if kvm_carrier.inside():
+        return
+    try:
+        build_images.Builder().all()
+    except BuildError as error:
+        config.stash[NOT_BUILT] = str(error)
+
+
+def wanted(config: pytest.Config, engine: str) -> bool:
+    """Whether an engine is to be tested.  Only a test of the kvm engine asks about it, and so probes."""
+    named = config.getoption("engines")
+    return engine in named.split(",") if named else engine == "tcg" or kvm_carrier.kvm_serves()
+
+
+def engine_of(item: pytest.Item) -> str | None:
+    """The engine that an item starts, if it starts one."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("engine_name") if callspec else None
+
+
+def linux_directory() -> Path | None:
+    """LGUEST_LINUX.  Raises UsageError when something is missing there."""
+    name = os.environ.get("LGUEST_LINUX")
+    if not name:
+        return None
+    directory = Path(name).resolve()
+    missing = [file for file in ("bzImage", "vmlinux", "initrd") if not (directory / file).is_file()]
+    if missing:
+        raise pytest.UsageError(f"LGUEST_LINUX={name}: no {', '.join(missing)} there")
+    return directory
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what starts an engine, leave out what was not asked for, and put what runs in the carrier last."""
+    left_out: dict[pytest.Item, str] = {}
+    for item in items:
+        engine = engine_of(item)
+        if engine:
+            item.add_marker("engine")
+        if engine and not wanted(config, engine):
+            left_out[item] = f"engine {engine}"
+        elif "linux" in getattr(item, "fixturenames", ()):
+            item.add_marker("linux")
+            if not linux_directory():
+                left_out[item] = "real Linux"
+        if item.get_closest_marker("nightly") and not config.getoption("nightly"):
+            left_out.setdefault(item, "nightly")
+    config.stash[LEFT_OUT] = list(left_out.values())
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: engine_of(item) == "kvm")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the carrier beside us, when there is work for it."""
+    items = [item for item in session.items if engine_of(item) == "kvm"]
+    if items and not session.config.option.collectonly and not kvm_carrier.kvm_serves():
+        session.config.pluginmanager.register(kvm_carrier.Carrier(session.config, items))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What did not run, and results by engine."""
+    counts = {name: {"passed": 0, "failed": 0} for name in ENGINES}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name in ENGINES:
+                ours = "engine" in report.keywords and re.search(rf"[\[-]{name}[]-]", report.nodeid)
+                counts[name][outcome] += bool(ours)
+    left_out: list[str] = config.stash.get(LEFT_OUT, [])
+    terminalreporter.section("lguest-py")
+    for name, count in counts.items():
+        terminalreporter.line(f"engine {name}: {count['passed']} passed, {count['failed']} failed")
+    for what, why in (
+        ("engine tcg", "--engines"),
+        ("engine kvm", "KVM cannot serve here, or --engines; --engines=kvm takes the carrier"),
+        ("nightly", "--nightly"),
+        ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd"),
+    ):
+        if what in left_out or (what == "real Linux" and not linux_directory()):
+            terminalreporter.line(f"NOT RUN: {what} ({why}): {left_out.count(what)} tests")
+    if NOT_BUILT in config.stash:
+        terminalreporter.line(f"NOT BUILT: {config.stash[NOT_BUILT]}", red=True)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """The engine to test: "tcg" or "kvm"."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def linux() -> RealLinux:
+    """The real Linux in LGUEST_LINUX."""
+    directory = linux_directory()
+    assert directory
+    return RealLinux(directory / "bzImage", directory / "vmlinux", directory / "initrd")

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The virtio console: no byte lost, no growth without bound, no rule broken unpunished."""
+
+from __future__ import annotations
+
+import pytest
+from fake_engine import Driver
+from lguest_py.devices import GuestError
+from lguest_py.devices.console import BUDGET, Console, Progress
+from lguest_py.devices.virtqueue import DESC_WRITE, Virtqueue
+
+
+class Sink:
+    """Takes ``room`` bytes and then no more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        assert len(data) <= self.room
+        self.room -= len(data)
+        self.data += data
+
+
+class Setup:
+    """A started console and the driver's two queues, in 4 MiB."""
+
+    def __init__(self, room: int = 1 << 30) -> None:
+        self.memory = memoryview(bytearray(4 << 20))
+        self.irqs: list[str] = []
+        self.inbox = bytearray()
+        self.sink = Sink(room)
+        self.console = Console(self.inbox, self.sink)
+        addresses = {"receive": 0x10000, "transmit": 0x20000}
+        self.queues = [
+            Virtqueue(name, self.memory, at, 256, 4096, lambda name=name: self.irqs.append(name))
+            for name, at in addresses.items()
+        ]
+        self.receive, self.transmit = (Driver(self.memory, at) for at in addresses.values())
+
+    def start(self) -> Setup:
+        self.console.start(self.queues, 0)
+        return self
+
+
+def test_output_goes_to_the_sink_and_its_buffers_back() -> None:
+    s = Setup().start()
+    s.transmit.send(0, 0x1000, b"hello ")
+    s.transmit.send(1, 0x2000, b"world")
+    assert s.console.service() is Progress.IDLE
+    assert s.sink.data == b"hello world"
+    assert s.transmit.used() == [(0, 0), (1, 0)]
+    assert s.irqs == ["transmit"]
+    assert s.console.service() is Progress.IDLE
+    assert s.irqs == ["transmit"]
+
+
+def test_output_waits_for_the_sink_and_none_is_lost() -> None:
+    s = Setup(room=4).start()
+    s.transmit.describe(0, 0x1000, 3, 1, 1)
+    s.transmit.describe(1, 0x1100, 5)
+    s.memory[0x1000:0x1003] = b"abc"
+    s.memory[0x1100:0x1105] = b"defgh"
+    s.transmit.offer(0)
+    assert s.console.service() is Progress.BLOCKED
+    assert s.sink.data == b"abcd"
+    assert s.transmit.used() == []
+    assert s.irqs == []
+    assert s.console.service() is Progress.BLOCKED
+    s.sink.room = 100
+    assert s.console.service() is Progress.IDLE
+    assert s.sink.data == b"abcdefgh"
+    assert s.transmit.used() == [(0, 0)]
+
+
+def test_a_guest_that_never_stops_talking_gives_way() -> None:
+    s = Setup().start()
+    s.transmit.send(0, 0x100000, b"x" * (3 * BUDGET))
+    calls = 1
+    while s.console.service() is Progress.MORE:
+        calls += 1
+    assert calls == 4
+    assert len(s.sink.data) == 3 * BUDGET
+
+
+def test_many_small_buffers_cost_too() -> None:
+    s = Setup().start()
+    done = 0
+    while s.console.service() is Progress.IDLE and done < 10 * BUDGET:
+        for head in range(256):
+            s.transmit.send(head, 0x1000, b"x")
+        done += 256
+    assert done >= 10 * BUDGET, "256 small buffers are within one budget"
+
+
+def test_input_fills_buffers_in_order() -> None:
+    s = Setup().start()
+    s.receive.receive(0, 0x1000, 4)
+    s.receive.receive(1, 0x2000, 4)
+    s.inbox += b"abcdefghij"
+    s.console.service()
+    assert bytes(s.memory[0x1000:0x1004]) + bytes(s.memory[0x2000:0x2004]) == b"abcdefgh"
+    assert s.receive.used() == [(0, 4), (1, 4)]
+    assert s.inbox == b"ij"
+    assert s.irqs == ["receive"]
+    s.receive.receive(0, 0x1000, 4)
+    s.console.service()
+    assert s.receive.used() == [(0, 2)]
+    assert bytes(s.memory[0x1000:0x1002]) == b"ij"
+
+
+def test_input_fills_all_buffers_of_a_chain() -> None:
+    s = Setup().start()
+    s.receive.chain((0x1000, 2, DESC_WRITE), (0x2000, 2, DESC_WRITE))
+    s.inbox += b"abc"
+    s.console.service()
+    assert bytes(s.memory[0x1000:0x1002]) + bytes(s.memory[0x2000:0x2001]) == b"abc"
+    assert s.receive.used() == [(0, 3)]
+
+
+def test_it_is_hungry_only_with_a_buffer_to_fill_and_nothing_to_fill_it_with() -> None:
+    s = Setup()
+    assert not s.console.hungry
+    s.start()
+    assert not s.console.hungry
+    s.receive.receive(0, 0x1000, 4)
+    assert s.console.hungry
+    s.inbox += b"x"
+    assert not s.console.hungry
+
+
+def test_before_it_is_started_nothing_moves() -> None:
+    s = Setup()
+    s.inbox += b"x"
+    s.transmit.send(0, 0x1000, b"x")
+    assert s.console.service() is Progress.IDLE
+    assert s.inbox == b"x"
+    assert s.sink.data == b""
+
+
+def test_reset_forgets_a_half_sent_buffer() -> None:
+    s = Setup(room=1).start()
+    s.transmit.send(0, 0x1000, b"abc")
+    assert s.console.service() is Progress.BLOCKED
+    s.console.reset()
+    for queue in s.queues:
+        queue.reset()
+    s.sink.room = 100
+    s.start()
+    s.transmit = Driver(s.memory, 0x20000)
+    s.transmit.send(0, 0x1000, b"new")
+    s.console.service()
+    assert s.sink.data == b"anew"
+
+
+def test_a_buffer_of_the_wrong_direction_ends_the_guest() -> None:
+    s = Setup().start()
+    s.transmit.receive(0, 0x1000, 4)
+    with pytest.raises(GuestError, match="transmit queue"):
+        s.console.service()
+    s = Setup().start()
+    s.receive.send(0, 0x1000, b"x")
+    s.inbox += b"x"
+    with pytest.raises(GuestError, match="receive queue"):
+        s.console.service()

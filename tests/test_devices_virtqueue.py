@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The device's side of a virtqueue, against an honest driver and a hostile one."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from fake_engine import Driver
+from lguest_py.devices import GuestError
+from lguest_py.devices.virtqueue import (
+    AVAIL_NO_INTERRUPT,
+    DESC_INDIRECT,
+    DESC_NEXT,
+    DESC_WRITE,
+    Virtqueue,
+    ring_layout,
+)
+
+RAM = 0x40000
+RING = 0x20000
+SIZE = 256
+
+
+class Pair:
+    """Both sides of one ring in 256 KiB of memory."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(RAM))
+        self.interrupts = 0
+        self.queue = Virtqueue("queue", self.memory, RING, SIZE, 4096, self._interrupt)
+        self.driver = Driver(self.memory, RING)
+
+    def _interrupt(self) -> None:
+        self.interrupts += 1
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def test_the_layout_is_the_legacy_one() -> None:
+    """Offsets of a 256-entry ring from virtio 1.0, 2.4.2: 4096 + 518 bytes, then the used ring on the next page."""
+    fields = ring_layout(256, 4096).fields
+    assert fields["avail_flags"][0] == 4096
+    assert fields["avail_ring"][0] == 4100
+    assert fields["used_flags"][0] == 8192
+    assert fields["used_ring"][0] == 8196
+    assert ring_layout(256, 4096).size == 10246
+
+
+def test_nothing_is_available_at_first(pair: Pair) -> None:
+    assert pair.queue.pop() is None
+    assert pair.queue.available() == 0
+
+
+def test_a_chain_comes_with_its_bytes_and_goes_back(pair: Pair) -> None:
+    pair.memory[0x100:0x105] = b"hello"
+    pair.driver.chain((0x100, 5, 0), (0x200, 3, DESC_WRITE), (0x300, 2, DESC_WRITE))
+    assert pair.queue.available() == 1
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert [bytes(piece) for piece in chain.readable] == [b"hello"]
+    assert [len(piece) for piece in chain.writable] == [3, 2]
+    chain.writable[0][:] = b"abc"
+    assert bytes(pair.memory[0x200:0x203]) == b"abc"
+    pair.queue.push(chain, 3)
+    assert pair.driver.used() == [(0, 3)]
+    assert pair.queue.pop() is None
+
+
+def test_indices_wrap_at_65536(pair: Pair) -> None:
+    for round_trip in range(66_000):
+        head = round_trip % SIZE
+        pair.driver.send(head, 0x100, b"x")
+        chain = pair.queue.pop()
+        assert chain is not None
+        assert chain.head == head
+        pair.queue.push(chain, round_trip)
+        assert pair.driver.used() == [(head, round_trip)]
+
+
+def test_one_interrupt_for_what_was_pushed_and_none_for_nothing(pair: Pair) -> None:
+    pair.queue.notify()
+    assert pair.interrupts == 0
+    for head in range(2):
+        pair.driver.send(head, 0x100, b"x")
+        chain = pair.queue.pop()
+        assert chain is not None
+        pair.queue.push(chain, 0)
+    pair.queue.notify()
+    pair.queue.notify()
+    assert pair.interrupts == 1
+
+
+def test_no_interrupt_when_the_driver_asked_for_none(pair: Pair) -> None:
+    pair.driver.ring["avail_flags"] = AVAIL_NO_INTERRUPT
+    pair.driver.send(0, 0x100, b"x")
+    chain = pair.queue.pop()
+    assert chain is not None
+    pair.queue.push(chain, 0)
+    pair.queue.notify()
+    assert pair.interrupts == 0
+
+
+def test_reset_zeroes_the_ring_and_starts_anew(pair: Pair) -> None:
+    pair.driver.send(7, 0x100, b"x")
+    chain = pair.queue.pop()
+    assert chain is not None
+    pair.queue.push(chain, 0)
+    pair.queue.reset()
+    assert not any(pair.memory[RING : RING + 10246])
+    pair.driver = Driver(pair.memory, RING)
+    pair.driver.send(3, 0x100, b"y")
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert chain.head == 3
+
+
+def test_the_last_byte_of_memory_may_be_used(pair: Pair) -> None:
+    pair.driver.receive(0, RAM - 1, 1)
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert len(chain.writable[0]) == 1
+
+
+HOSTILE = {
+    "available index": lambda d: d.ring.__setitem__("avail_index", SIZE + 1),
+    "descriptor 256": lambda d: d.offer(SIZE),
+    "descriptor 65535": lambda d: (d.describe(0, 0, 1, DESC_NEXT, 0xFFFF), d.offer(0)),
+    "loops": lambda d: (d.describe(0, 0, 1, DESC_NEXT, 1), d.describe(1, 0, 1, DESC_NEXT, 0), d.offer(0)),
+    "1 bytes at 0x40000 are beyond": lambda d: d.receive(0, RAM, 1),
+    "2 bytes at 0x3ffff are beyond": lambda d: d.receive(0, RAM - 1, 2),
+    "at 0x100000000 are beyond": lambda d: d.receive(0, 1 << 32, 1),
+    "at 0xffffffffffffffff are beyond": lambda d: d.receive(0, (1 << 64) - 1, 1),
+    "4294967295 bytes": lambda d: d.receive(0, 0, 0xFFFFFFFF),
+    "no bytes": lambda d: d.receive(0, 0, 0),
+    "indirect": lambda d: (d.describe(0, 0, 16, DESC_INDIRECT), d.offer(0)),
+    "after one to write": lambda d: d.chain((0, 1, DESC_WRITE), (0, 1, 0)),
+    "more bytes than": lambda d: d.chain((0, RAM, 0), (0, 1, 0)),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_broken_rule_ends_the_guest(pair: Pair, what: str) -> None:
+    HOSTILE[what](pair.driver)
+    with pytest.raises(GuestError, match=re.escape(what)):
+        pair.queue.pop()
+
+
+def test_a_full_length_chain_is_no_loop(pair: Pair) -> None:
+    pair.driver.chain(*((0x100, 1, 0) for _ in range(SIZE)))
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert len(chain.readable) == SIZE
+
+
+def test_any_ring_at_all_ends_in_chains_or_in_a_guest_error() -> None:
+    """Random bytes in the ring: nothing else is raised, nothing loops, and every buffer is within memory."""
+    seen = {"chain": 0, "error": 0, "empty": 0}
+    for seed in range(300):
+        chance = random.Random(seed)
+        pair = Pair()
+        for _ in range(64):
+            pair.driver.describe(
+                chance.randrange(SIZE),
+                chance.choice((chance.randrange(RAM), chance.getrandbits(64))) if seed % 3 == 0 else 0x100,
+                chance.choice((1, 2, chance.randrange(RAM), chance.getrandbits(32))) if seed % 3 == 1 else 1,
+                chance.randrange(8) if seed % 3 == 2 else chance.randrange(4),
+                chance.randrange(SIZE + seed % 2),
+            )
+            pair.driver.offer(chance.randrange(SIZE))
+        try:
+            while chain := pair.queue.pop():
+                seen["chain"] += 1
+                assert all(len(piece) for piece in (*chain.readable, *chain.writable))
+                pair.queue.push(chain, 0)
+            seen["empty"] += 1
+        except GuestError:
+            seen["error"] += 1
+    assert seen["chain"] > 0
+    assert seen["error"] > 0

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build the 32-bit images that lguest_py ships: the Host kernel, the reset vector's ROM, the tiny Guest, the self-test.
+
+Run at install time by setup.py; by hand after a change: ``python tools/build_images.py``.  Objects go to
+build/NAME/, what is shipped to lguest_py/_images/.  Only what changed is rebuilt, and several runs at once
+wait for each other.  Nothing is linked but the objects named here, so an undefined symbol (a call into
+libgcc, say) fails the build.
+
+Read next: tools/toolchain.py for the compiler's options, tools/layouts.py for what the languages share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import bzimage
+import layouts
+import toolchain
+from toolchain import BuildError, Step
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is linked from which sources; ``elf`` and ``flat`` are the names it is shipped under, if it is."""
+
+    name: str
+    sources: tuple[str, ...]
+    script: str
+    elf: str = ""
+    flat: str = ""
+
+
+IMAGES = (
+    Image("host_kernel", ("host_kernel/*.c", "host_kernel/*.S", "switcher/*.S"), "host_kernel/host_kernel.ld",
+          elf="host_kernel.elf", flat="host_kernel.bin"),
+    Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
+    Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
+    Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
+    Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),
+)  # fmt: skip
+
+
+class Builder:
+    """Builds ``images`` into ``root``/build and ``root``/lguest_py/_images."""
+
+    def __init__(self, root: Path = ROOT, images: tuple[Image, ...] = IMAGES) -> None:
+        self.root = root
+        self.images = images
+        self.build = root / "build"
+        self.shipped = root / "lguest_py" / "_images"
+        self.tools = toolchain.find()
+        self.includes = [f"-I{name}" for name in ("switcher", "host_kernel", "build/generated")]
+
+    def compile(self, source: Path, output: Path) -> Path:
+        """One object from one C or assembler source (the assembler's go through the C preprocessor)."""
+        deps = output.with_suffix(".d")
+        inputs = (source, *(self.root / name for name in toolchain.dependencies(deps)))
+        name = str(source.relative_to(self.root))
+        own = ("-Wa,--fatal-warnings,--noexecstack", f"-ffile-prefix-map={self.root}=.")
+        files = ("-MMD", "-MF", str(deps.relative_to(self.root)), "-c", name, "-o", "@OUT@")
+        command = (*self.tools.compile, *self.includes, *own, *files)
+        Step(f"compiling {name}", command, inputs, output, output.parent).run(self.root)
+        return output
+
+    def sources(self, image: Image) -> list[Path]:
+        """Its sources, sorted within each pattern."""
+        return [path for pattern in image.sources for path in sorted(self.root.glob(pattern))]
+
+    def link(self, image: Image) -> Path | None:
+        """Compile, link and flatten one image.  Returns the flat file; None where it has no sources yet."""
+        sources, script = self.sources(image), self.root / image.script
+        if not sources or not script.exists():
+            print(f"lguest-py: nothing to build {image.name} from yet ({image.script})", file=sys.stderr)
+            return None
+        where = self.build / image.name
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            outputs = [where / f"{source.parent.name}.{source.name}.o" for source in sources]
+            objects = list(pool.map(self.compile, sources, outputs))
+        elf = self.shipped / image.elf if image.elf else where / f"{image.name}.elf"
+        names = [str(path.relative_to(self.root)) for path in objects]
+        command = (*self.tools.link, "-T", image.script, *names, "-o", "@OUT@")
+        Step(f"linking {image.name}", command, (*objects, script), elf, where).run(self.root)
+        flat = self.shipped / image.flat if image.flat else where / f"{image.name}.bin"
+        command = (*self.tools.objcopy, "-O", "binary", str(elf), "@OUT@")
+        Step(f"flattening {image.name}", command, (elf,), flat, where).run(self.root)
+        return flat
+
+    def generate(self) -> None:
+        """The layouts in all three languages, and the proof that the i386 compiler agrees with them."""
+        generated = self.build / "generated"
+        layouts.generate(generated, self.root / "lguest_py" / "_layouts.py")
+        self.compile(generated / "checks.c", generated / "checks.o")
+
+    def all(self) -> None:
+        """Everything that is out of date; one image that fails does not keep the others back.  Raises BuildError."""
+        self.build.mkdir(exist_ok=True)
+        self.shipped.mkdir(exist_ok=True)
+        with (self.build / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.generate()
+            failures = []
+            flat: dict[str, Path | None] = {}
+            for image in self.images:
+                try:
+                    flat[image.name] = self.link(image)
+                except BuildError as error:
+                    failures.append(str(error))
+            if failures:
+                raise BuildError("\n".join(failures))
+            boot = flat.get("guest_boot")
+            if boot and flat.get("guest"):
+                self.join(boot, self.shipped / "guest.elf")
+
+    def join(self, boot: Path, guest: Path) -> None:
+        """The tiny Guest as a bzImage."""
+        image, output = bzimage.join(boot.read_bytes(), guest.read_bytes()), self.shipped / "guest.bzImage"
+        if not output.exists() or output.read_bytes() != image:
+            aside = self.build / "guest.bzImage.new"
+            aside.write_bytes(image)
+            aside.replace(output)
+
+
+def main() -> int:
+    """Build everything; the exit status."""
+    try:
+        Builder().all()
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
