@@ -9,16 +9,17 @@
 	.text
 	.globl catch_call, catch_enter_ring3, catch_leave
 
-/* bool catch_call(void (*body)(void), u32 *save_esp); true: left through catch_leave */
+/* bool catch_call(const void *start, u32 eax, u32 *save_esp); true: left through catch_leave */
 catch_call:
 	pushl %ebp
 	pushl %ebx
 	pushl %esi
 	pushl %edi
-	movl 24(%esp), %eax
+	movl 28(%esp), %eax
 	movl %esp, (%eax)
-	movl 20(%esp), %eax
-	call *%eax
+	movl 20(%esp), %ecx
+	movl 24(%esp), %eax
+	call *%ecx
 	xorl %eax, %eax
 	jmp 1f
 
@@ -37,7 +38,7 @@ catch_leave:
 	ret
 
 /*
- * void catch_enter_ring3(const void *start, u32 stack, u32 ebx, u32 *save_esp, void (*trap_stack)(u32 esp));
+ * void catch_enter_ring3(const void *start, u32 eax, u32 *save_esp, void (*trap_stack)(u32 esp));
  * Traps from ring 3 push just below what is live here.
  */
 catch_enter_ring3:
@@ -45,24 +46,24 @@ catch_enter_ring3:
 	pushl %ebx
 	pushl %esi
 	pushl %edi
-	movl 32(%esp), %eax
+	movl 28(%esp), %eax
 	movl %esp, (%eax)
 	pushl %esp
-	movl 40(%esp), %eax
+	movl 36(%esp), %eax
 	call *%eax
 	addl $4, %esp
 	movl 20(%esp), %ecx
 	movl 24(%esp), %edx
-	movl 28(%esp), %ebx
 	pushl $USER_DS
-	pushl %edx
+	pushl $USER_STACK_TOP
 	pushl $(GUEST_IF | 2)
 	pushl $USER_CS
 	pushl %ecx
 	movl $USER_DS, %eax
 	movl %eax, %ds
 	movl %eax, %es
-	xorl %eax, %eax
+	movl %edx, %eax
+	xorl %ebx, %ebx
 	xorl %ecx, %ecx
 	xorl %edx, %edx
 	xorl %esi, %esi

@@ -69,11 +69,11 @@ static void begin(void)
 	catcher = current;
 }
 
-struct caught catch_ring1(void (*body)(void))
+struct caught catch_ring1(const void *start, u32 eax)
 {
 	u32 before = lguest_data.irq_enabled;
 	begin();
-	catch_call(body, &saved_esp);
+	catch_call(start, eax, &saved_esp);
 	catch_reset();
 	if (before)
 		irq_enable();
@@ -90,12 +90,12 @@ static void trap_stack(u32 esp)
 	lguest_data.irq_enabled = ring3_irq;
 }
 
-struct caught catch_ring3(const void *start, u32 ebx)
+struct caught catch_ring3(const void *start, u32 eax)
 {
 	u32 before = lguest_data.irq_enabled, esp = current->trap_esp;
 	begin();
 	irq_disable();
-	catch_enter_ring3(start, USER_STACK_TOP, ebx, &saved_esp, trap_stack);
+	catch_enter_ring3(start, eax, &saved_esp, trap_stack);
 	catch_reset();
 	current->trap_esp = esp;
 	hypercall(LHCALL_SET_STACK, GUEST_DS, esp, 2, 0);
@@ -104,4 +104,9 @@ struct caught catch_ring3(const void *start, u32 ebx)
 	else
 		irq_disable();
 	return result;
+}
+
+struct caught catch_in(u32 ring, const void *start, u32 eax)
+{
+	return ring == 3 ? catch_ring3(start, eax) : catch_ring1(start, eax);
 }

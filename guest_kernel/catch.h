@@ -21,8 +21,10 @@ void catch_interrupts_too(void);
 /* The next ring-3 catch starts with irq_enabled as given (0 or GUEST_IF). */
 void catch_with_irq(u32 flags);
 
-struct caught catch_ring1(void (*body)(void));
-struct caught catch_ring3(const void *start, u32 ebx);
+/* Call start, a void (*)(void), with eax as given; or enter ring 3 there. */
+struct caught catch_ring1(const void *start, u32 eax);
+struct caught catch_ring3(const void *start, u32 eax);
+struct caught catch_in(u32 ring, const void *start, u32 eax); /* ring 1 or 3 */
 
 bool catch_active(void);
 void catch_reset(void);
@@ -30,8 +32,8 @@ void catch_trap(struct frame *frame, u32 cr2); /* does not return when a catch i
 void catch_interrupt(struct frame *frame);
 
 /* In catch.S. */
-bool catch_call(void (*body)(void), u32 *save_esp);
-void catch_enter_ring3(const void *start, u32 stack, u32 ebx, u32 *save_esp, void (*trap_stack)(u32 esp));
+bool catch_call(const void *start, u32 eax, u32 *save_esp);
+void catch_enter_ring3(const void *start, u32 eax, u32 *save_esp, void (*trap_stack)(u32 esp));
 void catch_leave(u32 esp) __attribute__((noreturn));
 
 #endif

@@ -10,6 +10,7 @@
 
 static irq_handler *handlers[LGUEST_IRQS];
 static u32 counts[LGUEST_IRQS];
+static u32 last_eip;
 
 void irq_enable(void)
 {
@@ -55,10 +56,16 @@ u32 irq_count(u32 irq)
 	return counts[irq];
 }
 
+u32 irq_last_eip(void)
+{
+	return last_eip;
+}
+
 void irq_dispatch(struct frame *frame)
 {
 	u32 irq = frame->vector - FIRST_IRQ_VECTOR;
 	counts[irq]++;
+	last_eip = frame->eip;
 	if (!handlers[irq]) {
 		print("interrupt %u has no handler; masked\n", irq);
 		irq_mask(irq);

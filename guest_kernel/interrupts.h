@@ -23,6 +23,7 @@ void irq_mask(u32 irq);
 void irq_unmask(u32 irq);
 void irq_set_handler(u32 irq, irq_handler *handler); /* and unmasks it */
 void irq_dispatch(struct frame *frame);
-u32 irq_count(u32 irq); /* how many arrived since the start */
+u32 irq_count(u32 irq);   /* how many arrived since the start */
+u32 irq_last_eip(void);   /* where the last one came */
 
 #endif

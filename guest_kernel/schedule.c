@@ -65,6 +65,8 @@ void schedule_tick(void)
 
 void schedule_load_tls(void)
 {
+	/* The Host restores what fs and gs hold, and a segment that is gone cannot be. A task's own are in its frame. */
+	__asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 	hypercall_async(LHCALL_LOAD_TLS, physical(current->tls), 0, 0, 0);
 }
 

@@ -5,7 +5,9 @@
 #include "console.h"
 #include "copy.h"
 #include "interrupts.h"
+#include "memory.h"
 #include "schedule.h"
+#include "segments.h"
 #include "tasks.h"
 
 #define FAILED 0xFFFFFFFF
@@ -41,8 +43,7 @@ static u32 sleep(u32 ms)
 static u32 set_tls(u32 base)
 {
 	u32 flags = irq_save();
-	current->tls[0] = base << 16 | 0x0FFF;
-	current->tls[1] = (base & 0xFF000000) | 0x0040F300 | (base >> 16 & 0xFF);
+	segment_words(base, PAGE - 1, SEGMENT_DATA | SEGMENT_DPL(3), current->tls);
 	schedule_load_tls();
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 	irq_restore(flags);

@@ -12,6 +12,7 @@
 #include "interrupts.h"
 #include "power.h"
 #include "print.h"
+#include "schedule.h"
 #include "space.h"
 #include "syscalls.h"
 #include "tasks.h"

@@ -148,6 +148,7 @@ void mailbox_init(void);
 void mailbox_doorbell(void);
 void mailbox_notify(u32 address);
 void mailbox_text(const u8 *text, u32 count);
+void mailbox_flush(void);
 void mailbox_irqs(void);
 void mailbox_record_switch(void);
 

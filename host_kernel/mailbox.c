@@ -57,9 +57,14 @@ void mailbox_notify(u32 address)
 		wait_for_interrupt();
 }
 
-/* Early console output. */
+/*
+ * Early console output, which comes in pieces of 16 bytes: the Launcher hears of a whole line, of much, or when the
+ * Guest has nothing to do (mailbox_flush).
+ */
 void mailbox_text(const u8 *text, u32 count)
 {
+	bool line = false;
+
 	for (u32 index = 0; index < count; index++) {
 		while (mailbox->text_head - read_once(&mailbox->text_tail) >= TEXT_BYTES) {
 			mailbox_doorbell();
@@ -68,8 +73,15 @@ void mailbox_text(const u8 *text, u32 count)
 		mailbox->text[mailbox->text_head % TEXT_BYTES] = text[index];
 		__asm__ volatile("" : : : "memory");
 		mailbox->text_head++;
+		line |= text[index] == '\n';
 	}
-	if (count)
+	if (line || mailbox->text_head - read_once(&mailbox->text_tail) > TEXT_BYTES / 2)
+		mailbox_doorbell();
+}
+
+void mailbox_flush(void)
+{
+	if (mailbox->text_head != read_once(&mailbox->text_tail))
 		mailbox_doorbell();
 }
 

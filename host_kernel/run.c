@@ -57,6 +57,7 @@ void run(void)
 		interrupts_deliver();
 		if (guest.halted) {
 			interrupts_can_wake();
+			mailbox_flush();
 			clock_arm(false);
 			wait_for_interrupt();
 			continue;

@@ -35,11 +35,9 @@ def kvm_serves() -> bool:
     """Whether the kvm engine works on the machine that this pytest runs on."""
     if inside():
         return True
-    try:
-        from lguest_py.engines import kvm
-    except ImportError:  # no extension on this machine
-        return False
-    return kvm.probe().usable
+    from lguest_py.engines.probe import probe_kvm
+
+    return probe_kvm().usable
 
 
 def add_option(group: pytest.OptionGroup) -> None:

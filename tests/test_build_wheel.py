@@ -20,7 +20,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, made in a clean copy of the sources, with what this environment has."""
     tree = tmp_path_factory.mktemp("wheel") / "tree"
     shutil.copytree(ROOT, tree, ignore=NOT_SOURCES)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", "out", "."]
+    options = ["--no-deps", "--no-index", "--no-build-isolation", "-w", "out"]
+    command = [sys.executable, "-m", "pip", "wheel", *options, "."]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = (tree / "out").iterdir()
@@ -42,9 +43,10 @@ def test_one_wheel_serves_every_python(wheel: Path) -> None:
 
 def test_it_runs_where_the_sources_are_not(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    program = "import lguest_py, lguest_py.kvm._kvm; print(lguest_py.__file__); from lguest_py.cli import main; main(['--help'])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    program = (
+        "import lguest_py, lguest_py.kvm._kvm; print(lguest_py.__file__);"
+        "from lguest_py.cli import main; main(['--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith(f"{tmp_path}/lguest_py/__init__.py\n"), done.stderr
     assert "boot" in done.stdout

@@ -77,6 +77,7 @@ def test_the_first_kick_starts_a_device_that_said_nothing(setup: Setup) -> None:
 
 
 def test_features_that_were_not_offered_end_the_guest(setup: Setup) -> None:
+    setup.memory[RAM + 4] = 3
     setup.memory[RAM + 15] = 2
     with pytest.raises(GuestError, match="accepted features 0x2, offered 0x405"):
         setup.bus.notify(RAM)
@@ -148,6 +149,6 @@ def test_the_page_is_never_filled_to_its_end() -> None:
     """A type of 0 must follow the last descriptor."""
     bus = Bus(memoryview(bytearray(RAM + PAGES * 4096)), RAM, lambda irq: None)
     for _ in range(15):
-        bus.add(Probe(1, 0, 0, bytes(250)))
+        bus.add(Probe(1, 0, 0, bytes(251)))
     with pytest.raises(ValueError, match="no room"):
-        bus.add(Probe(1, 0, 0, bytes(255)))
+        bus.add(Probe(1, 0, 0, bytes(251)))

@@ -58,6 +58,13 @@ LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
 LEAVES: Final = (0, 1, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
 
 
+def qemu_cpu() -> str:
+    """QEMU's ``-cpu`` for the same answers: its empty model, with the same vendor and model as its own qemu32."""
+    identity = ("vendor=GenuineIntel", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
+    limits = (f"level={LAST_BASIC}", f"xlevel={LAST_EXTENDED:#x}", "full-cpuid-auto-level=off", "hypervisor=off")
+    return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES)))
+
+
 def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
     """Of what a processor can do, what the machine's CPU says: LEAVES, with the bits of FEATURES."""
     entries = {entry.function: entry for entry in reversed(list(supported))}  # of several, the first

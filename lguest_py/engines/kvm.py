@@ -19,7 +19,7 @@ from typing import Final
 from lguest_py.engines import cpuid
 from lguest_py.engines.base import MachineEnd, MachineFacts
 from lguest_py.errors import EngineError
-from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Registers, Shutdown, Vcpu, Vm
+from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Mmio, Registers, Shutdown, Vcpu, Vm
 from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
 
 DOORBELL_PORT: Final = 0x500
@@ -93,7 +93,7 @@ class KvmEngine:
 
     def _run(self) -> None:
         """The thread.  Signals of the process are the main thread's, whatever it was asked to do with them."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - FAULTS)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - FAULTS)
         try:
             while self._end is None:
                 self._end = self._handle(self._vcpu.run())
@@ -112,10 +112,17 @@ class KvmEngine:
             case Interrupted():
                 return MachineEnd(False, "closed") if self._stopping else None
             case Shutdown():
-                return MachineEnd(False, f"triple fault: {self._registers()}")
+                return MachineEnd(False, f"triple fault: {self._registers_at_shutdown()}")
+            case Io() | Mmio():
+                return MachineEnd(False, f"the Host kernel touched what is not there: {left}: {self._registers()}")
             case _:
-                return MachineEnd(False, f"KVM cannot go on: {left}: {self._registers()}")
+                return MachineEnd(False, f"KVM cannot go on: {left}: {self._registers()}; {ADVICE}")
         return None
+
+    def _registers_at_shutdown(self) -> str:
+        """On AMD processors KVM resets the vCPU, so that it stands at the reset vector."""
+        reset = self._vcpu.get_sregs().cs.selector == 0xF000
+        return "the registers are lost, as always on AMD" if reset else self._registers()
 
     def _registers(self) -> str:
         general, special = self._vcpu.get_regs(), self._vcpu.get_sregs()
@@ -135,10 +142,11 @@ class KvmEngine:
 
     def poll(self) -> MachineEnd | None:
         """Empty the eventfd, but for the end: that stays readable."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._ready)
-        if self._end is not None:
-            self._wake()
+        if self._ready >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._ready)
+            if self._end is not None:
+                self._wake()
         return self._end
 
     def interrupt(self) -> None:

@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 
 X86: Final = ("x86_64", "i686", "i586", "i386")
 SECONDS: Final = 5.0  # for the self-test, which takes some milliseconds; an emulated KVM is far slower
-NEEDED: Final = ("KVM_CAP_USER_MEMORY", "KVM_CAP_IRQCHIP", "KVM_CAP_IRQ_ROUTING", "KVM_CAP_IRQFD", "KVM_CAP_IOEVENTFD",
-                 "KVM_CAP_SET_TSS_ADDR", "KVM_CAP_EXT_CPUID", "KVM_CAP_GET_TSC_KHZ", "KVM_CAP_IMMEDIATE_EXIT")  # fmt: skip
+NEEDED: Final = (
+    "KVM_CAP_USER_MEMORY",
+    "KVM_CAP_SET_TSS_ADDR",
+    "KVM_CAP_EXT_CPUID",
+    "KVM_CAP_GET_TSC_KHZ",
+    "KVM_CAP_IMMEDIATE_EXIT",
+    "KVM_CAP_IRQCHIP",
+    "KVM_CAP_IRQ_ROUTING",
+    "KVM_CAP_IRQFD",
+    "KVM_CAP_IOEVENTFD",
+)
 
 
 @dataclass(frozen=True)

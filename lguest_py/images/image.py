@@ -52,7 +52,7 @@ class Image:
     @property
     def end(self) -> int:
         """Where the memory it needs ends (Guest-physical): an initrd must lie above."""
-        return max(self.reserve, *(segment.end for segment in self.segments))
+        return max([self.reserve, *(segment.end for segment in self.segments)])
 
     def load(self, ram: memoryview) -> None:
         """Copy the segments into ``ram``: writable zeroed bytes from Guest-physical 0.

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tell, before it runs, whether a kernel is one that our Host kernel can serve.
 
-A Guest has to call its Host.  Every lguest kernel, ours included, names "lguest" in its data; a Linux must
-also hold the call that begins everything: eax = 1 (LGUEST_INIT), then `int $0x1f` (Linux 2.6.35 to 4.13) or
-`vmcall` (2.6.30 to 2.6.34).  A Linux with only the Host half of lguest has the name and not the call.
+A Guest has to call its Host.  Every lguest Linux names "lguest" in its data and holds the call that begins
+everything: eax = 1 (LGUEST_INIT), ebx = lguest_data, then `int $0x1f` (Linux 2.6.35 to 4.13) or `vmcall` (2.6.30
+to 2.6.34).  One with only the Host half of lguest has the name and not the call.  Of what is no Linux, one of
+the two is enough.
 
 Read next: lguest_py/images/vmcall.py.
 """
@@ -21,7 +22,9 @@ from lguest_py.images.image import WANTED
 NAME = b"lguest"
 BANNER = re.compile(rb"Linux version (\d+\.\d+[ -~]{0,200})")
 NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-INIT_CALL = re.compile(rb"\xb8\x01\0\0\0.{0,16}?(?:\xcd\x1f|\x0f\x01\xc1)", re.DOTALL)
+INIT_CALL = re.compile(  # the two moves in either order
+    rb"(?:\xb8\x01\0\0\0\xbb....|\xbb....\xb8\x01\0\0\0)(?:\xcd\x1f|\x0f\x01\xc1)", re.DOTALL
+)
 PAE_OOPS = b"*pdpt = "  # what a page fault's report begins with, where directories have three levels
 CONFIG_START = b"IKCFG_ST"  # CONFIG_IKCONFIG: the gzipped configuration follows
 CONFIG_MOST = 4 << 20
@@ -100,10 +103,11 @@ def inspect(pieces: Iterable[bytes | memoryview]) -> Facts:
 def check(facts: Facts, version: str | None, name: str) -> None:
     """Raise ImageError when the kernel has no lguest support that our Host kernel offers.
 
-    ``version`` is the Linux version, from wherever it is known; None: not a Linux, then the name is enough.
+    ``version`` is the Linux version, from wherever it is known; None: not a Linux.
     """
     check_version(version, name)
-    if not facts.name or (version is not None and not facts.init_call):
+    marks = (facts.name, facts.init_call)
+    if not (all(marks) if version else any(marks)):
         what = f"Linux {version_word(version)} built without lguest support" if version else "no lguest kernel"
         raise ImageError(f"{name} is {what}: give {WANTED}")
     if facts.pae:

@@ -50,7 +50,7 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class InternalError:
-    """KVM met something that it cannot do. suberror 1: an instruction it cannot emulate; 3: an event it cannot deliver."""
+    """KVM met what it cannot do. suberror 1: an instruction to emulate; 3: an event to deliver."""
 
     suberror: int
     data: tuple[int, ...] = ()
@@ -71,7 +71,7 @@ class Interrupted:
 
 @dataclass(frozen=True)
 class Debug:
-    """What ``Vcpu.set_guest_debug`` asked for: exception 1 (step, hardware breakpoint) or 3, at linear address ``pc``."""
+    """What ``Vcpu.set_guest_debug`` asked for: exception 1 (step, debug register) or 3 (int3), at linear ``pc``."""
 
     exception: int
     pc: int

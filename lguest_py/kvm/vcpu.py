@@ -50,6 +50,7 @@ class Vcpu(File):
         super().__init__(fd)
         self._lock = threading.Lock()
         self._runner = 0  # the thread within KVM_RUN
+        self._last_runner = 0
         self._unanswered: Any = None
         self._size = map_size
         self._map = lib.kvm_map(fd, map_size)
@@ -68,8 +69,12 @@ class Vcpu(File):
         self._unanswered = None
         if self._fd < 0:
             raise KvmError("KVM_RUN", "", errno.EBADF)
+        me = threading.get_ident()
+        if me != self._last_runner:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {kick_signal()})
+            self._last_runner = me
         with self._lock:
-            self._runner = threading.get_ident()
+            self._runner = me
         result = lib.kvm_ioctl_value(self._fd, self._run_number, 0)
         with self._lock:  # as long as kick holds it, this thread exists
             self._runner = 0

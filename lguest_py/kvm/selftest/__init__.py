@@ -10,7 +10,7 @@ import mmap
 import threading
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from lguest_py.kvm.exits import Exit, Hlt, Interrupted, Io
@@ -19,6 +19,7 @@ from lguest_py.kvm.system import Kvm
 from lguest_py.kvm.vcpu import Vcpu
 from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
 
+IMAGE: Final = Path(__file__).resolve().parents[2] / "_images" / "selftest.bin"
 BASE: Final = 0x1000
 MEMORY: Final = 0x10000
 RESULT_PORT: Final = 0x510
@@ -61,7 +62,7 @@ class Result:
 @cache
 def image() -> bytes:
     """The assembled test."""
-    return resources.files("lguest_py").joinpath("_images", "selftest.bin").read_bytes()
+    return IMAGE.read_bytes()
 
 
 def run(kvm: Kvm, code: bytes | None = None, seconds: float = 5.0) -> Result:

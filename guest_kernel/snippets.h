@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pieces of code in user_snippets.S: addresses as a program sees them, and where each one's trap is reported. */
+#ifndef SNIPPETS_H
+#define SNIPPETS_H
+
+#define SNIPPET(name) extern const char snippet_##name[], snippet_##name##_at[]
+
+SNIPPET(divide);
+SNIPPET(debug);
+SNIPPET(breakpoint);
+SNIPPET(overflow);
+SNIPPET(bound);
+SNIPPET(undefined);
+SNIPPET(no_device);
+SNIPPET(load_ds);
+SNIPPET(load_es);
+SNIPPET(load_ss);
+SNIPPET(host_jump);
+SNIPPET(hlt);
+SNIPPET(read_cr0);
+SNIPPET(write_cr3);
+SNIPPET(lidt);
+SNIPPET(cli);
+SNIPPET(sti);
+SNIPPET(in);
+SNIPPET(out);
+SNIPPET(read);
+SNIPPET(write);
+SNIPPET(spin);
+SNIPPET(jump);
+SNIPPET(int_hypercall);
+SNIPPET(int_clock);
+SNIPPET(int_test);
+SNIPPET(int_timer);
+SNIPPET(int_doorbell);
+SNIPPET(int_page_fault);
+SNIPPET(x87);
+SNIPPET(simd);
+SNIPPET(ring);
+SNIPPET(read_fs);
+SNIPPET(read_gs);
+SNIPPET(popf);
+SNIPPET(iret);
+SNIPPET(in_all);
+SNIPPET(out_all);
+SNIPPET(stack);
+
+#undef SNIPPET
+
+#endif
