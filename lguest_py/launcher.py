@@ -82,7 +82,11 @@ class Launcher:
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout
         while True:
-            result = self._boot(started)
+            try:
+                result = self._boot(started)
+            except BaseException:
+                self._output.finish(GRACE)
+                raise
             if result.outcome.end is not End.RESTARTED or not self._settings.restart:
                 return result
             self._restarts += 1

@@ -34,12 +34,16 @@ class View:
         self.layout = layout
         self._memory = memory
         self._offset = offset
-        self._words = {
-            letter: memory[offset : offset + layout.size // size * size].cast("B").cast(letter)
-            for letter, size in SIZES.items()
+        words, halves, longs = layout.size // 4 * 4, layout.size // 2 * 2, layout.size // 8 * 8
+        whole = memory[offset : offset + layout.size]
+        self._words: dict[str, memoryview[int]] = {
+            "B": whole.cast("B"),
+            "H": whole[:halves].cast("H"),
+            "I": whole[:words].cast("I"),
+            "Q": whole[:longs].cast("Q"),
         }
 
-    def _place(self, key: str | tuple[str, int]) -> tuple[memoryview, int, str]:
+    def _place(self, key: str | tuple[str, int]) -> tuple[memoryview[int], int, str]:
         name, index = key if isinstance(key, tuple) else (key, 0)
         offset, count, kind = self.layout.fields[name]
         if not 0 <= index < max(count, 1):
@@ -48,7 +52,7 @@ class View:
 
     def __getitem__(self, key: str | tuple[str, int]) -> int:
         words, index, kind = self._place(key)
-        value: int = words[index]
+        value = words[index]
         return int.from_bytes(value.to_bytes(SIZES[kind], "big"), "little") if SWAPPED else value
 
     def __setitem__(self, key: str | tuple[str, int], value: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from fake_engine import AGAIN, IMAGE, ConsoleDriver, FakeEngine
+
 from lguest_py import _layouts as L
 from lguest_py import engines, images, vm_memory
 from lguest_py.cli import main

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from lguest_py import _layouts as L
 from lguest_py import vm_memory
 from lguest_py.devices.virtqueue import DESC_NEXT, DESC_WRITE, ring_layout

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 from fake_engine import Driver
+
 from lguest_py.devices import GuestError
 from lguest_py.devices.bus import Bus
 from lguest_py.devices.virtqueue import Virtqueue

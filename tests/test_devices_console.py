@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from fake_engine import Driver
+
 from lguest_py.devices import GuestError
 from lguest_py.devices.console import BUDGET, Console, Progress
 from lguest_py.devices.virtqueue import DESC_WRITE, Virtqueue

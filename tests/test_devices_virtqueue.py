@@ -8,6 +8,7 @@ import re
 
 import pytest
 from fake_engine import Driver
+
 from lguest_py.devices import GuestError
 from lguest_py.devices.virtqueue import (
     AVAIL_NO_INTERRUPT,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_engine import AGAIN, FACTS, IMAGE, ConsoleDriver, FakeEngine, Script, fake_images
+
 from lguest_py import _layouts as L
 from lguest_py.errors import ImageError, LguestError, UsageError
 from lguest_py.images import Image, Segment

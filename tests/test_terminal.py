@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from fake_engine import fake_images
+
 from lguest_py.terminal import EscapeFilter, Left, Terminal
 
 __all__ = ["fake_images"]

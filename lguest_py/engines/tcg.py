@@ -41,6 +41,7 @@ SERIAL_PORT = 0x3F8
 SERIAL_PIN = 4
 # What has no meaning in ring 1, or would be used behind our back, is hidden (see lguest_py/engines/cpuid.py).
 CPU = "qemu32,-sep,-pge,-pae,-pat,-mtrr,-mce,-mca,-vme,-pse36,-hypervisor"
+MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
 PR_SET_PDEATHSIG = 1
 
 
@@ -59,11 +60,12 @@ def find_qemu() -> tuple[str, str] | None:
 
 
 def _shared_file(size: int) -> IO[bytes]:
-    """An unnamed file of this size that lives in memory where the system can do that."""
-    if hasattr(os, "memfd_create"):
+    """A file of this size that goes away with us; in memory, where the system can do that."""
+    file: IO[bytes]
+    if sys.platform == "linux":
         file = os.fdopen(os.memfd_create("lguest-py"), "r+b")
     else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the engine closes it
+        file = tempfile.NamedTemporaryFile(prefix="lguest-py.")  # noqa: SIM115 - the engine closes it
     file.truncate(size)
     return file
 
@@ -120,7 +122,7 @@ class TcgEngine:
         return [
             *(self._qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-accel", "tcg", "-cpu", CPU, "-m", size),
-            *("-machine", "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off,memory-backend=ram"),
+            *("-machine", f"{MACHINE},memory-backend=ram"),
             *("-object", f"memory-backend-file,id=ram,size={size},mem-path={ram},share=on"),
             *("-bios", str(IMAGES / "reset.bin")),
             *("-chardev", f"socket,id=bell,fd={self._doorbell_far.fileno()}"),
