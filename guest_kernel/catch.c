@@ -39,15 +39,17 @@ void catch_with_irq(u32 flags)
 
 static void leave(struct frame *frame, u32 cr2)
 {
-	u32 eflags;
-	__asm__ volatile("pushfl; popl %0" : "=r"(eflags));
+	u32 eflags, cs;
+	__asm__ volatile("pushfl; popl %0; mov %%cs, %1" : "=r"(eflags), "=r"(cs));
 	bool outer = (frame->cs & 3) == 3;
 	result.trapped = true;
 	memory_copy(&result.frame, frame, outer ? sizeof(*frame) : offsetof(struct frame, esp));
-	result.esp_at_trap = outer ? frame->esp : (u32)&frame->esp;
+	result.frame_end = outer ? (u32)(frame + 1) : (u32)&frame->esp;
+	result.trap_esp = current->trap_esp;
 	result.cr2 = cr2;
 	result.irq_enabled = lguest_data.irq_enabled;
 	result.real_eflags = eflags;
+	result.handler_cs = cs;
 	catch_leave(saved_esp);
 }
 

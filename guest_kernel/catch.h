@@ -10,10 +10,12 @@
 struct caught {
 	bool trapped; /* false: the code came back by itself (ring 1 only) */
 	struct frame frame;
-	u32 esp_at_trap; /* of the interrupted code; for ring 1 computed from the frame's place */
+	u32 frame_end;   /* the address just above what was pushed */
+	u32 trap_esp;    /* where SET_STACK said that a trap from ring 3 pushes */
 	u32 cr2;
 	u32 irq_enabled; /* as the handler found it */
 	u32 real_eflags; /* the processor's, in the handler */
+	u32 handler_cs;
 };
 
 /* Interrupts, too, end it from now on until the next catch is over. */

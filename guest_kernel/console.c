@@ -126,6 +126,11 @@ bool console_has_input(void)
 	return ready;
 }
 
+struct device *console_device(void)
+{
+	return ready ? &device : NULL;
+}
+
 int console_read(void)
 {
 	struct queue *queue = &device.queues[RECEIVE];

@@ -9,6 +9,7 @@ void console_init(void); /* look for the virtio console; without one there is no
 bool console_has_input(void);
 void console_write(const char *text, u32 count);
 void console_flush(void);
+struct device *console_device(void); /* NULL when there is none */
 int console_read(void); /* the next byte; waits for it. -1: there is no console to read */
 
 #endif

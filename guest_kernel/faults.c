@@ -40,7 +40,6 @@ static const struct fault {
 	{ "hypercall", snippet_int_hypercall, 0, "a hypercall" },
 	{ "host-segment", snippet_load_ds, 0x5B, "load the Host's data segment" },
 	{ "fpu", snippet_x87, 0, "an unmasked x87 error" },
-	{ "simd", snippet_simd, 0, "an unmasked SSE error" },
 };
 
 static void in_program(const struct fault *fault)

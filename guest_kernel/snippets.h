@@ -35,7 +35,6 @@ SNIPPET(int_timer);
 SNIPPET(int_doorbell);
 SNIPPET(int_page_fault);
 SNIPPET(x87);
-SNIPPET(simd);
 SNIPPET(ring);
 SNIPPET(read_fs);
 SNIPPET(read_gs);
@@ -44,6 +43,12 @@ SNIPPET(iret);
 SNIPPET(in_all);
 SNIPPET(out_all);
 SNIPPET(stack);
+SNIPPET(nt);
+SNIPPET(own_stack);
+SNIPPET(registers);
+SNIPPET(exit);
+SNIPPET(write_call);
+SNIPPET(fpu_clean);
 
 #undef SNIPPET
 

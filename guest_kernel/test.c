@@ -32,6 +32,11 @@ bool test_same(const char *what, u32 expected, u32 got)
 	return false;
 }
 
+bool test_failed(void)
+{
+	return failed;
+}
+
 void test_spin_ms(u32 ms)
 {
 	u64 from = clock_ns();
@@ -81,13 +86,25 @@ static void use_directory(u32 directory)
 	hypercall(LHCALL_NEW_PGTABLE, directory, 0, 0, 0);
 }
 
-/* What a test takes away from its directory is not freed with it, but with its frames. */
+static bool is_test_frame(u32 frame)
+{
+	for (u32 i = 0; i < frame_count; i++) {
+		if (frames[i] == frame)
+			return true;
+	}
+	return false;
+}
+
+/* The test's frames are given back by themselves, not with the directory: be they pages or tables. */
 static void forget_test_pages(u32 directory)
 {
-	for (u32 i = 0; i < 4; i++) {
-		u32 *entry = page_entry(directory, TEST_PAGES + i * (PAGE << 10), false);
-		if (entry)
-			memory_set(entry, 0, PAGE);
+	u32 *words = directory_words(directory);
+	for (u32 slot = TEST_PAGES >> 22; slot < (TEST_PAGES >> 22) + TEST_TABLES; slot++) {
+		if (is_test_frame(words[slot] & PTE_FRAME))
+			words[slot] = 0;
+		else if (words[slot] & PTE_PRESENT)
+			memory_set(virtual(words[slot] & PTE_FRAME), 0, PAGE);
+		hypercall_async(LHCALL_SET_PGD, directory, slot, 0, 0);
 	}
 	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
 }
@@ -108,6 +125,7 @@ static void run(const struct test *test)
 		frame_free(frames[--frame_count]);
 	traps_init();
 	segments_init();
+	fpu_forget(current); /* a test may have left it in any state */
 	fpu_ts(true);
 	schedule_load_tls();
 	if (own_clock) {

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "interrupts.h"
 #include "snippets.h"
+#include "tasks.h"
 
 struct test {
 	const char *name;
@@ -25,6 +26,7 @@ struct test {
 
 /* Did it hold? Else the test's FAIL line is printed. */
 bool test_same(const char *what, u32 expected, u32 got);
+bool test_failed(void); /* so far, for one that calls checks that return */
 
 #define SAME(what, expected, got)                                   \
 	do {                                                        \
@@ -43,7 +45,13 @@ bool test_same(const char *what, u32 expected, u32 got);
 	})
 void test_spin_ms(u32 ms);
 
-#define TEST_PAGES 0x10000000 /* user addresses that are nobody's */
+#define TEST_PAGES  0x10000000 /* user addresses that are nobody's: */
+#define TEST_TABLES 2          /* as many times 4 MiB */
+
+static inline u32 current_directory(void)
+{
+	return current->directory;
+}
 
 u32 test_frame(void); /* a zeroed frame, given back when the test is over */
 u32 *test_word(u32 address); /* as a pointer */

@@ -26,7 +26,6 @@
 	SNIPPET \name
 \name\()_at:
 	\instruction
-	xorl %ebx, %ebx
 	DONE
 	.endm
 
@@ -92,7 +91,6 @@ FAULTS snippet_jump, jmp *%eax
 	SNIPPET \name
 \name\()_at:
 	int $\vector
-	xorl %ebx, %ebx
 	DONE
 	.endm
 
@@ -113,16 +111,6 @@ SNIPPET snippet_x87
 	fdivs (%esp)
 snippet_x87_at:
 	fwait
-	DONE
-
-SNIPPET snippet_simd
-	pushl $0x1D80 /* all masked but division by zero */
-	ldmxcsr (%esp)
-	pushl $0x3F800000
-	movss (%esp), %xmm0
-	xorps %xmm1, %xmm1
-snippet_simd_at:
-	divss %xmm1, %xmm0
 	DONE
 
 SNIPPET snippet_ring
@@ -227,6 +215,64 @@ SNIPPET snippet_stack
 	decl %eax
 	jnz 1b
 snippet_stack_at:
+	DONE
+
+SNIPPET snippet_nt
+	pushfl
+	orl $0x4000, (%esp)
+	popfl
+snippet_nt_at:
+	ud2
+
+SNIPPET snippet_own_stack
+	movl %esp, %eax
+snippet_own_stack_at:
+	ud2
+
+SNIPPET snippet_registers
+	movl $0x7B, %eax
+	movw %ax, %fs
+	movw %ax, %gs
+	movl $0xA1, %eax
+	movl $0xB2, %ebx
+	movl $0xC3, %ecx
+	movl $0xD4, %edx
+	movl $0xE5, %esi
+	movl $0xF6, %edi
+	movl $0x17, %ebp
+	pushl $1
+	pushl $2
+	stc
+	std
+snippet_registers_at:
+	ud2
+
+/* Ends with eax. */
+SNIPPET snippet_exit
+	movl %eax, %ebx
+snippet_exit_at:
+	DONE
+
+/* Writes four bytes from eax, and ends with the result. */
+SNIPPET snippet_write_call
+	movl %eax, %ebx
+	movl $4, %ecx
+	movl $SYS_WRITE, %eax
+snippet_write_call_at:
+	int $SYSTEM_CALL_VECTOR
+	movl %eax, %ebx
+	DONE
+
+/* Ends with the FPU's status word above its control word, as they are at first. */
+SNIPPET snippet_fpu_clean
+	pushl $0
+	fnstsw (%esp)
+	popl %ebx
+	shll $16, %ebx
+	pushl $0
+	fnstcw (%esp)
+	orl (%esp), %ebx
+snippet_fpu_clean_at:
 	DONE
 
 	.section .note.GNU-stack, "", @progbits

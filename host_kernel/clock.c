@@ -40,7 +40,7 @@ void clock_check(void)
 {
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
 		guest.clock_deadline = 0;
-		raise_irq(0);
+		personality->clock_expired();
 	}
 }
 

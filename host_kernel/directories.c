@@ -54,18 +54,18 @@ static void drop(struct directory *directory)
 /* Where the Guest's kernel begins: from here on all its directories agree. */
 static u32 kernel_index(void)
 {
-	return guest.data ? INDEX(guest.kernel_address) : SWITCHER_INDEX;
+	return guest.kernel_address ? INDEX(guest.kernel_address) : SWITCHER_INDEX;
 }
 
 /* Point a shadow directory at the shadow of the table that the Guest's checked entry names. */
 void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 {
 	bool shared;
-	u16 page = table_get(FRAME(guest_entry), &shared);
+	u16 page = table_get(table_key(guest_entry), &shared);
 
 	table_hold(page);
-	/* A user table with an old life elsewhere: that nobody flushed it there must not be seen here. */
-	if (shared && index < kernel_index())
+	/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
+	if (shared && !table_is_global(page))
 		table_sync(page);
 	unlink(directory, index);
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
@@ -74,7 +74,7 @@ void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 /* Does the shadow's entry still say what the Guest's says? */
 static bool agrees(u32 shadow_entry, u32 guest_entry)
 {
-	return shadow_entry && (guest_entry & PTE_P) && table_frame(page_of(shadow_entry)) == FRAME(guest_entry) &&
+	return shadow_entry && (guest_entry & PTE_P) && table_frame(page_of(shadow_entry)) == table_key(guest_entry) &&
 	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
 }
 
@@ -87,7 +87,7 @@ void directory_sync_one(struct directory *directory, u32 index)
 		check_directory_entry(entry, index << 22);
 	if (agrees(page_entries(directory->page)[index], entry))
 		return;
-	if ((entry & PTE_P) && table_find(FRAME(entry)))
+	if ((entry & PTE_P) && table_find(table_key(entry)))
 		directory_link(directory, index, entry);
 	else
 		unlink(directory, index);
@@ -105,6 +105,22 @@ void directory_sync(struct directory *directory, u32 first, u32 end)
 			continue;
 		directory_sync_one(directory, index);
 		if (*entry)
+			table_sync(page_of(*entry));
+	}
+}
+
+/* What a load of CR3 flushes: all but the tables that hold nothing but global entries. */
+void directory_sync_local(struct directory *directory)
+{
+	if (directory->guest == LINEAR_MAP)
+		return;
+	for (u32 index = 0; index < SWITCHER_INDEX; index++) {
+		u32 *entry = page_entries(directory->page) + index;
+
+		if (!*entry)
+			continue;
+		directory_sync_one(directory, index);
+		if (*entry && !table_is_global(page_of(*entry)))
 			table_sync(page_of(*entry));
 	}
 }

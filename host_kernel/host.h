@@ -15,6 +15,24 @@
 #define PAGE_BYTES 4096u
 #define LINEAR_MAP 0xFFFFFFFFu /* guest.directory until the Guest has page tables */
 
+/*
+ * What the Guest expects of its machine.  The core (run loop, shadow paging, clock) is one; a personality tells
+ * when interrupts are due, what a trap means and where time goes.
+ */
+struct personality {
+	void (*init)(void);          /* the CPU's tables for the Guest, and its first registers */
+	void (*interrupts)(void);    /* deliver what the Guest would take now; wakes it if it sleeps */
+	bool (*must_retry)(void);    /* an interrupt waits that the Guest will not ask for */
+	void (*asleep)(void);        /* it sleeps: end it if nothing can wake it */
+	void (*clock_expired)(void); /* guest.clock_deadline is over */
+	void (*device_irq)(u32 irq); /* a device of the Launcher's raised it */
+	void (*before_entry)(void);  /* the last look at guest.regs */
+	void (*trap)(void);          /* it came out: guest.regs tells why */
+};
+
+extern const struct personality lguest_personality, native_personality;
+extern const struct personality *personality;
+
 /* The one Guest.  Addresses in it are the Guest's (physical or virtual), never the Host's. */
 struct guest {
 	struct registers *regs;
@@ -26,7 +44,10 @@ struct guest {
 	bool ts;         /* CR0.TS while it runs */
 	u32 pending;     /* bit n: virtual interrupt n was raised and not delivered */
 	u64 idt[IDT_ENTRIES]; /* as it loaded them */
-	u64 clock_deadline;   /* TSC at which interrupt 0 is due; 0: none */
+	u64 clock_deadline;   /* TSC at which its clock is due; 0: never */
+	bool strict;          /* a page-table entry that a paravirtualised kernel must not make kills */
+	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
+	bool write_protect;   /* CR0.WP: read-only holds in ring 1 too */
 
 	/* The lguest personality's own. */
 	struct lguest_data *data; /* NULL before LGUEST_INIT */
@@ -79,6 +100,7 @@ void *guest_physical(u32 address, u32 count, const char *what);
 bool guest_frame_valid(u32 entry);
 void guest_write(u32 address, const void *from, u32 count);
 bool guest_try_read(void *to, u32 address, u32 count);
+bool guest_try_write(u32 address, const void *from, u32 count);
 
 /* page_tables.c: the Guest's tables, read by its rules. */
 #define PTE_P  0x001
@@ -87,6 +109,7 @@ bool guest_try_read(void *to, u32 address, u32 count);
 #define PTE_A  0x020
 #define PTE_D  0x040
 #define PTE_PS 0x080
+#define PTE_G  0x100
 #define FAULT_P  1 /* error code bits of a page fault */
 #define FAULT_W  2
 #define FAULT_US 4
@@ -94,14 +117,22 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry, u32 *error)
 bool demand_page(u32 address, u32 access, u32 *error);
 void page_tables_init(void);
 void set_directory(u32 directory);
+void load_directory(u32 directory);
+void flush_address(u32 address);
 void set_entry(u32 directory, u32 address, u32 value);
 void set_directory_entry(u32 directory, u32 index);
 void flush_user(void);
 void flush_all(void);
 void pin_stack(u32 top, u32 pages);
+void map_for_guest(u32 address, const void *pages, u32 bytes);
 
 /* shadow.c */
+#define WATCHED_FRAMES 8
 u32 pool_init(u32 first_free);
+void nothing_restore(void);
+void watch_frames(const u32 *frames, u32 count);
+bool is_watched(u32 frame);
+void shadow_allow_write(u32 address, bool allow);
 
 /* segments.c */
 void segments_init(void);
@@ -142,6 +173,7 @@ void run(void) __attribute__((noreturn));
 
 /* start.S */
 void wait_for_interrupt(void);
+void load_ldt_register(u32 selector);
 
 /* mailbox.c */
 void mailbox_init(void);

@@ -26,8 +26,6 @@ static void init(u32 address)
 	data->reserve_mem = RESERVE_MEM;
 	data->tsc_khz = machine.tsc_khz;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
-	/* What was cached while kernel_address was not known counted as the Guest's programs' part. */
-	flush_all();
 }
 
 static void shutdown(u32 address, u32 type)

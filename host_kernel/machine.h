@@ -21,6 +21,7 @@
 #define HOST_MINIMUM     0x1000000 /* Host area: guest_base is at least this; a multiple of 4 MiB */
 
 #define PERSONALITY_LGUEST 1
+#define PERSONALITY_NATIVE 2
 #define EXIT_VALUE 0x21 /* so that no other end of an emulator's can be taken for this one */
 
 struct machine {
@@ -30,16 +31,23 @@ struct machine {
 	u32 guest_bytes;  /* Guest RAM; a multiple of 4096 */
 	u32 device_pages; /* pages just above Guest RAM that the Guest may map too */
 	u32 guest_entry;  /* Guest-physical address of its first instruction */
+	u32 boot_params;  /* Guest-physical: esi there */
 	u32 personality;
 	u32 tsc_khz;      /* 0: not known, the Host kernel measures it against the local APIC's timer (1 GHz on both engines) */
-	u64 wall_seconds; /* since 1970, when the machine was started */
 	u32 wall_nanoseconds;
+	u64 wall_seconds; /* since 1970, when the machine was started */
 	u32 doorbell_port;     /* OUT of a byte: the Launcher wakes */
 	u32 doorbell_pin;      /* I/O APIC pin of the Launcher's interrupt, edge-triggered */
 	u32 doorbell_ack_port; /* base of a 16550 to be emptied after each; 0: none */
 	u32 debug_port;        /* OUT of a byte: text for the developer */
 	u32 exit_port;         /* OUT of EXIT_VALUE: the machine ends; struct mailbox says why */
+	u32 pad;
 };
+
+/* Where the little of ACPI is that the native personality offers (lguest_py/images/acpi.py has the tables). */
+#define ACPI_PM1_EVENT      0x600
+#define ACPI_PM1_CONTROL    0x604
+#define ACPI_SLEEP_TYPE_OFF 5
 
 /* How it ended: mailbox.end_kind. */
 #define END_NONE      0
@@ -53,6 +61,7 @@ struct machine {
 #define SWITCH_RECORDS  64
 #define NOTIFY_RECORDS  64
 #define TEXT_BYTES      8192
+#define INPUT_BYTES     1024
 #define REASON_BYTES    256
 #define VIRTUAL_IRQS    32
 #define HYPERCALL_COUNT 32
@@ -98,11 +107,16 @@ struct mailbox {
 	u32 shadow_directory; /* VM-physical */
 	u32 host_eip;         /* where the Host kernel failed, or where in it the Guest was killed */
 	u8 end_reason[256];   /* text, NUL-ended */
-	u8 text[8192];        /* early console output */
+	u32 input_tail;
+	u32 pad;
+	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */
 	u32 notify_tail;
 	u32 text_tail;
+	u32 input_head;
+	u32 pad2;
+	u8 input[1024];     /* for the serial port; the doorbell rings when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n; n from 1 (0 is the clock) */
 };
 

@@ -28,7 +28,7 @@ void mailbox_irqs(void)
 
 		if (raised != irq_seen[irq]) {
 			irq_seen[irq] = raised;
-			raise_irq(irq);
+			personality->device_irq(irq);
 		}
 	}
 }

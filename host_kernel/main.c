@@ -8,6 +8,7 @@
 struct machine machine;
 struct mailbox *const mailbox = (struct mailbox *)MAILBOX_ADDRESS;
 struct guest guest;
+const struct personality *personality;
 
 /* The linker script's: the first byte behind the image. */
 extern u8 image_end[];
@@ -18,14 +19,18 @@ void host_main(const struct machine *given)
 	mailbox->boot_tsc = rdtsc();
 	if (machine.magic != MACHINE_MAGIC)
 		host_failed("no struct machine at %#x", (u32)given);
-	if (machine.personality != PERSONALITY_LGUEST)
+	if (machine.personality == PERSONALITY_LGUEST)
+		personality = &lguest_personality;
+	else if (machine.personality == PERSONALITY_NATIVE)
+		personality = &native_personality;
+	else
 		host_failed("unknown personality %u", machine.personality);
 	page_tables_init();
 	tables_init();
 	apic_init();
 	clock_init();
 	gates_init();
-	segments_init();
+	personality->init();
 	mailbox_init();
 	run();
 }

@@ -40,7 +40,7 @@ static bool copy(u32 address, void *ours, u32 count, u32 access)
 
 		if (chunk > count)
 			chunk = count;
-		if (!walk(address, access, &entry, &unused, &error))
+		if (!walk(address, access, &entry, &unused, &error) || !guest_frame_valid(entry))
 			return false;
 		theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
 		if (access & FAULT_W)
@@ -59,8 +59,13 @@ bool guest_try_read(void *to, u32 address, u32 count)
 	return copy(address, to, count, 0);
 }
 
+bool guest_try_write(u32 address, const void *from, u32 count)
+{
+	return copy(address, (void *)(uintptr_t)from, count, FAULT_W);
+}
+
 void guest_write(u32 address, const void *from, u32 count)
 {
-	if (!copy(address, (void *)(uintptr_t)from, count, FAULT_W))
+	if (!guest_try_write(address, from, count))
 		kill_guest("cannot write %u bytes at %#x", count, address);
 }

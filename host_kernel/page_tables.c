@@ -46,6 +46,17 @@ void page_tables_init(void)
 	directory_enter(LINEAR_MAP);
 }
 
+/* Pages of ours that the Guest's CPU must find in the Switcher's 4 MiB: read-only, in both worlds. */
+void map_for_guest(u32 address, const void *pages, u32 bytes)
+{
+	for (u32 offset = 0; offset < bytes; offset += PAGE_BYTES) {
+		u32 entry = ((u32)pages + offset) | PTE_P | PTE_A;
+
+		guest_switcher_table[SUBINDEX(address + offset)] = entry;
+		host_switcher_table[SUBINDEX(address + offset)] = entry;
+	}
+}
+
 /*
  * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
  * must see the fault, with *error.
@@ -57,7 +68,7 @@ bool demand_page(u32 address, u32 access, u32 *error)
 
 	if (!walk(address, access, &entry, &upper, error))
 		return false;
-	if (!*linked || table_frame(page_of(*linked)) != FRAME(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
+	if (!*linked || table_frame(page_of(*linked)) != table_key(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
 		directory_link(directory, INDEX(address), upper);
 	table_map(page_of(*linked), SUBINDEX(address), entry);
 	return true;
@@ -70,6 +81,42 @@ void set_directory(u32 directory)
 		kill_guest("bad page directory address %#x", directory);
 	guest.directory = directory;
 	directory_enter(directory);
+}
+
+/* CR3 is loaded: enter a directory, or paging is off (LINEAR_MAP); what is not global is looked at again. */
+void load_directory(u32 directory)
+{
+	if (directory != LINEAR_MAP && !guest_range(directory & ~(PAGE_BYTES - 1), PAGE_BYTES))
+		kill_guest("CR3 %#x is beyond the Guest's memory", directory);
+	guest.directory = directory == LINEAR_MAP ? LINEAR_MAP : directory & ~(PAGE_BYTES - 1);
+	directory_enter(guest.directory);
+	directory_sync_local(directory_current());
+}
+
+/* INVLPG. */
+void flush_address(u32 address)
+{
+	struct directory *directory = directory_current();
+	u32 *linked = page_entries(directory->page) + INDEX(address);
+
+	if (INDEX(address) == SWITCHER_INDEX || directory->guest == LINEAR_MAP)
+		return;
+	directory_sync_one(directory, INDEX(address));
+	if (*linked)
+		table_sync_one(page_of(*linked), SUBINDEX(address));
+}
+
+/* Open, or close again, one page of the current directory to writes, whatever watch_frames() says. */
+void shadow_allow_write(u32 address, bool allow)
+{
+	u32 *linked = page_entries(directory_current()->page) + INDEX(address);
+	u32 *entry;
+
+	if (!*linked)
+		return;
+	entry = page_entries(page_of(*linked)) + SUBINDEX(address);
+	if (*entry)
+		*entry = allow ? *entry | PTE_RW : *entry & ~PTE_RW;
 }
 
 /*
@@ -97,7 +144,7 @@ void set_entry(u32 directory, u32 address, u32 value)
 	if (!(upper & PTE_P))
 		return;
 	check_directory_entry(upper, address);
-	table = table_find(FRAME(upper));
+	table = table_find(table_key(upper));
 	if (table)
 		table_sync_one(table, SUBINDEX(address));
 }

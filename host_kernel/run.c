@@ -18,7 +18,7 @@ static void impose(void)
 		regs->cs |= 1;
 	if (!(regs->ss & 3))
 		regs->ss |= 1;
-	regs->eflags = (regs->eflags & ~NEVER) | EFLAGS_IF | EFLAGS_FIXED;
+	regs->eflags = (regs->eflags & ~NEVER) | EFLAGS_FIXED;
 	regs->trapnum = TRAP_NONE;
 }
 
@@ -37,6 +37,7 @@ static void enter(void)
 	u32 frame;
 
 	impose();
+	personality->before_entry();
 	set_ts();
 	guest.restored = *guest.regs;
 	if (!mailbox->switches++)
@@ -54,16 +55,18 @@ void run(void)
 	for (;;) {
 		mailbox_irqs();
 		clock_check();
-		interrupts_deliver();
+		personality->interrupts();
 		if (guest.halted) {
-			interrupts_can_wake();
+			personality->asleep();
 			mailbox_flush();
 			clock_arm(false);
 			wait_for_interrupt();
 			continue;
 		}
-		clock_arm(guest.pending);
+		clock_arm(personality->must_retry());
 		enter();
-		handle_trap();
+		personality->trap();
+		if (guest.regs->trapnum == VECTOR_TIMER)
+			mailbox_flush(); /* a Guest that is never idle may have said something short */
 	}
 }

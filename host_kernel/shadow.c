@@ -19,12 +19,22 @@ struct shadow_page {
 	u32 frame;      /* of the Guest's table it stands for; NO_FRAME: a directory, or free */
 	u16 references; /* shadow directory entries that point here */
 	u16 next;       /* in the bucket, or in the list of free pages; 0 ends both */
+	bool local;     /* some entry is not global: a load of CR3 flushes it */
 };
 
 static struct shadow_page *pages; /* page 0 is never used */
 static u32 pool;                  /* address of page 0 */
 static u16 buckets[BUCKETS];
 static u16 free_list;
+static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
+static u32 watched[WATCHED_FRAMES];
+static u32 watched_count;
+
+/* Undo what the Guest wrote where there is nothing. */
+void nothing_restore(void)
+{
+	memset(nothing, 0xFF, sizeof(nothing));
+}
 
 /* Takes all of the Host area from first_free on.  Returns how many pages the pool has. */
 u32 pool_init(u32 first_free)
@@ -33,10 +43,11 @@ u32 pool_init(u32 first_free)
 
 	if (count > 0xFFFF)
 		count = 0xFFFF;
+	nothing_restore();
 	pages = (struct shadow_page *)first_free;
 	pool = machine.guest_base - count * PAGE_BYTES;
 	for (u32 page = count - 1; page; page--) {
-		pages[page] = (struct shadow_page){ NO_FRAME, 0, free_list };
+		pages[page] = (struct shadow_page){ .frame = NO_FRAME, .next = free_list };
 		free_list = page;
 	}
 	return count;
@@ -62,14 +73,14 @@ u16 page_alloc(void)
 			host_failed("no memory for shadow page tables");
 	page = free_list;
 	free_list = pages[page].next;
-	pages[page] = (struct shadow_page){ NO_FRAME, 0, 0 };
+	pages[page] = (struct shadow_page){ .frame = NO_FRAME };
 	memset(page_entries(page), 0, PAGE_BYTES);
 	return page;
 }
 
 void page_free(u16 page)
 {
-	pages[page] = (struct shadow_page){ NO_FRAME, 0, free_list };
+	pages[page] = (struct shadow_page){ .frame = NO_FRAME, .next = free_list };
 	free_list = page;
 }
 
@@ -97,6 +108,11 @@ u16 table_get(u32 frame, bool *shared)
 	return page;
 }
 
+bool table_is_global(u16 page)
+{
+	return !pages[page].local;
+}
+
 u32 table_frame(u16 page)
 {
 	return pages[page].frame;
@@ -119,9 +135,17 @@ void table_release(u16 page)
 	page_free(page);
 }
 
+bool is_watched(u32 frame)
+{
+	for (u32 index = 0; index < watched_count; index++)
+		if (watched[index] == frame)
+			return true;
+	return false;
+}
+
 /*
  * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
- * its first write, so that the accessed and dirty bits are set in time.
+ * its first write, so that the accessed and dirty bits are set in time; nor to a page whose changes we must notice.
  */
 static u32 shadow_of(u32 entry)
 {
@@ -129,15 +153,43 @@ static u32 shadow_of(u32 entry)
 
 	if (!(entry & PTE_P) || !(entry & PTE_A))
 		return 0;
-	if (entry & PTE_D)
+	if (!guest_frame_valid(entry))
+		return (u32)nothing | flags;
+	if ((entry & PTE_D) && !is_watched(FRAME(entry)))
 		flags |= entry & PTE_RW;
 	return (machine.guest_base + (entry & ~(PAGE_BYTES - 1))) | flags;
+}
+
+static void set(u16 page, u32 index, u32 guest_entry)
+{
+	u32 entry = shadow_of(guest_entry);
+
+	page_entries(page)[index] = entry;
+	if (entry && !(guest_entry & PTE_G))
+		pages[page].local = true;
 }
 
 /* The Guest's entry was checked, and is used now. */
 void table_map(u16 page, u32 index, u32 guest_entry)
 {
-	page_entries(page)[index] = shadow_of(guest_entry);
+	set(page, index, guest_entry);
+}
+
+/* From now on writes to these frames, and to no others, are faults: what is mapped already is mapped anew. */
+void watch_frames(const u32 *frames, u32 count)
+{
+	watched_count = 0;
+	for (; watched_count < count && watched_count < WATCHED_FRAMES; watched_count++)
+		watched[watched_count] = frames[watched_count];
+	for (u32 bucket = 0; bucket < BUCKETS; bucket++) {
+		for (u16 page = buckets[bucket]; page; page = pages[page].next) {
+			u32 *entries = page_entries(page);
+
+			for (u32 index = 0; index < ENTRIES; index++)
+				if ((entries[index] & PTE_RW) && is_watched(FRAME(entries[index] - machine.guest_base)))
+					entries[index] &= ~PTE_RW;
+		}
+	}
 }
 
 /* Look again at one entry, and map it at once if the Guest has used it before. */
@@ -150,7 +202,7 @@ void table_sync_one(u16 page, u32 index)
 	entry = table_entry(pages[page].frame, index);
 	if (entry & PTE_P)
 		check_entry(entry, index << 12);
-	page_entries(page)[index] = shadow_of(entry);
+	set(page, index, entry);
 }
 
 /* Look again at all entries that are in use. */
@@ -170,6 +222,6 @@ void table_sync(u16 page)
 		entry = read_once(&theirs[index]);
 		if (entry & PTE_P)
 			check_entry(entry, index << 12);
-		entries[index] = shadow_of(entry);
+		set(page, index, entry);
 	}
 }

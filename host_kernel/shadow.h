@@ -10,6 +10,7 @@
 #define SUBINDEX(address) (((address) >> 12) % ENTRIES) /* in a table */
 #define SWITCHER_INDEX INDEX(SWITCHER_BASE)
 #define LINEAR_FRAME 0x100000u /* "frames" of tables that the Guest does not have: the linear map's, by index */
+#define LARGE_FRAME  0x200000u /* and those that stand for one 4 MiB page, by its number */
 
 /* A cached directory of the Guest's. */
 struct directory {
@@ -27,6 +28,7 @@ void page_free(u16 page);
 u16 table_find(u32 frame);
 u16 table_get(u32 frame, bool *shared);
 u32 table_frame(u16 page);
+bool table_is_global(u16 page);
 void table_hold(u16 page);
 void table_release(u16 page);
 void table_map(u16 page, u32 index, u32 guest_entry);
@@ -41,10 +43,12 @@ void directory_enter(u32 guest_directory);
 void directory_link(struct directory *directory, u32 index, u32 guest_entry);
 void directory_sync_one(struct directory *directory, u32 index);
 void directory_sync(struct directory *directory, u32 first, u32 end);
+void directory_sync_local(struct directory *directory);
 void directories_stale(void);
 bool directory_evict(void);
 
 /* walk.c */
+u32 table_key(u32 directory_entry);
 u32 directory_entry(u32 guest_directory, u32 index);
 u32 table_entry(u32 frame, u32 index);
 void check_directory_entry(u32 entry, u32 address);

@@ -36,6 +36,15 @@ load_tables:
 	ltr %ax
 	ret
 
+/* void load_ldt_register(u32 selector);  From the Guest's GDT, in which HOST_CS and HOST_DS are ours. */
+	.globl load_ldt_register
+load_ldt_register:
+	movl 4(%esp), %eax
+	lgdt SWITCHER_STATE_PAGE + LGUEST_STATE_guest_gdt + TABLE_REGISTER_limit
+	lldt %ax
+	lgdt SWITCHER_STATE_PAGE + LGUEST_STATE_host_gdt + TABLE_REGISTER_limit
+	ret
+
 /* void wait_for_interrupt(void);  Interrupts are open for just this instruction: one that is pending ends it. */
 	.globl wait_for_interrupt
 wait_for_interrupt:

@@ -22,7 +22,7 @@ from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.images import Image
 from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome
-from lguest_py.streams import Output, Source
+from lguest_py.streams import LIMIT, Output, Source
 from lguest_py.terminal import Left
 from lguest_py.vm import Vm
 from lguest_py.vm_memory import Plan
@@ -123,6 +123,8 @@ class Launcher:
                 watched.append(vm.engine.fileno())
                 if source.fileno() >= 0 and (vm.console.hungry or (source.interactive and len(inbox) < INBOX_LIMIT)):
                     watched.append(source.fileno())
+            if progress is Progress.BLOCKED:
+                output.tell_when(LIMIT // 2)
             ready = self._wait(watched, 0 if progress is Progress.MORE else self._deadline)
             if stopped := self._stopped(self._deadline):
                 return stopped
@@ -166,6 +168,7 @@ class Launcher:
         hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
         until = time.monotonic() + GRACE if hurried else self._deadline
         while not self._output.empty:
+            self._output.tell_when(0)
             self._wait([self._output.fileno()], until)
             if stopped := self._stopped(until):
                 return outcome if hurried else stopped

@@ -21,15 +21,15 @@ class Output:
     """Writes to a file descriptor whole and in order, from a thread of its own.
 
     A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
-    leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when there
-    is room again, when all is written, and when writing failed (``error``).
+    leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when writing
+    failed (``error``), and once after ``tell_when``.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._data = bytearray()
-        self._busy = False
         self._changed = threading.Condition()
+        self._told_at: int | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
         self.error: OSError | None = None
@@ -38,6 +38,18 @@ class Output:
     def fileno(self) -> int:
         """To wait for; see ``clear``."""
         return self._wake_read
+
+    def tell_when(self, left: int) -> None:
+        """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
+        with self._changed:
+            self._told_at = left
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.error or (self._told_at is not None and len(self._data) <= self._told_at):
+            self._told_at = None
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_write, b"!")
 
     def clear(self) -> None:
         """Take note of what ``fileno`` told."""
@@ -55,15 +67,15 @@ class Output:
     def empty(self) -> bool:
         """Everything was written."""
         with self._changed:
-            return not self._data and not self._busy
+            return not self._data
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append ``data``; never blocks.  After an error it is dropped."""
         with self._changed:
             if self.error or not data:
                 return
             self._data += data
-            self.last = data[-1:]
+            self.last = bytes(data[-1:])
             self._changed.notify_all()
             if not self._thread:
                 self._thread = threading.Thread(target=self._run, name="console output", daemon=True)
@@ -72,14 +84,13 @@ class Output:
     def finish(self, seconds: float) -> int:
         """Wait until all is written, but no longer than this; how many bytes were not."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._data and not self._busy, seconds)
+            self._changed.wait_for(lambda: not self._data, seconds)
             return len(self._data)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._data))
-                self._busy = True
                 piece = bytes(self._data[:CHUNK])
             try:
                 written = self._write_some(piece)
@@ -87,16 +98,11 @@ class Output:
                 self.error = error
                 written = 0
             with self._changed:
-                was = len(self._data)
                 if self.error:
                     self._data.clear()
                 else:
                     del self._data[:written]
-                self._busy = False
-                now = len(self._data)
-                if not now or was > LIMIT // 2 >= now:
-                    with contextlib.suppress(BlockingIOError):
-                        os.write(self._wake_write, b"!")
+                self._tell()
                 self._changed.notify_all()
                 if self.error:
                     return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``python tests/fake_cli.py SCRIPT ARGUMENT…``: the real command line on a machine played by one of the scripts here."""
+"""The real command line on a machine played by a script: ``python tests/fake_cli.py SCRIPT IMAGES ARGUMENT…``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 
-from fake_engine import AGAIN, IMAGE, ConsoleDriver, FakeEngine
+from fake_engine import AGAIN, IMAGE, WAIT, ConsoleDriver, FakeEngine
 
 from lguest_py import _layouts as L
 from lguest_py import engines, images, vm_memory
 from lguest_py.cli import main
 
-Steps = Generator[str | None, None, None]
+Steps = Generator[str, None, None]
 
 
 def echo(engine: FakeEngine) -> Steps:
@@ -27,12 +27,12 @@ def echo(engine: FakeEngine) -> Steps:
     while not got.endswith((b"\x04", b"q")):
         driver.receive.receive(head, 0x6000, 64)
         while not (used := driver.receive.used()):
-            yield
+            yield WAIT
         got = bytes(engine.guest[0x6000 : 0x6000 + used[0][1]])
         sent = driver.transmit.ring["used_index"]
         driver.write(got)
         while driver.transmit.ring["used_index"] == sent:
-            yield
+            yield WAIT
         head = (head + 1) % 256
     engine.end(L.END_POWER_OFF)
 
@@ -41,7 +41,7 @@ def idle(engine: FakeEngine) -> Steps:
     """Says that it is there and does nothing."""
     engine.early_text(b"ready\r\n")
     while True:
-        yield
+        yield WAIT
 
 
 def die(engine: FakeEngine) -> Steps:
@@ -54,8 +54,8 @@ def die(engine: FakeEngine) -> Steps:
     box["by_hypercall", L.LHCALL_FLUSH_TLB] = 1
     for n, (vector, value) in enumerate(((14, 0), (31, L.LHCALL_FLUSH_TLB), (14, 0))):
         record = box.sub("last", L.SWITCH_RECORD, n)
-        for field, content in {"tsc": 10 * n, "trapnum": vector, "eax": value, "cs": 0x61, "eip": 0xC0100000 + n}.items():
-            record[field] = content
+        record["tsc"], record["trapnum"], record["eax"] = 10 * n, vector, value
+        record["cs"], record["eip"] = 0x61, 0xC0100000 + n
         record["cr2"], record["errcode"] = 0xDEAD0000, 2
     guest = box.sub("guest", L.REGISTERS)
     guest["cs"], guest["eip"], guest["eax"], guest["trapnum"], guest["eflags"] = 0x61, 0xC0100002, 0x1234ABCD, 14, 0x202

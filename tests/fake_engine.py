@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An engine without a CPU: a Python generator plays the Host kernel and the Guest together.
 
-It runs inside ``poll``, as far as its next ``yield``: ``yield`` waits for an interrupt from the Launcher,
+It runs inside ``poll``, as far as its next ``yield``: ``yield WAIT`` waits for an interrupt from the Launcher,
 ``yield AGAIN`` comes back by itself, and its return writes the exit port.  So every run is the same run.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,8 @@ from lguest_py.engines.base import MachineEnd, MachineFacts
 from lguest_py.images import Image, Segment
 from lguest_py.layout import View
 
-AGAIN = "again"
-Script = Callable[["FakeEngine"], Generator[str | None, None, None]]
+AGAIN, WAIT = "again", "wait"
+Script = Callable[["FakeEngine"], Generator[str, None, None]]
 FACTS = MachineFacts(0xE9, 4, 0, 0xE9, 0xF4, 1_000_000)
 
 
@@ -41,7 +42,7 @@ class FakeEngine:
         self.broken: str | None = None  # set by a script that then returns: the machine failed so
         self._script = script
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._steps: Iterator[str | None] | None = None
+        self._steps: Iterator[str] | None = None
         self._end: MachineEnd | None = None
 
     def start(self, entry: int, ebx: int) -> None:
@@ -117,10 +118,7 @@ class Driver:
         self.seen = 0
 
     def describe(self, index: int, address: int, length: int, flags: int = 0, following: int = 0) -> None:
-        for word, value in enumerate((address & 0xFFFFFFFF, address >> 32, length)):
-            self.ring["descriptor_words", 4 * index + word] = value
-        self.ring["descriptor_halves", 8 * index + 6] = flags
-        self.ring["descriptor_halves", 8 * index + 7] = following
+        struct.pack_into("<QIHH", self.ring.bytes("descriptors"), 16 * index, address, length, flags, following)
 
     def offer(self, head: int) -> None:
         index = self.ring["avail_index"]

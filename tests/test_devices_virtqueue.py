@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 import pytest
 from fake_engine import Driver
@@ -127,18 +128,25 @@ def test_the_last_byte_of_memory_may_be_used(pair: Pair) -> None:
     assert len(chain.writable[0]) == 1
 
 
-HOSTILE = {
+def linked(driver: Driver, *links: tuple[int, int]) -> None:
+    """Offer descriptor 0 of several of one byte, each with (flags, the next one)."""
+    for index, (flags, following) in enumerate(links):
+        driver.describe(index, 0, 1, flags, following)
+    driver.offer(0)
+
+
+HOSTILE: dict[str, Callable[[Driver], object]] = {
     "available index": lambda d: d.ring.__setitem__("avail_index", SIZE + 1),
     "descriptor 256": lambda d: d.offer(SIZE),
-    "descriptor 65535": lambda d: (d.describe(0, 0, 1, DESC_NEXT, 0xFFFF), d.offer(0)),
-    "loops": lambda d: (d.describe(0, 0, 1, DESC_NEXT, 1), d.describe(1, 0, 1, DESC_NEXT, 0), d.offer(0)),
+    "descriptor 65535": lambda d: linked(d, (DESC_NEXT, 0xFFFF)),
+    "loops": lambda d: linked(d, (DESC_NEXT, 1), (DESC_NEXT, 0)),
     "1 bytes at 0x40000 are beyond": lambda d: d.receive(0, RAM, 1),
     "2 bytes at 0x3ffff are beyond": lambda d: d.receive(0, RAM - 1, 2),
     "at 0x100000000 are beyond": lambda d: d.receive(0, 1 << 32, 1),
     "at 0xffffffffffffffff are beyond": lambda d: d.receive(0, (1 << 64) - 1, 1),
     "4294967295 bytes": lambda d: d.receive(0, 0, 0xFFFFFFFF),
     "no bytes": lambda d: d.receive(0, 0, 0),
-    "indirect": lambda d: (d.describe(0, 0, 16, DESC_INDIRECT), d.offer(0)),
+    "indirect": lambda d: linked(d, (DESC_INDIRECT, 0)),
     "after one to write": lambda d: d.chain((0, 1, DESC_WRITE), (0, 1, 0)),
     "more bytes than": lambda d: d.chain((0, RAM, 0), (0, 1, 0)),
 }

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fake_engine import AGAIN, FACTS, IMAGE, ConsoleDriver, FakeEngine, Script, fake_images
+from fake_engine import AGAIN, FACTS, IMAGE, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
 
 from lguest_py import _layouts as L
 from lguest_py.errors import ImageError, LguestError, UsageError
@@ -112,7 +112,7 @@ def lab(pipes: Pipes) -> Lab:
     return Lab(pipes)
 
 
-def power_off(engine: FakeEngine) -> Generator[str | None, None, None]:
+def power_off(engine: FakeEngine) -> Generator[str, None, None]:
     engine.end(L.END_POWER_OFF)
     yield AGAIN
 
@@ -121,7 +121,7 @@ def test_memory_is_laid_out_as_the_contract_says(lab: Lab, tmp_path: Path) -> No
     seen: dict[str, object] = {}
     (tmp_path / "initrd").write_bytes(b"INITRD")
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         seen.update({name: engine.machine[name] for name in L.MACHINE.fields})
         seen["kernel"] = bytes(engine.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + 10])
         seen["mailbox"] = any(engine.memory[L.MAILBOX_ADDRESS : L.MAILBOX_ADDRESS + L.MAILBOX.size])
@@ -175,10 +175,10 @@ def test_memory_that_cannot_be_is_refused(memory: int) -> None:
 def test_early_text_comes_out_and_a_full_ring_is_answered(lab: Lab) -> None:
     text = bytes(range(256)) * 256  # eight rings full
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         for start in range(0, len(text), L.TEXT_BYTES):
             engine.early_text(text[start : start + L.TEXT_BYTES])
-            yield  # a full ring: nothing but an interrupt wakes us
+            yield WAIT  # a full ring: nothing but an interrupt wakes us
             assert engine.mailbox["text_tail"] == engine.mailbox["text_head"]
         yield from power_off(engine)
 
@@ -187,13 +187,13 @@ def test_early_text_comes_out_and_a_full_ring_is_answered(lab: Lab) -> None:
 
 
 def test_text_and_output_said_just_before_the_end_are_not_lost(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         engine.early_text(b"early ")
         driver.write(b"late")
         engine.end(L.END_POWER_OFF)
         return
-        yield
+        yield WAIT
 
     assert lab.run(script).status == 0
     assert lab.pipes.close() == b"early late"
@@ -202,11 +202,11 @@ def test_text_and_output_said_just_before_the_end_are_not_lost(lab: Lab) -> None
 def test_a_descriptor_holds_the_guest_until_it_was_handled(lab: Lab) -> None:
     seen: list[object] = []
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         driver.transmit.send(0, 0x5000, b"forgotten by reset")
         driver.accept(status=0)
-        yield
+        yield WAIT
         seen.append(engine.mailbox["notify_tail"])
         seen.append(driver.transmit.ring["avail_index"])
         yield from power_off(engine)
@@ -217,11 +217,11 @@ def test_a_descriptor_holds_the_guest_until_it_was_handled(lab: Lab) -> None:
 
 
 def test_a_full_notify_ring_is_answered(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         for _ in range(L.NOTIFY_RECORDS):
             engine.notify(driver.transmit.address)
-        yield
+        yield WAIT
         assert engine.mailbox["notify_tail"] == L.NOTIFY_RECORDS
         yield from power_off(engine)
 
@@ -233,13 +233,13 @@ def test_console_in_and_out_with_interrupts(lab: Lab) -> None:
     os.write(write, b"typed")
     os.close(write)
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         driver.accept()
-        yield
+        yield WAIT
         assert driver.irqs == (1, 2)
         driver.write(b"$ ")
-        yield
+        yield WAIT
         assert engine.mailbox["irq_raised", 2] == 1
         assert driver.transmit.used() == [(0, 0)]
         got = b""
@@ -247,14 +247,14 @@ def test_console_in_and_out_with_interrupts(lab: Lab) -> None:
         while not got.endswith(b"\x04"):
             driver.receive.receive(head, 0x6000, 4)
             engine.notify(driver.receive.address)
-            yield
+            yield WAIT
             for used, length in driver.receive.used():
                 assert used == head
                 got += bytes(engine.guest[0x6000 : 0x6000 + length])
                 head += 1
         assert engine.mailbox["irq_raised", 1] == head
         driver.write(got)
-        yield
+        yield WAIT
         yield from power_off(engine)
 
     assert lab.run(script, source=Input(read)).status == 0
@@ -265,12 +265,12 @@ def test_console_in_and_out_with_interrupts(lab: Lab) -> None:
 def test_each_boot_is_told_once_that_the_input_has_ended(lab: Lab) -> None:
     got: list[bytes] = []
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         driver.receive.receive(0, 0x6000, 64)
         driver.receive.receive(1, 0x6100, 64)
         engine.notify(driver.receive.address)
-        yield
+        yield WAIT
         data = b""
         for head, length in driver.receive.used():
             data += bytes(engine.guest[0x6000 + head * 0x100 :][:length])
@@ -286,12 +286,12 @@ def test_input_that_a_guest_did_not_take_goes_to_the_next(lab: Lab) -> None:
     got: list[bytes] = []
 
     def taker(size: int, end: int) -> Script:
-        def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+        def script(engine: FakeEngine) -> Generator[str, None, None]:
             driver = ConsoleDriver(engine)
             driver.receive.receive(0, 0x6000, size)
             engine.notify(driver.receive.address)
             while not (used := driver.receive.used()):
-                yield
+                yield WAIT
             got.append(bytes(engine.guest[0x6000 : 0x6000 + used[0][1]]))
             engine.end(end)
 
@@ -310,7 +310,7 @@ def test_input_is_left_where_it_is_while_the_guest_takes_none(lab: Lab) -> None:
     read, write = os.pipe()
     os.write(write, b"kept")
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         for _ in range(5):
             yield AGAIN
         yield from power_off(engine)
@@ -327,7 +327,7 @@ def test_a_slow_reader_holds_the_guest_and_gets_every_byte(lab: Lab) -> None:
     assert len(block) * (count - 1) > LIMIT + 65536 + 4096, "more than all that waits outside the Guest"
     waited: list[bool] = []
 
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         for head in range(count):
             driver.write(block, head, 0x100000 + head * 0x40000)
@@ -337,7 +337,7 @@ def test_a_slow_reader_holds_the_guest_and_gets_every_byte(lab: Lab) -> None:
         lab.pipes.go.set()
         done = 0
         while done < count:
-            yield
+            yield WAIT
             done = driver.transmit.ring["used_index"]
         yield from power_off(engine)
 
@@ -360,7 +360,7 @@ def test_a_slow_reader_holds_the_guest_and_gets_every_byte(lab: Lab) -> None:
     ],
 )
 def test_every_end_has_its_status(lab: Lab, kind: int, end: End, status: int) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.end(kind, b"the reason\x1b[2J\0rubbish")
         yield AGAIN
 
@@ -372,7 +372,7 @@ def test_every_end_has_its_status(lab: Lab, kind: int, end: End, status: int) ->
 
 
 def test_a_machine_that_breaks_is_an_error_of_ours(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.broken = "triple fault"
         yield AGAIN
 
@@ -381,7 +381,7 @@ def test_a_machine_that_breaks_is_an_error_of_ours(lab: Lab) -> None:
     assert result.debug_text == "debug\n"
 
 
-def restarting(engine: FakeEngine) -> Generator[str | None, None, None]:
+def restarting(engine: FakeEngine) -> Generator[str, None, None]:
     assert engine.mailbox["end_kind"] == 0
     engine.memory[0x5000] += 1
     assert engine.memory[0x5000] == 1, "memory of the boot before"
@@ -401,18 +401,18 @@ def test_a_restart_can_be_the_end(lab: Lab) -> None:
     assert (result.outcome.end, result.status, result.restarts) == (End.RESTARTED, 0, 0)
 
 
-def idle(engine: FakeEngine) -> Generator[str | None, None, None]:
+def idle(engine: FakeEngine) -> Generator[str, None, None]:
     while True:
-        yield
+        yield WAIT
 
 
-def busy(engine: FakeEngine) -> Generator[str | None, None, None]:
+def busy(engine: FakeEngine) -> Generator[str, None, None]:
     while True:
         engine.early_text(b".")
         yield AGAIN
 
 
-def restart_forever(engine: FakeEngine) -> Generator[str | None, None, None]:
+def restart_forever(engine: FakeEngine) -> Generator[str, None, None]:
     yield from restarting(engine)
 
 
@@ -424,7 +424,7 @@ def test_the_time_limit_ends_whatever_goes_on(lab: Lab, script: Script) -> None:
 
 
 def test_the_time_limit_holds_against_a_reader_that_never_reads(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         driver = ConsoleDriver(engine)
         driver.write(b"x" * 0x100000, 0, 0x100000)
         yield from power_off(engine)
@@ -451,17 +451,17 @@ def test_output_that_cannot_be_written_is_an_error(lab: Lab) -> None:
     assert lab.engines[0].closed
 
 
-def bad_ring(engine: FakeEngine) -> Generator[str | None, None, None]:
+def bad_ring(engine: FakeEngine) -> Generator[str, None, None]:
     driver = ConsoleDriver(engine)
     engine.early_text(b"before")
     driver.transmit.receive(0, 0xFFFFFFF0, 0x100)
     engine.notify(driver.transmit.address)
-    yield
+    yield WAIT
 
 
-def bad_notify(engine: FakeEngine) -> Generator[str | None, None, None]:
+def bad_notify(engine: FakeEngine) -> Generator[str, None, None]:
     engine.notify(engine.machine["guest_bytes"] + 0x800)
-    yield
+    yield WAIT
 
 
 @pytest.mark.parametrize(("script", "why"), [(bad_ring, "0xfffffff0"), (bad_notify, "0x400800")])
@@ -473,9 +473,9 @@ def test_a_guest_that_breaks_a_device_rule_is_killed(lab: Lab, script: Script, w
 
 
 def test_a_host_kernel_out_of_step_is_an_error_of_ours(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.mailbox["notify_head"] = L.NOTIFY_RECORDS + 1
-        yield
+        yield WAIT
 
     with pytest.raises(LguestError, match="notify ring"):
         lab.run(script)
@@ -533,7 +533,7 @@ def test_a_kernel_of_generation_2_is_refused_before_anything_starts(lab: Lab) ->
 
 
 def test_times_come_from_both_clocks(lab: Lab) -> None:
-    def script(engine: FakeEngine) -> Generator[str | None, None, None]:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.mailbox["tsc_khz"] = 1_000_000
         engine.mailbox["boot_tsc"] = 7_000_000_000
         engine.mailbox["guest_tsc"] = 7_000_250_000

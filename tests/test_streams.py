@@ -46,16 +46,22 @@ def test_it_tells_when_there_is_room_again_and_when_all_is_written() -> None:
     read, write = os.pipe()
     output = Output(write)
     output.write(b"x" * LIMIT)
-    threading.Event().wait(0.05)
-    output.clear()
-    assert output.room < LIMIT
+    output.tell_when(LIMIT // 2)
+    assert not select.select([output], [], [], 0.05)[0]
     got: list[bytes] = []
     thread = collect(read, got)
     assert select.select([output], [], [], PATIENCE)[0], "no word of new room"
-    output.finish(PATIENCE)
     output.clear()
-    output.write(b"y")
+    assert output.room >= LIMIT // 2
+    output.tell_when(0)
     assert select.select([output], [], [], PATIENCE)[0], "no word of the end"
+    output.clear()
+    assert output.empty
+    output.write(b"y")
+    output.finish(PATIENCE)
+    assert not select.select([output], [], [], 0)[0], "told without being asked"
+    output.tell_when(0)
+    assert select.select([output], [], [], 0)[0], "what is so already is told at once"
     os.close(write)
     thread.join()
     os.close(read)

@@ -7,22 +7,18 @@ import os
 import pty
 import select
 import signal
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fake_engine import fake_images
+from pty_session import PATIENCE, Session, is_raw, modes
 
 from lguest_py.terminal import EscapeFilter, Left, Terminal
 
 __all__ = ["fake_images"]
-PATIENCE = 120.0  # seconds until a test gives up
-LFLAG, OFLAG = 3, 1
+FAKE_CLI = Path(__file__).with_name("fake_cli.py")
 
 
 @pytest.mark.parametrize(
@@ -59,16 +55,6 @@ def ends() -> Iterator[tuple[int, int]]:
     for fd in (master, slave):
         with suppress(OSError):
             os.close(fd)
-
-
-def modes(fd: int) -> list[object]:
-    return list(termios.tcgetattr(fd))
-
-
-def is_raw(fd: int) -> bool:
-    attributes = termios.tcgetattr(fd)
-    cooked = termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN
-    return not attributes[LFLAG] & cooked and not attributes[OFLAG] & termios.OPOST
 
 
 def test_raw_within_and_as_before_after(ends: tuple[int, int]) -> None:
@@ -113,62 +99,12 @@ def test_a_terminal_that_is_gone_says_nothing_more(ends: tuple[int, int]) -> Non
         assert terminal.ended() == b""
 
 
-class Session:
-    """The command line in a session of its own, at a pseudo-terminal."""
-
-    def __init__(self, images: Path, script: str, *arguments: str, keep: int | None = None) -> None:
-        self.master, self.slave = pty.openpty()
-        self.before = modes(self.slave)
-        program = [sys.executable, str(Path(__file__).with_name("fake_cli.py")), script, str(images), *arguments]
-        self.shown = b""
-        self.process = subprocess.Popen(
-            program, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}, preexec_fn=self._take_terminal,
-        )  # fmt: skip
-
-    @staticmethod
-    def _take_terminal() -> None:
-        import fcntl
-
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    def wait_for(self, text: bytes) -> None:
-        self.wait_until(lambda: text in self.shown, f"{text!r} is not shown")
-
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: {self.shown!r}"
-            self.look(0.05)
-
-    def look(self, seconds: float) -> None:
-        with suppress(OSError):
-            if select.select([self.master], [], [], seconds)[0]:
-                self.shown += os.read(self.master, 65536)
-
-    def type(self, data: bytes) -> None:
-        os.write(self.master, data)
-
-    def end(self) -> int:
-        """Wait for the end; the exit status."""
-        self.wait_until(lambda: self.process.poll() is not None, "it does not end")
-        self.look(0.05)
-        return self.process.returncode
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        for fd in (self.master, self.slave):
-            os.close(fd)
-
-
 @pytest.fixture
 def session(fake_images: Path) -> Iterator[Callable[..., Session]]:
     made: list[Session] = []
 
     def start(script: str, *arguments: str) -> Session:
-        made.append(Session(fake_images, script, "boot", *arguments))
+        made.append(Session(str(FAKE_CLI), script, str(fake_images), "boot", *arguments))
         return made[-1]
 
     yield start

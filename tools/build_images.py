@@ -40,7 +40,7 @@ class Image:
 
 
 IMAGES = (
-    Image("host_kernel", ("host_kernel/*.c", "host_kernel/*.S", "switcher/*.S"), "host_kernel/host_kernel.ld",
+    Image("host_kernel", ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S"), "host_kernel/host_kernel.ld",
           elf="host_kernel.elf", flat="host_kernel.bin"),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
@@ -75,12 +75,9 @@ class Builder:
         """Its sources, sorted within each pattern."""
         return [path for pattern in image.sources for path in sorted(self.root.glob(pattern))]
 
-    def link(self, image: Image) -> Path | None:
-        """Compile, link and flatten one image.  Returns the flat file; None where it has no sources yet."""
+    def link(self, image: Image) -> Path:
+        """Compile, link and flatten one image.  Returns the flat file."""
         sources, script = self.sources(image), self.root / image.script
-        if not sources or not script.exists():
-            print(f"lguest-py: nothing to build {image.name} from yet ({image.script})", file=sys.stderr)
-            return None
         where = self.build / image.name
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             outputs = [where / f"{source.parent.name}.{source.name}.o" for source in sources]
@@ -108,7 +105,7 @@ class Builder:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.generate()
             failures = []
-            flat: dict[str, Path | None] = {}
+            flat: dict[str, Path] = {}
             for image in self.images:
                 try:
                     flat[image.name] = self.link(image)
@@ -116,9 +113,8 @@ class Builder:
                     failures.append(str(error))
             if failures:
                 raise BuildError("\n".join(failures))
-            boot = flat.get("guest_boot")
-            if boot and flat.get("guest"):
-                self.join(boot, self.shipped / "guest.elf")
+            if "guest_boot" in flat:
+                self.join(flat["guest_boot"], self.shipped / "guest.elf")
 
     def join(self, boot: Path, guest: Path) -> None:
         """The tiny Guest as a bzImage."""

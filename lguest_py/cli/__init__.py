@@ -54,7 +54,9 @@ def _run(arguments: Sequence[str]) -> int:
         f"verbs:\n  boot    {boot.SUMMARY}\n\n'lguest-py VERB --help' tells more.",
     )
     parser.add_argument("--version", action="version", version=f"lguest-py {__version__}")
-    verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if not arguments:
+        parser.error("no verb was given")
+    verb, rest = arguments[0], arguments[1:]
     if verb in VERBS:
         return VERBS[verb](Parser, rest)
     if not verb.startswith("-"):

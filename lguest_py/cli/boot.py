@@ -74,6 +74,8 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
     rest = list(arguments[index + (arguments[index : index + 1] == ["--"]) :])
     options.image = rest[0] if rest else None
     options.kernel_arguments = rest[1:]
+    if options.image == "":
+        parser.error("IMAGE is empty")
     return options
 
 

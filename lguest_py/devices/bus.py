@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lguest_py import _layouts as L
 from lguest_py.devices import Device, GuestError, Interrupt
@@ -89,8 +90,8 @@ class Bus:
             queue_config = struct.pack("<HHI", L.LGUEST_RING_SIZE, irq, address // PAGE)
             memory[vqs + 8 * number : vqs + 8 * number + 8] = queue_config
             name = f"{device.name} queue {number}"
-            raise_it = lambda irq=irq: self._interrupt(irq)  # noqa: E731
-            queues.append(Virtqueue(name, memory, address, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN, raise_it))
+            interrupt = partial(self._interrupt, irq)
+            queues.append(Virtqueue(name, memory, address, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN, interrupt))
             self._kicks[address] = slot, number
         self._slots[start] = slot
         self._descriptor, self._ring, self._irq = end, rings_end, self._irq + device.queue_count

@@ -16,8 +16,7 @@ from typing import Protocol
 from lguest_py.devices import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
-BUDGET = 0x10000  # bytes sent in one go, so that a Guest that never stops talking starves nobody
-_CHAIN_COST = 64
+BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers sent in one go: a Guest that never stops talking starves nobody
 
 
 class Progress(enum.IntEnum):
@@ -35,7 +34,7 @@ class Sink(Protocol):
     def room(self) -> int:
         """How many bytes it takes now."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Take all of ``data``, at most ``room`` bytes."""
 
 
@@ -96,30 +95,33 @@ class Console:
         queue = self._transmit
         if not queue:
             return Progress.IDLE
-        budget, progress = BUDGET, Progress.MORE
-        while budget > 0:
+        out = bytearray()
+        try:
+            progress = self._collect(queue, out, min(self._sink.room, BUDGET))
+        finally:  # also what a Guest said before it broke a rule
+            self._sink.write(out)
+        queue.notify()
+        return progress
+
+    def _collect(self, queue: Virtqueue, out: bytearray, room: int) -> Progress:
+        """Append output to ``out`` until it has ``room`` bytes."""
+        for _ in range(CHAINS):
             if not self._sending:
                 self._sending = queue.pop()
                 self._piece = self._sent = 0
                 if not self._sending:
-                    progress = Progress.IDLE
-                    break
+                    return Progress.IDLE
                 if self._sending.writable:
                     raise GuestError("console: a buffer to write to in the transmit queue")
-                budget -= _CHAIN_COST
-            room = min(self._sink.room, max(budget, 1))
-            if room <= 0:
-                progress = Progress.BLOCKED
-                break
-            buffer = self._sending.readable[self._piece]
-            data = bytes(buffer[self._sent : self._sent + room])
-            self._sink.write(data)
-            budget -= len(data)
-            self._sent += len(data)
-            if self._sent == len(buffer):
+            buffers = self._sending.readable
+            while self._piece < len(buffers):
+                buffer = buffers[self._piece]
+                part = buffer[self._sent : self._sent + room - len(out)]
+                out += part
+                self._sent += len(part)
+                if self._sent < len(buffer):
+                    return Progress.MORE if room == BUDGET else Progress.BLOCKED
                 self._piece, self._sent = self._piece + 1, 0
-                if self._piece == len(self._sending.readable):
-                    queue.push(self._sending, 0)
-                    self._sending = None
-        queue.notify()
-        return progress
+            queue.push(self._sending, 0)
+            self._sending = None
+        return Progress.MORE

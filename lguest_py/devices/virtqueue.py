@@ -13,6 +13,7 @@ Read next: lguest_py/devices/bus.py.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,17 +23,17 @@ from lguest_py.mailbox import barrier
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
 AVAIL_NO_INTERRUPT = 1
+_DESCRIPTOR = struct.Struct("<QIHH")  # address, length, flags, next
 
 
 def ring_layout(size: int, align: int) -> Layout:
-    """The legacy layout of a ring of ``size`` entries; the descriptors are seen as words and as half-words."""
+    """The legacy layout of a ring of ``size`` entries."""
     used = -(-(16 * size + 2 * (3 + size)) // align) * align
     return Layout(
         "vring",
         used + 6 + 8 * size,
         {
-            "descriptor_words": (0, 4 * size, "I"),
-            "descriptor_halves": (0, 8 * size, "H"),
+            "descriptors": (0, 16 * size, "B"),
             "avail_flags": (16 * size, 0, "H"),
             "avail_index": (16 * size + 2, 0, "H"),
             "avail_ring": (16 * size + 4, size, "H"),
@@ -99,9 +100,7 @@ class Virtqueue:
         for _ in range(self.size):
             if index >= self.size:
                 raise self._bad(f"descriptor {index} in a ring of {self.size}")
-            low, high, length = (self._ring["descriptor_words", 4 * index + word] for word in range(3))
-            flags, following = (self._ring["descriptor_halves", 8 * index + half] for half in (6, 7))
-            address = high << 32 | low
+            address, length, flags, following = _DESCRIPTOR.unpack_from(self._bytes, _DESCRIPTOR.size * index)
             total += length
             if flags & DESC_INDIRECT:
                 raise self._bad("an indirect descriptor, which was not offered")

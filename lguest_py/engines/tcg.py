@@ -40,7 +40,7 @@ EXIT_PORT = 0x501
 SERIAL_PORT = 0x3F8
 SERIAL_PIN = 4
 # What has no meaning in ring 1, or would be used behind our back, is hidden (see lguest_py/engines/cpuid.py).
-CPU = "qemu32,-sep,-pge,-pae,-pat,-mtrr,-mce,-mca,-vme,-pse36,-hypervisor"
+CPU = "qemu32,-sep,-pae,-pat,-mtrr,-mce,-mca,-vme,-pse36,-hypervisor"
 MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
 PR_SET_PDEATHSIG = 1
 

@@ -185,7 +185,10 @@ class Vcpu(File):
         table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})  # KVM's own limit
         table.nent = 256
         self._pointer("KVM_GET_CPUID2", table)
-        return [load(CpuidEntry, table.entries[index]) for index in range(table.nent)]
+        entries = [load(CpuidEntry, table.entries[index]) for index in range(table.nent)]
+        while entries and entries[-1] == CpuidEntry():  # Linux up to 6.x does not say how many it wrote
+            entries.pop()
+        return entries
 
     def set_cpuid2(self, entries: Sequence[CpuidEntry]) -> None:
         """Set what cpuid answers; before the first run."""

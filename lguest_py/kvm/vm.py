@@ -103,7 +103,7 @@ class Vm(File):
         self._pointer("KVM_SET_GSI_ROUTING", table, routes=len(routes))
 
     def irqfd(self, eventfd: int, gsi: int, *, resample: int | None = None, remove: bool = False) -> None:
-        """A write to ``eventfd`` pulses the line; with ``resample`` it stays up until acknowledged, which that tells."""
+        """A write to ``eventfd`` pulses the line; with ``resample`` it stays up until acknowledged, then told there."""
         flags = (lib.KVM_IRQFD_FLAG_DEASSIGN if remove else 0) | (
             0 if resample is None else lib.KVM_IRQFD_FLAG_RESAMPLE
         )

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Control and model-specific registers, as an unmodified kernel sees them.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
+#include "native.h"
+
+#define CR4_PSE_BIT 0x10u
+#define CR4_KNOWN   0x6D8u /* DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */
+
+u32 read_control(u32 number)
+{
+	switch (number) {
+	case 0:
+		return native.cr0;
+	case 2:
+		return guest.cr2;
+	case 3:
+		return native.cr3;
+	default:
+		return native.cr4;
+	}
+}
+
+static void use_directory(void)
+{
+	load_directory(native.cr0 & CR0_PG ? native.cr3 : LINEAR_MAP);
+}
+
+static void write_cr0_for_guest(u32 value)
+{
+	u32 changed = native.cr0 ^ value;
+
+	native.cr0 = value | CR0_ET;
+	guest.ts = value & CR0_TS;
+	guest.write_protect = value & CR0_WP;
+	if (changed & CR0_PG)
+		use_directory();
+	if (changed & (CR0_WP | CR0_PG))
+		flush_all();
+}
+
+static void write_cr4_for_guest(u32 value)
+{
+	u32 changed = native.cr4 ^ value;
+
+	native.cr4 = value;
+	guest.large_pages = value & CR4_PSE_BIT;
+	if (changed & (CR4_PSE_BIT | CR4_PGE))
+		flush_all();
+}
+
+/* False: it deserves a general protection fault. */
+bool write_control(u32 number, u32 value)
+{
+	switch (number) {
+	case 0:
+		if ((value & CR0_PG) && !(value & CR0_PE))
+			return false;
+		write_cr0_for_guest(value);
+		return true;
+	case 2:
+		guest.cr2 = value;
+		return true;
+	case 3:
+		native.cr3 = value;
+		if (native.cr0 & CR0_PG)
+			use_directory();
+		return true;
+	case 4:
+		if (value & ~CR4_KNOWN)
+			return false;
+		write_cr4_for_guest(value);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Those that read as zero and take any value; all others fault, as on a CPU that does not have them. */
+static bool harmless(u32 number)
+{
+	static const u32 list[] = {
+		0x10,  /* the time-stamp counter, when written */
+		0x17,  /* platform identifier */
+		0x1B,  /* local APIC base: disabled */
+		0x2A,  /* bus clock configuration */
+		0x79,  /* microcode update */
+		0x8B,  /* microcode revision */
+		0x119, /* processor serial number control */
+		0x174, 0x175, 0x176, /* sysenter: hidden by CPUID */
+		0x1A0, /* miscellaneous features */
+		0x1D9, /* debug control */
+	};
+
+	for (u32 index = 0; index < sizeof(list) / sizeof(*list); index++)
+		if (list[index] == number)
+			return true;
+	return false;
+}
+
+bool read_msr(u32 number, u32 *low, u32 *high)
+{
+	u64 now;
+
+	if (!harmless(number))
+		return false;
+	now = number == 0x10 ? rdtsc() : 0;
+	*low = now;
+	*high = now >> 32;
+	return true;
+}
+
+bool write_msr(u32 number, u32 low, u32 high)
+{
+	(void)low;
+	(void)high;
+	return harmless(number);
+}

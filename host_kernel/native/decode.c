@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Read one instruction of ring 1's: prefixes, opcode, and for those that have one the ModRM byte with its address.
+ * 32-bit code only.  Source: Intel SDM vol. 2, 2.1.  Read next: emulate.c.
+ */
+#include "native.h"
+
+bool next_byte(struct instruction *instruction, u8 *byte)
+{
+	return guest_try_read(byte, guest.regs->eip + instruction->next++, 1);
+}
+
+/* An immediate or displacement of 1, 2 or 4 bytes; one byte is sign-extended. */
+bool next_word(struct instruction *instruction, u32 *word, u32 size)
+{
+	*word = 0;
+	if (!guest_try_read(word, guest.regs->eip + instruction->next, size))
+		return false;
+	instruction->next += size;
+	if (size == 1)
+		*word = (u32)(s32)(signed char)*word;
+	return true;
+}
+
+u32 *general_register(u32 number)
+{
+	struct registers *regs = guest.regs;
+	u32 *const all[8] = { &regs->eax, &regs->ecx, &regs->edx, &regs->ebx,
+			      &regs->esp, &regs->ebp, &regs->esi, &regs->edi };
+
+	return all[number & 7];
+}
+
+bool decode(struct instruction *instruction)
+{
+	struct registers *regs = guest.regs;
+	u8 byte;
+
+	*instruction = (struct instruction){ .size = 4 };
+	while (instruction->next < 15) {
+		if (!next_byte(instruction, &byte))
+			return false;
+		switch (byte) {
+		case 0x66:
+			instruction->size = 2;
+			break;
+		case 0xF2:
+		case 0xF3:
+			instruction->repeat = true;
+			break;
+		case 0xF0:
+			break;
+		case 0x26:
+			instruction->segment = regs->es;
+			break;
+		case 0x2E:
+			instruction->segment = regs->cs;
+			break;
+		case 0x36:
+			instruction->segment = regs->ss;
+			break;
+		case 0x3E:
+			instruction->segment = regs->ds;
+			break;
+		case 0x64:
+			instruction->segment = regs->fs;
+			break;
+		case 0x65:
+			instruction->segment = regs->gs;
+			break;
+		case 0x0F:
+			instruction->two_bytes = true;
+			return next_byte(instruction, &instruction->opcode);
+		default:
+			instruction->opcode = byte;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The ModRM byte, and where its memory operand is. */
+bool decode_modrm(struct instruction *instruction)
+{
+	u32 base = 0, displacement = 0, mode, rm;
+	u8 sib;
+
+	if (!next_byte(instruction, &instruction->modrm))
+		return false;
+	mode = instruction->modrm >> 6;
+	rm = MODRM_RM(instruction->modrm);
+	if (mode == 3)
+		return true;
+	if (rm == 4) {
+		if (!next_byte(instruction, &sib))
+			return false;
+		if (MODRM_REG(sib) != 4)
+			base = *general_register(MODRM_REG(sib)) << (sib >> 6);
+		rm = MODRM_RM(sib);
+	}
+	if (mode == 0 && rm == 5)
+		mode = 2; /* no base, a whole displacement */
+	else
+		base += *general_register(rm);
+	if (mode && !next_word(instruction, &displacement, mode == 1 ? 1 : 4))
+		return false;
+	instruction->address = base + displacement;
+	if (instruction->segment)
+		instruction->address += segment_base(instruction->segment);
+	return true;
+}

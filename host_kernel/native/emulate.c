@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The privileged instructions of an unmodified kernel, done for it in ring 0.  Those with two opcode bytes are in
+ * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
+ */
+#include "native.h"
+
+#define DIRECTION 0x400u
+
+/* ins and outs, one unit or ecx of them. */
+static bool string_io(struct instruction *instruction, bool in, u32 size)
+{
+	struct registers *regs = guest.regs;
+	u32 step = regs->eflags & DIRECTION ? -size : size, value;
+	u32 source = segment_base(instruction->segment ? instruction->segment : regs->ds);
+	u32 times = instruction->repeat ? regs->ecx : 1;
+
+	for (; times; times--) {
+		if (in) {
+			value = port_in(regs->edx, size);
+			if (!guest_try_write(segment_base(regs->es) + regs->edi, &value, size))
+				return false;
+			regs->edi += step;
+		} else {
+			value = 0;
+			if (!guest_try_read(&value, source + regs->esi, size))
+				return false;
+			port_out(regs->edx, value, size);
+			regs->esi += step;
+		}
+		if (instruction->repeat)
+			regs->ecx--;
+	}
+	return true;
+}
+
+static void do_in(u16 port, u32 size)
+{
+	u32 mask = size == 4 ? ~0u : (1u << size * 8) - 1;
+
+	guest.regs->eax = (guest.regs->eax & ~mask) | (port_in(port, size) & mask);
+}
+
+static bool input_output(struct instruction *instruction)
+{
+	struct registers *regs = guest.regs;
+	u32 size = instruction->opcode & 1 ? instruction->size : 1;
+	u8 port;
+
+	switch (instruction->opcode & ~1u) {
+	case 0x6C:
+		return string_io(instruction, true, size);
+	case 0x6E:
+		return string_io(instruction, false, size);
+	case 0xE4:
+	case 0xE6:
+		if (!next_byte(instruction, &port))
+			return false;
+		if (instruction->opcode < 0xE6)
+			do_in(port, size);
+		else
+			port_out(port, regs->eax, size);
+		return true;
+	case 0xEC:
+		do_in(regs->edx, size);
+		return true;
+	default:
+		port_out(regs->edx, regs->eax, size);
+		return true;
+	}
+}
+
+/* A load of ss: its RPL must be the CPU's real ring, which the kernel does not know. */
+static bool load_stack_segment(u16 selector)
+{
+	gdt_sync();
+	if (!loadable(selector & ~RPL, true, 1))
+		return false;
+	guest.regs->ss = (selector & ~RPL) | 1;
+	return true;
+}
+
+static bool move_to_segment(struct instruction *instruction)
+{
+	u32 selector = 0;
+
+	if (!decode_modrm(instruction) || MODRM_REG(instruction->modrm) != 2)
+		return false;
+	if (MODRM_IS_REGISTER(instruction->modrm))
+		selector = *general_register(MODRM_RM(instruction->modrm));
+	else if (!guest_try_read(&selector, instruction->address, 2))
+		return false;
+	return load_stack_segment(selector);
+}
+
+static bool pop_stack_segment(void)
+{
+	u32 selector;
+
+	if (!guest_try_read(&selector, segment_base(guest.regs->ss) + guest.regs->esp, 4))
+		return false;
+	if (!load_stack_segment(selector))
+		return false;
+	guest.regs->esp += 4;
+	return true;
+}
+
+/* sti, and the hlt that often stands right behind it: no interrupt may come between the two. */
+static void set_interrupt_flag(struct instruction *instruction)
+{
+	u8 next;
+
+	guest.regs->eflags |= EFLAGS_IF;
+	if (guest_try_read(&next, guest.regs->eip + instruction->next, 1) && next == 0xF4) {
+		instruction->next++;
+		guest.halted = true;
+	}
+}
+
+/* `int n` and `int3` in the kernel itself. */
+static bool software_interrupt(struct instruction *instruction)
+{
+	u8 vector = TRAP_BREAKPOINT;
+
+	if (instruction->opcode == 0xCD && !next_byte(instruction, &vector))
+		return false;
+	guest.regs->eip += instruction->next;
+	native_deliver(vector, 0);
+	return true;
+}
+
+/* lss: the only way to load a whole stack pointer. */
+static bool load_stack_pointer(struct instruction *instruction)
+{
+	u32 pointer, selector = 0;
+
+	if (!decode_modrm(instruction) || MODRM_IS_REGISTER(instruction->modrm) ||
+	    !guest_try_read(&pointer, instruction->address, 4) || !guest_try_read(&selector, instruction->address + 4, 2) ||
+	    !load_stack_segment(selector))
+		return false;
+	*general_register(MODRM_REG(instruction->modrm)) = pointer;
+	return true;
+}
+
+static bool one_byte(struct instruction *instruction, bool *moved)
+{
+	u32 drop;
+
+	switch (instruction->opcode) {
+	case 0xFA:
+		guest.regs->eflags &= ~EFLAGS_IF;
+		return true;
+	case 0xFB:
+		set_interrupt_flag(instruction);
+		return true;
+	case 0xF4:
+		guest.halted = true;
+		return true;
+	case 0x8E:
+		return move_to_segment(instruction);
+	case 0x17:
+		return pop_stack_segment();
+	case 0xCF:
+		*moved = true;
+		return emulate_iret(instruction);
+	case 0xCA:
+		*moved = true;
+		return next_word(instruction, &drop, 2) && emulate_far_return(instruction, drop);
+	case 0xCB:
+		*moved = true;
+		return emulate_far_return(instruction, 0);
+	case 0xCC:
+	case 0xCD:
+		*moved = true;
+		return software_interrupt(instruction);
+	case 0x6C ... 0x6F:
+	case 0xE4 ... 0xE7:
+	case 0xEC ... 0xEF:
+		return input_output(instruction);
+	default:
+		return false;
+	}
+}
+
+/*
+ * A fault in ring 1: true if it was an instruction that only ring 0 may execute, and it is done (or the fault that it
+ * deserved is delivered).  False: the fault is the Guest's own.
+ */
+bool native_emulate(u32 error)
+{
+	struct instruction instruction;
+	bool moved = false, done;
+
+	(void)error;
+	if (!decode(&instruction))
+		return false;
+	if (!instruction.two_bytes)
+		done = one_byte(&instruction, &moved);
+	else if (instruction.opcode == 0xB2)
+		done = load_stack_pointer(&instruction);
+	else
+		done = emulate_system(&instruction);
+	if (done && !moved)
+		guest.regs->eip += instruction.next;
+	return done;
+}

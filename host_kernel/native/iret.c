@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Returns of an unmodified kernel, which fault in ring 1 so that they come here: iret, and lret to "ring 0".
+ * Source: Intel SDM vol. 2, IRET, RET.  Read before: deliver.c.
+ */
+#include "native.h"
+
+#define HIGH_CODE 0x800u
+#define HIGH_S    0x1000u
+#define HIGH_P    0x8000u
+#define HIGH_DPL  0x6000u
+#define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
+
+/* The fault that the return itself deserves: at its own address, nothing popped. */
+static bool faults(u32 vector, u32 error)
+{
+	native_deliver(vector, error);
+	return true;
+}
+
+static bool is_code(u32 selector, u32 ring)
+{
+	u32 low, high;
+
+	return read_descriptor(selector, &low, &high) && (high & HIGH_P) && (high & HIGH_S) && (high & HIGH_CODE) &&
+	       (high & HIGH_DPL) == (ring == 3 ? HIGH_DPL : 0);
+}
+
+bool emulate_iret(struct instruction *instruction)
+{
+	struct registers *regs = guest.regs;
+	u32 frame[5], at = segment_base(regs->ss) + regs->esp;
+
+	if (instruction->size != 4 || !guest_try_read(frame, at, 12))
+		return false;
+	if (frame[2] & EFLAGS_VM)
+		return faults(TRAP_GENERAL, 0); /* virtual-8086 mode is not to be had in ring 1 */
+	if ((frame[1] & RPL) != RPL) {
+		if (native.gdt_limit && !is_code(frame[1] & 0xFFFF, 0))
+			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
+		regs->esp += 12;
+		regs->cs = (frame[1] & 0xFFFC) | 1;
+	} else {
+		if (!guest_try_read(frame + 3, at + 12, 8))
+			return false;
+		if (!is_code(frame[1] & 0xFFFF, 3))
+			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
+		if (!loadable(frame[4], true, 3) || (frame[4] & RPL) != RPL)
+			return faults(TRAP_GENERAL, frame[4] & 0xFFFC);
+		regs->cs = frame[1] & 0xFFFF;
+		regs->esp = frame[3];
+		regs->ss = frame[4] & 0xFFFF;
+	}
+	regs->eip = frame[0];
+	regs->eflags = (frame[2] & FROM_FRAME) | EFLAGS_FIXED;
+	return true;
+}
+
+/* lret; drop more bytes of the stack follow the pointer. */
+bool emulate_far_return(struct instruction *instruction, u32 drop)
+{
+	struct registers *regs = guest.regs;
+	u32 pointer[2];
+
+	if (instruction->size != 4 || !guest_try_read(pointer, segment_base(regs->ss) + regs->esp, 8))
+		return false;
+	gdt_sync();
+	if ((pointer[1] & RPL) == RPL || !is_code(pointer[1] & 0xFFFF, 0))
+		return false;
+	regs->esp += 8 + (drop & 0xFFFF);
+	regs->eip = pointer[0];
+	regs->cs = (pointer[1] & 0xFFFC) | 1;
+	return true;
+}

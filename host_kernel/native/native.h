@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The native personality: an unmodified kernel in ring 1, by trap and emulate.
+ *
+ * The real interrupt flag is the Guest's: then pushf shows the truth, and interrupt gates clear what they should.
+ * cli and sti fault in ring 1 (IOPL is 0) and are done for it; iret cannot set the flag there, so it is made to fault:
+ * a frame that goes back to the kernel holds RPL 0, and the descriptor of the programs' code is not present while the
+ * kernel runs.
+ *
+ * Read next: native.c.
+ */
+#ifndef NATIVE_H
+#define NATIVE_H
+#include "../host.h"
+
+#define CR0_PE 0x1
+#define CR0_ET 0x10
+#define CR4_PGE 0x80
+#define RPL 3u
+#define SELECTOR_TI 4u
+#define IDT_ERROR(vector) ((vector) * 8 + 2) /* a fault's error code that names a gate */
+
+#define TRAP_DEBUG       1
+#define TRAP_BREAKPOINT  3
+#define TRAP_UNDEFINED   6
+#define TRAP_DOUBLE      8
+#define TRAP_NOT_PRESENT 11
+#define TRAP_STACK       12
+#define TRAP_GENERAL     13
+#define TRAP_PAGE_FAULT  14
+
+/* What an unmodified kernel believes of its CPU. */
+struct native {
+	u32 cr0, cr3, cr4;
+	u32 dr[8];
+	u32 gdt_base, gdt_limit;
+	u32 idt_base, idt_limit;
+	u32 tss_base;
+	u16 tss_selector, ldt_selector;
+	bool stepping;     /* one instruction runs with a watched page open to writes */
+	u32 step_page;
+	u32 step_flags;    /* its IF and TF before that */
+	u32 user_code;     /* bit n: shadow GDT entry n is code for ring 3 */
+};
+extern struct native native;
+
+/* decode.c: one instruction of ring 1's. */
+struct instruction {
+	u32 next;       /* bytes read so far: at the end, its length */
+	u32 size;       /* of its operand: 2 or 4 */
+	bool repeat;
+	u32 segment;    /* a selector that overrides, or 0 */
+	u8 opcode;      /* behind 0x0F, if two_bytes */
+	bool two_bytes;
+	u8 modrm;       /* of those that have one */
+	u32 address;    /* linear, of a memory operand */
+};
+bool decode(struct instruction *instruction);
+bool next_byte(struct instruction *instruction, u8 *byte);
+bool next_word(struct instruction *instruction, u32 *word, u32 size);
+bool decode_modrm(struct instruction *instruction);
+u32 *general_register(u32 number);
+#define MODRM_REG(modrm) ((modrm) >> 3 & 7)
+#define MODRM_RM(modrm) ((modrm) & 7)
+#define MODRM_IS_REGISTER(modrm) ((modrm) >= 0xC0)
+
+/* emulate.c, system.c */
+bool native_emulate(u32 error);
+bool emulate_system(struct instruction *instruction);
+
+/* segments.c */
+void native_segments_init(void);
+void gdt_load(u32 base, u32 limit);
+void gdt_sync(void);
+void gdt_open_for(u32 ring);
+void ldt_load(u16 selector);
+void tss_load(u16 selector);
+bool read_descriptor(u16 selector, u32 *low, u32 *high);
+u32 segment_base(u16 selector);
+bool loadable(u16 selector, bool stack, u32 ring);
+void drop_bad_segments(void);
+
+/* deliver.c */
+void native_deliver(u32 vector, u32 error);
+void native_page_fault(u32 address, u32 error);
+bool gate_for_programs(u32 vector);
+
+/* iret.c */
+bool emulate_iret(struct instruction *instruction);
+bool emulate_far_return(struct instruction *instruction, u32 drop);
+
+/* control.c */
+u32 read_control(u32 number);
+bool write_control(u32 number, u32 value);
+bool read_msr(u32 number, u32 *low, u32 *high);
+bool write_msr(u32 number, u32 low, u32 high);
+
+/* ports.c: the machine's devices by port; sizes in bytes. */
+u32 port_in(u16 port, u32 size);
+void port_out(u16 port, u32 value, u32 size);
+
+/* pic.c */
+void pic_line(u32 irq, bool high);
+bool pic_waiting(void);
+u32 pic_acknowledge(void);
+u8 pic_in(u16 port);
+void pic_out(u16 port, u8 value);
+void pic_init(void);
+
+/* pit.c */
+void pit_init(void);
+u8 pit_in(u16 port);
+void pit_out(u16 port, u8 value);
+void pit_expired(void);
+u8 speaker_in(void);
+void speaker_out(u8 value);
+
+/* cmos.c */
+u8 cmos_in(u16 port);
+void cmos_out(u16 port, u8 value);
+
+/* uart.c */
+u8 uart_in(u16 port);
+void uart_out(u16 port, u8 value);
+void uart_check(void);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Segments of an unmodified kernel.  Its GDT lies in its own memory and changes by plain stores: we watch that page
+ * and keep a copy with safe descriptors in the state page, as for any Guest.  Its LDT is copied when it is loaded.
+ * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
+ */
+#include "native.h"
+
+#define HIGH_TYPE_ACCESSED 0x100u
+#define HIGH_WRITABLE 0x200u /* data */
+#define HIGH_CODE     0x800u
+#define HIGH_S        0x1000u
+#define HIGH_DPL      0x6000u
+#define HIGH_DPL_1    0x2000u
+#define HIGH_P        0x8000u
+#define HIGH_G        0x800000u
+#define TYPE_LDT      0x200u
+#define TYPE_MASK     0x1F00u
+
+#define BOOT_CS 2 /* what the boot protocol promises: flat segments in entries 2 and 3 */
+#define BOOT_DS 3
+#define CODE_RING_1 0x00CFBB000000FFFFull
+#define DATA_RING_1 0x00CFB3000000FFFFull
+#define LDT_ADDRESS (SWITCHER_BASE + 0x10000)
+#define LDT_ENTRIES 8192u
+
+static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u32 ldt_entries;
+
+static u32 base_of(u32 low, u32 high)
+{
+	return low >> 16 | (high & 0xFF) << 16 | (high & 0xFF000000);
+}
+
+static u32 limit_of(u32 low, u32 high)
+{
+	u32 limit = (low & 0xFFFF) | (high & 0xF0000);
+
+	return high & HIGH_G ? limit << 12 | 0xFFF : limit;
+}
+
+/* A descriptor made safe: for code and data DPL 0 becomes 1; anything else is not there for the CPU. */
+static u64 safe(u32 low, u32 high)
+{
+	if (!(high & HIGH_P))
+		return (u64)high << 32 | low;
+	if (!(high & HIGH_S))
+		return 0;
+	if (!(high & HIGH_DPL))
+		high |= HIGH_DPL_1;
+	return (u64)(high | HIGH_TYPE_ACCESSED) << 32 | low;
+}
+
+void native_segments_init(void)
+{
+	struct registers *regs = guest.regs;
+
+	map_for_guest(LDT_ADDRESS, ldt, sizeof(ldt));
+	state->gdt[BOOT_CS] = CODE_RING_1;
+	state->gdt[BOOT_DS] = DATA_RING_1;
+	*regs = (struct registers){ .eip = machine.guest_entry, .cs = BOOT_CS * 8 + 1, .eflags = EFLAGS_FIXED,
+				    .ds = BOOT_DS * 8, .es = BOOT_DS * 8, .fs = BOOT_DS * 8, .gs = BOOT_DS * 8,
+				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
+}
+
+/* Copy the Guest's GDT, as it is now, into the one that the CPU uses. */
+void gdt_sync(void)
+{
+	if (!native.gdt_limit) /* the boot loader's is still in use */
+		return;
+	native.user_code = 0;
+	for (u32 entry = 1; entry < GDT_ENTRIES; entry++) {
+		u32 words[2] = { 0, 0 };
+
+		if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS)
+			continue;
+		if (native.ldt_selector && entry == native.ldt_selector >> 3)
+			continue;
+		if (entry * 8 + 7 <= native.gdt_limit)
+			guest_try_read(words, native.gdt_base + entry * 8, 8);
+		/* What the CPU still holds from the boot loader must be loadable at our next entry too. */
+		if ((entry == BOOT_CS || entry == BOOT_DS) && !(words[1] & HIGH_P))
+			continue;
+		state->gdt[entry] = safe(words[0], words[1]);
+		if ((words[1] & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL))
+			native.user_code |= 1u << entry;
+	}
+}
+
+/* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
+void gdt_open_for(u32 ring)
+{
+	for (u32 entry = 0; native.user_code >> entry; entry++) {
+		if (!(native.user_code >> entry & 1))
+			continue;
+		if (ring == 3)
+			state->gdt[entry] |= (u64)HIGH_P << 32;
+		else
+			state->gdt[entry] &= ~((u64)HIGH_P << 32);
+	}
+}
+
+void gdt_load(u32 base, u32 limit)
+{
+	u32 frames[WATCHED_FRAMES], count = 0, entry, unused, error;
+
+	native.gdt_base = base;
+	native.gdt_limit = limit;
+	for (u32 page = base & ~(PAGE_BYTES - 1); page <= base + limit && count < WATCHED_FRAMES; page += PAGE_BYTES)
+		if (walk(page, 0, &entry, &unused, &error))
+			frames[count++] = entry >> 12;
+	watch_frames(frames, count);
+	gdt_sync();
+}
+
+/* The Guest's own descriptor for a selector, from its GDT or from the copy of its LDT. */
+bool read_descriptor(u16 selector, u32 *low, u32 *high)
+{
+	u32 words[2], at = selector & ~7u;
+
+	if (selector & SELECTOR_TI) {
+		if (selector >> 3 >= ldt_entries)
+			return false;
+		*low = ldt[selector >> 3];
+		*high = ldt[selector >> 3] >> 32;
+		return true;
+	}
+	if (!native.gdt_limit && (at == BOOT_CS * 8 || at == BOOT_DS * 8)) {
+		*low = state->gdt[at / 8];
+		*high = state->gdt[at / 8] >> 32;
+		return true;
+	}
+	if (!at || at + 7 > native.gdt_limit || !guest_try_read(words, native.gdt_base + at, 8))
+		return false;
+	*low = words[0];
+	*high = words[1];
+	return true;
+}
+
+u32 segment_base(u16 selector)
+{
+	u32 low, high;
+
+	return read_descriptor(selector, &low, &high) ? base_of(low, high) : 0;
+}
+
+/* May this selector be loaded into a data segment register (or ss), by code in this ring (0 and 1 are one)? */
+bool loadable(u16 selector, bool stack, u32 ring)
+{
+	u32 low, high;
+
+	if (!read_descriptor(selector, &low, &high) || !(high & HIGH_P) || !(high & HIGH_S))
+		return false;
+	if (!stack)
+		return !(high & HIGH_CODE) || (high & HIGH_WRITABLE);
+	return !(high & HIGH_CODE) && (high & HIGH_WRITABLE) && (ring == 3) == ((high & HIGH_DPL) == HIGH_DPL);
+}
+
+/*
+ * A real CPU keeps a segment that it has loaded even when its descriptor is taken away; we must load it again at each
+ * entry, and cannot.  So it becomes null, and its next use faults.
+ */
+static u32 kept(u32 selector)
+{
+	u64 descriptor;
+	u32 high;
+
+	if (!(selector & 0xFFFC))
+		return selector & RPL;
+	if (selector & SELECTOR_TI)
+		descriptor = (selector & 0xFFFF) >> 3 < ldt_entries ? ldt[(selector & 0xFFFF) >> 3] : 0;
+	else
+		descriptor = (selector & 0xFFFF) >> 3 < GDT_ENTRIES ? state->gdt[(selector & 0xFFFF) >> 3] : 0;
+	high = descriptor >> 32;
+	if (!(high & HIGH_P) || !(high & HIGH_S) || ((high & HIGH_CODE) && !(high & HIGH_WRITABLE)))
+		return 0;
+	return selector;
+}
+
+void drop_bad_segments(void)
+{
+	struct registers *regs = guest.regs;
+
+	regs->ds = kept(regs->ds);
+	regs->es = kept(regs->es);
+	regs->fs = kept(regs->fs);
+	regs->gs = kept(regs->gs);
+}
+
+/* ltr: from where the CPU takes the kernel's stack.  Read each time it is needed: it changes by plain stores. */
+void tss_load(u16 selector)
+{
+	native.tss_selector = selector;
+	native.tss_base = segment_base(selector);
+}
+
+/* lldt: the table is copied, and the copy loaded, through the Guest's GDT in which it stands at the same selector. */
+void ldt_load(u16 selector)
+{
+	u32 low = 0, high = 0, base, entry = selector >> 3;
+
+	for (u32 old = 0; old < ldt_entries; old++)
+		ldt[old] = 0;
+	ldt_entries = 0;
+	native.ldt_selector = 0;
+	if (entry && entry < GDT_ENTRIES && entry != GDT_HOST_CS && entry != GDT_HOST_DS && entry != GDT_TSS &&
+	    read_descriptor(selector, &low, &high) && (high & (TYPE_MASK | HIGH_P)) == (TYPE_LDT | HIGH_P)) {
+		base = base_of(low, high);
+		ldt_entries = (limit_of(low, high) + 1) / 8;
+		if (ldt_entries > LDT_ENTRIES)
+			ldt_entries = LDT_ENTRIES;
+		for (u32 each = 0; each < ldt_entries; each++) {
+			u32 words[2] = { 0, 0 };
+
+			guest_try_read(words, base + each * 8, 8);
+			ldt[each] = safe(words[0], words[1]);
+		}
+		native.ldt_selector = selector & ~7u;
+		state->gdt[entry] = (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
+				    (u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1);
+	}
+	load_ldt_register(native.ldt_selector);
+	gdt_sync();
+}
