@@ -64,6 +64,7 @@ static void clock_fired(void)
 void test_own_clock(void)
 {
 	own_clock = true;
+	need_schedule = false;
 	irq_set_handler(IRQ_CLOCK, clock_fired);
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
 	hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* one that fired just before */

@@ -56,7 +56,7 @@ static inline u32 current_directory(void)
 u32 test_frame(void); /* a zeroed frame, given back when the test is over */
 u32 *test_word(u32 address); /* as a pointer */
 
-/* The clock is the test's: the scheduler gets no interrupts from it. */
+/* The clock is the test's: the scheduler gets no interrupts from it, and nobody else runs. */
 void test_own_clock(void);
 u32 test_clock_count(void); /* interrupts since test_own_clock() */
 void test_arm_us(u32 us);

@@ -24,7 +24,8 @@ BOTH(undefined, "undefined instruction", snippet_undefined, 0, TRAP_UNDEFINED, 0
 /* General protection: a selector's number, or nothing. */
 BOTH(beyond, "selector beyond the GDT", snippet_load_ds, 0x1F8 | 3, TRAP_PROTECTION, 0x1F8, snippet_load_ds_at)
 BOTH(host_data, "the Host's data segment", snippet_load_es, HOST_DS | 3, TRAP_PROTECTION, HOST_DS, snippet_load_es_at)
-BOTH(host_code, "a jump to the Host's code segment", snippet_host_jump, 0, TRAP_PROTECTION, HOST_CS, snippet_host_jump_at)
+BOTH(host_code, "a jump to the Host's code segment", snippet_host_jump, 0, TRAP_PROTECTION, HOST_CS,
+     snippet_host_jump_at)
 BOTH(null_stack, "null in ss", snippet_load_ss, 0, TRAP_PROTECTION, 0, snippet_load_ss_at)
 BOTH(read_cr0, "reading CR0", snippet_read_cr0, 0, TRAP_PROTECTION, 0, snippet_read_cr0_at)
 BOTH(write_cr3, "writing CR3", snippet_write_cr3, 0, TRAP_PROTECTION, 0, snippet_write_cr3_at)
@@ -82,6 +83,7 @@ TEST(absent_stack_ring3, "traps: stack segment not present in ring 3")
 /* Trap 7 comes when TS is set, and not when it is clear. */
 static void with_ts(u32 ring)
 {
+	test_own_clock(); /* another task's turn would set TS */
 	fpu_ts(false);
 	expect_trap(ring, snippet_no_device, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (test_failed())
@@ -103,6 +105,7 @@ TEST(ts_ring3, "traps: FPU with TS in ring 3")
 /* An x87 error by vector 16, not by the old interrupt line: CR0.NE is set. */
 static void x87_error(u32 ring)
 {
+	test_own_clock();
 	fpu_ts(false);
 	expect_trap(ring, snippet_x87, 0, TRAP_FPU, 0, snippet_x87_at);
 	__asm__ volatile("fninit");

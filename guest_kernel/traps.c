@@ -30,19 +30,25 @@ const char *trap_name(u32 vector)
 	return vector == SYSTEM_CALL_VECTOR ? "system call" : "interrupt";
 }
 
-void trap_gate(u32 vector, const void *handler, u32 type_and_dpl)
+static void load(u32 vector, const void *handler, u32 type_and_dpl)
 {
 	u32 offset = (u32)handler;
-	hypercall(LHCALL_LOAD_IDT_ENTRY, vector, GUEST_CS << 16 | (offset & 0xFFFF),
-		  (offset & 0xFFFF0000) | type_and_dpl << 8, 0);
+	hypercall_async(LHCALL_LOAD_IDT_ENTRY, vector, GUEST_CS << 16 | (offset & 0xFFFF),
+			(offset & 0xFFFF0000) | type_and_dpl << 8, 0);
+}
+
+void trap_gate(u32 vector, const void *handler, u32 type_and_dpl)
+{
+	load(vector, handler, type_and_dpl);
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 }
 
 void traps_init(void)
 {
 	for (u32 vector = 0; vector < STUBS; vector++)
-		trap_gate(vector, (const void *)trap_stubs[vector], GATE_INTERRUPT);
-	trap_gate(TRAP_BREAKPOINT, (const void *)trap_stubs[TRAP_BREAKPOINT], GATE_TRAP | GATE_DPL3);
-	trap_gate(TRAP_OVERFLOW, (const void *)trap_stubs[TRAP_OVERFLOW], GATE_TRAP | GATE_DPL3);
+		load(vector, (const void *)trap_stubs[vector], GATE_INTERRUPT);
+	load(TRAP_BREAKPOINT, (const void *)trap_stubs[TRAP_BREAKPOINT], GATE_TRAP | GATE_DPL3);
+	load(TRAP_OVERFLOW, (const void *)trap_stubs[TRAP_OVERFLOW], GATE_TRAP | GATE_DPL3);
 	trap_gate(SYSTEM_CALL_VECTOR, trap_system_call, GATE_TRAP | GATE_DPL3);
 }
 

@@ -55,7 +55,8 @@ void trap_return(void); /* not a function to call: where a new task's first swit
 void noirq_spin(u32 rounds); /* counts down within the noirq window, for a test */
 
 void traps_init(void);
-void trap_gate(u32 vector, const void *handler, u32 type_and_dpl); /* low byte: 0x8E, 0xEF, ... ; 0 empties it */
+/* Load an IDT entry of a type below; NULL and 0 empty it. */
+void trap_gate(u32 vector, const void *handler, u32 type_and_dpl);
 void trap(struct frame *frame);
 const char *trap_name(u32 vector);
 void panic_frame(const char *why, const struct frame *frame) __attribute__((noreturn));

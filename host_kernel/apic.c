@@ -116,9 +116,11 @@ void apic_measure_tsc(void)
 /* From start.S, interrupts off: note it and acknowledge it.  The run loop looks at what it means. */
 void host_interrupt(u32 vector)
 {
-	if (vector == VECTOR_TIMER)
+	if (vector == VECTOR_TIMER) {
 		clock_timer_fired();
-	else
+	} else {
 		acknowledge_doorbell();
+		mailbox_rung();
+	}
 	apic_write(APIC_EOI, 0);
 }

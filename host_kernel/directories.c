@@ -45,7 +45,7 @@ static void unlink(struct directory *directory, u32 index)
 
 static void drop(struct directory *directory)
 {
-	for (u32 index = 0; index < SWITCHER_INDEX; index++)
+	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1))
 		unlink(directory, index);
 	page_free(directory->page);
 	directory->page = 0;
@@ -68,6 +68,7 @@ void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 	if (shared && !table_is_global(page))
 		table_sync(page);
 	unlink(directory, index);
+	page_use(directory->page, index);
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
 }
 
@@ -98,11 +99,9 @@ void directory_sync(struct directory *directory, u32 first, u32 end)
 {
 	if (directory->guest == LINEAR_MAP)
 		return;
-	for (u32 index = first; index < end; index++) {
+	for (u32 index = page_next(directory->page, first); index < end; index = page_next(directory->page, index + 1)) {
 		u32 *entry = page_entries(directory->page) + index;
 
-		if (!*entry)
-			continue;
 		directory_sync_one(directory, index);
 		if (*entry)
 			table_sync(page_of(*entry));
@@ -114,11 +113,9 @@ void directory_sync_local(struct directory *directory)
 {
 	if (directory->guest == LINEAR_MAP)
 		return;
-	for (u32 index = 0; index < SWITCHER_INDEX; index++) {
+	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1)) {
 		u32 *entry = page_entries(directory->page) + index;
 
-		if (!*entry)
-			continue;
 		directory_sync_one(directory, index);
 		if (*entry && !table_is_global(page_of(*entry)))
 			table_sync(page_of(*entry));

@@ -37,7 +37,6 @@ extern const struct personality *personality;
 struct guest {
 	struct registers *regs;
 	u32 directory;   /* physical; LINEAR_MAP at first */
-	struct registers restored; /* as it was last entered, for the report should that fail */
 	u32 cr2;         /* of the last page fault taken */
 	u32 dr6;         /* as it would read the debug status register */
 	bool halted;     /* asleep until an interrupt can be delivered */
@@ -182,6 +181,7 @@ void mailbox_notify(u32 address);
 void mailbox_text(const u8 *text, u32 count);
 void mailbox_flush(void);
 void mailbox_irqs(void);
+void mailbox_rung(void);
 void mailbox_record_switch(void);
 
 #endif

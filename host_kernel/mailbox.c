@@ -5,6 +5,7 @@
  */
 #include "host.h"
 
+static bool rung;
 static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */
 
 void mailbox_init(void)
@@ -20,9 +21,18 @@ void mailbox_doorbell(void)
 		outb(machine.doorbell_port, 1);
 }
 
+/* The Launcher's interrupt came: it follows whatever the Launcher wrote. */
+void mailbox_rung(void)
+{
+	rung = true;
+}
+
 /* Take note of what devices raised. */
 void mailbox_irqs(void)
 {
+	if (!rung)
+		return;
+	rung = false;
 	for (u32 irq = 1; irq < VIRTUAL_IRQS; irq++) {
 		u32 raised = read_once(&mailbox->irq_raised[irq]);
 

@@ -5,14 +5,19 @@
 void *memcpy(void *to, const void *from, size_t count)
 {
 	void *start = to;
-	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+	size_t words = count / 4, bytes = count % 4;
+	__asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 	return start;
 }
 
 void *memset(void *to, int value, size_t count)
 {
 	void *start = to;
-	__asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+	size_t words = count / 4, bytes = count % 4;
+	u32 pattern = (u8)value * 0x01010101u;
+	__asm__ volatile("rep stosl" : "+D"(to), "+c"(words) : "a"(pattern) : "memory");
+	__asm__ volatile("rep stosb" : "+D"(to), "+c"(bytes) : "a"(pattern) : "memory");
 	return start;
 }
 

@@ -39,7 +39,6 @@ static void enter(void)
 	impose();
 	personality->before_entry();
 	set_ts();
-	guest.restored = *guest.regs;
 	if (!mailbox->switches++)
 		mailbox->guest_tsc = rdtsc();
 	frame = switch_to_guest();

@@ -20,6 +20,7 @@ struct shadow_page {
 	u16 references; /* shadow directory entries that point here */
 	u16 next;       /* in the bucket, or in the list of free pages; 0 ends both */
 	bool local;     /* some entry is not global: a load of CR3 flushes it */
+	u32 used[ENTRIES / 32]; /* bit n: entry n may be in use, so that a flush need not look at all */
 };
 
 static struct shadow_page *pages; /* page 0 is never used */
@@ -108,6 +109,32 @@ u16 table_get(u32 frame, bool *shared)
 	return page;
 }
 
+/* An entry of this page is in use now. */
+void page_use(u16 page, u32 index)
+{
+	pages[page].used[index / 32] |= 1u << index % 32;
+}
+
+/* The next entry from index on that is in use, or ENTRIES. */
+u32 page_next(u16 page, u32 index)
+{
+	const u32 *entries = page_entries(page);
+
+	while (index < ENTRIES) {
+		u32 word = pages[page].used[index / 32] >> index % 32;
+
+		if (!word) {
+			index = (index | 31) + 1;
+			continue;
+		}
+		index += __builtin_ctz(word);
+		if (entries[index])
+			return index;
+		pages[page].used[index / 32] &= ~(1u << index % 32);
+	}
+	return ENTRIES;
+}
+
 bool table_is_global(u16 page)
 {
 	return !pages[page].local;
@@ -165,7 +192,10 @@ static void set(u16 page, u32 index, u32 guest_entry)
 	u32 entry = shadow_of(guest_entry);
 
 	page_entries(page)[index] = entry;
-	if (entry && !(guest_entry & PTE_G))
+	if (!entry)
+		return;
+	page_use(page, index);
+	if (!(guest_entry & PTE_G))
 		pages[page].local = true;
 }
 
@@ -185,8 +215,8 @@ void watch_frames(const u32 *frames, u32 count)
 		for (u16 page = buckets[bucket]; page; page = pages[page].next) {
 			u32 *entries = page_entries(page);
 
-			for (u32 index = 0; index < ENTRIES; index++)
-				if ((entries[index] & PTE_RW) && is_watched(FRAME(entries[index] - machine.guest_base)))
+			for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1))
+				if (is_watched(FRAME(entries[index] - machine.guest_base)))
 					entries[index] &= ~PTE_RW;
 		}
 	}
@@ -208,18 +238,14 @@ void table_sync_one(u16 page, u32 index)
 /* Look again at all entries that are in use. */
 void table_sync(u16 page)
 {
-	u32 *entries = page_entries(page);
 	const u32 *theirs;
 
 	if (pages[page].frame >= LINEAR_FRAME)
 		return;
 	theirs = guest_physical(pages[page].frame << 12, PAGE_BYTES, "a page table");
-	for (u32 index = 0; index < ENTRIES; index++) {
-		u32 entry;
+	for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1)) {
+		u32 entry = read_once(&theirs[index]);
 
-		if (!entries[index])
-			continue;
-		entry = read_once(&theirs[index]);
 		if (entry & PTE_P)
 			check_entry(entry, index << 12);
 		set(page, index, entry);

@@ -24,6 +24,8 @@ struct directory {
 u32 *page_entries(u16 page);
 u16 page_of(u32 shadow_entry);
 u16 page_alloc(void);
+void page_use(u16 page, u32 index);
+u32 page_next(u16 page, u32 index);
 void page_free(u16 page);
 u16 table_find(u32 frame);
 u16 table_get(u32 frame, bool *shared);

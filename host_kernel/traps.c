@@ -68,7 +68,5 @@ void handle_trap(void)
 /* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
 void switcher_faulted(const struct registers *at)
 {
-	kill_guest("fault %u (error code %#x) restoring the Guest's segments: cs %#x ss %#x ds %#x es %#x fs %#x gs %#x",
-		   at->trapnum, at->errcode, guest.restored.cs, guest.restored.ss, guest.restored.ds, guest.restored.es,
-		   guest.restored.fs, guest.restored.gs);
+	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
 }

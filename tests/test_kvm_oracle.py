@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Generator
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ STRUCTS = {
 }
 
 
+@cache
 def load_pykvm() -> tuple[Any, Any]:
     """pykvm's modules kvm and kvm_types."""
     spec = importlib.util.find_spec("pykvm.kvm_types")

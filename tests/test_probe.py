@@ -128,10 +128,11 @@ def test_a_real_kvm_is_usable(engine_name: str) -> None:
     ("code", "why"),
     [
         (b"\xeb\xfe", "its self-test stopped at 32-bit paging (no end in 0.5 s)"),
-        (bytes.fromhex("66ba1005 ef ebfc"), "its self-test stopped at 32-bit paging (Io)"),  # results without end
+        (bytes.fromhex("66ba1005 ef ebfd"), "its self-test stopped at 32-bit paging (Io)"),  # results without end
         (bytes.fromhex("0f0b"), "its self-test stopped at 32-bit paging (Shutdown)"),
         (b"\xf4", "its self-test stopped at 32-bit paging (Hlt)"),
     ],
+    ids=["spins", "writes results for ever", "triple fault", "halts"],
 )
 def test_a_kvm_that_fails_the_test_is_not(
     engine_name: str, monkeypatch: pytest.MonkeyPatch, code: bytes, why: str

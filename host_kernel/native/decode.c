@@ -5,18 +5,44 @@
  */
 #include "native.h"
 
+static void fetch(struct instruction *instruction)
+{
+	u32 eip = guest.regs->eip, here = PAGE_BYTES - eip % PAGE_BYTES;
+
+	if (here > LONGEST_INSTRUCTION)
+		here = LONGEST_INSTRUCTION;
+	if (!guest_try_read(instruction->bytes, eip, here))
+		return;
+	instruction->have = here;
+	if (here < LONGEST_INSTRUCTION && guest_try_read(instruction->bytes + here, eip + here, LONGEST_INSTRUCTION - here))
+		instruction->have = LONGEST_INSTRUCTION;
+}
+
+bool peek_byte(struct instruction *instruction, u8 *byte)
+{
+	*byte = instruction->bytes[instruction->next];
+	return instruction->next < instruction->have;
+}
+
 bool next_byte(struct instruction *instruction, u8 *byte)
 {
-	return guest_try_read(byte, guest.regs->eip + instruction->next++, 1);
+	if (!peek_byte(instruction, byte))
+		return false;
+	instruction->next++;
+	return true;
 }
 
 /* An immediate or displacement of 1, 2 or 4 bytes; one byte is sign-extended. */
 bool next_word(struct instruction *instruction, u32 *word, u32 size)
 {
+	u8 byte;
+
 	*word = 0;
-	if (!guest_try_read(word, guest.regs->eip + instruction->next, size))
-		return false;
-	instruction->next += size;
+	for (u32 index = 0; index < size; index++) {
+		if (!next_byte(instruction, &byte))
+			return false;
+		*word |= (u32)byte << index * 8;
+	}
 	if (size == 1)
 		*word = (u32)(s32)(signed char)*word;
 	return true;
@@ -37,9 +63,8 @@ bool decode(struct instruction *instruction)
 	u8 byte;
 
 	*instruction = (struct instruction){ .size = 4 };
-	while (instruction->next < 15) {
-		if (!next_byte(instruction, &byte))
-			return false;
+	fetch(instruction);
+	while (next_byte(instruction, &byte)) {
 		switch (byte) {
 		case 0x66:
 			instruction->size = 2;

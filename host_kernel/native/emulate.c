@@ -111,7 +111,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	u8 next;
 
 	guest.regs->eflags |= EFLAGS_IF;
-	if (guest_try_read(&next, guest.regs->eip + instruction->next, 1) && next == 0xF4) {
+	if (peek_byte(instruction, &next) && next == 0xF4) {
 		instruction->next++;
 		guest.halted = true;
 	}

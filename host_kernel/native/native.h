@@ -41,11 +41,15 @@ struct native {
 	u32 step_page;
 	u32 step_flags;    /* its IF and TF before that */
 	u32 user_code;     /* bit n: shadow GDT entry n is code for ring 3 */
+	u32 open_for;      /* the ring for which these entries are set; 0: not known */
 };
 extern struct native native;
 
 /* decode.c: one instruction of ring 1's. */
+#define LONGEST_INSTRUCTION 15u
 struct instruction {
+	u8 bytes[16];
+	u32 have;       /* of them, up to where its page's neighbour is not there */
 	u32 next;       /* bytes read so far: at the end, its length */
 	u32 size;       /* of its operand: 2 or 4 */
 	bool repeat;
@@ -56,6 +60,7 @@ struct instruction {
 	u32 address;    /* linear, of a memory operand */
 };
 bool decode(struct instruction *instruction);
+bool peek_byte(struct instruction *instruction, u8 *byte);
 bool next_byte(struct instruction *instruction, u8 *byte);
 bool next_word(struct instruction *instruction, u32 *word, u32 size);
 bool decode_modrm(struct instruction *instruction);

@@ -85,11 +85,15 @@ void gdt_sync(void)
 		if ((words[1] & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL))
 			native.user_code |= 1u << entry;
 	}
+	native.open_for = 0; /* not known: the next entry sets it anew */
 }
 
 /* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
 void gdt_open_for(u32 ring)
 {
+	if (ring == native.open_for)
+		return;
+	native.open_for = ring;
 	for (u32 entry = 0; native.user_code >> entry; entry++) {
 		if (!(native.user_code >> entry & 1))
 			continue;
