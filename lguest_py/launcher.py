@@ -125,7 +125,8 @@ class Launcher:
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
                 output.tell_when(LIMIT // 2)
-            ready = self._wait(watched, 0 if progress is Progress.MORE else self._deadline)
+            until = self._deadline if cause else min(self._deadline, vm.deadline)
+            ready = self._wait(watched, 0 if progress is Progress.MORE else until)
             if stopped := self._stopped(self._deadline):
                 return stopped
             if source.fileno() in ready:
@@ -133,10 +134,10 @@ class Launcher:
             if source.fileno() < 0 and not told_end:
                 inbox += source.ended()
                 told_end = True
-            cause = cause or vm.poll()
+            cause = cause or vm.poll() or vm.panicked()
             progress = vm.service()
             if cause and progress is Progress.IDLE:
-                return cause
+                return vm.panicked() or cause
 
     def _wait(self, watched: list[int], until: float) -> set[int]:
         """Which of these are readable, waiting for one, a signal or the time (time.monotonic)."""

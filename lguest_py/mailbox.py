@@ -104,6 +104,7 @@ class Mailbox:
     def __init__(self, memory: memoryview) -> None:
         self._view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         self._text = self._view.bytes("text")
+        self._input = self._view.bytes("input")
 
     def clear_doorbell(self) -> None:
         """Before looking: what is written from now on rings again."""
@@ -148,6 +149,23 @@ class Mailbox:
     def consume_notify(self) -> bool:
         """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
         return self._consume("notify", L.NOTIFY_RECORDS, self._view["notify_tail"], 1)
+
+    def input_waiting(self) -> int:
+        """How many bytes of input the Guest's serial port has not taken yet."""
+        return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
+
+    def give_input(self, data: bytes | bytearray) -> int:
+        """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
+        head = self._view["input_head"]
+        count = min(len(data), L.INPUT_BYTES - self.input_waiting())
+        start = head % L.INPUT_BYTES
+        first = data[: min(count, L.INPUT_BYTES - start)]
+        self._input[start : start + len(first)] = first
+        self._input[: count - len(first)] = data[len(first) : count]
+        barrier()
+        self._view["input_head"] = (head + count) & 0xFFFFFFFF
+        barrier()
+        return count
 
     def raise_irq(self, irq: int) -> None:
         """Count one more virtual interrupt ``irq``; the Host kernel looks when the machine is interrupted."""

@@ -6,16 +6,20 @@ Read next: lguest_py/devices/bus.py for the Guest's devices, host_kernel/start.S
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 from lguest_py import _layouts as L
 from lguest_py.devices.bus import Bus
 from lguest_py.devices.console import Console, Progress, Sink
+from lguest_py.devices.panic import PanicWatch
+from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import ImageError
 from lguest_py.images import Image
 from lguest_py.mailbox import Mailbox, Snapshot
+from lguest_py.result import End, Outcome
 from lguest_py.vm_memory import Plan, fill
 
 
@@ -36,7 +40,8 @@ class Vm:
         inbox: bytearray,
         sink: Sink,
     ) -> None:
-        if image.generation != 1:
+        native = image.personality == "native"
+        if image.generation != 1 and not native:
             raise ImageError(
                 f"{image.path} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
                 "does not offer yet: give a kernel up to 3.19"
@@ -52,8 +57,13 @@ class Vm:
             guest = self.engine.memory[plan.guest_base : plan.guest_base + top]
             self._interrupt = False
             self._bus = Bus(guest, plan.guest_bytes, self._raise_irq)
-            self.console = Console(inbox, sink)
-            self._bus.add(self.console)  # further devices go before it: the console comes last
+            self._panic = PanicWatch() if native else None
+            self.console: Console | Serial
+            if native:
+                self.console = Serial(inbox, self._mailbox, self._wake)
+            else:
+                self.console = console = Console(inbox, sink)
+                self._bus.add(console)  # further devices go before it: the console comes last
             self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         except BaseException:
             self.close()
@@ -62,7 +72,15 @@ class Vm:
 
     def _raise_irq(self, irq: int) -> None:
         self._mailbox.raise_irq(irq)
+        self._wake()
+
+    def _wake(self) -> None:
         self._interrupt = True
+
+    @property
+    def deadline(self) -> float:
+        """When (time.monotonic) to ask ``panicked`` again, even if nothing happens."""
+        return self._panic.deadline if self._panic else math.inf
 
     def poll(self) -> MachineEnd | None:
         """How the machine ended, if it did.  Call ``service`` after it: what it said last is still to be taken."""
@@ -70,6 +88,13 @@ class Vm:
         if end and not self.ended:
             self.ended = time.monotonic()
         return end
+
+    def panicked(self) -> Outcome | None:
+        """Did the Guest say on its console that it panicked?  Whatever it did then (restart, halt) is part of that."""
+        panic = self._panic
+        if panic and panic.reason is not None and (self.ended or panic.over):
+            return Outcome(End.PANICKED, panic.reason)
+        return None
 
     def service(self) -> Progress:
         """Answer what the Host kernel and the Guest asked so far, as far as the sink has room.
@@ -80,6 +105,8 @@ class Vm:
         mailbox.clear_doorbell()
         text, wake = mailbox.take_text(self._sink.room)
         self._sink.write(text)
+        if self._panic:
+            self._panic.feed(text)
         for _ in range(L.NOTIFY_RECORDS):
             address = mailbox.next_notify()
             if address is None:

@@ -69,6 +69,7 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
     """
     from lguest_py.images.boot_params import write_boot_params
     from lguest_py.images.initrd import load_initrd
+    from lguest_py.images.native import BOOT_PARAMS, write_native
 
     memory = engine.memory
     kernel = built("host_kernel.bin").read_bytes()
@@ -76,7 +77,9 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)
     where = load_initrd(initrd, ram, lowest=image.end) if initrd else None
-    write_boot_params(ram, image, command_line=command_line, initrd=where)
+    native = image.personality == "native"
+    write = write_native if native else write_boot_params
+    write(ram, image, command_line=command_line, initrd=where)
 
     facts = engine.facts
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
@@ -86,9 +89,10 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
         "memory_bytes": plan.total,
         "guest_base": plan.guest_base,
         "guest_bytes": plan.guest_bytes,
-        "device_pages": L.LGUEST_DEVICE_PAGES,
+        "device_pages": 0 if native else L.LGUEST_DEVICE_PAGES,
         "guest_entry": image.entry,
-        "personality": L.PERSONALITY_LGUEST,
+        "boot_params": BOOT_PARAMS if native else 0,
+        "personality": L.PERSONALITY_NATIVE if native else L.PERSONALITY_LGUEST,
         "tsc_khz": facts.tsc_khz,
         "wall_seconds": seconds,
         "wall_nanoseconds": nanoseconds,

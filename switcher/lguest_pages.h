@@ -37,6 +37,8 @@
 #define VECTOR_DOORBELL 0xF1
 #define VECTOR_SPURIOUS 0xFF
 
+#define ANSWER_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
+
 #define TRAP_NONE 256 /* preset in trapnum: no vector has this number */
 
 /*
@@ -62,6 +64,11 @@ struct registers {
 	u32 eflags;
 	u32 esp;
 	u32 ss;
+};
+
+/* The start of the stack page: ring 1 can write here, so these are for show, and never for a decision. */
+struct untrusted {
+	u32 answered; /* how often the Switcher answered by itself: these are not world switches */
 };
 
 /* What lgdt and lidt load: six bytes, kept so that base is aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -96,6 +103,8 @@ struct lguest_state {
 	struct table_register guest_gdt;
 	struct table_register guest_idt;
 	struct tss guest_tss;
+	u32 answer;  /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
+	u32 waiting; /* an interrupt waits for the Guest to open its flag */
 	u64 gdt[32];
 	u64 idt[256];
 };

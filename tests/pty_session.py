@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 300.0  # seconds until a test gives up
+PATIENCE = 30.0  # seconds until a test gives up
 LFLAG, OFLAG = 3, 1
 
 
@@ -36,9 +36,14 @@ class Session:
         self.before = modes(self.slave)
         self.shown = b""
         self.process = subprocess.Popen(
-            [sys.executable, *arguments], stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}, preexec_fn=self._take_terminal,
-        )  # fmt: skip
+            [sys.executable, *arguments],
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+            preexec_fn=self._take_terminal,
+        )
 
     @staticmethod
     def _take_terminal() -> None:

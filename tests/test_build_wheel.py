@@ -30,7 +30,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_holds_all_that_is_needed_to_run(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "lguest_py").rglob("*.py")}
+    tree = wheel.parent.parent
+    sources = {str(path.relative_to(tree)) for path in (tree / "lguest_py").rglob("*.py")}
     assert sources <= names
     images = {"host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"}
     assert {f"lguest_py/_images/{name}" for name in images} <= names

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tiny Guest's `fault` command: what a program does wrong its kernel catches; for what that does, the Host ends it."""
+"""The tiny Guest's `fault` command: its kernel catches what a program does wrong, the Host what the kernel does."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ KILLED = {
 def test_what_a_program_does_wrong_ends_it_alone(engine_name: str) -> None:
     run = boot(engine_name, "run=" + ";".join(f"fault {name}" for name in CAUGHT) + ";echo alive")
     found = {}
-    pattern = r"caught in ring 3: trap (\d+) \(.*\), error code (0x\w+), at \w{8}(?:, address (\w{8}))?; task \d+ \((.*)\) ends"
-    for trap, error, address, name in re.findall(pattern, run.text):
+    trap_line = r"trap (\d+) \(.*\), error code (0x\w+), at \w{8}(?:, address (\w{8}))?; task \d+ \((.*)\) ends"
+    for trap, error, address, name in re.findall("caught in ring 3: " + trap_line, run.text):
         found[name] = (int(trap), int(error, 16), int(address, 16) if address else None)
     assert found == CAUGHT
     assert run.lines[-1] == "alive"

@@ -106,16 +106,26 @@ receive:
         jb      2b
         jmp     leave
 
-/* One shot of the local APIC's timer. */
+/* WANTED shots of the local APIC's timer, a millisecond each. */
 tick:   call    interrupts_on
         movl    $0xB, LOCAL_APIC + 0x3E0
         movl    $VECTOR_TIMER, LOCAL_APIC + 0x320
-        movl    $1000000, LOCAL_APIC + 0x380
-1:      sti
+        rdtsc
+        mov     %eax, FLAGS
+        mov     %edx, FLAGS + 4
+1:      movl    $1000000, LOCAL_APIC + 0x380
+        mov     TICKS, %ecx
+2:      sti
         hlt
         cli
-        cmpl    $0, TICKS
-        je      1b
+        cmp     %ecx, TICKS
+        je      2b
+        mov     TICKS, %eax
+        cmp     WANTED, %eax
+        jb      1b
+        rdtsc
+        mov     %eax, FLAGS + 8
+        mov     %edx, FLAGS + 12
         jmp     leave
 
 /* The APIC on, our three gates, the 8259s off. */

@@ -40,8 +40,8 @@ class Image:
 
 
 IMAGES = (
-    Image("host_kernel", ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S"), "host_kernel/host_kernel.ld",
-          elf="host_kernel.elf", flat="host_kernel.bin"),
+    Image("host_kernel", ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S"),
+          "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin"),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),

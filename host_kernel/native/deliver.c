@@ -40,7 +40,7 @@ static void shut_down(u32 vector, u32 error)
 {
 	if (!native.idt_limit)
 		end_guest(END_RESTART, "the Guest restarts by a triple fault");
-	kill_guest("triple fault: no handler for vector %u (error code %#x, cr2 %#x, eip %#x)", vector, error, guest.cr2,
+	kill_guest("triple fault: no handler for vector %u (error code %#x, cr2 %#x, eip %#x)", vector, error, native.cr2,
 		   guest.regs->eip);
 }
 
@@ -53,7 +53,7 @@ void native_deliver(u32 vector, u32 error)
 	if (!read_gate(vector, &low, &high))
 		shut_down(vector, error);
 	if ((high & GATE_TYPE) == GATE_TASK)
-		kill_guest("the Guest's double fault (error code %#x, cr2 %#x, eip %#x)", error, guest.cr2, eip);
+		kill_guest("the Guest's double fault (error code %#x, cr2 %#x, eip %#x)", error, native.cr2, eip);
 	if ((high & GATE_TYPE) != GATE_INTERRUPT && (high & GATE_TYPE) != GATE_TRAP)
 		shut_down(vector, error);
 	if (pushes_error(vector))
@@ -74,7 +74,7 @@ void native_deliver(u32 vector, u32 error)
 	base = segment_base(regs->ss);
 	regs->esp = stack - count * 4;
 	if (!guest_try_write(base + regs->esp, frame, count * 4))
-		kill_guest("double fault: vector %u (cr2 %#x, eip %#x), and no stack at %#x to push it to", vector, guest.cr2,
+		kill_guest("double fault: vector %u (cr2 %#x, eip %#x), and no stack at %#x to push it to", vector, native.cr2,
 			   eip, base + regs->esp);
 	regs->cs = (low >> 16 & ~RPL) | 1;
 	regs->eip = (high & 0xFFFF0000) | (low & 0xFFFF);
@@ -85,6 +85,6 @@ void native_deliver(u32 vector, u32 error)
 
 void native_page_fault(u32 address, u32 error)
 {
-	guest.cr2 = address;
+	native.cr2 = address;
 	native_deliver(TRAP_PAGE_FAULT, error);
 }

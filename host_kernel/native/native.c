@@ -15,6 +15,7 @@ static void init(void)
 	native.dr[6] = 0xFFFF0FF0;
 	native.dr[7] = 0x400;
 	guest.kernel_address = KERNEL_HALF;
+	state->answer = ANSWER_FLAGS;
 	native_segments_init();
 	pic_init();
 	pit_init();
@@ -49,6 +50,23 @@ static void begin_step(u32 address)
 	shadow_allow_write(address, true);
 }
 
+/* The plain store that changes a descriptor in Linux: done here, it saves the step. */
+static bool emulate_store(u32 address)
+{
+	struct instruction instruction;
+	u32 value;
+
+	if (!decode(&instruction) || instruction.two_bytes || instruction.opcode != 0x89 || instruction.size != 4 ||
+	    !decode_modrm(&instruction) || instruction.address != address)
+		return false;
+	value = *general_register(MODRM_REG(instruction.modrm));
+	if (!guest_try_write(address, &value, 4))
+		return false;
+	guest.regs->eip += instruction.next;
+	gdt_sync();
+	return true;
+}
+
 static void interrupts(void)
 {
 	uart_check();
@@ -77,6 +95,7 @@ static void device_irq(u32 irq)
 
 static void before_entry(void)
 {
+	state->waiting = pic_waiting();
 	gdt_open_for(guest.regs->cs & RPL);
 	drop_bad_segments();
 }
@@ -94,7 +113,7 @@ static void page_fault(u32 address, u32 error)
 	}
 	mailbox->faults_filled++;
 	if ((access & FAULT_W) && walk(address, access, &entry, &upper, &error) &&
-	    (is_watched(entry >> 12) || !guest_frame_valid(entry)))
+	    (is_watched(entry >> 12) || !guest_frame_valid(entry)) && !emulate_store(address))
 		begin_step(address);
 }
 

@@ -31,7 +31,7 @@
 
 /* What an unmodified kernel believes of its CPU. */
 struct native {
-	u32 cr0, cr3, cr4;
+	u32 cr0, cr2, cr3, cr4; /* cr2: of the last fault that it saw, not of those that were ours to fill */
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;

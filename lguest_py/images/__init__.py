@@ -24,7 +24,7 @@ def open_image(path: str, *, unpack: bool | None = None) -> Image:
     ``unpack`` is for a bzImage: None unpacks it here where that can be done, which is the faster way, and
     else has it entered, so that it unpacks itself; True and False insist on one.
 
-    Raises ImageError, one line, for whatever cannot be run as an lguest Guest.
+    Raises ImageError, one line, for whatever cannot be run as a Guest, of either personality.
     """
     name = printable(path)
     file, size = open_regular(path, ADVICE)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write what a Linux expects to find when it starts: boot_params at Guest-physical 0, and its command line.
+"""Write what an lguest Linux expects to find when it starts: boot_params at Guest-physical 0, and its command line.
 
-Source: Linux's boot protocol, x86, and its zero page; sub-architecture 1 is lguest.
+Source: Linux's boot protocol, x86, and its zero page; sub-architecture 1 is lguest.  Read next: native.py, for others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ ALIGNMENT = 0x1000000  # the decompressor moves itself up to a multiple of this
 PROTOCOL = 0x207  # the first that knows sub-architectures
 
 
-def _command_line(image: Image, text: str) -> bytes:
+def encoded_command_line(image: Image, text: str) -> bytes:
+    """The command line as the kernel reads it.  Raises ImageError when it would not take it."""
     most = COMMAND_LINE_MOST
     header = image.setup_header
     if len(header) >= COMMAND_LINE_SIZE + 4 - HEADER_START:
@@ -51,7 +52,7 @@ def write_boot_params(
     """
     if len(ram) < RESERVED_LOW:
         raise ImageError("the Guest's memory is too small for any kernel: use --memory 64M")
-    line = _command_line(image, command_line)
+    line = encoded_command_line(image, command_line)
     ram[HEADER_START : HEADER_START + len(image.setup_header)] = image.setup_header
     version = max(struct.unpack_from("<H", ram, at.BOOT_PARAMS_VERSION)[0], PROTOCOL)
     flags = ram[at.BOOT_PARAMS_LOADFLAGS] | KEEP_SEGMENTS

@@ -141,13 +141,15 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         unpacked = _unpacked(header, path, name)  # also when it will be entered: this checks the kernel
         if unpack is not False:
             return unpacked
-        version = unpacked.version
+        version, personality = unpacked.version, unpacked.personality
     except NoLibraryError as error:
         if unpack:
             raise ImageError(f"{name} cannot be unpacked here ({error}): install the library, or enter it") from None
         version = header.version
         if header.payload is None:
-            support.check(support.inspect([header.code]), version, name)
+            personality = support.personality(support.inspect([header.code]), version, name)
+        else:
+            personality = support.personality_by_version(version)
     if support.calls_by_vmcall(version):
         raise ImageError(f"{name} calls by vmcall, which only unpacking can rewrite: unpack it, or give its vmlinux")
     return Image(
@@ -159,4 +161,5 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         version=version,
         generation=support.generation(version),
         reserve=header.reserve,
+        personality=personality,
     )

@@ -7,13 +7,15 @@ Read next: lguest_py/images/__init__.py, which tells the kinds apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lguest_py.errors import ImageError
 
 MIB = 1 << 20
 RESERVED_LOW = 0x2000  # boot_params and the command line (boot_params.py)
 HIGHEST = 0xC0000000  # no Guest has memory from here on
-WANTED = "a 32-bit Linux 2.6.30 to 4.13 built with CONFIG_LGUEST_GUEST=y and without PAE"
+WANTED = "a 32-bit Linux without PAE: any from 5.12 on, or 2.6.30 to 4.13 with CONFIG_LGUEST_GUEST=y"
+Personality = Literal["lguest", "native"]  # what the Guest expects of its Host: hypercalls, or a PC
 
 
 def suggestion(end: int) -> str:
@@ -48,6 +50,7 @@ class Image:
     version: str | None  # "3.18.24 (…)", when it is a Linux
     generation: int  # of lguest's devices: 1 up to Linux 3.19, 2 from 4.0; 1 when unknown
     reserve: int = 0  # the memory it needs while it unpacks itself ends here (Guest-physical), or 0
+    personality: Personality = "lguest"
 
     @property
     def end(self) -> int:

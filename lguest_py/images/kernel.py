@@ -29,13 +29,22 @@ def finish(
 ) -> Image:
     """Make the Image of an ELF kernel; ``version`` is what the bzImage around it says.
 
-    Raises ImageError when the kernel has no lguest support that our Host kernel offers.
+    Raises ImageError when our Host kernel cannot serve the kernel.
     """
     name = printable(path)
     facts = support.inspect(segment.data for segment in parsed.segments)
     version = version or facts.version
-    support.check(facts, version, name)
+    personality = support.personality(facts, version, name)
     segments = parsed.segments
     if support.calls_by_vmcall(version):
         segments = _rewritten(parsed, file, name)
-    return Image(path, kind, parsed.entry, segments, setup_header, version, support.generation(version))
+    return Image(
+        path,
+        kind,
+        parsed.entry,
+        segments,
+        setup_header,
+        version,
+        support.generation(version),
+        personality=personality,
+    )

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tell, before it runs, whether a kernel is one that our Host kernel can serve.
+"""Tell, before it runs, whether a kernel is one that our Host kernel can serve, and with which personality.
 
-A Guest has to call its Host.  Every lguest Linux names "lguest" in its data and holds the call that begins
+An lguest Guest has to call its Host.  Every lguest Linux names "lguest" in its data and holds the call that begins
 everything: eax = 1 (LGUEST_INIT), ebx = lguest_data, then `int $0x1f` (Linux 2.6.35 to 4.13) or `vmcall` (2.6.30
 to 2.6.34).  One with only the Host half of lguest has the name and not the call.  Of what is no Linux, one of
 the two is enough.
+
+A Linux without that is run as it is, by trap and emulate.  That needs a kernel which turns interrupts on by sti alone:
+popf does not trap, and does nothing to IF in ring 1.  Linux does so since 5.12.
 
 Read next: lguest_py/images/vmcall.py.
 """
@@ -15,9 +18,10 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from lguest_py.errors import ImageError
-from lguest_py.images.image import WANTED
+from lguest_py.images.image import WANTED, Personality
 
 NAME = b"lguest"
 BANNER = re.compile(rb"Linux version (\d+\.\d+[ -~]{0,200})")
@@ -33,6 +37,8 @@ FIRST = (2, 6, 30)  # the hypercall convention is another before
 FIRST_INT = (2, 6, 35)
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)
+FIRST_NATIVE = (5, 12, 0)
+NO_PAE = "of Debian's, linux-image-…-686 instead of …-686-pae"
 
 Numbers = tuple[int, int, int]
 
@@ -56,8 +62,22 @@ def calls_by_vmcall(version: str | None) -> bool:
 def check_version(version: str | None, name: str) -> None:
     """Raise ImageError when no Linux of this version can be served, however it was configured."""
     found = numbers(version)
-    if found and not FIRST <= found < FIRST_WITHOUT:
-        raise ImageError(f"{name} is Linux {version_word(version)}, which has no lguest we can serve: give {WANTED}")
+    if found and not FIRST <= found < FIRST_WITHOUT and found < FIRST_NATIVE:
+        raise ImageError(
+            f"{name} is Linux {version_word(version)}, which has no lguest we can serve and is too old to do without: "
+            f"give {WANTED}"
+        )
+    if "-pae" in version_word(version):
+        _refuse_pae(name)
+
+
+def _refuse_pae(name: str) -> NoReturn:
+    raise ImageError(f"{name} is built with PAE, which the Host does not offer: give {WANTED} ({NO_PAE})")
+
+
+def personality_by_version(version: str | None) -> Personality:
+    """The personality of a kernel that cannot be looked into and whose version was found right."""
+    return "native" if (numbers(version) or FIRST) >= FIRST_NATIVE else "lguest"
 
 
 def version_word(version: str | None) -> str:
@@ -100,15 +120,21 @@ def inspect(pieces: Iterable[bytes | memoryview]) -> Facts:
     return Facts(version, name, init_call, pae)
 
 
-def check(facts: Facts, version: str | None, name: str) -> None:
-    """Raise ImageError when the kernel has no lguest support that our Host kernel offers.
+def personality(facts: Facts, version: str | None, name: str) -> Personality:
+    """How to run the kernel.  Raises ImageError when our Host kernel cannot serve it.
 
     ``version`` is the Linux version, from wherever it is known; None: not a Linux.
     """
     check_version(version, name)
     marks = (facts.name, facts.init_call)
-    if not (all(marks) if version else any(marks)):
-        what = f"Linux {version_word(version)} built without lguest support" if version else "no lguest kernel"
-        raise ImageError(f"{name} is {what}: give {WANTED}")
+    lguest = all(marks) if version else any(marks)
+    if not lguest and not version:
+        raise ImageError(f"{name} is no lguest kernel and no Linux: give {WANTED}")
+    if not lguest and (numbers(version) or FIRST) < FIRST_NATIVE:
+        raise ImageError(
+            f"{name} is Linux {version_word(version)} built without lguest support, and too old to do without: "
+            f"give {WANTED}"
+        )
     if facts.pae:
-        raise ImageError(f"{name} is built with PAE, which the Host does not offer: give {WANTED}")
+        _refuse_pae(name)
+    return "lguest" if lguest else "native"

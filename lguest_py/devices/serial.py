@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Launcher's end of the native Guest's serial port: the mailbox's input ring.
+
+The port itself is in the Host kernel (host_kernel/native/uart.c); its output is the mailbox's text, which the Vm
+takes.  Here the same rules hold as for the virtio console: nothing is lost, and input is read only when ``hungry``.
+Read next: lguest_py/devices/panic.py, which reads along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lguest_py import _layouts as L
+from lguest_py.devices.console import Progress
+from lguest_py.mailbox import Mailbox
+
+
+class Serial:
+    """``inbox`` is input on its way to the Guest; ``wake`` makes the Host kernel look at the ring."""
+
+    def __init__(self, inbox: bytearray, mailbox: Mailbox, wake: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._mailbox = mailbox
+        self._wake = wake
+
+    @property
+    def hungry(self) -> bool:
+        """There is room in the ring, and no input waits for it.  The doorbell rings when that becomes so."""
+        return not self._inbox and self._mailbox.input_waiting() <= L.INPUT_BYTES // 2
+
+    def service(self) -> Progress:
+        """Move input as far as there is room."""
+        if self._inbox and (count := self._mailbox.give_input(self._inbox)):
+            del self._inbox[:count]
+            self._wake()
+        return Progress.IDLE

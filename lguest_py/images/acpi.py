@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ACPI tables that a native Guest finds: only what power-off and restart need.
+
+RSDP, RSDT, FADT, FACS and a DSDT that holds nothing but \\_S5.  The registers that they name are
+host_kernel/native/ports.c's.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+
+Read next: lguest_py/images/native.py, which puts them into the Guest's memory.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from lguest_py import _layouts as at
+
+OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
+SCI_IRQ = 9
+RESET_PORT, RESET_VALUE = 0xCF9, 6
+NO_SUCH_STATE = 0xFFFF  # a latency longer than any that counts: there is no C2 and no C3
+LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # of the boot architecture
+# Feature flags: WBINVD works; C1 on every processor; neither button, nor the clock's wake-up, is a fixed feature;
+# there is a reset register.
+FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+BYTE_ACCESS, WORD_ACCESS = 1, 2
+HEADER, FACS, FADT = 36, 64, 244  # bytes
+
+
+def _checksum(data: bytes) -> int:
+    return -sum(data) & 0xFF
+
+
+def _table(signature: bytes, revision: int, body: bytes) -> bytes:
+    table = bytearray(
+        struct.pack("<4sIBB6s8sI4sI", signature, HEADER + len(body), revision, 0, OEM, OEM_TABLE, 1, CREATOR, 1) + body
+    )
+    table[9] = _checksum(table)
+    return bytes(table)
+
+
+def _port(address: int, bits: int, access: int) -> bytes:
+    """A generic address: so many bits in I/O space; none: not there."""
+    return struct.pack("<BBBBQ", 1, bits, 0, access, address) if bits else bytes(12)
+
+
+def _dsdt() -> bytes:
+    """Name (\\_S5, Package () {type, type, 0, 0}): what to write into the PM1 control registers to power off."""
+    sleep_type = bytes([0x0A, at.ACPI_SLEEP_TYPE_OFF])  # BytePrefix
+    elements = b"\x04" + 2 * sleep_type + 2 * b"\0"
+    return _table(b"DSDT", 2, b"\x08\\_S5_\x12" + bytes([len(elements) + 1]) + elements)
+
+
+def _fadt(facs: int, dsdt: int) -> bytes:
+    event, control = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL
+    body = struct.pack("<IIBBHI4B", facs, dsdt, 0, 1, SCI_IRQ, 0, 0, 0, 0, 0)  # desktop; no SMI: ACPI is always on
+    body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a, and neither PM1b, PM2, timer nor GPE
+    body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # their lengths
+    body += struct.pack("<4H5BHBI", NO_SUCH_STATE, NO_SUCH_STATE, 0, 0, 0, 0, 0, 0, 0,
+                        LEGACY_DEVICES | NO_VGA | NO_MSI, 0, FEATURES)  # fmt: skip
+    body += _port(RESET_PORT, 8, BYTE_ACCESS) + bytes([RESET_VALUE, 0, 0, 0])
+    body += struct.pack("<QQ", 0, dsdt)
+    body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 5 * _port(0, 0, 0)
+    return _table(b"FACP", 3, body)
+
+
+def _facs() -> bytes:
+    return struct.pack("<4sI", b"FACS", FACS).ljust(32, b"\0") + b"\1".ljust(FACS - 32, b"\0")  # version 1
+
+
+def _rsdp(rsdt: int) -> bytes:
+    table = bytearray(struct.pack("<8sB6sBI", b"RSD PTR ", 0, OEM, 0, rsdt))
+    table[8] = _checksum(table)
+    return bytes(table)
+
+
+def tables(address: int) -> bytes:
+    """All tables, to be put at Guest-physical ``address``: a multiple of 64, in 0xE0000 to 0xFFFFF.
+
+    The RSDP comes first; a kernel searches for it there, at each multiple of 16.
+    """
+    facs = address + 64
+    fadt = facs + FACS
+    rsdt = fadt + FADT
+    dsdt = rsdt + HEADER + 4
+    parts = (
+        _rsdp(rsdt).ljust(64, b"\0"),
+        _facs(),
+        _fadt(facs, dsdt),
+        _table(b"RSDT", 1, struct.pack("<I", fadt)),
+        _dsdt(),
+    )
+    return b"".join(parts)
