@@ -44,6 +44,19 @@ void mailbox_irqs(void)
 }
 
 /*
+ * A ring is full: sleep until its tail may have moved.  The Launcher sends an interrupt when it takes from a full ring;
+ * had it taken just before the ring was full, it sent none, so look again behind the doorbell's barrier.
+ */
+static void wait_for_room(const u32 *tail)
+{
+	u32 seen = read_once(tail);
+
+	mailbox_doorbell();
+	if (read_once(tail) == seen)
+		wait_for_interrupt();
+}
+
+/*
  * A NOTIFY of a device.  A virtqueue's is passed on while the Guest runs; a descriptor's (in the device page) holds
  * the Guest until the Launcher has dealt with it, since the Guest reads back what that changed.
  */
@@ -55,10 +68,8 @@ void mailbox_notify(u32 address)
 	for (u32 waiting = tail; waiting != head && !must_wait; waiting++)
 		if (mailbox->notify[waiting % NOTIFY_RECORDS] == address)
 			return; /* it is in the ring already, and the Launcher will look after taking it out */
-	while (head - read_once(&mailbox->notify_tail) >= NOTIFY_RECORDS) {
-		mailbox_doorbell();
-		wait_for_interrupt();
-	}
+	while (head - read_once(&mailbox->notify_tail) >= NOTIFY_RECORDS)
+		wait_for_room(&mailbox->notify_tail);
 	mailbox->notify[head % NOTIFY_RECORDS] = address;
 	__asm__ volatile("" : : : "memory"); /* the entry before the head; x86 keeps the order of stores */
 	mailbox->notify_head = head + 1;
@@ -76,10 +87,8 @@ void mailbox_text(const u8 *text, u32 count)
 	bool line = false;
 
 	for (u32 index = 0; index < count; index++) {
-		while (mailbox->text_head - read_once(&mailbox->text_tail) >= TEXT_BYTES) {
-			mailbox_doorbell();
-			wait_for_interrupt();
-		}
+		while (mailbox->text_head - read_once(&mailbox->text_tail) >= TEXT_BYTES)
+			wait_for_room(&mailbox->text_tail);
 		mailbox->text[mailbox->text_head % TEXT_BYTES] = text[index];
 		__asm__ volatile("" : : : "memory");
 		mailbox->text_head++;
