@@ -154,36 +154,36 @@ SNIPPET snippet_iret
 snippet_iret_at:
 	DONE
 
-/* Ports, in every form of `in`; each result is checked, ebx counts those that were all ones. */
+/* Ports, in every form of `in`: ebx counts those that gave all ones and left the rest of eax alone. */
 SNIPPET snippet_in_all
 	xorl %ebx, %ebx
 	movl $0x1F0, %edx
-	xorl %eax, %eax
+	movl $0x12345678, %eax
 	inb $0x60, %al
-	cmpl $0xFF, %eax
+	cmpl $0x123456FF, %eax
 	jne 1f
 	incl %ebx
-1:	xorl %eax, %eax
+1:	movl $0x12345678, %eax
 	inw $0x60, %ax
-	cmpl $0xFFFF, %eax
+	cmpl $0x1234FFFF, %eax
 	jne 1f
 	incl %ebx
-1:	xorl %eax, %eax
+1:	movl $0x12345678, %eax
 	inl $0x60, %eax
 	cmpl $-1, %eax
 	jne 1f
 	incl %ebx
-1:	xorl %eax, %eax
+1:	movl $0x12345678, %eax
 	inb %dx, %al
-	cmpl $0xFF, %eax
+	cmpl $0x123456FF, %eax
 	jne 1f
 	incl %ebx
-1:	xorl %eax, %eax
+1:	movl $0x12345678, %eax
 	inw %dx, %ax
-	cmpl $0xFFFF, %eax
+	cmpl $0x1234FFFF, %eax
 	jne 1f
 	incl %ebx
-1:	xorl %eax, %eax
+1:	movl $0x12345678, %eax
 	inl %dx, %eax
 	cmpl $-1, %eax
 	jne 1f

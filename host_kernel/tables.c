@@ -47,13 +47,18 @@ void tables_init(void)
 	state->host_cr3 = read_cr3();
 	load_tables(&state->host_gdt, &state->host_idt);
 
-	state->guest_gdt = (struct table_register){ 0, sizeof(state->gdt) - 1,
-						    SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt) };
+	state->kernel_gdt = (struct table_register){ 0, sizeof(state->gdt) - 1,
+						     SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt) };
+	state->user_gdt = (struct table_register){ 0, sizeof(state->gdt_user) - 1,
+						   SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt_user) };
+	state->guest_gdt = state->kernel_gdt;
 	state->guest_idt = (struct table_register){ 0, sizeof(state->idt) - 1,
 						    SWITCHER_STATE_PAGE + offsetof(struct lguest_state, idt) };
 	state->gdt[GDT_HOST_CS] = CODE_RING_0;
 	state->gdt[GDT_HOST_DS] = DATA_RING_0;
 	state->gdt[GDT_TSS] = tss_descriptor(SWITCHER_STATE_PAGE + offsetof(struct lguest_state, guest_tss));
+	for (u32 entry = 0; entry < GDT_ENTRIES; entry++)
+		state->gdt_user[entry] = state->gdt[entry];
 	state->guest_tss.ss0 = HOST_DS;
 	state->guest_tss.esp0 = SWITCHER_STACK_PAGE + PAGE_BYTES;
 	state->guest_tss.io_bitmap = sizeof(struct tss);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Launcher: boots a Guest, waits on everything that can happen, and says how it ended.
 
-It does not know of a command line: that is a thin layer on it (lguest_py/cli/boot.py).
+It does not know who uses it: the command line (lguest_py/cli/boot.py) or a Python program (lguest_py/machine.py).
 Read next: lguest_py/vm.py, one boot of the Guest.
 """
 
@@ -14,18 +14,21 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lguest_py.devices import GuestError
 from lguest_py.devices.console import Progress
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
-from lguest_py.images import Image
-from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome
-from lguest_py.streams import LIMIT, Output, Source
+from lguest_py.images import Image, open_image
+from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
+from lguest_py.streams import LIMIT, Drain, Source, Tail
 from lguest_py.terminal import Left
 from lguest_py.vm import Vm
-from lguest_py.vm_memory import Plan
+from lguest_py.vm_memory import Plan, built
+
+if TYPE_CHECKING:
+    from lguest_py.engines import Choice
 
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 GRACE = 2.0  # seconds for the last output, when the run ends before the Guest does
@@ -38,7 +41,7 @@ class Signals(Protocol):
         """Readable when one came."""
 
     def take(self) -> int:
-        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told."""
+        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise Left."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,27 @@ class Settings:
     initrd: str | None = None
     restart: bool = True  # boot anew when the Guest restarts; else that is the end
     timeout: float | None = None
+    obey_guest: bool = False  # the status that the Guest tells is the Result's
+
+
+def prepare(
+    image: str | None,
+    engine: str = "auto",
+    *,
+    memory: int = 64 << 20,
+    command_line: str = "",
+    initrd: str | None = None,
+    restart: bool = True,
+    timeout: float | None = None,
+    obey_guest: bool = False,
+) -> tuple[Settings, Choice]:
+    """Read the kernel (None: the bundled tiny Guest) and choose the engine.  Raises LguestError."""
+    from lguest_py import engines
+
+    Plan(memory)  # before anything long: it may be wrong
+    kernel = open_image(image if image is not None else str(built("guest.elf")))
+    settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest)
+    return settings, engines.choose(engine)
 
 
 class Launcher:
@@ -61,7 +85,7 @@ class Launcher:
         settings: Settings,
         make: Callable[[int], Engine],
         source: Source,
-        output: Output,
+        output: Drain,
         signals: Signals | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -93,17 +117,15 @@ class Launcher:
             self._tell(f"the Guest restarts ({self._restarts})")
 
     def _boot(self, started: float) -> Result:
-        settings = self._settings
-        vm = Vm(
-            self._make, self._plan, settings.image, settings.command_line, settings.initrd, self._inbox, self._output
-        )
+        settings, tail = self._settings, Tail(self._output)
+        vm = Vm(self._make, self._plan, settings.image, settings.command_line, settings.initrd, self._inbox, tail)
         try:
             try:
                 cause = self._until_end(vm)
             except GuestError as error:
                 cause = Outcome(End.KILLED, str(error))
-            except Left:
-                cause = Outcome(End.LEFT, "Ctrl-A x was typed", SIGINT)
+            except Left as left:
+                cause = Outcome(End.LEFT, str(left) or "Ctrl-A x was typed", SIGINT)
             snapshot = vm.snapshot()
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
             times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
@@ -111,7 +133,10 @@ class Launcher:
         finally:
             vm.close()
         outcome = self._flush(outcome)
-        return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text)
+        status = told_status(tail.text) if not outcome.status else None
+        return Result(
+            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest
+        )
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox = self._source, self._output, self._inbox

@@ -7,6 +7,7 @@ Read next: lguest_py/report.py.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,17 @@ _KINDS = {
     L.END_HALTED: End.HALTED,
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
+NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
+_TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
+
+
+def told_status(output: bytes) -> int | None:
+    """The exit status (0 to 255) that the end of a Guest's console output tells, if it does.
+
+    The last line ``lguest-py: exit status N`` counts; what the kernel says of its power-off may stand behind it.
+    """
+    told = [int(number) for number in _TOLD.findall(output)]
+    return told[-1] if told and told[-1] <= 255 else None
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,14 @@ class Result:
     snapshot: Snapshot
     restarts: int = 0
     debug_text: str = ""
+    guest_status: int | None = None  # what the Guest told on its console (told_status); None: nothing
+    obey_guest: bool = False  # that is the exit status of a Guest that powered off, or restarted
 
     @property
     def status(self) -> int:
         """The exit status."""
+        if self.obey_guest and not self.outcome.status:
+            return NOT_TOLD if self.guest_status is None else self.guest_status
         return self.outcome.status
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,6 +108,7 @@ class Result:
             "end": self.outcome.end.value,
             "reason": self.outcome.reason,
             "status": self.status,
+            "guest_status": self.guest_status,
             "engine": self.engine,
             "restarts": self.restarts,
             "times": {name: value if value is None else round(value, 6) for name, value in vars(self.times).items()},

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The outer ends of the Guest's console: a sink that takes bytes without blocking, and a source of them.
 
-Read next: lguest_py/terminal.py, which is the source when a person sits there.
+Read next: lguest_py/terminal.py, which is the source when a person sits there; lguest_py/expect.py, when a program does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,55 @@ CHUNK = 0x1000
 END_OF_INPUT = b"\x04"  # Ctrl-D: what a terminal sends for it
 
 
+class Drain(Protocol):
+    """Where the Guest's output goes, as the Launcher sees it."""
+
+    error: OSError | None  # why no more can be written; ``fileno`` is readable then
+
+    @property
+    def room(self) -> int:
+        """How many bytes ``write`` takes now."""
+
+    @property
+    def empty(self) -> bool:
+        """Everything was written."""
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append ``data``; never blocks."""
+
+    def finish(self, seconds: float) -> int:
+        """Wait until all is written, but no longer than this; how many bytes were not."""
+
+    def fileno(self) -> int:
+        """To wait for."""
+
+    def tell_when(self, left: int) -> None:
+        """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
+
+    def clear(self) -> None:
+        """Take note of what ``fileno`` told."""
+
+
+class Tail:
+    """Passes output on to ``sink``, and keeps the last of it in ``text``."""
+
+    def __init__(self, sink: Drain) -> None:
+        self._sink = sink
+        self.text = b""
+
+    @property
+    def room(self) -> int:
+        """See Drain."""
+        return self._sink.room
+
+    def write(self, data: bytes | bytearray) -> None:
+        """See Drain."""
+        self._sink.write(data)
+        self.text = (self.text + data)[-CHUNK:]
+
+
 class Output:
-    """Writes to a file descriptor whole and in order, from a thread of its own.
+    """A Drain that writes to a file descriptor whole and in order, from a thread of its own.
 
     A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
     leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when writing

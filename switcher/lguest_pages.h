@@ -38,6 +38,7 @@
 #define VECTOR_SPURIOUS 0xFF
 
 #define ANSWER_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
+#define ANSWER_IRET  2 /* its iret to an ordinary program */
 
 #define TRAP_NONE 256 /* preset in trapnum: no vector has this number */
 
@@ -103,9 +104,16 @@ struct lguest_state {
 	struct table_register guest_gdt;
 	struct table_register guest_idt;
 	struct tss guest_tss;
-	u32 answer;  /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
-	u32 waiting; /* an interrupt waits for the Guest to open its flag */
+	u32 answer;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
+	u32 waiting;      /* an interrupt waits for the Guest to open its flag */
+	u32 user_cs;      /* for ANSWER_IRET: the selectors of an ordinary program, */
+	u32 user_ss;
+	u32 kernel_ss;    /* of the kernel's stack, flat, */
+	u32 esp0_address; /* and where in the Guest's (mapped) memory its TSS holds the stack for traps from ring 3 */
+	struct table_register kernel_gdt; /* gdt, and its twin in which the programs' code is present */
+	struct table_register user_gdt;
 	u64 gdt[32];
+	u64 gdt_user[32];
 	u64 idt[256];
 };
 

@@ -44,6 +44,7 @@ switch_to_guest:
 	lgdt LOADABLE(guest_gdt)		/* 2: the GDT */
 	lidt LOADABLE(guest_idt)		/* 3: the IDT */
 	andb $NOT_BUSY, STATE(gdt) + TSS_TYPE_BYTE
+	andb $NOT_BUSY, STATE(gdt_user) + TSS_TYPE_BYTE
 	movl $TSS_SEL, %eax
 	ltr %ax					/* 4: the TSS; the last write to the state page */
 	movl STATE(guest_cr3), %eax
@@ -165,12 +166,77 @@ general_protection:
 	je 2f
 	orl $FLAG_IF, SAVED_EFLAGS(%esp)
 1:	incl SAVED_EIP(%esp)
+	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call comes in with the other one, and iret must fault */
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
 	popl %eax
 	addl $4, %esp
 	iret
 2:	popl %eax
 3:	pushl $(13 - VECTOR_BIAS)
+	jmp return_to_host
+
+/*
+ * A segment is not present: where it is the programs' code, the kernel's iret to a program, which must set the real
+ * interrupt flag.  An ordinary one (known selectors, no special flags, nothing waiting, the stack for the next system
+ * call still the same) is done here: its frame was just read by the CPU, so it is mapped.
+ */
+#define FRAME_ERROR  8 /* above the saved eax and edx */
+#define FRAME_EIP    12
+#define FRAME_CS     16
+#define FRAME_EFLAGS 20
+#define FRAME_ESP    24
+#define FRAME_SS     28
+#define IRET 0xCF
+#define FLAG_FIXED 0x2
+#define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
+segment_not_present:
+	testb $ANSWER_IRET, %cs:STATE(answer)
+	jz 3f
+	cmpl $0, %cs:STATE(waiting)
+	jne 3f
+	pushl %eax
+	pushl %edx
+	testb $2, FRAME_CS(%esp)		/* ring 3 */
+	jnz 2f
+	movl FRAME_SS(%esp), %eax
+	cmpl %cs:STATE(kernel_ss), %eax
+	jne 2f
+	movl FRAME_EIP(%esp), %eax
+	cmpb $IRET, %cs:(%eax)
+	jne 2f
+	movl FRAME_ESP(%esp), %eax		/* eip, cs, eflags, esp, ss of the program */
+	movl %cs:4(%eax), %edx
+	cmpl %cs:STATE(user_cs), %edx
+	jne 2f
+	movl %cs:16(%eax), %edx
+	cmpl %cs:STATE(user_ss), %edx
+	jne 2f
+	testl $UNUSUAL_FLAGS, %cs:8(%eax)
+	jnz 2f
+	movl %cs:STATE(esp0_address), %edx
+	movl %cs:(%edx), %edx
+	cmpl %cs:STATE(guest_tss) + TSS_esp1, %edx
+	jne 2f
+	movl %cs:(%eax), %edx
+	movl %edx, FRAME_EIP(%esp)
+	movl %cs:4(%eax), %edx
+	movl %edx, FRAME_CS(%esp)
+	movl %cs:8(%eax), %edx
+	orl $FLAG_FIXED, %edx
+	movl %edx, FRAME_EFLAGS(%esp)
+	movl %cs:12(%eax), %edx
+	movl %edx, FRAME_ESP(%esp)
+	movl %cs:16(%eax), %edx
+	movl %edx, FRAME_SS(%esp)
+	lgdt %cs:LOADABLE(user_gdt)
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
+	popl %edx
+	popl %eax
+	addl $4, %esp
+	iret
+2:	popl %edx
+	popl %eax
+3:	pushl $(11 - VECTOR_BIAS)
 	jmp return_to_host
 
 /* An NMI is not the Guest's business, and nothing here waits for one: carry on where it struck. */
@@ -188,6 +254,8 @@ nmi_return:
 1:
 	.if \vector == 2
 	jmp nmi_return
+	.elseif \vector == 11
+	jmp segment_not_present
 	.elseif \vector == 13
 	jmp general_protection
 	.else

@@ -12,8 +12,7 @@
 #define GATE_TASK   0x500u
 #define GATE_INTERRUPT 0xE00u
 #define GATE_TRAP   0xF00u
-#define TSS_ESP0    4
-#define TSS_SS0     8
+#define SYSTEM_CALL 0x80
 
 static bool read_gate(u32 vector, u32 *low, u32 *high)
 {
@@ -32,6 +31,20 @@ bool gate_for_programs(u32 vector)
 	u32 low, high;
 
 	return read_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
+}
+
+/*
+ * A system call goes straight from a program to its kernel.  Not so what ring 1 may raise itself (breakpoints): its
+ * frame would hold the real CPL, and the return from it would not come to us.
+ */
+void idt_sync(void)
+{
+	u32 low, high, ours = switcher_entries[SYSTEM_CALL];
+
+	if (read_gate(SYSTEM_CALL, &low, &high) && (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT)
+		state->idt[SYSTEM_CALL] = (u64)high << 32 | (low | 1u << 16);
+	else
+		state->idt[SYSTEM_CALL] = (u64)((ours & 0xFFFF0000) | GATE_P | GATE_INTERRUPT) << 32 | HOST_CS << 16 | (ours & 0xFFFF);
 }
 
 /* An exception with no way to its handler.  With an empty IDT it is how a kernel restarts its machine. */

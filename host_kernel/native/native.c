@@ -30,7 +30,7 @@ static void end_step(void)
 	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
 	shadow_allow_write(native.step_page, false);
 	nothing_restore();
-	gdt_sync();
+	tables_sync();
 }
 
 /*
@@ -63,7 +63,7 @@ static bool emulate_store(u32 address)
 	if (!guest_try_write(address, &value, 4))
 		return false;
 	guest.regs->eip += instruction.next;
-	gdt_sync();
+	tables_sync();
 	return true;
 }
 
@@ -96,7 +96,7 @@ static void device_irq(u32 irq)
 static void before_entry(void)
 {
 	state->waiting = pic_waiting();
-	gdt_open_for(guest.regs->cs & RPL);
+	choose_gdt(guest.regs->cs & RPL);
 	drop_bad_segments();
 }
 

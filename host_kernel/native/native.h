@@ -18,7 +18,8 @@
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
-#define IDT_ERROR(vector) ((vector) * 8 + 2) /* a fault's error code that names a gate */
+#define TSS_ESP0 4 /* in a TSS: the stack for traps from ring 3 */
+#define TSS_SS0  8
 
 #define TRAP_DEBUG       1
 #define TRAP_BREAKPOINT  3
@@ -40,8 +41,6 @@ struct native {
 	bool stepping;     /* one instruction runs with a watched page open to writes */
 	u32 step_page;
 	u32 step_flags;    /* its IF and TF before that */
-	u32 user_code;     /* bit n: shadow GDT entry n is code for ring 3 */
-	u32 open_for;      /* the ring for which these entries are set; 0: not known */
 };
 extern struct native native;
 
@@ -77,7 +76,9 @@ bool emulate_system(struct instruction *instruction);
 void native_segments_init(void);
 void gdt_load(u32 base, u32 limit);
 void gdt_sync(void);
-void gdt_open_for(u32 ring);
+void tables_sync(void);
+void tables_watch(void);
+void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
 void tss_load(u16 selector);
 bool read_descriptor(u16 selector, u32 *low, u32 *high);
@@ -89,6 +90,7 @@ void drop_bad_segments(void);
 void native_deliver(u32 vector, u32 error);
 void native_page_fault(u32 address, u32 error);
 bool gate_for_programs(u32 vector);
+void idt_sync(void);
 
 /* iret.c */
 bool emulate_iret(struct instruction *instruction);

@@ -51,13 +51,19 @@ static u64 safe(u32 low, u32 high)
 	return (u64)(high | HIGH_TYPE_ACCESSED) << 32 | low;
 }
 
+static void set_both(u32 entry, u64 descriptor)
+{
+	state->gdt[entry] = descriptor;
+	state->gdt_user[entry] = descriptor;
+}
+
 void native_segments_init(void)
 {
 	struct registers *regs = guest.regs;
 
 	map_for_guest(LDT_ADDRESS, ldt, sizeof(ldt));
-	state->gdt[BOOT_CS] = CODE_RING_1;
-	state->gdt[BOOT_DS] = DATA_RING_1;
+	set_both(BOOT_CS, CODE_RING_1);
+	set_both(BOOT_DS, DATA_RING_1);
 	*regs = (struct registers){ .eip = machine.guest_entry, .cs = BOOT_CS * 8 + 1, .eflags = EFLAGS_FIXED,
 				    .ds = BOOT_DS * 8, .es = BOOT_DS * 8, .fs = BOOT_DS * 8, .gs = BOOT_DS * 8,
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
@@ -68,7 +74,6 @@ void gdt_sync(void)
 {
 	if (!native.gdt_limit) /* the boot loader's is still in use */
 		return;
-	native.user_code = 0;
 	for (u32 entry = 1; entry < GDT_ENTRIES; entry++) {
 		u32 words[2] = { 0, 0 };
 
@@ -81,40 +86,74 @@ void gdt_sync(void)
 		/* What the CPU still holds from the boot loader must be loadable at our next entry too. */
 		if ((entry == BOOT_CS || entry == BOOT_DS) && !(words[1] & HIGH_P))
 			continue;
-		state->gdt[entry] = safe(words[0], words[1]);
+		set_both(entry, safe(words[0], words[1]));
+		/* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
 		if ((words[1] & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL))
-			native.user_code |= 1u << entry;
-	}
-	native.open_for = 0; /* not known: the next entry sets it anew */
-}
-
-/* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
-void gdt_open_for(u32 ring)
-{
-	if (ring == native.open_for)
-		return;
-	native.open_for = ring;
-	for (u32 entry = 0; native.user_code >> entry; entry++) {
-		if (!(native.user_code >> entry & 1))
-			continue;
-		if (ring == 3)
-			state->gdt[entry] |= (u64)HIGH_P << 32;
-		else
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
 }
 
-void gdt_load(u32 base, u32 limit)
+/* What follows from the Guest's tables, after it may have written to them. */
+void tables_sync(void)
 {
-	u32 frames[WATCHED_FRAMES], count = 0, entry, unused, error;
+	gdt_sync();
+	idt_sync();
+}
 
-	native.gdt_base = base;
-	native.gdt_limit = limit;
+static u32 watch(u32 *frames, u32 count, u32 base, u32 limit)
+{
+	u32 entry, unused, error;
+
 	for (u32 page = base & ~(PAGE_BYTES - 1); page <= base + limit && count < WATCHED_FRAMES; page += PAGE_BYTES)
 		if (walk(page, 0, &entry, &unused, &error))
 			frames[count++] = entry >> 12;
+	return count;
+}
+
+/* lgdt or lidt: plain stores to where the tables are now must be noticed. */
+void tables_watch(void)
+{
+	u32 frames[WATCHED_FRAMES], count = 0;
+
+	if (native.gdt_limit)
+		count = watch(frames, count, native.gdt_base, native.gdt_limit);
+	if (native.idt_limit)
+		count = watch(frames, count, native.idt_base, native.idt_limit);
 	watch_frames(frames, count);
-	gdt_sync();
+	tables_sync();
+}
+
+/*
+ * Before an entry: for ring 3 the GDT with its code in it, and the stack on which a direct system call arrives; for
+ * ring 1 the other one.  The Switcher changes between the two by itself where it may answer.
+ */
+void choose_gdt(u32 ring)
+{
+	u32 esp0 = 0, ss0 = 0, unused;
+	bool mapped = native.tss_base && demand_page(native.tss_base + TSS_ESP0, 0, &unused);
+
+	state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
+	if (mapped && ring == 3) {
+		guest_try_read(&esp0, native.tss_base + TSS_ESP0, 4);
+		guest_try_read(&ss0, native.tss_base + TSS_SS0, 2);
+		state->guest_tss.esp1 = esp0;
+		state->guest_tss.ss1 = (ss0 & ~RPL) | 1;
+		state->kernel_ss = state->guest_tss.ss1;
+		state->user_cs = guest.regs->cs;
+		state->user_ss = guest.regs->ss;
+	}
+	state->esp0_address = native.tss_base + TSS_ESP0;
+	if (mapped && state->kernel_ss && !segment_base(state->kernel_ss))
+		state->answer |= ANSWER_IRET;
+	else
+		state->answer &= ~ANSWER_IRET;
+}
+
+void gdt_load(u32 base, u32 limit)
+{
+	native.gdt_base = base;
+	native.gdt_limit = limit;
+	tables_watch();
 }
 
 /* The Guest's own descriptor for a selector, from its GDT or from the copy of its LDT. */
@@ -174,7 +213,7 @@ static u32 kept(u32 selector)
 	if (selector & SELECTOR_TI)
 		descriptor = (selector & 0xFFFF) >> 3 < ldt_entries ? ldt[(selector & 0xFFFF) >> 3] : 0;
 	else
-		descriptor = (selector & 0xFFFF) >> 3 < GDT_ENTRIES ? state->gdt[(selector & 0xFFFF) >> 3] : 0;
+		descriptor = (selector & 0xFFFF) >> 3 < GDT_ENTRIES ? state->gdt_user[(selector & 0xFFFF) >> 3] : 0;
 	high = descriptor >> 32;
 	if (!(high & HIGH_P) || !(high & HIGH_S) || ((high & HIGH_CODE) && !(high & HIGH_WRITABLE)))
 		return 0;
@@ -220,8 +259,8 @@ void ldt_load(u16 selector)
 			ldt[each] = safe(words[0], words[1]);
 		}
 		native.ldt_selector = selector & ~7u;
-		state->gdt[entry] = (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
-				    (u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1);
+		set_both(entry, (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
+				(u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1));
 	}
 	load_ldt_register(native.ldt_selector);
 	gdt_sync();

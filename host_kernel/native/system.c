@@ -79,7 +79,10 @@ static bool group_7(struct instruction *instruction)
 		gdt_load(base, value);
 		return true;
 	case 3:
-		return load_table(instruction->address, &native.idt_base, &native.idt_limit);
+		if (!load_table(instruction->address, &native.idt_base, &native.idt_limit))
+			return false;
+		tables_watch();
+		return true;
 	case 4:
 		return store(instruction, native.cr0);
 	case 6:

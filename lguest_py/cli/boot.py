@@ -31,6 +31,9 @@ keys, when the input is a terminal:
   Ctrl-A ?       show these keys
 Other input is passed on as the Guest takes it; at its end the Guest gets one Ctrl-D, and runs on.
 
+With --guest-status a Guest that powered off gives the exit status itself: by the last line
+"lguest-py: exit status N" (0 to 255) on its console.  A Guest that tells none gives 3.
+
 exit status:
   0      the Guest powered off (or restarted, with --on-reboot exit)
   1      an error of lguest-py itself or of its engine
@@ -62,6 +65,7 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
         add("--engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the machine (auto)"),
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--on-reboot", choices=("restart", "exit"), default="restart", help="when the Guest reboots (restart)"),
+        add("--guest-status", action="store_true", help="exit with the status that the Guest tells on its console"),
         add("--json", action="store_true", help="console on stderr; on stdout one JSON object that tells the end"),
         add("--quiet", action="store_true", help="no messages but errors"),
         add("-v", "--verbose", action="store_true", help="tell times and counts at the end"),
@@ -91,24 +95,21 @@ def _silent(text: str) -> None:
 
 def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
-    from lguest_py import engines, images
     from lguest_py.cli.signals import SignalPipe
-    from lguest_py.launcher import Launcher, Settings
+    from lguest_py.launcher import Launcher, prepare
     from lguest_py.streams import Input, Output, Source
     from lguest_py.terminal import Terminal
-    from lguest_py.vm_memory import Plan, built
 
-    Plan(options.memory)  # before anything long: it may be wrong
-    image = images.open_image(options.image if options.image is not None else str(built("guest.elf")))
-    settings = Settings(
-        image=image,
+    settings, choice = prepare(
+        options.image,
+        options.engine,
         memory=options.memory,
         command_line=" ".join(options.kernel_arguments),
         initrd=options.initrd,
         restart=options.on_reboot == "restart",
         timeout=options.timeout,
+        obey_guest=options.guest_status,
     )
-    choice = engines.choose(options.engine)
     if options.engine == "auto" or options.verbose:
         tell(f"engine {choice.name}: {choice.why}")
     output = Output(2 if options.json else 1)
@@ -130,9 +131,11 @@ def _conclude(options: argparse.Namespace, result: Result) -> None:
     from lguest_py import report
     from lguest_py.result import End
 
-    ordinary = result.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
+    ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
     if not ordinary:
         _tell(report.headline(result))
+    elif result.obey_guest and result.guest_status is None and not result.outcome.status:
+        _tell("the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console")
     if not options.quiet and result.outcome.end in report.DEATHS:
         sys.stderr.write(report.death(result))
     if options.verbose:

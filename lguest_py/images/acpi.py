@@ -25,7 +25,7 @@ BYTE_ACCESS, WORD_ACCESS = 1, 2
 HEADER, FACS, FADT = 36, 64, 244  # bytes
 
 
-def _checksum(data: bytes) -> int:
+def _checksum(data: bytes | bytearray) -> int:
     return -sum(data) & 0xFF
 
 
