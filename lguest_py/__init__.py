@@ -1,7 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """lguest reborn: a small hypervisor that runs a 32-bit Linux in ring 1, on KVM or on an emulated CPU.
 
+For a Python program: ``lguest_py.Machine`` (lguest_py/machine.py), and what it returns and raises.  They are imported
+when they are first used, so that ``import lguest_py`` costs nothing.
 Read next: lguest_py/cli, which takes a Guest from ``lguest-py boot`` on.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lguest_py.errors import LguestError as LguestError
+    from lguest_py.expect import ExpectError as ExpectError
+    from lguest_py.machine import Machine as Machine
+    from lguest_py.result import End as End
+    from lguest_py.result import Result as Result
+
 __version__ = "0.1.0"
+
+_FROM = {"LguestError": "errors", "ExpectError": "expect", "Machine": "machine", "End": "result", "Result": "result"}
+__all__ = ["End", "ExpectError", "LguestError", "Machine", "Result"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)

@@ -20,7 +20,7 @@ from lguest_py.devices import GuestError
 from lguest_py.devices.console import Progress
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
-from lguest_py.images import Image, open_image
+from lguest_py.images import Image
 from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
 from lguest_py.streams import LIMIT, Drain, Source, Tail
 from lguest_py.terminal import Left
@@ -69,10 +69,10 @@ def prepare(
     obey_guest: bool = False,
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the bundled tiny Guest) and choose the engine.  Raises LguestError."""
-    from lguest_py import engines
+    from lguest_py import engines, images
 
     Plan(memory)  # before anything long: it may be wrong
-    kernel = open_image(image if image is not None else str(built("guest.elf")))
+    kernel = images.open_image(image if image is not None else str(built("guest.elf")))
     settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest)
     return settings, engines.choose(engine)
 

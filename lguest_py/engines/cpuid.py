@@ -3,9 +3,10 @@
 
 A Guest's kernel masks cpuid for itself, but its programs execute the real instruction in ring 3.  So what does
 not work in rings 1 and 3, or what the Host kernel does not keep apart, is not mentioned at all: sysenter (SEP:
-it would enter ring 0), PGE, PAE and PSE36 (the shadow tables have neither), XSAVE and all that needs it (the
-Host kernel switches FXSAVE state only), MSRs, MTRR, PAT and machine checks (ring 0's), VME (no virtual-8086 mode),
-and every leaf that tells of caches, topology, power or a hypervisor.
+it would enter ring 0), PAE and PSE36 (the shadow tables have neither), XSAVE and all that needs it (the Host
+kernel switches FXSAVE state only), MSRs, MTRR, PAT and machine checks (ring 0's), VME (no virtual-8086 mode),
+and every leaf that tells of caches, topology, power or a hypervisor.  The maker and the model are the same on every
+machine too: a stock kernel reads the model-specific registers of the processor that it believes it has.
 
 Source of the bits: Intel SDM vol. 2A, CPUID.
 """
@@ -37,6 +38,7 @@ FEATURES: Final = (
     Feature("edx", 4, "tsc", "rdtsc works in every ring, and is the Guest's clock"),
     Feature("edx", 8, "cx8", "cmpxchg8b is an ordinary instruction"),
     Feature("edx", 9, "apic", "the Host kernel's timer; a Guest has no way to reach it"),
+    Feature("edx", 13, "pge", "tells the Host kernel which of a Guest's mappings a load of CR3 leaves alone"),
     Feature("edx", 15, "cmov", "an ordinary instruction"),
     Feature("edx", 23, "mmx", "part of the floating-point state"),
     Feature("edx", 24, "fxsr", "how the floating-point state is saved"),
@@ -53,6 +55,8 @@ ALLOWED: Final = {
     register: sum(1 << feature.bit for feature in FEATURES if feature.register == register)
     for register in ("ecx", "edx")
 }
+VENDOR: Final = b"GenuineIntel"
+SIGNATURE: Final = 0x663  # family 6, model 6, stepping 3: as QEMU's own qemu32
 LAST_BASIC: Final = 1
 LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
 LEAVES: Final = (0, 1, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
@@ -60,7 +64,7 @@ LEAVES: Final = (0, 1, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x8000000
 
 def qemu_cpu() -> str:
     """QEMU's ``-cpu`` for the same answers: its empty model, with the same vendor and model as its own qemu32."""
-    identity = ("vendor=GenuineIntel", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
+    identity = (f"vendor={VENDOR.decode()}", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
     limits = (f"level={LAST_BASIC}", f"xlevel={LAST_EXTENDED:#x}", "full-cpuid-auto-level=off", "hypervisor=off")
     return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES)))
 
@@ -74,9 +78,11 @@ def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
 def _masked(entry: CpuidEntry) -> CpuidEntry:
     match entry.function:
         case 0:
-            return replace(entry, eax=LAST_BASIC)
+            ebx, edx, ecx = (int.from_bytes(VENDOR[at : at + 4], "little") for at in (0, 4, 8))
+            return replace(entry, eax=LAST_BASIC, ebx=ebx, ecx=ecx, edx=edx)
         case 1:  # ebx: no brand index, no CLFLUSH, one processor, local APIC 0
-            return replace(entry, ebx=0x00010000, ecx=entry.ecx & ALLOWED["ecx"], edx=entry.edx & ALLOWED["edx"])
+            bits = {name: getattr(entry, name) & mask for name, mask in ALLOWED.items()}
+            return replace(entry, eax=SIGNATURE, ebx=0x00010000, **bits)
         case 0x80000000:
             return replace(entry, eax=LAST_EXTENDED)
         case 0x80000001:  # its bits are AMD's copies of leaf 1's, and 64-bit mode

@@ -29,6 +29,7 @@ from typing import IO
 
 from lguest_py import _layouts as layouts
 from lguest_py.engines.base import MachineEnd, MachineFacts
+from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.errors import EngineError, NoEngineError
 
 QEMU = "qemu-system-i386"
@@ -39,8 +40,6 @@ DEBUG_PORT = 0xE9
 EXIT_PORT = 0x501
 SERIAL_PORT = 0x3F8
 SERIAL_PIN = 4
-# What has no meaning in ring 1, or would be used behind our back, is hidden (see lguest_py/engines/cpuid.py).
-CPU = "qemu32,-sep,-pae,-pat,-mtrr,-mce,-mca,-vme,-pse36,-hypervisor"
 MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
 PR_SET_PDEATHSIG = 1
 
@@ -121,7 +120,7 @@ class TcgEngine:
         ram = f"/proc/self/fd/{self._file.fileno()}" if sys.platform == "linux" else str(self._file.name)
         return [
             *(self._qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-            *("-accel", "tcg", "-cpu", CPU, "-m", size),
+            *("-accel", "tcg", "-cpu", qemu_cpu(), "-m", size),
             *("-machine", f"{MACHINE},memory-backend=ram"),
             *("-object", f"memory-backend-file,id=ram,size={size},mem-path={ram},share=on"),
             *("-bios", str(IMAGES / "reset.bin")),
