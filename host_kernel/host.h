@@ -126,7 +126,7 @@ void pin_stack(u32 top, u32 pages);
 void map_for_guest(u32 address, const void *pages, u32 bytes);
 
 /* shadow.c */
-#define WATCHED_FRAMES 8
+#define WATCHED_FRAMES 20
 u32 pool_init(u32 first_free);
 void nothing_restore(void);
 void watch_frames(const u32 *frames, u32 count);

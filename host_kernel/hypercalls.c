@@ -142,6 +142,8 @@ static void drain_ring(void)
 	struct lguest_data *data = guest.data;
 	u8 status[HCALL_RING];
 
+	if (data->hcall_status[guest.ring_cursor] == HCALL_FREE)
+		return;
 	memcpy(status, data->hcall_status, sizeof(status));
 	for (u32 done = 0; done < HCALL_RING; done++) {
 		u32 cursor = guest.ring_cursor;

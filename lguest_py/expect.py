@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from lguest_py.errors import LguestError
 
-KEPT = 16 << 20  # characters of output; of a Guest that prints more, the oldest go
+KEPT = 4 << 20  # characters of output; of a Guest that prints more, the oldest go
 SHOWN = 20  # lines of output in an error
 
 
@@ -111,7 +111,7 @@ class Console:
 
     room = 1 << 20
     empty = True
-    error = None
+    error: OSError | None = None
 
     def __init__(self, keyboard: Keyboard, quiet_fd: int) -> None:
         self._keyboard = keyboard
@@ -119,6 +119,8 @@ class Console:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._changed = threading.Condition()
         self._text = ""
+        self._fresh: list[str] = []  # printed, and not yet a part of _text
+        self._fresh_size = 0
         self._seen = 0  # where in _text the next match may begin
         self._why_over: Callable[[], str] | None = None
 
@@ -126,9 +128,19 @@ class Console:
 
     @property
     def output(self) -> str:
-        """All that the Guest printed so far (the last 16 million characters); undecodable bytes are U+FFFD."""
+        """All that the Guest printed so far (the last 4 million characters); undecodable bytes are U+FFFD."""
         with self._changed:
-            return self._text
+            return self._gather()
+
+    def _gather(self) -> str:
+        if self._fresh:
+            self._text += "".join(self._fresh)
+            self._fresh.clear()
+            self._fresh_size = 0
+            surplus = max(0, len(self._text) - KEPT)
+            self._text = self._text[surplus:]
+            self._seen = max(0, self._seen - surplus)
+        return self._text
 
     def expect(self, pattern: str | re.Pattern[str], timeout: float | None = 60.0) -> re.Match[str]:
         """Wait until the Guest prints ``pattern``: a text, or a compiled regular expression.
@@ -137,18 +149,19 @@ class Console:
         ``timeout`` is in seconds, None: for ever.  Raises ExpectError when it is over or the Guest has ended.
         """
         wanted = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        shown = pattern if isinstance(pattern, str) else pattern.pattern
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while True:
-                if match := wanted.search(self._text, self._seen):
+                if match := wanted.search(self._gather(), self._seen):
                     self._seen = match.end()
                     return match
                 if self._why_over:
-                    why = f"{self._why_over()} before it printed {wanted.pattern!r}"
+                    why = f"{self._why_over()} before it printed {shown!r}"
                     raise ExpectError(why, self._text[self._seen :])
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
-                    why = f"the Guest did not print {wanted.pattern!r} within {timeout:g} seconds"
+                    why = f"the Guest did not print {shown!r} within {timeout:g} seconds"
                     raise ExpectError(why, self._text[self._seen :])
                 self._changed.wait(left)
 
@@ -165,11 +178,10 @@ class Console:
     def write(self, data: bytes | bytearray) -> None:
         """See Drain."""
         with self._changed:
-            self._text += self._decoder.decode(data)
-            surplus = len(self._text) - KEPT
-            if surplus > KEPT // 4:
-                self._text = self._text[surplus:]
-                self._seen = max(0, self._seen - surplus)
+            self._fresh.append(self._decoder.decode(data))
+            self._fresh_size += len(self._fresh[-1])
+            if self._fresh_size > KEPT // 4:
+                self._gather()
             self._changed.notify_all()
 
     def over(self, why: Callable[[], str]) -> None:

@@ -87,6 +87,8 @@ class Machine:
         self._thread: threading.Thread | None = None
         self._result: Result | None = None
         self._error: BaseException | None = None
+        self._closing = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Machine:
         if self._thread:
@@ -140,13 +142,15 @@ class Machine:
 
     def close(self) -> None:
         """End the Guest now, if it still runs, and give everything back."""
-        if not self._thread:
-            return
-        self._stop.stop()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._keyboard.close()
-        self._stop.close()
+        with self._closing:
+            if not self._thread or self._closed:
+                return
+            self._stop.stop()
+            if self._thread.ident is not None:  # it was started
+                self._thread.join()
+            self._keyboard.close()
+            self._stop.close()
+            self._closed = True
 
 
 def _bytes(memory: int | str) -> int:

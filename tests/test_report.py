@@ -11,7 +11,7 @@ from lguest_py import _layouts as L
 from lguest_py import report
 from lguest_py.layout import View
 from lguest_py.mailbox import Mailbox, Snapshot, hypercall_name, vector_name
-from lguest_py.result import End, Outcome, Result, Times
+from lguest_py.result import End, Outcome, Result, Times, told_status
 
 
 class Box:
@@ -103,6 +103,7 @@ def test_the_json_object() -> None:
         "end": "killed",
         "reason": "wrote where it may not",
         "status": 3,
+        "guest_status": None,
         "engine": "tcg",
         "restarts": 2,
         "times": {"engine": 0.1, "host_kernel": 0.2, "guest": 0.3, "total": 1.5},
@@ -137,3 +138,31 @@ def test_names() -> None:
     assert hypercall_name(0) == "FLUSH_ASYNC"
     assert hypercall_name(1) == "LGUEST_INIT"
     assert hypercall_name(3) == "hypercall 3"
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        (b"lguest-py: exit status 0\n", 0),
+        (b"x\r\nlguest-py: exit status 255\r\n[  1.0] reboot: Power down\r\n", 255),
+        (b"lguest-py: exit status 1\nlguest-py: exit status 2\n", 2),
+        (b"lguest-py: exit status 256\n", None),
+        (b"lguest-py: exit status -1\n", None),
+        (b"lguest-py: exit status 1 or 2\n", None),
+        (b"echo lguest-py: exit status 1\n", None),
+        (b"", None),
+    ],
+)
+def test_the_status_that_a_guest_tells(output: bytes, status: int | None) -> None:
+    assert told_status(output) == status
+
+
+def test_the_guests_status_counts_only_when_asked_for_and_after_a_good_end() -> None:
+    def status(end: End, told: int | None, obey: bool) -> int:
+        return result(Snapshot(), end, guest_status=told, obey_guest=obey).status
+
+    assert status(End.POWERED_OFF, 7, False) == 0
+    assert status(End.POWERED_OFF, 7, True) == 7
+    assert status(End.RESTARTED, 0, True) == 0
+    assert status(End.POWERED_OFF, None, True) == 3
+    assert status(End.TIME_LIMIT, 0, True) == 4

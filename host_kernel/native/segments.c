@@ -26,6 +26,7 @@
 
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
+static bool ldt_has_code; /* for ring 3 */
 
 static u32 base_of(u32 low, u32 high)
 {
@@ -37,6 +38,11 @@ static u32 limit_of(u32 low, u32 high)
 	u32 limit = (low & 0xFFFF) | (high & 0xF0000);
 
 	return high & HIGH_G ? limit << 12 | 0xFFF : limit;
+}
+
+static bool is_user_code(u32 high)
+{
+	return (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL);
 }
 
 /* A descriptor made safe: for code and data DPL 0 becomes 1; anything else is not there for the CPU. */
@@ -88,9 +94,14 @@ void gdt_sync(void)
 			continue;
 		set_both(entry, safe(words[0], words[1]));
 		/* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
-		if ((words[1] & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL))
+		if (is_user_code(words[1]))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
+}
+
+bool ldt_hides_code(void)
+{
+	return ldt_has_code;
 }
 
 /* What follows from the Guest's tables, after it may have written to them. */
@@ -118,9 +129,21 @@ void tables_watch(void)
 	if (native.gdt_limit)
 		count = watch(frames, count, native.gdt_base, native.gdt_limit);
 	if (native.idt_limit)
-		count = watch(frames, count, native.idt_base, native.idt_limit);
+		count = watch(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
 	watch_frames(frames, count);
 	tables_sync();
+}
+
+/*
+ * There is one LDT for both rings, so the Switcher cannot hide its code from the kernel's iret: it must not answer, and
+ * each entry sets what the ring may see.
+ */
+static void choose_ldt(u32 ring)
+{
+	state->answer = 0;
+	for (u32 entry = 0; entry < ldt_entries; entry++)
+		if (is_user_code((u32)(ldt[entry] >> 32) | HIGH_P))
+			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
 }
 
 /*
@@ -143,10 +166,12 @@ void choose_gdt(u32 ring)
 		state->user_ss = guest.regs->ss;
 	}
 	state->esp0_address = native.tss_base + TSS_ESP0;
-	if (mapped && state->kernel_ss && !segment_base(state->kernel_ss))
-		state->answer |= ANSWER_IRET;
+	if (ldt_has_code)
+		choose_ldt(ring);
+	else if (mapped && state->kernel_ss && !segment_base(state->kernel_ss))
+		state->answer = ANSWER_FLAGS | ANSWER_IRET;
 	else
-		state->answer &= ~ANSWER_IRET;
+		state->answer = ANSWER_FLAGS;
 }
 
 void gdt_load(u32 base, u32 limit)
@@ -166,6 +191,8 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 			return false;
 		*low = ldt[selector >> 3];
 		*high = ldt[selector >> 3] >> 32;
+		if (is_user_code(*high | HIGH_P)) /* hidden at times; one that is truly absent is kept as empty */
+			*high |= HIGH_P;
 		return true;
 	}
 	if (!native.gdt_limit && (at == BOOT_CS * 8 || at == BOOT_DS * 8)) {
@@ -245,6 +272,7 @@ void ldt_load(u16 selector)
 	for (u32 old = 0; old < ldt_entries; old++)
 		ldt[old] = 0;
 	ldt_entries = 0;
+	ldt_has_code = false;
 	native.ldt_selector = 0;
 	if (entry && entry < GDT_ENTRIES && entry != GDT_HOST_CS && entry != GDT_HOST_DS && entry != GDT_TSS &&
 	    read_descriptor(selector, &low, &high) && (high & (TYPE_MASK | HIGH_P)) == (TYPE_LDT | HIGH_P)) {
@@ -256,12 +284,13 @@ void ldt_load(u16 selector)
 			u32 words[2] = { 0, 0 };
 
 			guest_try_read(words, base + each * 8, 8);
-			ldt[each] = safe(words[0], words[1]);
+			ldt[each] = words[1] & HIGH_P ? safe(words[0], words[1]) : 0;
+			ldt_has_code |= is_user_code(words[1]);
 		}
 		native.ldt_selector = selector & ~7u;
 		set_both(entry, (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
 				(u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1));
 	}
 	load_ldt_register(native.ldt_selector);
-	gdt_sync();
+	tables_sync();
 }

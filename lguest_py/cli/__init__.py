@@ -12,13 +12,27 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol
 
-from lguest_py import __version__
-from lguest_py.cli import boot
+from lguest_py.cli import boot, cache, completion, doctor
 from lguest_py.errors import LguestError, UsageError
 
-VERBS = {"boot": boot.run}
+
+class Verb(Protocol):
+    """A module here.  ``run`` makes its parser, has it parse, and only then imports what is heavy."""
+
+    SUMMARY: str
+
+    def run(self, make_parser: boot.MakeParser, arguments: Sequence[str]) -> int:
+        """Do it; the exit status."""
+
+
+VERBS: dict[str, Verb] = {
+    "boot": boot,
+    "doctor": doctor,
+    "cache": cache,
+    "completion": completion,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +53,29 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+class Version(argparse.Action):
+    """``--version``: what this is, and which engines can serve here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from lguest_py import version
+
+        sys.stdout.write(version.text())
+        parser.exit()
+
+
+def make_main_parser() -> Parser:
+    """The parser of what stands before the verb."""
+    verbs = "".join(f"  {name:<11} {verb.SUMMARY}\n" for name, verb in VERBS.items())
+    parser = Parser(
+        "lguest-py",
+        "lguest-py [--help] [--version] VERB …",
+        "Runs a 32-bit Linux in ring 1, as lguest did, on KVM or on an emulated CPU.",
+        f"verbs:\n{verbs}\n'lguest-py VERB --help' tells more.",
+    )
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version, the commit and the engines here")
+    return parser
+
+
 def _ensure_standard_descriptors() -> None:
     """Open what the caller closed of 0, 1 and 2, so that no other file gets these numbers."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -47,18 +84,12 @@ def _ensure_standard_descriptors() -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    parser = Parser(
-        "lguest-py",
-        "lguest-py [--help] [--version] VERB …",
-        "Runs a 32-bit Linux in ring 1, as lguest did, on KVM or on an emulated CPU.",
-        f"verbs:\n  boot    {boot.SUMMARY}\n\n'lguest-py VERB --help' tells more.",
-    )
-    parser.add_argument("--version", action="version", version=f"lguest-py {__version__}")
+    parser = make_main_parser()
     if not arguments:
         parser.error("no verb was given")
     verb, rest = arguments[0], arguments[1:]
     if verb in VERBS:
-        return VERBS[verb](Parser, rest)
+        return VERBS[verb].run(Parser, rest)
     if not verb.startswith("-"):
         raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
     parser.parse_args([verb])

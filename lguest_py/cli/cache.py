@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``lguest-py cache``: what lies in the user's cache folder, and away with it.
+
+Read next: lguest_py/caches.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lguest_py.cli.boot import MakeParser
+
+SUMMARY = "show what was kept in the cache folder, or delete it"
+USAGE = "lguest-py cache [clear]"
+EPILOG = """\
+The folder is ${XDG_CACHE_HOME:-~/.cache}/lguest-py.  What is deleted is downloaded or made again when it is needed.
+"""
+
+
+def amount(size: int) -> str:
+    """A size for people: "12.3 MB"."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.{unit != 'B'}f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
+    """The verb.  Returns the exit status; raises LguestError."""
+    parser = make_parser("lguest-py cache", USAGE, "Show or delete what was kept in the cache folder.", EPILOG)
+    parser.add_argument("action", nargs="?", choices=("clear",), metavar="clear", help="delete everything there")
+    options = parser.parse_args(arguments)
+
+    from lguest_py import caches
+
+    found = caches.entries()
+    total = sum(entry.size for entry in found)
+    if options.action == "clear":
+        for entry in found:
+            caches.remove(entry.path)
+        print(f"{caches.folder()}: {amount(total)} deleted")
+        return 0
+    print(f"{caches.folder()}: {amount(total) if found else 'empty'}")
+    for entry in found:
+        sys.stdout.write(f"  {amount(entry.size):>9}  {entry.path.name:<10} {entry.about}".rstrip() + "\n")
+    return 0

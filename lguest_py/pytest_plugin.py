@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin that comes with lguest-py: Guests for tests.
+
+    def test_it(lguest):
+        guest = lguest("bzImage", initrd="initrd", command_line="console=hvc0")
+        guest.console.expect("# ", timeout=120)
+
+``lguest`` is a factory: it takes the arguments of lguest_py.Machine, and boots.  Every Guest is ended with its test,
+and what it printed is shown with a test that fails.  Guests share nothing, so tests may run in parallel (pytest-xdist).
+
+``--lguest-engine=auto|kvm|tcg`` chooses for all Guests whose test does not.  ``@pytest.mark.needs_kvm`` is for tests
+that make sense on KVM alone: where it cannot serve they are skipped, but under CI (the environment has CI=true)
+they fail, so that a CI machine which lost its KVM does not pass for ever.
+
+Read next: lguest_py/machine.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from lguest_py.engines.probe import KvmProbe
+    from lguest_py.machine import Machine
+
+GUESTS = pytest.StashKey["list[Machine]"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The engine."""
+    parser.getgroup("lguest-py").addoption(
+        "--lguest-engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the fixture lguest's Guests"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker."""
+    line = "needs_kvm: needs a KVM that can serve; without one it fails if CI=true, else skips"
+    config.addinivalue_line("markers", line)
+
+
+@functools.cache
+def _kvm() -> KvmProbe:
+    from lguest_py.engines.probe import probe_kvm
+
+    return probe_kvm()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: can KVM serve, where it is needed?"""
+    if item.get_closest_marker("needs_kvm") and not _kvm().usable:
+        reason = f"KVM cannot serve: {_kvm().why}"
+        if os.environ.get("CI", "").lower() in ("", "0", "false"):
+            pytest.skip(reason)
+        pytest.fail(f"{reason} (skipped where CI is not set)", pytrace=False)
+
+
+@pytest.fixture
+def lguest(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
+    """A factory of Guests: ``lguest(image, **options)`` boots one (lguest_py.Machine), until the end of the test."""
+    from lguest_py.machine import Machine
+
+    guests = request.node.stash.setdefault(GUESTS, [])
+    with ExitStack() as stack:
+
+        def boot(image: str | os.PathLike[str] | None = None, **options: Any) -> Machine:
+            options.setdefault("engine", request.config.getoption("--lguest-engine"))
+            guests.append(stack.enter_context(Machine(image, **options)))
+            return guests[-1]
+
+        yield boot
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the consoles of a test that failed."""
+    report = yield
+    if report.failed:
+        for number, guest in enumerate(item.stash.get(GUESTS, []), 1):
+            report.sections.append((f"console of Guest {number}", guest.console.output))
+    return report

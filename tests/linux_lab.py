@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real Linux at work: ``lguest-py boot`` as a child, its console typed to and read, for tests/test_linux*.py.
+
+What LGUEST_LINUX=DIR must hold: ``bzImage`` and ``vmlinux`` of one kernel, and an ``initrd`` whose init starts a
+shell on the console and powers off after it, or with ``run=NAME`` on the kernel's command line runs /tests/NAME,
+prints "TEST NAME EXIT status" and powers off.  Of these it has work (also ``work NAME…`` and ``work --loop SECONDS``),
+rpl, panic, reboot and soak.  ``variants/bzImage.FORMAT`` may hold the same kernel compressed in other ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 400.0  # seconds until a wait for the console gives up: the carrier is slow
+LIMIT = 1500  # seconds for one run of the Launcher
+PROMPT = re.compile(rb"/ # (?:\x1b\[\w+)?$")  # busybox asks the terminal where its cursor is
+PIECE = 65536
+
+
+class Linux:
+    """One run of the command line; the console is its stderr (--json)."""
+
+    def __init__(
+        self, engine: str, image: Path, initrd: Path, *words: str, options: tuple[str, ...] = (), limit: float = LIMIT
+    ) -> None:
+        command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
+        self.process = subprocess.Popen(
+            [*command, *options, "--initrd", str(initrd), str(image), "console=hvc0", *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
+        )  # fmt: skip
+        assert self.process.stdin
+        assert self.process.stderr
+        self._input, self._output = self.process.stdin.fileno(), self.process.stderr.fileno()
+        os.set_blocking(self._input, False)
+        self._typed = bytearray()
+        self._open = True
+        self.shown = b""
+        self.seen = 0  # how far into ``shown`` we have waited
+        self.usable = True  # it is at its prompt, or on its way there
+
+    def _exchange(self) -> None:
+        """Take output and give input, as both come; waits for a little while."""
+        readers = [self._output] if self._open else []
+        writers = [self._input] if self._typed else []
+        ready, able, _ = select.select(readers, writers, [], 0.5)
+        if ready:
+            piece = os.read(self._output, PIECE)
+            self.shown += piece
+            self._open = bool(piece)
+        if able:
+            with suppress(BlockingIOError):
+                del self._typed[: os.write(self._input, self._typed[:PIECE])]
+
+    def wait_for(self, pattern: bytes | re.Pattern[bytes]) -> re.Match[bytes]:
+        """Read the console until ``pattern`` is in what came since the last wait."""
+        expression = re.compile(re.escape(pattern)) if isinstance(pattern, bytes) else pattern
+        deadline = time.monotonic() + PATIENCE
+        self.usable = False
+        while not (match := expression.search(self.shown, self.seen)):
+            what = f"waited for {pattern!r}, and got {self.shown[self.seen :][-3000:]!r}"
+            assert self._open, f"the end came: {what}"
+            assert time.monotonic() < deadline, f"it hangs: {what}"
+            self._exchange()
+        self.seen = match.end()
+        self.usable = True
+        return match
+
+    def type(self, data: bytes) -> None:
+        """Type; what the Launcher does not take yet goes out during the next wait."""
+        self._typed += data
+
+    def to_the_shell(self) -> None:
+        """Wait for a prompt that stands at the end of what is shown."""
+        self.wait_for(PROMPT)
+
+    def ask(self, command: str, status: int = 0) -> str:
+        """Type a command (of less than a terminal's line); its output, when it ended with ``status``."""
+        self.type(f"{command}; echo =$?=\n".encode())
+        start = self.seen
+        match = self.wait_for(re.compile(rb"=(\d+)=\r\n"))
+        text = self.shown[start : match.start()].decode().replace("\r\n", "\n")
+        self.to_the_shell()
+        assert int(match[1]) == status, text
+        return text.partition("\n")[2]  # behind the command's echo
+
+    def finish(self) -> dict[str, Any]:
+        """Type nothing more: end the input, and wait for the end; what --json tells."""
+        self.usable = False
+        deadline = time.monotonic() + PATIENCE
+        while self._open or self._typed:
+            assert time.monotonic() < deadline, f"it does not end: {self.shown[-3000:]!r}"
+            if not self._typed and self.process.stdin and not self.process.stdin.closed:
+                self.process.stdin.close()
+            self._exchange()
+        assert self.process.stdout
+        data: dict[str, Any] = json.loads(self.process.stdout.read())
+        assert self.process.wait(PATIENCE) == data["status"]
+        return data
+
+    @property
+    def text(self) -> str:
+        """All that the console showed."""
+        return self.shown.decode(errors="replace").replace("\r\n", "\n")
+
+    def close(self) -> None:
+        """End it, however far it is."""
+        self.usable = False
+        self.process.terminate()  # in order: it takes its children with it
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+                assert stream
+                with suppress(BrokenPipeError):
+                    stream.close()
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes that a process started, and theirs."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
