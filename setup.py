@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What pyproject.toml cannot say: the 32-bit images and the KVM extension are built when the package is.
 
-Read next: tools/build_images.py (the images) and lguest_py/kvm/_build.py (the extension).
+A source distribution has the images too, so that it can be installed where no compiler makes x86 code.
+Read next: tools/build_images.py (the images), lguest_py/kvm/_build.py (the extension), tools/manual.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from setuptools import Command, setup
 from setuptools.command.build import build
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 IMAGES = ROOT / "lguest_py" / "_images"
@@ -36,13 +38,22 @@ class BuildImages(Command):
         """Nothing depends on anything."""
 
     def run(self) -> None:
-        """Build; without a compiler images that came with the sources are kept."""
+        """Build; without a compiler for x86 the images that came with the sources are kept.  Then the manual page."""
         import build_images
+        import toolchain
 
-        if not shutil.which("gcc") and (IMAGES / "host_kernel.bin").exists():
+        try:
+            build_images.Builder().all()
+        except toolchain.NoToolsError as error:
+            if not (IMAGES / "host_kernel.bin").exists():
+                sys.exit(str(error))
             print("lguest-py: no compiler; the images that came with the sources are used", file=sys.stderr)
-        elif build_images.main():
-            sys.exit(1)
+        except toolchain.BuildError as error:
+            sys.exit(str(error))
+
+        import manual  # now: it imports the package, which needs what was made above
+
+        manual.write()
 
     def get_source_files(self) -> list[str]:
         """Those that MANIFEST.in names."""
@@ -55,6 +66,15 @@ class BuildImages(Command):
     def get_output_mapping(self) -> dict[str, str]:
         """None: the files are where they are used."""
         return {}
+
+
+class Sdist(sdist):
+    """The usual source distribution, with the images in it."""
+
+    def run(self) -> None:
+        """Build them first."""
+        self.run_command("build_images")
+        super().run()
 
 
 class Build(build):
@@ -71,7 +91,8 @@ def extension() -> dict[str, Any]:
 
 
 setup(
-    cmdclass={"build": Build, "build_images": BuildImages},
+    cmdclass={"build": Build, "build_images": BuildImages, "sdist": Sdist},
+    data_files=[("share/man/man1", ["build/lguest-py.1"])],
     options={
         "build": {"build_base": "build/python"},  # apart from what tools/build_images.py makes
         "bdist_wheel": {"py_limited_api": "cp311"} if extension() else {},  # one wheel for every Python from 3.11

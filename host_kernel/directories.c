@@ -14,6 +14,7 @@ static struct directory directories[DIRECTORIES];
 static struct directory *current;
 static u32 switcher_entry; /* the same in all */
 static u32 switches;
+u32 directories_changed;
 
 void directories_init(u32 entry)
 {
@@ -27,6 +28,8 @@ struct directory *directory_current(void)
 
 struct directory *directory_find(u32 guest_directory)
 {
+	if (current && current->guest == guest_directory)
+		return current;
 	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
 		if (each->page && each->guest == guest_directory)
 			return each;
@@ -37,6 +40,7 @@ static void unlink(struct directory *directory, u32 index)
 {
 	u32 *entry = page_entries(directory->page) + index;
 
+	directories_changed++;
 	if (*entry) {
 		table_release(page_of(*entry));
 		*entry = 0;

@@ -44,6 +44,7 @@ struct guest {
 	u32 pending;     /* bit n: virtual interrupt n was raised and not delivered */
 	u64 idt[IDT_ENTRIES]; /* as it loaded them */
 	u64 clock_deadline;   /* TSC at which its clock is due; 0: never */
+	u32 limit;            /* end of what it may map: RAM and device pages */
 	bool strict;          /* a page-table entry that a paravirtualised kernel must not make kills */
 	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
 	bool write_protect;   /* CR0.WP: read-only holds in ring 1 too */
@@ -94,9 +95,19 @@ void clock_wall(u32 *seconds, u32 *nanoseconds);
 void clock_timer_fired(void);
 
 /* memory.c: Guest memory by physical and by virtual address. */
-bool guest_range(u32 address, u32 count);
 void *guest_physical(u32 address, u32 count, const char *what);
-bool guest_frame_valid(u32 entry);
+
+static inline bool guest_range(u32 address, u32 count)
+{
+	return address < guest.limit && count <= guest.limit - address;
+}
+
+/* Does a page-table entry's frame lie in what the Guest may map? */
+static inline bool guest_frame_valid(u32 entry)
+{
+	return (entry & ~(PAGE_BYTES - 1)) < guest.limit;
+}
+
 void guest_write(u32 address, const void *from, u32 count);
 bool guest_try_read(void *to, u32 address, u32 count);
 bool guest_try_write(u32 address, const void *from, u32 count);

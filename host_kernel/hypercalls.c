@@ -141,20 +141,28 @@ static void drain_ring(void)
 {
 	struct lguest_data *data = guest.data;
 	u8 status[HCALL_RING];
+	u32 cursor = guest.ring_cursor;
 
-	if (data->hcall_status[guest.ring_cursor] == HCALL_FREE)
+	if (data->hcall_status[cursor] == HCALL_FREE)
 		return;
 	memcpy(status, data->hcall_status, sizeof(status));
-	for (u32 done = 0; done < HCALL_RING; done++) {
-		u32 cursor = guest.ring_cursor;
-		struct hypercall_entry entry;
+	for (u32 done = 0; done < HCALL_RING && status[cursor] != HCALL_FREE; done++) {
+		const struct hypercall_entry *entry = &data->hcalls[cursor];
+		u8 *free = &data->hcall_status[cursor];
 
-		if (status[cursor] == HCALL_FREE)
-			break;
-		guest.ring_cursor = (cursor + 1) % HCALL_RING;
-		entry = data->hcalls[cursor];
-		hypercall(entry.nr, entry.arg1, entry.arg2, entry.arg3, entry.arg4);
-		data->hcall_status[cursor] = HCALL_FREE;
+		guest.ring_cursor = cursor = (cursor + 1) % HCALL_RING;
+		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
+			const struct hypercall_entry *next = &data->hcalls[cursor];
+
+			mailbox->by_hypercall[LHCALL_SET_PTE]++;
+			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
+			if (status[cursor] == HCALL_FREE || next->nr != LHCALL_SET_PTE || next->arg2 != entry->arg2 ||
+			    next->arg1 != entry->arg1 || done == HCALL_RING - 1)
+				set_entry(entry->arg1, entry->arg2, entry->arg3);
+		} else {
+			hypercall(entry->nr, entry->arg1, entry->arg2, entry->arg3, entry->arg4);
+		}
+		*free = HCALL_FREE;
 	}
 }
 

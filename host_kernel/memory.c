@@ -5,27 +5,11 @@
  */
 #include "host.h"
 
-static u32 guest_limit(void)
-{
-	return machine.guest_bytes + machine.device_pages * PAGE_BYTES;
-}
-
-bool guest_range(u32 address, u32 count)
-{
-	return address < guest_limit() && count <= guest_limit() - address;
-}
-
-/* Does a page-table entry's frame lie in what the Guest may map? */
-bool guest_frame_valid(u32 entry)
-{
-	return (entry & ~(PAGE_BYTES - 1)) < guest_limit();
-}
-
 /* A pointer to count bytes of Guest-physical memory; what names them if the Guest must die for it. */
 void *guest_physical(u32 address, u32 count, const char *what)
 {
 	if (!guest_range(address, count))
-		kill_guest("%s at physical %#x is beyond the Guest's memory (%#x)", what, address, guest_limit());
+		kill_guest("%s at physical %#x is beyond the Guest's memory (%#x)", what, address, guest.limit);
 	return (void *)(machine.guest_base + address);
 }
 

@@ -43,6 +43,7 @@ void page_tables_init(void)
 	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
 	guest.regs = (struct registers *)(stack_page + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
+	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
 	directory_enter(LINEAR_MAP);
 }
 
@@ -119,34 +120,50 @@ void shadow_allow_write(u32 address, bool allow)
 		*entry = allow ? *entry | PTE_RW : *entry & ~PTE_RW;
 }
 
+/* Where the last SET_PTE led: the next one is mostly a neighbour. */
+static struct {
+	u32 directory, index, changed;
+	u16 table;
+} recent = { .directory = LINEAR_MAP };
+
+/* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
+static u16 table_of(u32 directory, u32 address)
+{
+	struct directory *cached = directory_find(directory);
+	u32 upper;
+
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	if (cached)
+		directory_sync_one(cached, INDEX(address));
+	upper = directory_entry(directory, INDEX(address));
+	if (!(upper & PTE_P))
+		return 0;
+	check_directory_entry(upper, address);
+	return table_find(table_key(upper));
+}
+
 /*
  * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
  * what its table holds now; the value is looked at only for what it must never be.
  */
 void set_entry(u32 directory, u32 address, u32 value)
 {
-	struct directory *cached = directory_find(directory);
-	u32 upper;
-	u16 table;
-
-	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
-		kill_guest("bad page directory address %#x", directory);
-	if (value & PTE_P) {
-		if (INDEX(address) == SWITCHER_INDEX)
+	if (INDEX(address) == SWITCHER_INDEX) {
+		if (value & PTE_P)
 			kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
-		check_entry(value, address);
+		return;
 	}
-	if (INDEX(address) == SWITCHER_INDEX)
-		return;
-	if (cached)
-		directory_sync_one(cached, INDEX(address));
-	upper = directory_entry(directory, INDEX(address));
-	if (!(upper & PTE_P))
-		return;
-	check_directory_entry(upper, address);
-	table = table_find(table_key(upper));
-	if (table)
-		table_sync_one(table, SUBINDEX(address));
+	if (value & PTE_P)
+		check_entry(value, address);
+	if (recent.directory != directory || recent.index != INDEX(address) || recent.changed != directories_changed) {
+		recent.table = table_of(directory, address);
+		recent.directory = directory;
+		recent.index = INDEX(address);
+		recent.changed = directories_changed;
+	}
+	if (recent.table)
+		table_sync_one(recent.table, SUBINDEX(address));
 }
 
 /* SET_PGD: the Guest changed an entry of a directory. */

@@ -2,6 +2,7 @@
 /* Text: a small formatter for reasons of death, the debug port, and the two memory routines that gcc expects to find. */
 #include "host.h"
 
+__attribute__((used)) /* gcc makes calls of it after it thinks that there are none */
 void *memcpy(void *to, const void *from, size_t count)
 {
 	void *start = to;
@@ -11,6 +12,7 @@ void *memcpy(void *to, const void *from, size_t count)
 	return start;
 }
 
+__attribute__((used))
 void *memset(void *to, int value, size_t count)
 {
 	void *start = to;

@@ -174,20 +174,20 @@ bool is_watched(u32 frame)
  * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
  * its first write, so that the accessed and dirty bits are set in time; nor to a page whose changes we must notice.
  */
-static u32 shadow_of(u32 entry)
+static inline u32 shadow_of(u32 entry)
 {
-	u32 flags = entry & (PTE_P | PTE_US | PTE_A | PTE_D);
+	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
 
-	if (!(entry & PTE_P) || !(entry & PTE_A))
+	if (~entry & (PTE_P | PTE_A))
 		return 0;
+	if (!(entry & PTE_D) || (watched_count && is_watched(FRAME(entry))))
+		flags &= ~PTE_RW;
 	if (!guest_frame_valid(entry))
-		return (u32)nothing | flags;
-	if ((entry & PTE_D) && !is_watched(FRAME(entry)))
-		flags |= entry & PTE_RW;
-	return (machine.guest_base + (entry & ~(PAGE_BYTES - 1))) | flags;
+		return (u32)nothing | (flags & ~PTE_RW);
+	return machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + flags;
 }
 
-static void set(u16 page, u32 index, u32 guest_entry)
+static inline void set(u16 page, u32 index, u32 guest_entry)
 {
 	u32 entry = shadow_of(guest_entry);
 
@@ -222,32 +222,55 @@ void watch_frames(const u32 *frames, u32 count)
 	}
 }
 
+/* The Guest's table that a shadow stands for: its frame was checked when it was linked.  NULL: it has none. */
+static const u32 *guest_table(u16 page)
+{
+	if (pages[page].frame >= LINEAR_FRAME)
+		return NULL;
+	return (const u32 *)(machine.guest_base + (pages[page].frame << 12));
+}
+
 /* Look again at one entry, and map it at once if the Guest has used it before. */
 void table_sync_one(u16 page, u32 index)
 {
+	const u32 *theirs = guest_table(page);
 	u32 entry;
 
-	if (pages[page].frame >= LINEAR_FRAME)
+	if (!theirs)
 		return;
-	entry = table_entry(pages[page].frame, index);
+	entry = read_once(&theirs[index]);
 	if (entry & PTE_P)
 		check_entry(entry, index << 12);
 	set(page, index, entry);
 }
 
+/* Does a shadow entry still say what the Guest's does?  It may allow less: no write before the first. */
+static bool still_holds(u32 shadow_entry, u32 entry)
+{
+	u32 differs = (shadow_entry - machine.guest_base) ^ entry;
+
+	return !(differs & (~(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A | PTE_D)) && !(differs & shadow_entry & PTE_RW);
+}
+
 /* Look again at all entries that are in use. */
 void table_sync(u16 page)
 {
-	const u32 *theirs;
+	const u32 *theirs = guest_table(page);
+	const u32 *entries = page_entries(page);
 
-	if (pages[page].frame >= LINEAR_FRAME)
+	if (!theirs)
 		return;
-	theirs = guest_physical(pages[page].frame << 12, PAGE_BYTES, "a page table");
-	for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1)) {
-		u32 entry = read_once(&theirs[index]);
+	for (u32 word = 0; word < ENTRIES / 32; word++) {
+		for (u32 bits = pages[page].used[word]; bits; bits &= bits - 1) {
+			u32 index = word * 32 + __builtin_ctz(bits), entry = read_once(&theirs[index]);
 
-		if (entry & PTE_P)
-			check_entry(entry, index << 12);
-		set(page, index, entry);
+			if (still_holds(entries[index], entry))
+				continue;
+			if (entry & PTE_P)
+				check_entry(entry, index << 12);
+			set(page, index, entry);
+			if (!entries[index])
+				pages[page].used[word] &= ~(1u << index % 32);
+		}
 	}
 }

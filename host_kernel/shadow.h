@@ -38,6 +38,7 @@ void table_sync(u16 page);
 void table_sync_one(u16 page, u32 index);
 
 /* directories.c */
+extern u32 directories_changed; /* grows whenever a shadow directory may point elsewhere than before */
 void directories_init(u32 switcher_entry);
 struct directory *directory_current(void);
 struct directory *directory_find(u32 guest_directory);

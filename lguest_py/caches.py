@@ -6,6 +6,7 @@ Read next: lguest_py/cli/cache.py, which shows and clears it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -65,8 +66,26 @@ def entries() -> list[Entry]:
     return [Entry(path, CONTENTS.get(path.name, ""), _size(path)) for path in paths]
 
 
+def in_use(path: Path) -> bool:
+    """Whether a carrier that lives there runs now: it holds a lock on its job's directory."""
+    import fcntl
+
+    for job in path.glob("job.*"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            fd = os.open(job, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(fd)
+    return False
+
+
 def remove(path: Path) -> None:
     """Delete a part of the cache.  Raises LguestError when it cannot be, naming the file that stays."""
+    if in_use(path):
+        raise LguestError(f"{path} is in use: a test or a tools/run-in-kvm runs; try again when it has ended")
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -68,11 +68,15 @@ def prepare(
     timeout: float | None = None,
     obey_guest: bool = False,
 ) -> tuple[Settings, Choice]:
-    """Read the kernel (None: the bundled tiny Guest) and choose the engine.  Raises LguestError."""
-    from lguest_py import engines, images
+    """Read the kernel (a file; one in the cache, by its name; None: the tiny Guest) and choose the engine.  Raises LguestError."""
+    from lguest_py import engines, images, stock
 
     Plan(memory)  # before anything long: it may be wrong
-    kernel = images.open_image(image if image is not None else str(built("guest.elf")))
+    if image is None:
+        image = str(built("guest.elf"))
+    elif found := stock.resolve(image):
+        image, initrd = str(found.kernel), initrd or str(found.initrd)
+    kernel = images.open_image(image)
     settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest)
     return settings, engines.choose(engine)
 
@@ -88,6 +92,7 @@ class Launcher:
         output: Drain,
         signals: Signals | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        announcement: str = "",
     ) -> None:
         self._settings = settings
         self._plan = Plan(settings.memory)
@@ -96,6 +101,7 @@ class Launcher:
         self._output = output
         self._signals = signals
         self._tell = tell
+        self._announcement = announcement
         self._inbox = bytearray()
         self._restarts = 0
         self._deadline = float("inf")
@@ -120,6 +126,10 @@ class Launcher:
         settings, tail = self._settings, Tail(self._output)
         vm = Vm(self._make, self._plan, settings.image, settings.command_line, settings.initrd, self._inbox, tail)
         try:
+            if self._announcement:
+                for line in self._announcement.splitlines():
+                    self._tell(line)
+                self._announcement = ""
             try:
                 cause = self._until_end(vm)
             except GuestError as error:

@@ -23,7 +23,7 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-from lguest_py.cli.values import size
+from lguest_py.values import size
 from lguest_py.errors import UsageError
 from lguest_py.expect import Console, Keyboard, Wake
 from lguest_py.launcher import Launcher, prepare

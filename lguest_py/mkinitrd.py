@@ -25,7 +25,8 @@ LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
 CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of allocated devices
 INIT = """\
 #!/bin/sh
-# Process 1 of an initrd that lguest-py made.  run=COMMAND on the kernel's command line: do that instead of a shell.
+# Process 1 of an initrd that lguest-py made.  With run=COMMAND on the kernel's command line it does that, and tells
+# its status; else it gives a shell.  Then it powers off.
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev /tmp /root
 mount -t proc proc /proc
@@ -36,7 +37,8 @@ unset run
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
 cd /root
 if [ -n "$command" ]; then
-    setsid cttyhack sh -c "$command" || echo "lguest-py: status $? of: $command"
+    setsid cttyhack sh -c "$command"
+    echo "lguest-py: exit status $?"
 else
     setsid cttyhack sh
 fi

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One machine with one Guest, from its first byte of memory to its end: what the Launcher waits on.
 
-Read next: lguest_py/devices/bus.py for the Guest's devices, host_kernel/start.S for the other side.
+Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/bus.py for its devices.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import ImageError
 from lguest_py.images import Image
+from lguest_py.images.files import printable
 from lguest_py.mailbox import Mailbox, Snapshot
 from lguest_py.result import End, Outcome
 from lguest_py.vm_memory import Plan, fill
@@ -43,7 +44,7 @@ class Vm:
         native = image.personality == "native"
         if image.generation != 1 and not native:
             raise ImageError(
-                f"{image.path} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
+                f"{printable(image.path)} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
                 "does not offer yet: give a kernel up to 3.19"
             )
         self.made = time.monotonic()

@@ -61,10 +61,10 @@ class Linux:
             with suppress(BlockingIOError):
                 del self._typed[: os.write(self._input, self._typed[:PIECE])]
 
-    def wait_for(self, pattern: bytes | re.Pattern[bytes]) -> re.Match[bytes]:
+    def wait_for(self, pattern: bytes | re.Pattern[bytes], patience: float = PATIENCE) -> re.Match[bytes]:
         """Read the console until ``pattern`` is in what came since the last wait."""
         expression = re.compile(re.escape(pattern)) if isinstance(pattern, bytes) else pattern
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         self.usable = False
         while not (match := expression.search(self.shown, self.seen)):
             what = f"waited for {pattern!r}, and got {self.shown[self.seen :][-3000:]!r}"

@@ -15,17 +15,20 @@ import fcntl
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 
 import bzimage
+import commit
 import layouts
 import toolchain
 from toolchain import BuildError, Step
 
-ROOT = Path(__file__).resolve().parent.parent
+from lguest_py.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,12 @@ class Image:
     script: str
     elf: str = ""
     flat: str = ""
+    whole: bool = False  # optimised as one program: a world switch crosses many small files
 
 
 IMAGES = (
     Image("host_kernel", ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S"),
-          "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin"),
+          "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
@@ -60,14 +64,14 @@ class Builder:
         self.tools = toolchain.find()
         self.includes = [f"-I{name}" for name in ("switcher", "host_kernel", "build/generated")]
 
-    def compile(self, source: Path, output: Path) -> Path:
+    def compile(self, source: Path, output: Path, *extra: str) -> Path:
         """One object from one C or assembler source (the assembler's go through the C preprocessor)."""
         deps = output.with_suffix(".d")
         inputs = (source, *(self.root / name for name in toolchain.dependencies(deps)))
         name = str(source.relative_to(self.root))
         own = ("-Wa,--fatal-warnings,--noexecstack", f"-ffile-prefix-map={self.root}=.")
         files = ("-MMD", "-MF", str(deps.relative_to(self.root)), "-c", name, "-o", "@OUT@")
-        command = (*self.tools.compile, *self.includes, *own, *files)
+        command = (*self.tools.compile, *extra, *self.includes, *own, *files)
         Step(f"compiling {name}", command, inputs, output, output.parent).run(self.root)
         return output
 
@@ -81,10 +85,12 @@ class Builder:
         where = self.build / image.name
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             outputs = [where / f"{source.parent.name}.{source.name}.o" for source in sources]
-            objects = list(pool.map(self.compile, sources, outputs))
+            extra = toolchain.WHOLE if image.whole else ()
+            objects = list(pool.map(lambda pair: self.compile(*pair, *extra), zip(sources, outputs, strict=True)))
         elf = self.shipped / image.elf if image.elf else where / f"{image.name}.elf"
         names = [str(path.relative_to(self.root)) for path in objects]
-        command = (*self.tools.link, "-T", image.script, *names, "-o", "@OUT@")
+        link = self.tools.link_whole if image.whole else self.tools.link
+        command = (*link, "-T", image.script, *names, "-o", "@OUT@")
         Step(f"linking {image.name}", command, (*objects, script), elf, where).run(self.root)
         flat = self.shipped / image.flat if image.flat else where / f"{image.name}.bin"
         command = (*self.tools.objcopy, "-O", "binary", str(elf), "@OUT@")
@@ -101,12 +107,16 @@ class Builder:
         """Everything that is out of date; one image that fails does not keep the others back.  Raises BuildError."""
         self.build.mkdir(exist_ok=True)
         self.shipped.mkdir(exist_ok=True)
-        with (self.build / ".lock").open("w") as lock:
+        with ExitStack() as stack:
+            lock = stack.enter_context((self.build / ".lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
+            commit.record(self.root, self.shipped / "commit")
+            progress = stack.enter_context(Progress("building the 32-bit images"))
             self.generate()
             failures = []
             flat: dict[str, Path] = {}
             for image in self.images:
+                progress.say(image.name)
                 try:
                     flat[image.name] = self.link(image)
                 except BuildError as error:

@@ -19,11 +19,16 @@ PREFIXES = ("", "i686-linux-gnu-", "x86_64-linux-gnu-")  # the last two: Debian'
 
 WARNINGS = "-Wall -Wextra -Werror"
 MACHINE = "-m32 -ffreestanding -fno-pic -fno-pie -mno-sse -mno-mmx -mno-80387 -fcf-protection=none"
+WHOLE = ("-flto",)
 CODE = "-std=c11 -O2 -g -fno-stack-protector -fno-asynchronous-unwind-tables -fno-delete-null-pointer-checks"
 
 
 class BuildError(Exception):
     """One line for the user: what could not be built and why."""
+
+
+class NoToolsError(BuildError):
+    """There is nothing here to build with."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Toolchain:
 
     compile: tuple[str, ...]
     link: tuple[str, ...]
+    link_whole: tuple[str, ...]  # of objects compiled with WHOLE; through the compiler, still without libgcc
     objcopy: tuple[str, ...]
 
 
@@ -57,16 +63,18 @@ def _works(prefix: str) -> bool:
 
 @cache
 def find() -> Toolchain:
-    """The tools on this machine.  Raises BuildError with one line when there are none."""
+    """The tools on this machine.  Raises NoToolsError with one line when there are none."""
     prefix = next((prefix for prefix in PREFIXES if _works(prefix)), None)
     if prefix is None:
-        raise BuildError(MISSING)
+        raise NoToolsError(MISSING)
     headers = (_output(prefix + "gcc", "-print-file-name=include") or "").strip()
     compile_ = (prefix + "gcc", *MACHINE.split(), *CODE.split(), *WARNINGS.split(), "-nostdinc", "-isystem", headers)
     link = [prefix + "ld", "-m", "elf_i386", "-nostdlib", "-z", "noexecstack", "--build-id=none"]
     if "--no-warn-rwx-segments" in (_output(prefix + "ld", "--help") or ""):
         link.append("--no-warn-rwx-segments")
-    return Toolchain(compile_, tuple(link), (prefix + "objcopy",))
+    passed = ",".join(["-Wl", *link[4:]])
+    whole = (*compile_, *WHOLE, "-nostdlib", "-static", "-no-pie", passed)
+    return Toolchain(compile_, tuple(link), whole, (prefix + "objcopy",))
 
 
 def dependencies(file: Path) -> list[str]:

@@ -24,11 +24,14 @@ static struct {
 	bool fifo, empty_waits, looped_waits;
 } uart;
 
+/*
+ * Before the Guest wants interrupts for it, input is kept back: a driver that starts reads and drops what it finds.
+ */
 static bool data_waits(void)
 {
 	if (uart.modem & MCR_LOOP)
 		return uart.looped_waits;
-	return read_once(&mailbox->input_head) != mailbox->input_tail;
+	return (uart.enable & IER_RECEIVED) && read_once(&mailbox->input_head) != mailbox->input_tail;
 }
 
 static u8 interrupt_cause(void)
@@ -57,8 +60,7 @@ static u8 receive(void)
 	if (!data_waits())
 		return 0;
 	byte = mailbox->input[mailbox->input_tail % INPUT_BYTES];
-	__asm__ volatile("" : : : "memory"); /* the byte before its place is given back */
-	mailbox->input_tail++;
+	exchange(&mailbox->input_tail, mailbox->input_tail + 1); /* seen by all before we look at the head again */
 	if (read_once(&mailbox->input_head) - mailbox->input_tail == INPUT_BYTES / 2)
 		mailbox_doorbell(); /* the Launcher may be waiting for room */
 	return byte;

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
-from lguest_py.cli import boot, cache, completion, doctor
+from lguest_py.cli import boot, cache, completion, doctor, fetch, mkinitrd
 from lguest_py.errors import LguestError, UsageError
 
 
@@ -29,6 +29,8 @@ class Verb(Protocol):
 
 VERBS: dict[str, Verb] = {
     "boot": boot,
+    "fetch": fetch,
+    "mkinitrd": mkinitrd,
     "doctor": doctor,
     "cache": cache,
     "completion": completion,
@@ -57,6 +59,7 @@ class Version(argparse.Action):
     """``--version``: what this is, and which engines can serve here."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Print it and exit."""
         from lguest_py import version
 
         sys.stdout.write(version.text())

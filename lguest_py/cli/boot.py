@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lguest_py.cli.values import seconds, size
 from lguest_py.errors import LguestError
+from lguest_py.values import seconds, size
 
 if TYPE_CHECKING:
     from lguest_py.result import Result
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 SUMMARY = "boot a Guest with its console on this terminal"
 USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
 EPILOG = """\
-IMAGE is a 32-bit Linux with CONFIG_LGUEST_GUEST, as bzImage or ELF (vmlinux); without one, the bundled tiny Guest
-boots.  Everything after IMAGE is the kernel's command line, as it stands; nothing is added to it.
+IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
+(lguest-py fetch), which has its own initrd.  Without IMAGE the bundled tiny Guest boots.  A Linux that was built with
+CONFIG_LGUEST_GUEST calls its Host; any other, from 5.12 on, runs unmodified by trap and emulate ("native").
+Everything after IMAGE is the kernel's command line, as it stands.  Only a native one gets something put before it:
+what it needs and was not given is told.
 
 keys, when the input is a terminal:
   Ctrl-A x       end the Guest and leave
@@ -96,6 +99,7 @@ def _silent(text: str) -> None:
 def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
     from lguest_py.cli.signals import SignalPipe
+    from lguest_py.images.native import personality_line
     from lguest_py.launcher import Launcher, prepare
     from lguest_py.streams import Input, Output, Source
     from lguest_py.terminal import Terminal
@@ -110,8 +114,9 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         timeout=options.timeout,
         obey_guest=options.guest_status,
     )
+    announcement = personality_line(settings.image, settings.command_line)
     if options.engine == "auto" or options.verbose:
-        tell(f"engine {choice.name}: {choice.why}")
+        announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
     with ExitStack() as stack:
         source: Source = Input(0)
@@ -121,7 +126,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
             stack.enter_context(terminal)
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, choice.make, source, output, signals, tell).run()
+        result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
     if output.last != b"\n" and os.isatty(2):
         sys.stderr.write("\n")
     return result

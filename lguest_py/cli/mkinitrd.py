@@ -16,7 +16,7 @@ USAGE = "lguest-py mkinitrd [DIR] [--busybox FILE] [-o OUT]"
 EPILOG = """\
 DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init is
 made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
-COMMAND instead.  With both, DIR is laid over it.  All files belong to root, and /dev/console is there.
+COMMAND instead, and tells its status (boot --guest-status).  With both, DIR is laid over it.  All files belong to root, and /dev/console is there.
 """
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lguest_py.errors import ImageError
 from lguest_py.images import support
-from lguest_py.images.decompress import CorruptError, NoLibraryError, decompress
+from lguest_py.images.decompress import CorruptError, NoLibraryError, UnknownFormatError, decompress
 from lguest_py.images.image import HIGHEST, WANTED, Image, Segment
 
 MAGIC = b"HdrS"
@@ -121,6 +121,8 @@ def _unpacked(header: Header, path: str, name: str) -> Image:
         kernel = decompress(header.payload)
     except CorruptError as error:
         raise ImageError(f"{name}: its compressed kernel is damaged ({error}): {COPY}") from None
+    except UnknownFormatError as error:
+        raise ImageError(f"{name} is compressed in a way that Linux does not know ({error}): {COPY}") from None
     if not kernel.startswith(elf.MAGIC):
         raise NoLibraryError("a payload that is no ELF")
     file = io.BytesIO(kernel)

@@ -22,6 +22,10 @@ class CorruptError(Exception):
     """The compressed bytes are damaged, cut short, or unpack to more than LIMIT."""
 
 
+class UnknownFormatError(Exception):
+    """The bytes begin as no format of Linux's does."""
+
+
 class NoLibraryError(Exception):
     """This Python cannot unpack the format named in the argument."""
 
@@ -110,7 +114,7 @@ FORMATS: dict[bytes, tuple[str, Callable[[memoryview], bytes]]] = {
 
 
 def decompress(data: memoryview) -> bytes:
-    """The unpacked payload.  Raises CorruptError or NoLibraryError (also for an unknown format)."""
+    """The unpacked payload.  Raises CorruptError, NoLibraryError or UnknownFormatError."""
     for magic, (name, unpack) in FORMATS.items():
         if data[: len(magic)] == magic:
             try:
@@ -119,4 +123,4 @@ def decompress(data: memoryview) -> bytes:
                 raise CorruptError(f"{name}: {error}") from None
             except CorruptError as error:
                 raise CorruptError(f"{name}: {error}") from None
-    raise NoLibraryError("an unknown format")
+    raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lguest_py.errors import ImageError
+from lguest_py.images.files import printable
 
 MIB = 1 << 20
 RESERVED_LOW = 0x2000  # boot_params and the command line (boot_params.py)
@@ -64,8 +65,8 @@ class Image:
         """
         if self.end > len(ram):
             raise ImageError(
-                f"{self.path} needs memory up to {-(-self.end // MIB)}M, but the Guest has {len(ram) // MIB}M: "
-                f"use {suggestion(self.end)}"
+                f"{printable(self.path)} needs memory up to {-(-self.end // MIB)}M, "
+                f"but the Guest has {len(ram) // MIB}M: use {suggestion(self.end)}"
             )
         for segment in self.segments:
             ram[segment.address : segment.address + len(segment.data)] = segment.data

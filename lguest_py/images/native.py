@@ -23,6 +23,7 @@ from lguest_py.images.boot_params import (
 )
 from lguest_py.images.files import printable
 from lguest_py.images.image import MIB, Image
+from lguest_py.images.support import version_word
 
 BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi points at the first
 LOW_END, FIRMWARE = 0x9F000, 0xE0000  # where low RAM ends; where a kernel searches for ACPI
@@ -31,6 +32,7 @@ MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # of an ELF, which has no setup header: the first that needs nothing of what is not there
 ADDED = (  # what is added to the command line, unless the user gave one that begins so
     ("reservetop=", "reservetop=0x400000"),  # the Switcher's 4 MiB at the top of memory
+    ("nolapic", "nolapic"),  # the machine's local APIC shows in CPUID, but is the Host kernel's own
     ("console=", "console=ttyS0"),  # there is no other console
 )
 
@@ -39,6 +41,18 @@ def additions(command_line: str) -> list[str]:
     """What a native Guest needs on its command line and the user did not give."""
     words = command_line.split()
     return [addition for start, addition in ADDED if not any(word.startswith(start) for word in words)]
+
+
+def personality_line(image: Image, command_line: str) -> str:
+    """For the user: how the image will be run, why, and what is added to ``command_line``."""
+    kernel = f"Linux {version_word(image.version)}" if image.version else "this kernel, which is no Linux,"
+    if image.personality == "lguest":
+        return f"personality lguest: {kernel} calls its Host"
+    added = " ".join(additions(command_line))
+    return (
+        f"personality native: {kernel} knows nothing of lguest, so its instructions are emulated where they trap"
+        + (f"; command line: {added} …" if added else "")
+    )
 
 
 def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None) -> None:

@@ -20,7 +20,7 @@ def through(*command: str) -> Callable[[bytes], bytes]:
         try:
             return subprocess.run(command, input=packed, capture_output=True, check=False).stdout
         except FileNotFoundError:
-            raise SystemExit(f"run-in-kvm: the kernel is packed with {command[0]}, which is missing") from None
+            raise SystemExit(f"run-in-kvm: the kernel is packed with {command[0]}, which is missing: apt-get install {command[0]}") from None
 
     return run
 

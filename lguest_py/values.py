@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values on the command line: sizes and times.  Each raises argparse's error with what would be right."""
+"""Values that a user gives as text: sizes and times.  Each raises argparse's error with what would be right."""
 
 from __future__ import annotations
 

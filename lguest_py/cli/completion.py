@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``lguest-py completion``: what a shell needs to complete our command line, made from the verbs' own parsers.
+
+Read next: lguest_py/cli/parsers.py.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lguest_py.cli.boot import MakeParser
+    from lguest_py.cli.parsers import Option, Verb
+
+SUMMARY = "print the completion of this command line for a shell"
+USAGE = "lguest-py completion {bash,zsh,fish}"
+EPILOG = """\
+bash:  eval "$(lguest-py completion bash)"           in ~/.bashrc
+zsh:   eval "$(lguest-py completion zsh)"            in ~/.zshrc, behind compinit
+fish:  lguest-py completion fish >~/.config/fish/completions/lguest-py.fish
+"""
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _names(verb: Verb) -> list[str]:
+    return [name for option in verb.options for name in option.names]
+
+
+def _bash_case(verb: Verb) -> Iterator[str]:
+    for option in verb.options:
+        if option.value:
+            does = "files=1" if option.files else f"words={_quoted(' '.join(option.choices))}"
+            pattern = "|".join(f'"{verb.name} {name}"' for name in option.names)
+            yield f"        {pattern}) {does} ;;"
+    yield f'        "{verb.name} "*)'
+    yield f"            words={_quoted(' '.join([*verb.words, *_names(verb)]))}"
+    if verb.files:
+        yield "            [[ $word = -* ]] || files=1"
+    yield "            ;;"
+
+
+def _bash(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
+    yield "_lguest_py() {"
+    yield "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= files="
+    yield '    case "${COMP_WORDS[1]} $before" in'
+    for verb in verbs:
+        yield from _bash_case(verb)
+    yield "    esac"
+    first = " ".join([*(verb.name for verb in verbs), *_names(main)])
+    yield f"    if [ $COMP_CWORD = 1 ]; then words={_quoted(first)} files=; fi"
+    yield '    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"; [ -z "$files" ] || compgen -f -- "$word")'
+    yield "}"
+    yield "complete -o filenames -F _lguest_py lguest-py"
+
+
+def _zsh_option(option: Option) -> Iterator[str]:
+    told = re.sub(r"([\[\]:\\])", r"\\\1", option.help)
+    value = ""
+    if option.value:
+        what = re.sub(r"\W+", " ", option.value).strip()
+        value = f":{what}:" + ("_files" if option.files else f"({' '.join(option.choices)})")
+    for name in option.names:
+        yield _quoted(f"{name}[{told}]{value}")
+
+
+def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
+    yield "#compdef lguest-py"
+    yield "_lguest_py() {"
+    yield "    local -a verbs"
+    yield "    verbs=("
+    for verb in verbs:
+        summary = verb.summary.replace(":", "\\:")
+        yield f"        {_quoted(f'{verb.name}:{summary}')}"
+    yield "    )"
+    yield "    if (( CURRENT == 2 )); then"
+    yield "        _describe verb verbs"
+    yield f"        [[ $PREFIX = -* ]] && compadd -- {' '.join(_names(main))}"
+    yield "        return"
+    yield "    fi"
+    yield "    shift words"
+    yield "    (( CURRENT-- ))"
+    yield "    case $words[1] in"
+    for verb in verbs:
+        specs = [spec for option in verb.options for spec in _zsh_option(option)]
+        if verb.files:
+            specs.append("'*:file:_files'")
+        elif verb.words:
+            specs.append(_quoted(f"1:word:({' '.join(verb.words)})"))
+        yield f"        {verb.name}) _arguments {' '.join(specs)} ;;"
+    yield "    esac"
+    yield "}"
+    yield 'if [[ $funcstack[1] = _lguest_py ]]; then _lguest_py "$@"; else compdef _lguest_py lguest-py; fi'
+
+
+def _fish_option(condition: str, option: Option) -> str:
+    names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
+    value = ""
+    if option.value:
+        value = " -r -F" if option.files else f" -x -a {_quoted(' '.join(option.choices))}"
+    return f"complete -c lguest-py -n {_quoted(condition)} {names}{value} -d {_quoted(option.help)}"
+
+
+def _fish(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
+    yield "complete -c lguest-py -f"
+    for option in main.options:
+        yield _fish_option("__fish_use_subcommand", option)
+    for verb in verbs:
+        yield f"complete -c lguest-py -n __fish_use_subcommand -a {verb.name} -d {_quoted(verb.summary)}"
+        condition = f"__fish_seen_subcommand_from {verb.name}"
+        for option in verb.options:
+            yield _fish_option(condition, option)
+        if verb.words:
+            yield f"complete -c lguest-py -n {_quoted(condition)} -a {_quoted(' '.join(verb.words))}"
+        if verb.files:
+            yield f"complete -c lguest-py -n {_quoted(condition)} -F"
+
+
+SHELLS = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+
+
+def script(shell: str) -> str:
+    """The completion script for one of SHELLS."""
+    from lguest_py.cli.parsers import command_line
+
+    main, *verbs = command_line()
+    return "".join(line + "\n" for line in SHELLS[shell](main, verbs))
+
+
+def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
+    """The verb.  Returns the exit status; raises LguestError."""
+    parser = make_parser("lguest-py completion", USAGE, "Print the completion script for a shell.", EPILOG)
+    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
+    options = parser.parse_args(arguments)
+    sys.stdout.write(script(options.shell))
+    return 0

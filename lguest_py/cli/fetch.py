@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``lguest-py fetch``: get a distribution's kernel into the cache, to be booted by its name.
+
+Read next: lguest_py/fetch.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from lguest_py.cli.boot import MakeParser
+
+SUMMARY = "get a distribution's kernel, to boot it by its name"
+USAGE = "lguest-py fetch [--again] NAME"
+EPILOG = """\
+names:
+  debian-6.1-686   Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE), with an initrd of its busybox-static
+
+The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root nor
+a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then, if it
+is not to come through apt, busybox-static's.  They are unpacked into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
+Then: lguest-py boot NAME
+"""
+
+
+def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
+    """The verb.  Returns the exit status; raises LguestError."""
+    parser = make_parser("lguest-py fetch", USAGE, "Get a distribution's kernel into the cache.", EPILOG)
+    parser.add_argument("name", metavar="NAME", help="which")
+    parser.add_argument("--again", action="store_true", help="even if it is there already")
+    options = parser.parse_args(arguments)
+
+    from lguest_py import fetch
+
+    kernel = fetch.fetch(options.name, lambda text: print(f"lguest-py: {text}", file=sys.stderr), again=options.again)
+    print(f"kernel {kernel.kernel}\ninitrd {kernel.initrd}")
+    for line in kernel.licences:
+        print(line)
+    return 0
