@@ -5,6 +5,7 @@
  * Read next: host_kernel/main.c.
  */
 #include "offsets.h"
+#include "frame.h"
 
 	.section .text.start, "ax"
 	.globl _start
@@ -53,21 +54,6 @@ wait_for_interrupt:
 	cli
 	ret
 
-/* A frame as in struct registers, but for esp and ss, which ring 0 to ring 0 does not push. */
-.macro SAVE
-	pushl %es
-	pushl %ds
-	pushl %fs
-	pushl %gs
-	pushl %ebp
-	pushl %edi
-	pushl %esi
-	pushl %edx
-	pushl %ecx
-	pushl %ebx
-	pushl %eax
-.endm
-
 /* Interrupts of the machine: void host_interrupt(u32 vector). */
 .macro INTERRUPT name, vector
 	.globl \name
@@ -94,9 +80,7 @@ ignore_entry:
 	.long 1f
 	.popsection
 1:
-	.if !(\vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17 || \vector == 21 || \vector == 29 || \vector == 30)
-	pushl $0
-	.endif
+	EVEN_ERROR_CODE \vector
 	pushl $\vector
 	jmp exception_common
 	.endm
@@ -114,8 +98,9 @@ exception_entries:
 	.endr
 	.noaltmacro
 
+/* The frame is struct registers but for esp and ss, which ring 0 to ring 0 does not push. */
 exception_common:
-	SAVE
+	PUSH_REGISTERS
 	pushl %esp
 	call host_exception
 

@@ -15,6 +15,7 @@
  * Read before: switcher/lguest_pages.h.  Read next: host_kernel/run.c, which calls switch_to_guest.
  */
 #include "offsets.h"
+#include "frame.h"
 
 #define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define BASE_OF(field)   (STATE(field) + TABLE_REGISTER_base)
@@ -68,17 +69,7 @@ switcher_iret:
 /* The way back, up to the Host's stack, tables and segments; eax is the frame's address.  Clobbers edx. */
 .macro SWITCH_TO_HOST
 	addl $VECTOR_BIAS, (%esp)
-	pushl %es
-	pushl %ds
-	pushl %fs
-	pushl %gs
-	pushl %ebp
-	pushl %edi
-	pushl %esi
-	pushl %edx
-	pushl %ecx
-	pushl %ebx
-	pushl %eax
+	PUSH_REGISTERS
 	movl $HOST_DS, %eax
 	movl %eax, %ds
 	movl %eax, %es
@@ -259,9 +250,7 @@ nmi_return:
 	.elseif \vector == 13
 	jmp general_protection
 	.else
-	.if !(\vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17 || \vector == 21 || \vector == 29 || \vector == 30)
-	pushl $0
-	.endif
+	EVEN_ERROR_CODE \vector
 	pushl $(\vector - VECTOR_BIAS)
 	.if \vector == VECTOR_TIMER || \vector == VECTOR_DOORBELL || \vector == VECTOR_SPURIOUS
 	jmp deliver_to_host
