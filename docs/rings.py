@@ -36,7 +36,8 @@ def text(left: int, top: int, words: str, size: int = 14, weight: str = "normal"
 
 def arrow(x1: int, y1: int, x2: int, y2: int) -> str:
     """A line with a head at its end."""
-    return f"<line x1='{x1}' y1='{y1}' x2='{x2}' y2='{y2}' stroke='#333333' stroke-width='1.6' marker-end='url(#head)'/>"
+    ends = f"x1='{x1}' y1='{y1}' x2='{x2}' y2='{y2}'"
+    return f"<line {ends} stroke='#333333' stroke-width='1.6' marker-end='url(#head)'/>"
 
 
 def layer(top: int, height: int, colour: str, ring: str, name: str, where: str) -> list[str]:
@@ -52,12 +53,12 @@ def layer(top: int, height: int, colour: str, ring: str, name: str, where: str) 
 
 def draw() -> str:
     """The picture."""
-    head = "<path d='M0,0 L8,4 L0,8 z' fill='#333333'/>"
+    head = "id='head' markerWidth='8' markerHeight='8' refX='7' refY='4' orient='auto'"
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
         "<!-- SPDX-License-Identifier: GPL-2.0-or-later; drawn by docs/rings.py -->",
         "<title>A Guest in ring 1, the Host kernel in ring 0, and the Launcher outside of the VM</title>",
-        f"<defs><marker id='head' markerWidth='8' markerHeight='8' refX='7' refY='4' orient='auto'>{head}</marker></defs>",
+        f"<defs><marker {head}><path d='M0,0 L8,4 L0,8 z' fill='#333333'/></marker></defs>",
         f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#ffffff'/>",
         box(VM_LEFT, 14, VM_WIDTH, 386, "#f4f4f4"),
         text(VM_LEFT + 12, 36, "the virtual machine: one 32-bit processor", 13),

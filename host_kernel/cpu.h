@@ -13,6 +13,7 @@
 #define CR4_PSE 0x10
 #define CR4_OSFXSR 0x200
 #define CR4_OSXMMEXCPT 0x400
+#define CR4_UMIP 0x800
 
 #define EFLAGS_FIXED 0x2
 #define EFLAGS_TF 0x100
@@ -86,6 +87,26 @@ static inline void write_cr3(u32 value)
 static inline void write_cr4(u32 value)
 {
 	__asm__ volatile("movl %0, %%cr4" : : "r"(value) : "memory");
+}
+
+static inline u32 read_cr4(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%cr4, %0" : "=r"(value));
+	return value;
+}
+
+/* CPUID leaf 7, subleaf 0: ecx; 0 where there is no such leaf. */
+static inline u32 cpuid_7_ecx(void)
+{
+	u32 a = 0, b, c = 0, d;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (a < 7)
+		return 0;
+	a = 7;
+	c = 0;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c;
 }
 
 static inline void invlpg(u32 address)

@@ -40,7 +40,7 @@ class Apt:
 
     def __init__(self, root: Path, architecture: str) -> None:
         if '"' in str(root) or "\\" in str(root):
-            raise LguestError(f"{root} has a quotation mark or backslash in it: set XDG_CACHE_HOME to another directory")
+            raise LguestError(f"{root} has a quotation mark or backslash in it: set XDG_CACHE_HOME to another place")
         for name in ("state/lists/partial", "cache/archives/partial"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "status").touch()
@@ -74,7 +74,7 @@ class Apt:
         matches = [match for name in names if (match := re.fullmatch(pattern, name))]
         if not matches:
             if self._trouble:
-                raise LguestError(f"apt cannot read this machine's package sources ({self._trouble}): look at them, {LOCAL}")
+                raise LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
             raise LguestError(
                 f"this machine's package sources have no {pattern.replace(chr(92), '')} (of Debian 12, bookworm): "
                 f"add them to /etc/apt/sources.list.d, {LOCAL}"
@@ -94,5 +94,6 @@ class Apt:
 def _complaint(text: str) -> str:
     """The first error that apt told."""
     lines = [line.strip() for line in text.splitlines()]
-    errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line] or ["no reason given"]
-    return " ".join("".join(c if c.isprintable() else " " for c in errors[0]).split())
+    errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
+    first = errors[0] if errors else "no reason given"
+    return " ".join("".join(c if c.isprintable() else " " for c in first).split())

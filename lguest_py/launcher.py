@@ -68,7 +68,10 @@ def prepare(
     timeout: float | None = None,
     obey_guest: bool = False,
 ) -> tuple[Settings, Choice]:
-    """Read the kernel (a file; one in the cache, by its name; None: the tiny Guest) and choose the engine.  Raises LguestError."""
+    """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
+
+    Raises LguestError.
+    """
     from lguest_py import engines, images, stock
 
     Plan(memory)  # before anything long: it may be wrong

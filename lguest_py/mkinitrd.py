@@ -35,7 +35,6 @@ mount -t devtmpfs devtmpfs /dev
 command=$run
 unset run
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
-cd /root
 if [ -n "$command" ]; then
     setsid cttyhack sh -c "$command"
     echo "lguest-py: exit status $?"
@@ -71,14 +70,13 @@ def directory_tree(path: str) -> Tree:
         for item in items:
             facts = item.stat(follow_symlinks=False)
             kind, name = stat.S_IFMT(facts.st_mode), prefix + item.name
-            device = (os.major(facts.st_rdev), os.minor(facts.st_rdev)) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0)
             if kind == stat.S_IFREG:
                 tree[name] = Entry(facts.st_mode, Path(item.path).read_bytes)
             elif kind == stat.S_IFLNK:
                 target = os.fsencode(os.readlink(item.path))
                 tree[name] = Entry(facts.st_mode, lambda target=target: target)  # type: ignore[misc]
             elif kind != stat.S_IFSOCK:
-                tree[name] = Entry(facts.st_mode, device=device)
+                tree[name] = Entry(facts.st_mode, device=(os.major(facts.st_rdev), os.minor(facts.st_rdev)))
             if kind == stat.S_IFDIR:
                 add(item.path, name + "/")
 

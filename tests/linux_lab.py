@@ -25,6 +25,7 @@ PATIENCE = 400.0  # seconds until a wait for the console gives up: the carrier i
 LIMIT = 1500  # seconds for one run of the Launcher
 PROMPT = re.compile(rb"/ # (?:\x1b\[\w+)?$")  # busybox asks the terminal where its cursor is
 PIECE = 65536
+PATIENT = "WORK_SLACK_MS=20000 WORK_TIMEOUT=400"  # how late work's timers may be: this machine may be busy
 
 
 class Linux:

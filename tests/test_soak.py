@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from linux_lab import Linux
+from linux_lab import PATIENT, Linux
 
 if TYPE_CHECKING:
     from conftest import RealLinux
@@ -38,7 +38,7 @@ def test_boots_in_a_row(engine_name: str, linux: RealLinux) -> None:
 @pytest.mark.timeout(3 * 3600)
 def test_work_for_a_long_time_without_a_kernel_message(engine_name: str, linux: RealLinux) -> None:
     seconds = SECONDS[engine_name]
-    words = ("quiet", "run=soak", f"secs={seconds}")
+    words = ("quiet", "run=soak", f"secs={seconds}", *PATIENT.split())  # what Linux does not know, init gets
     guest = Linux(engine_name, linux.bzimage, linux.initrd, *words, limit=5 * seconds)
     try:
         guest.wait_for(re.compile(rb"\nTEST soak EXIT \d+\r\n"), patience=5 * seconds)

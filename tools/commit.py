@@ -2,11 +2,13 @@
 """Record which commit the sources are of, for ``lguest-py --version``: lguest_py/_images/commit.
 
 Where there is no git, or the tree is not a repository of its own (a tarball unpacked somewhere in another), what came
-with the sources stays, and otherwise there is no such file.  Used by tools/build_images.py.
+with the sources stays, and otherwise there is no such file.  LGUEST_PY_COMMIT tells it where the sources cannot (the
+Dockerfile).  Used by tools/build_images.py.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -22,7 +24,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 def find(root: Path) -> str | None:
     """The commit of the sources in ``root``, with "+" behind it where files that git knows were changed."""
     if not (root / ".git").exists():
-        return None
+        return os.environ.get("LGUEST_PY_COMMIT") or None
     commit = _git(root, "rev-parse", "--short=12", "--verify", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     return commit and commit + ("+" if changes else "")

@@ -3,7 +3,15 @@
 #include "native.h"
 
 #define CR4_PSE_BIT 0x10u
-#define CR4_KNOWN   0x6D8u /* DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */
+#define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */
+#define CPUID_7_UMIP 0x4u
+
+/* Where the CPU can, sgdt and its kin fault in rings 1 and 3, and a kernel is told of its own tables (system.c). */
+void control_init(void)
+{
+	if (cpuid_7_ecx() & CPUID_7_UMIP)
+		write_cr4(read_cr4() | CR4_UMIP);
+}
 
 u32 read_control(u32 number)
 {
@@ -65,7 +73,7 @@ bool write_control(u32 number, u32 value)
 			use_directory();
 		return true;
 	case 4:
-		if (value & ~CR4_KNOWN)
+		if (value & ~(CR4_KNOWN | (read_cr4() & CR4_UMIP)))
 			return false;
 		write_cr4_for_guest(value);
 		return true;

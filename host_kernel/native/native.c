@@ -16,6 +16,7 @@ static void init(void)
 	native.dr[7] = 0x400;
 	guest.kernel_address = KERNEL_HALF;
 	state->answer = ANSWER_FLAGS;
+	control_init();
 	native_segments_init();
 	pic_init();
 	pit_init();

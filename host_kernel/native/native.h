@@ -98,6 +98,7 @@ bool emulate_iret(struct instruction *instruction);
 bool emulate_far_return(struct instruction *instruction, u32 drop);
 
 /* control.c */
+void control_init(void);
 u32 read_control(u32 number);
 bool write_control(u32 number, u32 value);
 bool read_msr(u32 number, u32 *low, u32 *high);

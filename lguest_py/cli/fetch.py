@@ -17,9 +17,9 @@ EPILOG = """\
 names:
   debian-6.1-686   Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE), with an initrd of its busybox-static
 
-The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root nor
-a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then, if it
-is not to come through apt, busybox-static's.  They are unpacked into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
+The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root
+nor a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then,
+if it is not to come through apt, busybox-static's.  All goes into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
 Then: lguest-py boot NAME
 """
 

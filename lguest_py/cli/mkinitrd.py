@@ -14,9 +14,10 @@ from lguest_py.cli.boot import MakeParser
 SUMMARY = "make an initrd from a directory, or from a busybox"
 USAGE = "lguest-py mkinitrd [DIR] [--busybox FILE] [-o OUT]"
 EPILOG = """\
-DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init is
-made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
-COMMAND instead, and tells its status (boot --guest-status).  With both, DIR is laid over it.  All files belong to root, and /dev/console is there.
+DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init
+is made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
+COMMAND instead, and tells its status (boot --guest-status).  With both, DIR is laid over it.  All files belong to root,
+and /dev/console is there.
 """
 
 

@@ -57,16 +57,17 @@ ALLOWED: Final = {
 }
 VENDOR: Final = b"GenuineIntel"
 SIGNATURE: Final = 0x663  # family 6, model 6, stepping 3: as QEMU's own qemu32
-LAST_BASIC: Final = 1
+LAST_BASIC: Final = 7
+UMIP: Final = 1 << 2  # of leaf 7's ecx: sgdt and its kin fault outside ring 0, so that no Guest reads the Host's tables
 LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
-LEAVES: Final = (0, 1, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
+LEAVES: Final = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
 
 
 def qemu_cpu() -> str:
     """QEMU's ``-cpu`` for the same answers: its empty model, with the same vendor and model as its own qemu32."""
     identity = (f"vendor={VENDOR.decode()}", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
     limits = (f"level={LAST_BASIC}", f"xlevel={LAST_EXTENDED:#x}", "full-cpuid-auto-level=off", "hypervisor=off")
-    return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES)))
+    return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES), "umip=on"))
 
 
 def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
@@ -83,6 +84,8 @@ def _masked(entry: CpuidEntry) -> CpuidEntry:
         case 1:  # ebx: no brand index, no CLFLUSH, one processor, local APIC 0
             bits = {name: getattr(entry, name) & mask for name, mask in ALLOWED.items()}
             return replace(entry, eax=SIGNATURE, ebx=0x00010000, **bits)
+        case 7:
+            return replace(entry, eax=0, ebx=0, ecx=entry.ecx & UMIP, edx=0)
         case 0x80000000:
             return replace(entry, eax=LAST_EXTENDED)
         case 0x80000001:  # its bits are AMD's copies of leaf 1's, and 64-bit mode
