@@ -22,6 +22,7 @@
 
 #define PERSONALITY_LGUEST 1
 #define PERSONALITY_NATIVE 2
+#define TSC_DIGITS 8
 #define EXIT_VALUE 0x21 /* so that no other end of an emulator's can be taken for this one */
 
 struct machine {
@@ -41,7 +42,7 @@ struct machine {
 	u32 doorbell_ack_port; /* base of a 16550 to be emptied after each; 0: none */
 	u32 debug_port;        /* OUT of a byte: text for the developer */
 	u32 exit_port;         /* OUT of EXIT_VALUE: the machine ends; struct mailbox says why */
-	u32 pad;
+	u32 tsc_text;          /* Guest-physical: TSC_DIGITS characters of the command line to be the TSC's rate in kHz; 0: none */
 };
 
 /* Where the little of ACPI is that the native personality offers (lguest_py/images/acpi.py has the tables). */

@@ -23,13 +23,13 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-from lguest_py.values import size
 from lguest_py.errors import UsageError
 from lguest_py.expect import Console, Keyboard, Wake
 from lguest_py.launcher import Launcher, prepare
 from lguest_py.report import headline
 from lguest_py.result import Result
 from lguest_py.terminal import Left
+from lguest_py.values import size
 
 
 class _Stop(Wake):

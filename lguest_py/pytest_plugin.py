@@ -67,13 +67,14 @@ def lguest(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
     """A factory of Guests: ``lguest(image, **options)`` boots one (lguest_py.Machine), until the end of the test."""
     from lguest_py.machine import Machine
 
-    guests = request.node.stash.setdefault(GUESTS, [])
+    guests: list[Machine] = request.node.stash.setdefault(GUESTS, [])
     with ExitStack() as stack:
 
         def boot(image: str | os.PathLike[str] | None = None, **options: Any) -> Machine:
             options.setdefault("engine", request.config.getoption("--lguest-engine"))
-            guests.append(stack.enter_context(Machine(image, **options)))
-            return guests[-1]
+            guest = stack.enter_context(Machine(image, **options))
+            guests.append(guest)
+            return guest
 
         yield boot
 
@@ -85,6 +86,7 @@ def pytest_runtest_makereport(
     """Show the consoles of a test that failed."""
     report = yield
     if report.failed:
-        for number, guest in enumerate(item.stash.get(GUESTS, []), 1):
+        guests: list[Machine] = item.stash.get(GUESTS, [])
+        for number, guest in enumerate(guests, 1):
             report.sections.append((f"console of Guest {number}", guest.console.output))
     return report

@@ -78,8 +78,11 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
     image.load(ram)
     where = load_initrd(initrd, ram, lowest=image.end) if initrd else None
     native = image.personality == "native"
-    write = write_native if native else write_boot_params
-    write(ram, image, command_line=command_line, initrd=where)
+    tsc_text = 0
+    if native:
+        tsc_text = write_native(ram, image, command_line=command_line, initrd=where)
+    else:
+        write_boot_params(ram, image, command_line=command_line, initrd=where)
 
     facts = engine.facts
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
@@ -101,5 +104,6 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
         "doorbell_ack_port": facts.doorbell_ack_port,
         "debug_port": facts.debug_port,
         "exit_port": facts.exit_port,
+        "tsc_text": tsc_text,
     }.items():
         machine[name] = value

@@ -9,6 +9,23 @@
 
 struct native native;
 
+/*
+ * Write the TSC's rate, which nobody knew before this machine ran, into the kernel's command line: measured by the
+ * kernel itself, against a timer that traps, it would be a poor one.  Left-aligned: a leading zero would mean octal.
+ */
+static void tell_tsc_rate(void)
+{
+	char digits[TSC_DIGITS + 1], *text;
+	int count;
+
+	if (!machine.tsc_text)
+		return;
+	text = guest_physical(machine.tsc_text, TSC_DIGITS, "the command line");
+	count = format(digits, sizeof(digits), "%u", machine.tsc_khz);
+	for (int index = 0; index < TSC_DIGITS; index++)
+		text[index] = index < count ? digits[index] : ' ';
+}
+
 static void init(void)
 {
 	native.cr0 = CR0_PE | CR0_ET;
@@ -16,6 +33,7 @@ static void init(void)
 	native.dr[7] = 0x400;
 	guest.kernel_address = KERNEL_HALF;
 	state->answer = ANSWER_FLAGS;
+	tell_tsc_rate();
 	control_init();
 	native_segments_init();
 	pic_init();

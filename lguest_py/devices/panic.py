@@ -33,8 +33,8 @@ class PanicWatch:
         self._heard = time.monotonic()
         window = self._tail + text
         if self.reason is None and (match := _PANIC.search(window)):
-            said = match[1].decode("utf-8", "replace").strip()
-            self.reason = "".join(c if c.isprintable() else " " for c in said) or "without a word"
+            said = match[1].decode("utf-8", "replace")
+            self.reason = "".join(c if c.isprintable() else " " for c in said).strip() or "without a word"
             window = window[match.end() - 1 :]
         if self.reason is not None:
             self._over = self._over or _END.search(window) is not None

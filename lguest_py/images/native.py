@@ -32,6 +32,9 @@ MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # of an ELF, which has no setup header: the first that needs nothing of what is not there
 ADDED = (  # what is added to the command line, unless the user gave one that begins so
     ("reservetop=", "reservetop=0x400000"),  # the Switcher's 4 MiB at the top of memory
+    ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel writes the rate it knows
+    ("tsc=", "tsc=reliable"),  # no watchdog: its own clock would be late more often than the TSC wrong
+    ("io_delay=", "io_delay=none"),  # each would be a trap
     ("nolapic", "nolapic"),  # the machine's local APIC shows in CPUID, but is the Host kernel's own
     ("console=", "console=ttyS0"),  # there is no other console
 )
@@ -55,8 +58,10 @@ def personality_line(image: Image, command_line: str) -> str:
     )
 
 
-def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None) -> None:
+def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None) -> int:
     """Write all that into ``ram``, which is all of the Guest's RAM with the image loaded, and zero below 1 MiB.
+
+    Returns where (Guest-physical) the command line has TSC_DIGITS characters for the TSC's rate, or 0.
 
     ``command_line`` is the user's; ``initrd`` is its (Guest-physical address, size in bytes).  Raises ImageError for a
     command line that is too long, or a kernel that lies in the first MiB.
@@ -90,3 +95,5 @@ def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tu
     ram[COMMAND_LINE : COMMAND_LINE + len(line) + 1] = line + b"\0"
     acpi = tables(FIRMWARE)
     ram[FIRMWARE : FIRMWARE + len(acpi)] = acpi
+    place = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
+    return COMMAND_LINE + place + len("tsc_early_khz=") if place >= 0 else 0
