@@ -46,6 +46,7 @@ class Apt:
         (root / "status").touch()
         (root / "apt.conf").write_text(CONFIGURATION.format(root=root, architecture=architecture))
         self._root = root
+        self._architecture = architecture
         self._trouble = ""  # what apt said of sources it could not read
 
     def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -63,21 +64,21 @@ class Apt:
         """Read the sources' lists.  What cannot be read is told only if a package is then missing."""
         done = self._run("apt-get", "update")
         if done.returncode:
-            self._trouble = _complaint(done.stderr)
+            self._trouble = complaint(done.stderr)
 
     def newest(self, pattern: str) -> str:
         """The package whose name matches ``pattern``; of several, the one with the highest number as its first group.
 
-        Raises LguestError when there is none.
+        The pattern is for apt (POSIX, extended) and for Python.  Raises LguestError when there is none.
         """
-        names = self._run("apt-cache", "pkgnames").stdout.split()
-        matches = [match for name in names if (match := re.fullmatch(pattern, name))]
+        lines = self._run("apt-cache", "search", "--names-only", f"^{pattern}$").stdout.splitlines()
+        matches = [match for line in lines if (match := re.fullmatch(pattern, line.partition(" ")[0]))]
         if not matches:
             if self._trouble:
                 raise LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
             raise LguestError(
-                f"this machine's package sources have no {pattern.replace(chr(92), '')} (of Debian 12, bookworm): "
-                f"add them to /etc/apt/sources.list.d, {LOCAL}"
+                f"this machine's package sources have no {_readable(pattern)}:{self._architecture}: "
+                f"add Debian 12's (bookworm) to /etc/apt/sources.list.d, {LOCAL}"
             )
         return max(matches, key=lambda match: int(match[1]) if match.lastindex else 0)[0]
 
@@ -87,12 +88,16 @@ class Apt:
         done = self._run("apt-get", "download", package, cwd=into)
         new = [path for path in into.glob("*.deb") if path not in before]
         if done.returncode or not new:
-            raise LguestError(f"apt cannot download {package} ({_complaint(done.stderr)}): try again later, {LOCAL}")
+            raise LguestError(f"apt cannot download {package} ({complaint(done.stderr)}): try again later, {LOCAL}")
         return new[0]
 
 
-def _complaint(text: str) -> str:
-    """The first error that apt told."""
+def _readable(pattern: str) -> str:
+    return re.sub(r"\(.*?\)", "N", pattern).replace("\\", "")
+
+
+def complaint(text: str) -> str:
+    """What apt or dpkg said on stderr, in one line: its first error."""
     lines = [line.strip() for line in text.splitlines()]
     errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
     first = errors[0] if errors else "no reason given"

@@ -73,8 +73,8 @@ class Diagnosis:
         """0: what should work here did; 1: something did not; 5: no engine can serve."""
         if not self.trials:
             return 5
-        images = next(finding for finding in self.findings if finding.what == "images")
-        return 0 if images.good and all(trial.passed for trial in self.trials) else 1
+        built_all = all(finding.good for finding in self.findings if finding.what == "images")
+        return 0 if built_all and all(trial.passed for trial in self.trials) else 1
 
     def as_dict(self) -> dict[str, Any]:
         """For --json and the bundle."""
@@ -189,16 +189,15 @@ def examine(*, self_test: bool = False) -> Diagnosis:
     usable += ["kvm"] if probe.usable else []
     usable += ["tcg"] if qemu else []
     trials = [try_engine(engine, self_test=self_test) for engine in usable]
-    for trial in trials:
-        fix = "" if trial.passed else _report_fix(self_test)
-        findings.append(Finding(f"engine {trial.engine}", trial.passed, trial.detail, fix))
+    return Diagnosis([*findings, *examine_trials(trials, self_test=self_test)], system, probe, trials)
+
+
+def examine_trials(trials: list[Trial], *, self_test: bool) -> list[Finding]:
+    """What the trials say, as findings."""
     if not trials:
-        findings.append(Finding("engines", False, "none can serve here", NO_ENGINE_FIX))
-    return Diagnosis(findings, system, probe, trials)
-
-
-def _report_fix(self_test: bool) -> str:
-    return "report it, with the file below" if self_test else "run lguest-py doctor --self-test, and report its file"
+        return [Finding("engines", False, "none can serve here", NO_ENGINE_FIX)]
+    fix = "report it, with the file below" if self_test else "run lguest-py doctor --self-test, and report its file"
+    return [Finding(f"engine {each.engine}", each.passed, each.detail, "" if each.passed else fix) for each in trials]
 
 
 def cpuinfo(path: str = "/proc/cpuinfo") -> str:

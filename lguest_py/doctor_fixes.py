@@ -12,10 +12,10 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.engines import INSTALL_QEMU
+from lguest_py.engines import INSTALL_QEMU as QEMU_FIX
 from lguest_py.engines.probe import KvmProbe
 
-QEMU_FIX = INSTALL_QEMU
+__all__ = ["IMAGES_FIX", "NO_ENGINE_FIX", "QEMU_FIX", "Place", "kvm_fix"]
 IMAGES_FIX = "install lguest-py anew with gcc and binutils there (Debian: apt-get install gcc binutils)"
 NO_ENGINE_FIX = "the fix for qemu above is the easiest: the engine tcg needs nothing else"
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from lguest_py.apt import Apt, complaint
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.stock import RECORD, STOCK, Kernel, Stock, find, kernels
 
@@ -112,8 +113,6 @@ def _busybox_deb(work: Path, local: list[str], tell: Tell) -> Path:
 
 
 def _by_apt(pattern: str, work: Path, tell: Tell) -> Path:
-    from lguest_py.apt import Apt
-
     apt = Apt(work / "apt", ARCHITECTURE)
     if not any((work / "apt/state/lists").glob("*Packages*")):
         tell("reading this machine's package sources (apt-get update)")
@@ -182,7 +181,7 @@ def _unpack(deb: Path, into: Path, choose: Callable[[PurePosixPath], str | None]
         process.stdout.close()
         errors = process.communicate()[1] if process.stderr and not process.stderr.closed else b""
     if process.returncode:
-        raise LguestError(f"{deb} cannot be unpacked ({errors.decode(errors='replace').strip()[-200:]}): get it anew")
+        raise LguestError(f"{deb} cannot be unpacked ({complaint(errors.decode(errors='replace'))}): get it anew")
 
 
 def _check_unpacked(new: Path, files: tuple[str, ...], package: str) -> None:

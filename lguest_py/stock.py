@@ -28,7 +28,7 @@ class Stock:
 
 
 STOCK = {
-    "debian-6.1-686": Stock(r"linux-image-6\.1\.0-(\d+)-686", "Debian 12's linux-image-6.1.0-…-686"),
+    "debian-6.1-686": Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686"),
 }
 
 

@@ -5,7 +5,8 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; what is long is marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
+into the user's cache when it is not there.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import build_images
@@ -20,7 +22,12 @@ import kvm_carrier
 import pytest
 from toolchain import BuildError
 
+from lguest_py.errors import LguestError
+from lguest_py.fetch import fetch
+from lguest_py.stock import Kernel, find
+
 ENGINES = ("tcg", "kvm")
+STOCK = "debian-6.1-686"
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -81,6 +88,16 @@ def linux_directory() -> Path | None:
     return directory
 
 
+@cache
+def stock_trouble() -> str:
+    """Fetch the distribution's kernel, unless it is there; why that failed."""
+    try:
+        fetch(STOCK, lambda text: None)
+    except LguestError as error:
+        return str(error)
+    return ""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what starts an engine, leave out what was not asked for, and put what runs in the carrier last."""
@@ -95,6 +112,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("linux")
             if not linux_directory():
                 left_out[item] = "real Linux"
+        elif "stock" in getattr(item, "fixturenames", ()):
+            item.add_marker("stock")
+            if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
+                left_out[item] = "stock kernel"
         if item.get_closest_marker("nightly") and not config.getoption("nightly"):
             left_out.setdefault(item, "nightly")
     config.stash[LEFT_OUT] = list(left_out.values())
@@ -126,6 +147,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("engine kvm", "KVM cannot serve here, or --engines; --engines=kvm takes the carrier"),
         ("nightly", "--nightly"),
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd"),
+        ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
     ):
         if what in left_out or (what == "real Linux" and not linux_directory()):
             terminalreporter.line(f"NOT RUN: {what} ({why}): {left_out.count(what)} tests")
@@ -145,3 +167,13 @@ def linux() -> RealLinux:
     directory = linux_directory()
     assert directory
     return RealLinux(directory / "bzImage", directory / "vmlinux", directory / "initrd")
+
+
+@pytest.fixture(scope="session")
+def stock() -> Kernel:
+    """A distribution's own kernel."""
+    if trouble := stock_trouble():
+        pytest.fail(trouble, pytrace=False)
+    found = find(STOCK)
+    assert found
+    return found

@@ -32,11 +32,18 @@ class Linux:
     """One run of the command line; the console is its stderr (--json)."""
 
     def __init__(
-        self, engine: str, image: Path, initrd: Path, *words: str, options: tuple[str, ...] = (), limit: float = LIMIT
+        self,
+        engine: str,
+        image: Path | str,
+        initrd: Path | None,
+        *words: str,
+        console: str = "hvc0",
+        options: tuple[str, ...] = (),
+        limit: float = LIMIT,
     ) -> None:
         command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
         self.process = subprocess.Popen(
-            [*command, *options, "--initrd", str(initrd), str(image), "console=hvc0", *words],
+            [*command, *options, *(("--initrd", str(initrd)) if initrd else ()), str(image), f"console={console}", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
         )  # fmt: skip
         assert self.process.stdin

@@ -74,7 +74,8 @@ def test_the_help_of_boot_tells_every_option_and_status() -> None:
 
 def test_version() -> None:
     run = command("--version")
-    assert (run.returncode, run.stdout) == (0, f"lguest-py {__version__}\n")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith(f"lguest-py {__version__} (commit ")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +156,11 @@ def test_input_that_was_closed_is_at_its_end(fake: Fake) -> None:
     assert (run.returncode, out) == (0, "ready\n\x04")
 
 
-def test_the_engine_is_told_in_one_line_unless_quiet(fake: Fake) -> None:
+def test_engine_and_personality_are_told_in_a_line_each_unless_quiet(fake: Fake) -> None:
     _, err = fake("off", "boot").communicate(timeout=PATIENCE)
-    assert err == "lguest-py: engine fake: a test asked for it\n"
+    engine, personality = err.splitlines()
+    assert engine == "lguest-py: engine fake: a test asked for it"
+    assert personality.startswith("lguest-py: personality lguest: ")
     _, err = fake("off", "boot", "--quiet").communicate(timeout=PATIENCE)
     assert err == ""
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from lguest_py.images.native import ADDED
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXPECTED = {
@@ -131,6 +133,12 @@ def test_the_tour_ends_with_the_instruction_that_enters_the_guest() -> None:
 def test_the_picture_is_as_the_script_draws_it() -> None:
     drawn = runpy.run_path(str(ROOT / "docs/rings.py"))["draw"]()
     assert (ROOT / "docs/rings.svg").read_text() == drawn, "run: python docs/rings.py"
+
+
+def test_what_is_added_to_a_native_kernels_command_line_is_told() -> None:
+    text = (ROOT / "docs/kernels.md").read_text()
+    told = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
+    assert set(told) == {start for start, _ in ADDED}
 
 
 def test_the_readme_lists_the_exit_statuses_and_options_that_there_are() -> None:

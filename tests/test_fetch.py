@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ BUSYBOX = ElfFile((Part(0x8048000, b"\x90" * 64),)).bytes()
 KERNEL = "linux-image-6.1.0-{}-686"
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("apt-get") and shutil.which("dpkg-deb")), reason="no apt here: this is Debian's way to get a kernel"
+    not (shutil.which("apt-get") and shutil.which("dpkg-deb")), reason="no apt here, which is what fetches"
 )
 
 
@@ -44,12 +45,13 @@ class Archive:
         for name, data in {**files, "DEBIAN/control": control.encode()}.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes(data)
-        deb = self.root / f"{package}_{version}_{architecture}.deb"
+        deb = self.root / f"{package}_{version.replace(':', '%3a')}_{architecture}.deb"
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", str(tree), str(deb)]
         subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(tree)
         data = deb.read_bytes()
-        self.index += f"{control}Filename: ./{deb.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n"
+        digest = hashlib.sha256(data).hexdigest()
+        self.index += f"{control}Filename: ./{deb.name}\nSize: {len(data)}\nSHA256: {digest}\n\n"
         (self.root / "Packages").write_text(self.index)
         return deb
 
@@ -190,8 +192,7 @@ def test_sources_without_the_package(archive: Archive, capsys: pytest.CaptureFix
     archive.index = ""
     archive.kernel(51, architecture="amd64")
     error = refused(capsys)
-    assert "have no linux-image-6.1.0-(d+)-686" not in error
-    assert "Debian 12" in error
+    assert "have no linux-image-6.1.0-N-686:i386: add Debian 12's" in error
     assert "sources.list.d" in error
 
 
@@ -226,7 +227,7 @@ def test_no_space(
     def full(source: object, target: Any) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetch.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     error = refused(capsys)
     assert "No space left on device" in error
     assert "XDG_CACHE_HOME" in error
@@ -246,7 +247,7 @@ def test_an_unknown_name(capsys: pytest.CaptureFixture[str], archive: Archive) -
     assert "NAME" in refused(capsys, "--again", status=2)
 
 
-# --- local packages ----------------------------------------------------------------------------------------------------
+# --- local packages -----------------------------------------------------------------------------------------
 
 
 def test_local_packages_need_no_apt(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +281,7 @@ def test_with_a_local_kernel_busybox_comes_by_apt(archive: Archive, monkeypatch:
         ("no deb", "no Debian package that can be read"),
         ("amd64", "is a package for amd64"),
         ("busybox", "has no vmlinuz in it"),
-        ("cut short", "linux-image"),
+        ("cut short", "get it anew"),
     ],
 )
 def test_a_wrong_local_package(
@@ -298,10 +299,11 @@ def test_a_wrong_local_package(
 def test_a_package_cannot_write_outside_of_its_place(archive: Archive, tmp_path: Path) -> None:
     evil = tmp_path / "evil.deb"
     tar = tmp_path / "data.tar"
-    (tmp_path / "x").write_bytes(b"x")
     with tarfile.open(tar, "w") as file:
         for name in ("./lib/modules/../../../../escaped", "/lib/modules/6/absolute", "./boot/vmlinuz-6"):
-            file.add(tmp_path / "x", name, filter=lambda info, name=name: info.replace(name=name))  # type: ignore[misc]
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            file.addfile(member, io.BytesIO(b"x"))
         link = tarfile.TarInfo("./lib/modules/6/link")
         link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
         file.addfile(link)
@@ -323,16 +325,16 @@ def test_a_package_cannot_write_outside_of_its_place(archive: Archive, tmp_path:
     assert (into / "vmlinuz").read_bytes() == b"x"
     assert not (into / "modules/6/link").exists()
     assert not [path for path in tmp_path.rglob("escaped")]
-    assert sorted(path.name for path in into.rglob("*")) in (["vmlinuz"], ["6", "absolute", "modules", "vmlinuz"])
+    assert not [path for path in Path("/lib/modules").glob("6/absolute")]
 
 
-# --- by name -----------------------------------------------------------------------------------------------------------
+# --- by name ------------------------------------------------------------------------------------------------
 
 
 def test_a_name_means_the_kernel_in_the_cache(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ImageError, match="is not in the cache: run lguest-py fetch debian-6.1-686"):
+    with pytest.raises(ImageError, match="is not in the cache: run lguest-py fetch debian-6"):
         stock.resolve(NAME)
     assert main(["fetch", NAME]) == 0
     assert stock.resolve(NAME) == stock.find(NAME)

@@ -115,7 +115,7 @@ def test_a_busy_loop_in_ring_3_does_not_stop_the_console(shell: Linux) -> None:
         return int(shell.ask("cut -d' ' -f14 /proc/$p/stat"))
 
     before = ticks()
-    for number in range(10):
+    for number in range(5):
         assert shell.ask(f"echo $(({number} * 1001))") == f"{number * 1001}\n"
     deadline = time.monotonic() + 300
     while ticks() < before + 50:
@@ -125,7 +125,7 @@ def test_a_busy_loop_in_ring_3_does_not_stop_the_console(shell: Linux) -> None:
 
 def test_a_long_output_is_complete(shell: Linux) -> None:
     assert shell.ask("seq -s ' ' 20000") == " ".join(map(str, range(1, 20001))) + "\n"
-    assert shell.ask("seq 2000").split("\n") == [*map(str, range(1, 2001)), ""]
+    assert shell.ask("seq 200").split("\n") == [*map(str, range(1, 201)), ""]
 
 
 def test_a_long_input_is_complete(shell: Linux) -> None:

@@ -199,7 +199,10 @@ def test_what_only_looks_like_a_panic_is_none(text: bytes) -> None:
     assert not watch.over
 
 
-@pytest.mark.parametrize("stamp", [b"", b"[    0.000000] ", b"[12345.678901] ", b"<0>[    1.0] ", b"[    1.2][    T1] "])
+STAMPS = [b"", b"[    0.000000] ", b"[12345.678901] ", b"<0>[    1.0] ", b"[    1.2][    T1] "]
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
 def test_a_panic_is_found_with_any_time_stamp(stamp: bytes) -> None:
     watch = PanicWatch()
     watch.feed(b"x" * 5000 + b"\r\n" + stamp + b"Kernel panic - not syncing: \x1b[31mred\r\n")

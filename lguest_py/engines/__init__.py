@@ -39,7 +39,11 @@ def choose(name: str) -> Choice:
 
         return Choice(KvmEngine, "kvm", probe.why)
     if probe and name == "kvm":
-        raise NoEngineError(f"no engine kvm: {probe.why}; --engine tcg runs without KVM")
+        from lguest_py.doctor_fixes import Place, kvm_fix
+
+        mendable = probe.flavour in ("no device", "no permission")
+        fix = f"{kvm_fix(probe, Place.here())}; or --engine tcg, which" if mendable else "--engine tcg"
+        raise NoEngineError(f"no engine kvm: {probe.why}; {fix} runs without KVM")
     return _tcg(probe)
 
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shell completion: each shell itself is asked what it would complete; and the data it is made from."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lguest_py.cli import VERBS, main
+from lguest_py.cli.completion import SHELLS, script
+from lguest_py.cli.parsers import command_line
+
+Complete = Callable[[str], set[str]]
+PATIENCE = 60
+
+
+def bash(directory: Path, line: str) -> set[str]:
+    """What bash has in COMPREPLY."""
+    words = line.split(" ")
+    program = (
+        f"source {shlex.quote(str(directory / 'script'))}\n"
+        f"COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}\n"
+        "_lguest_py; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(["bash", "--norc", "-c", program], cwd=directory, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split("\n")) - {""}
+
+
+def fish(directory: Path, line: str) -> set[str]:
+    """What fish's own ``complete -C`` says."""
+    program = f"source script; complete -C {shlex.quote(line)}"
+    environment = {**os.environ, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", program], cwd=directory, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return {answer.split("\t")[0] for answer in done.stdout.splitlines()}
+
+
+def zsh(directory: Path, line: str) -> set[str]:
+    """What a zsh at a terminal lists for a Tab."""
+    (directory / ".zshrc").write_text(
+        "autoload -Uz compinit; compinit -u -D; source script\n"
+        "zstyle ':completion:*' list-packed no; zstyle ':completion:*' verbose no; LISTMAX=1000\n"
+        "unsetopt beep; setopt auto_list no_auto_menu no_always_last_prompt; bindkey '^I' list-choices\n"
+        "PROMPT='PROMPT>'\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        environment = {"PATH": os.environ["PATH"], "ZDOTDIR": str(directory), "TERM": "dumb", "COLUMNS": "20"}
+        os.chdir(directory)
+        os.execvpe("zsh", ["zsh", "-i"], environment)
+    shown = b""
+
+    def read_until(wanted: Callable[[bytes], bool]) -> None:
+        nonlocal shown
+        while not wanted(shown):
+            assert select.select([terminal], [], [], PATIENCE)[0], shown
+            shown += os.read(terminal, 4096)
+
+    try:
+        read_until(lambda text: b"PROMPT>" in text)
+        shown = b""
+        os.write(terminal, line.encode() + b"\t")
+        read_until(lambda text: b"PROMPT>" in text)
+    finally:
+        os.kill(pid, 9)
+        os.close(terminal)
+        os.waitpid(pid, 0)
+    answers = shown.decode().partition("PROMPT>")[0].replace("\r", "").partition("\n")[2]
+    return {word for answer in answers.split("\n") for word in answer.split("  ")[:1] if word}
+
+
+@pytest.fixture(params=[bash, fish, zsh], ids=lambda shell: shell.__name__)
+def complete(request: pytest.FixtureRequest, tmp_path: Path) -> Complete:
+    """What a shell completes at the end of a line, in a directory with one file."""
+    shell = request.param
+    if not shutil.which(shell.__name__):
+        pytest.skip(f"{shell.__name__} is not installed")
+    (tmp_path / "bzImage-of-mine").touch()
+    (tmp_path / "script").write_text(script(shell.__name__))
+    return lambda line: {word.rstrip() for word in shell(tmp_path, line)}
+
+
+def test_the_verbs(complete: Complete) -> None:
+    assert complete("lguest-py ") >= set(VERBS)
+    assert complete("lguest-py ") <= {*VERBS, "--help", "--version", "-h"}
+
+
+def test_the_beginning_of_a_verb(complete: Complete) -> None:
+    assert complete("lguest-py co") == {"completion"} or complete("lguest-py b") == {"boot"}
+
+
+def test_options(complete: Complete) -> None:
+    options = complete("lguest-py boot --")
+    assert options >= {"--initrd", "--memory", "--engine", "--timeout", "--on-reboot", "--json", "--quiet"}
+    assert "--self-test" not in options
+    assert complete("lguest-py doctor --") >= {"--json", "--self-test"}
+
+
+def test_values(complete: Complete) -> None:
+    assert complete("lguest-py boot --engine ") >= {"auto", "kvm", "tcg"}
+    assert "bzImage-of-mine" not in complete("lguest-py boot --engine ")
+    assert complete("lguest-py cache ") >= {"clear"}
+    assert complete("lguest-py completion ") >= set(SHELLS)
+
+
+def test_files_where_files_belong(complete: Complete) -> None:
+    assert "bzImage-of-mine" in complete("lguest-py boot --initrd bz")
+    assert "bzImage-of-mine" in complete("lguest-py boot bz")
+    assert "bzImage-of-mine" not in complete("lguest-py cache ")
+
+
+def test_every_verb_makes_its_parser_first_and_has_help() -> None:
+    main_verb, *verbs = command_line()
+    assert [verb.name for verb in verbs] == list(VERBS)
+    for verb in (main_verb, *verbs):
+        assert verb.summary
+        assert all(option.help for option in verb.options)
+        assert verb.parser.usage
+        assert verb.parser.usage.startswith("lguest-py")
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for shell in SHELLS:
+        assert main(["completion", shell]) == 0
+        assert capsys.readouterr().out == script(shell)
+    assert main(["completion", "csh"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
