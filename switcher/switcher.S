@@ -196,6 +196,10 @@ segment_not_present:
 	cmpb $IRET, %cs:(%eax)
 	jne 2f
 	movl FRAME_ESP(%esp), %eax		/* eip, cs, eflags, esp, ss of the program */
+	movl %eax, %edx
+	andl $0xFFF, %edx
+	cmpl $0x1000 - 20, %edx			/* the CPU read only the first three: the rest must be in the same page */
+	ja 2f
 	movl %cs:4(%eax), %edx
 	cmpl %cs:STATE(user_cs), %edx
 	jne 2f
