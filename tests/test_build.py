@@ -70,16 +70,17 @@ def test_the_reset_vector_is_at_the_end_of_its_rom() -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("unsigned long long f(unsigned long long a, unsigned long long b) { return a / b; }", "__udivdi3"),
-        ("extern int missing; int f(void) { return missing; }", "missing"),
-        ("double f(double a) { return a * 2; }", "__adddf3"),
+        ("KEPT unsigned long long f(unsigned long long a, unsigned long long b) { return a / b; }", "__udivdi3"),
+        ("extern int missing; KEPT int f(void) { return missing; }", "missing"),
+        ("KEPT double f(double a) { return a * 2; }", "__adddf3"),
         ("#include <stdio.h>\n", "stdio.h"),
         ("int f(int unused) { return 1; }", "unused"),
     ],
     ids=["libgcc", "undefined", "floating point", "libc", "warning"],
 )
 def test_what_has_no_place_in_freestanding_code_fails(tree: Path, code: str, said: str) -> None:
-    (tree / "host_kernel/bad.c").write_text(code)
+    kept = code.replace("KEPT", "__attribute__((used))")  # the linker drops, unseen, what nobody calls
+    (tree / "host_kernel/bad.c").write_text(kept)
     with pytest.raises(toolchain.BuildError, match=said):
         builder(tree).all()
     assert not (tree / "lguest_py/_images/host_kernel.bin").exists()

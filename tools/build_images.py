@@ -19,8 +19,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 import bzimage
 import commit
@@ -29,6 +29,8 @@ import toolchain
 from toolchain import BuildError, Step
 
 from lguest_py.progress import Progress
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)

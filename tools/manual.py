@@ -10,13 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lguest_py import __version__
 from lguest_py.cli.parsers import Option, Verb, command_line
 
-PAGE = ROOT / "build" / "lguest-py.1"
+PAGE = Path(__file__).resolve().parent.parent / "build" / "lguest-py.1"
 ENVIRONMENT = {
     "XDG_CACHE_HOME": "Where the folder lguest-py with kernels and other downloads is; ~/.cache if it is not set.",
     "NO_COLOR": "If it is set to anything, nothing is coloured.",

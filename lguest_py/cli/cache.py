@@ -22,12 +22,10 @@ The folder is ${XDG_CACHE_HOME:-~/.cache}/lguest-py.  What is deleted is downloa
 
 def amount(size: int) -> str:
     """A size for people: "12.3 MB"."""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.{unit != 'B'}f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= 1000**power:
+            return f"{size / 1000**power:.1f} {unit}"
+    return f"{size} B"
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:

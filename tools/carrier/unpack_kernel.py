@@ -20,7 +20,8 @@ def through(*command: str) -> Callable[[bytes], bytes]:
         try:
             return subprocess.run(command, input=packed, capture_output=True, check=False).stdout
         except FileNotFoundError:
-            raise SystemExit(f"run-in-kvm: the kernel is packed with {command[0]}, which is missing: apt-get install {command[0]}") from None
+            program = command[0]
+            raise SystemExit(f"run-in-kvm: to unpack the kernel {program} is missing: apt-get install {program}") from None
 
     return run
 
