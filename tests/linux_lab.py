@@ -42,8 +42,9 @@ class Linux:
         limit: float = LIMIT,
     ) -> None:
         command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
+        with_initrd = ["--initrd", str(initrd)] if initrd else []
         self.process = subprocess.Popen(
-            [*command, *options, *(("--initrd", str(initrd)) if initrd else ()), str(image), f"console={console}", *words],
+            [*command, *options, *with_initrd, str(image), f"console={console}", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
         )  # fmt: skip
         assert self.process.stdin

@@ -26,7 +26,7 @@ def test_boots_in_a_row(engine_name: str, linux: RealLinux) -> None:
         guest = Linux(engine_name, linux.bzimage, linux.initrd)
         try:
             guest.to_the_shell()
-            assert guest.ask("echo $((6 * 7))") == "42\n"
+            assert "42" in guest.ask("echo $((6 * 7))").split("\n")  # and maybe a kernel's message
             guest.type(b"exit\n")
             data = guest.finish()
         finally:

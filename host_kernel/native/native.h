@@ -81,6 +81,7 @@ void tables_watch(void);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
+bool is_kernel_code(u16 selector);
 void tss_load(u16 selector);
 bool read_descriptor(u16 selector, u32 *low, u32 *high);
 u32 segment_base(u16 selector);

@@ -8,6 +8,7 @@
 
 #define HIGH_TYPE_ACCESSED 0x100u
 #define HIGH_WRITABLE 0x200u /* data */
+#define HIGH_CONFORMING 0x400u /* code */
 #define HIGH_CODE     0x800u
 #define HIGH_S        0x1000u
 #define HIGH_DPL      0x6000u
@@ -99,6 +100,15 @@ void gdt_sync(void)
 	}
 }
 
+/* Is this, in the GDT that the CPU uses, code that runs in ring 1? */
+bool is_kernel_code(u16 selector)
+{
+	u32 entry = selector >> 3, high = entry < GDT_ENTRIES ? state->gdt[entry] >> 32 : 0;
+
+	return !(selector & SELECTOR_TI) && (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_CONFORMING)) ==
+					     (HIGH_P | HIGH_S | HIGH_CODE) && (high & HIGH_DPL) == HIGH_DPL_1;
+}
+
 bool ldt_hides_code(void)
 {
 	return ldt_has_code;
@@ -113,10 +123,10 @@ void tables_sync(void)
 
 static u32 watch(u32 *frames, u32 count, u32 base, u32 limit)
 {
-	u32 entry, unused, error;
+	u32 entry, unused, error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
 
-	for (u32 page = base & ~(PAGE_BYTES - 1); page <= base + limit && count < WATCHED_FRAMES; page += PAGE_BYTES)
-		if (walk(page, 0, &entry, &unused, &error))
+	for (u32 page = 0; page < pages && count < WATCHED_FRAMES; page++)
+		if (walk(base + page * PAGE_BYTES, 0, &entry, &unused, &error))
 			frames[count++] = entry >> 12;
 	return count;
 }
