@@ -25,22 +25,32 @@ LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
 CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of allocated devices
 INIT = """\
 #!/bin/sh
-# Process 1 of an initrd that lguest-py made.  With run=COMMAND on the kernel's command line it does that, and tells
-# its status; else it gives a shell.  Then it powers off.
+# Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
+# line it does that instead, and tells its status.  So it does with input that was piped and has ended: a line that ends
+# with Ctrl-D before a shell reads it would lose that, for a terminal tells it by lines and a shell reads by keys.
 /bin/busybox --install -s /bin
 mkdir -p /proc /sys /dev /tmp /root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-command=$run
+command=$run typed=/tmp/typed-ahead ended=
 unset run
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
+stty crtscts 2>/dev/null
+: >$typed
+while [ -z "$command" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
+    IFS= read -r line || { ended=yes; break; }
+    printf '%s\\n' "$line" >>$typed
+done
 if [ -n "$command" ]; then
     setsid cttyhack sh -c "$command"
-    echo "lguest-py: exit status $?"
+elif [ -n "$ended" ]; then
+    sh <$typed
 else
-    setsid cttyhack sh
+    ENV=$typed setsid cttyhack sh
 fi
+status=$?
+[ -z "$command$ended" ] || echo "lguest-py: exit status $status"
 poweroff -f
 """
 

@@ -92,7 +92,8 @@ class Debian:
         """Run a command in there, in the sources' directory; no process outlives it."""
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb",
                        "HOME": "/root" if user == "root" else f"/home/{user}", **pip_settings()}  # fmt: skip
-        inside = ["chroot", f"--userspec={user}:", str(self.root), "/bin/sh", "-c", 'cd "$0" 2>&-; exec "$@"', self.source]
+        shell = ["/bin/sh", "-c", 'cd "$0" 2>&-; exec "$@"', self.source]
+        inside = ["chroot", f"--userspec={user}:", str(self.root), *shell]
         enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", ENTER, "sh", str(self.root)]
         return subprocess.run(
             [*enter, *inside, *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -25,7 +25,7 @@
 #define CS        (PUSHED + 12)
 #define EFLAGS    (PUSHED + 16)
 
-	.macro	CALL number, a=$0, b=$0, c=$0
+	.macro	HYPERCALL number, a=$0, b=$0, c=$0
 	movl	$\number, %eax
 	movl	\a, %ebx
 	movl	\b, %ecx
@@ -66,7 +66,7 @@ start:
 	movb	$0x10, %al
 	outb	%al, $0x40
 #else
-	CALL	LHCALL_LGUEST_INIT, $DATA
+	HYPERCALL	LHCALL_LGUEST_INIT, $DATA
 	xorl	%ebp, %ebp
 1:	movl	IDT(, %ebp, 8), %ecx
 	movl	IDT + 4(, %ebp, 8), %edx
@@ -76,12 +76,12 @@ start:
 	incl	%ebp
 	cmpl	$256, %ebp
 	jne	1b
-	CALL	LHCALL_LOAD_GDT_ENTRY, $14, $0xFFFF, $0xCFFB00
-	CALL	LHCALL_LOAD_GDT_ENTRY, $15, $0xFFFF, $0xCFF300
-	CALL	LHCALL_NEW_PGTABLE, $DIRECTORY
+	HYPERCALL	LHCALL_LOAD_GDT_ENTRY, $14, $0xFFFF, $0xCFFB00
+	HYPERCALL	LHCALL_LOAD_GDT_ENTRY, $15, $0xFFFF, $0xCFF300
+	HYPERCALL	LHCALL_NEW_PGTABLE, $DIRECTORY
 	movl	$STACK, %esp
-	CALL	LHCALL_SET_STACK, $KERNEL_DS, $STACK, $1
-	CALL	LHCALL_SET_CLOCKEVENT, $2000000
+	HYPERCALL	LHCALL_SET_STACK, $KERNEL_DS, $STACK, $1
+	HYPERCALL	LHCALL_SET_CLOCKEVENT, $2000000
 	movl	$GUEST_IF, DATA
 #endif
 	jmp	SLOTS
@@ -95,7 +95,7 @@ finish:
 	movl	$(0x2000 | ACPI_SLEEP_TYPE_OFF << 10), %eax
 	outw	%ax, %dx
 #else
-	CALL	LHCALL_SHUTDOWN, $goodbye, $SHUTDOWN_POWEROFF
+	HYPERCALL	LHCALL_SHUTDOWN, $goodbye, $SHUTDOWN_POWEROFF
 #endif
 	jmp	finish
 goodbye:
@@ -173,6 +173,10 @@ stepped:
 resume:
 #if !NATIVE
 	movl	$GUEST_IF, %ss:DATA
+	cmpl	$FIRST_IRQ_VECTOR, VECTOR(%esp)
+	jne	1f
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000
+1:
 #endif
 	popal
 	addl	$8, %esp

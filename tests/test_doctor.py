@@ -12,14 +12,13 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import fake_cli
 import pytest
 from fake_engine import IMAGE, FakeEngine, Script, fake_images
 
 from lguest_py import __version__, doctor, doctor_bundle, engines, images
-from lguest_py.cli import doctor as verb
+from lguest_py.cli import main
 from lguest_py.doctor import Diagnosis, EngineName, Trial
 from lguest_py.doctor_fixes import Place, kvm_fix
 from lguest_py.engines.probe import KvmProbe
@@ -244,11 +243,7 @@ def test_a_bundle_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_the_text_is_what_the_findings_say(capsys: pytest.CaptureFixture[str], found: Found) -> None:
     found(GOOD, None)
 
-    def make_parser(*_: str) -> Any:
-        options = SimpleNamespace(json=False, self_test=False)
-        return SimpleNamespace(add_argument=lambda *_, **__: None, parse_args=lambda _: options)
-
-    assert verb.run(make_parser, []) == 0
+    assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"kvm         ok  {GOOD.why}" in lines
     assert "engine kvm  ok  well" in lines

@@ -243,7 +243,9 @@ def test_a_cache_that_cannot_be_made(
 
 
 def test_an_unknown_name(capsys: pytest.CaptureFixture[str], archive: Archive) -> None:
-    assert "no kernel 'slackware' is known: use debian-6.1-686" in refused(capsys, "slackware", status=2)
+    error = refused(capsys, "slackware", status=2)
+    assert "'slackware'" in error
+    assert NAME in error
     assert "NAME" in refused(capsys, "--again", status=2)
 
 

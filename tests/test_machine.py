@@ -129,14 +129,14 @@ def test_a_guest_that_says_nothing_is_shown_as_that(scripted: Scripted) -> None:
 
 def test_leaving_ends_the_guest_and_gives_everything_back(scripted: Scripted) -> None:
     scripted(fake_cli.idle)
-    files, threads = open_files(), threading.active_count()
+    before = open_files(), threading.active_count(), children()
     with Machine() as machine:
         machine.console.expect("ready", PATIENCE)
         with pytest.raises(TimeoutError, match="still runs"):
             machine.wait(0.01)
     result = machine.wait(0)
     assert (result.outcome.end, result.outcome.reason) == (End.LEFT, "the program ended it")
-    assert (open_files(), threading.active_count()) == (files, threads)
+    assert (open_files(), threading.active_count(), children()) == before
     machine.close()  # once more does nothing
     machine.console.send("nobody hears it")
     with pytest.raises(UsageError, match="already"), machine:
@@ -231,7 +231,7 @@ def test_a_restart_goes_on_in_the_same_console(scripted: Scripted) -> None:
 
 
 def test_talking_with_the_tiny_guest(engine_name: str) -> None:
-    files, threads = open_files(), threading.active_count()
+    before = open_files(), threading.active_count(), children()
     with Machine(engine=engine_name, memory="32M") as machine:  # type: ignore[arg-type]
         assert machine.engine == engine_name
         machine.console.expect("lguest> ", PATIENCE)
@@ -240,11 +240,11 @@ def test_talking_with_the_tiny_guest(engine_name: str) -> None:
         machine.console.send("\x04")
         result = machine.wait(PATIENCE)
     assert (result.status, result.engine, result.snapshot.rings) == (0, engine_name, (1, 3))
-    assert (open_files(), threading.active_count(), children()) == (files, threads, [])
+    assert (open_files(), threading.active_count(), children()) == before
 
 
 def test_two_guests_at_once_and_an_exception(engine_name: str) -> None:
-    files, threads = open_files(), threading.active_count()
+    before = open_files(), threading.active_count(), children()
 
     def fail() -> None:
         with Machine(engine=engine_name) as machine:  # type: ignore[arg-type]
@@ -256,7 +256,7 @@ def test_two_guests_at_once_and_an_exception(engine_name: str) -> None:
         for future in [pool.submit(fail), pool.submit(fail)]:
             with pytest.raises(LguestError, match="the Guest was killed"):
                 future.result()
-    assert (open_files(), threading.active_count(), children()) == (files, threads, [])
+    assert (open_files(), threading.active_count(), children()) == before
 
 
 INTERRUPTED = """

@@ -43,6 +43,7 @@ def kept(engine_name: str, stock: Kernel, initrd: Path) -> Iterator[Kept]:
             for old in guests:
                 old.close()
             guests[:] = [Linux(engine_name, NAME, initrd, "quiet", console="ttyS0")]
+            guests[-1].type(b"echo typed $((6 * 7)) ahead\n")
             guests[-1].to_the_shell()
         return guests[-1]
 
@@ -61,6 +62,7 @@ def test_it_is_that_kernel_and_the_shell_is_on_its_serial_port(shell: Linux, sto
     (release,) = stock.modules.iterdir()
     assert shell.ask("uname -r; tty") == f"{release.name}\n/dev/ttyS0\n"
     assert "personality native" in shell.text
+    assert "\ntyped 42 ahead\n" in shell.text
     line = shell.ask("cat /proc/cmdline")
     assert line.startswith("reservetop=0x400000 ")
     assert line.endswith("console=ttyS0 quiet\n")
@@ -69,7 +71,7 @@ def test_it_is_that_kernel_and_the_shell_is_on_its_serial_port(shell: Linux, sto
 
 def test_jobs_can_be_controlled(shell: Linux) -> None:
     assert "Running" in shell.ask("sleep 1000 & jobs")
-    assert shell.ask("kill %1; wait %1", status=143)
+    shell.ask("kill %1; wait %1", status=143)
     shell.type(b"echo wait $((6 * 7)); cat\n")
     shell.wait_for(b"wait 42\r\n")  # the terminal is the command's by now
     shell.type(b"\x03")

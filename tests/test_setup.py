@@ -86,3 +86,9 @@ def test_sudo_is_used_where_it_asks_for_no_password(machine: Machine) -> None:
     assert "sudo apt-get update" in error
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3" in error
     assert error.splitlines()[-1].startswith("lguest-py: needs Python 3.11 or newer")
+
+
+def test_the_workflow_runs_what_the_readme_names() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert {"run: .ci/run", "run: .ci/run --nightly"} <= {line.strip() for line in workflow.splitlines()}
+    assert 'tools/setup" test "$@"' in (ROOT / ".ci/run").read_text()

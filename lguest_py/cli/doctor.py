@@ -6,7 +6,6 @@ Read next: lguest_py/doctor.py.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -45,6 +44,8 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
 
         data["bundle"] = str(doctor_bundle.write(diagnosis))
     if options.json:
+        import json
+
         print(json.dumps(data))
     else:
         sys.stdout.write(_text(diagnosis))

@@ -26,8 +26,10 @@ Then: lguest-py boot NAME
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """The verb.  Returns the exit status; raises LguestError."""
+    from lguest_py.stock import STOCK
+
     parser = make_parser("lguest-py fetch", USAGE, "Get a distribution's kernel into the cache.", EPILOG)
-    parser.add_argument("name", metavar="NAME", help="which")
+    parser.add_argument("name", metavar="NAME", choices=tuple(STOCK), help="which")
     parser.add_argument("--again", action="store_true", help="even if it is there already")
     options = parser.parse_args(arguments)
 

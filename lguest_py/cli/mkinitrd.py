@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lguest_py.cli.boot import MakeParser
 
 SUMMARY = "make an initrd from a directory, or from a busybox"
-USAGE = "lguest-py mkinitrd [DIR] [--busybox FILE] [-o OUT]"
+USAGE = "lguest-py mkinitrd [DIR] [--busybox FILE] [-o OUTPUT]"
 EPILOG = """\
 DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init
 is made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
@@ -26,7 +26,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser = make_parser("lguest-py mkinitrd", USAGE, "Make an initrd.", EPILOG)
     parser.add_argument("directory", metavar="DIR", nargs="?", help="what becomes the root")
     parser.add_argument("--busybox", metavar="FILE", help="a static 32-bit busybox")
-    parser.add_argument("-o", "--output", metavar="OUT", default="initrd", help="the file to write (initrd)")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write (initrd)")
     options = parser.parse_args(arguments)
     if options.directory is None and options.busybox is None:
         parser.error("neither DIR nor --busybox was given")

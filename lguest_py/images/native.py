@@ -51,7 +51,7 @@ def personality_line(image: Image, command_line: str) -> str:
     kernel = f"Linux {version_word(image.version)}" if image.version else "this kernel, which is no Linux,"
     if image.personality == "lguest":
         return f"personality lguest: {kernel} calls its Host"
-    added = " ".join(additions(command_line))
+    added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
     return (
         f"personality native: {kernel} knows nothing of lguest, so its instructions are emulated where they trap"
         + (f"; command line: {added} …" if added else "")

@@ -20,8 +20,8 @@ def through(*command: str) -> Callable[[bytes], bytes]:
         try:
             return subprocess.run(command, input=packed, capture_output=True, check=False).stdout
         except FileNotFoundError:
-            program = command[0]
-            raise SystemExit(f"run-in-kvm: to unpack the kernel {program} is missing: apt-get install {program}") from None
+            name = command[0]
+            raise SystemExit(f"run-in-kvm: to unpack the kernel {name} is missing: apt-get install {name}") from None
 
     return run
 
