@@ -68,5 +68,7 @@ void handle_trap(void)
 /* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
 void switcher_faulted(const struct registers *at)
 {
+	if (at->eflags & EFLAGS_VM)
+		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
 	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
 }

@@ -105,7 +105,7 @@ return_to_host:
 deliver_to_host:
 	cld
 	SWITCH_TO_HOST
-	movl FRAME + REGISTERS_trapnum, %ecx
+	movl REGISTERS_trapnum(%eax), %ecx	/* of the frame that was pushed, wherever it is */
 	movl BASE_OF(host_idt), %edx
 	movl 4(%edx, %ecx, 8), %ebx		/* a gate's upper word holds the offset's upper half */
 	movw (%edx, %ecx, 8), %bx
@@ -126,6 +126,7 @@ deliver_to_host:
 #define SAVED_CS     12
 #define SAVED_EFLAGS 16
 #define FLAG_TF 0x100
+#define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then cs is no selector */
 #define FLAG_IF 0x200
 #define CLI 0xFA
 #define STI 0xFB
@@ -136,7 +137,7 @@ general_protection:
 	pushl %eax
 	cmpl $0, SAVED_ERROR(%esp)
 	jne 2f
-	testl $FLAG_TF, SAVED_EFLAGS(%esp)
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 2f
 	testb $2, SAVED_CS(%esp)		/* ring 3 */
 	jnz 2f
@@ -187,6 +188,8 @@ segment_not_present:
 	jne 3f
 	pushl %eax
 	pushl %edx
+	testl $FLAG_VM, FRAME_EFLAGS(%esp)
+	jnz 2f
 	testb $2, FRAME_CS(%esp)		/* ring 3 */
 	jnz 2f
 	movl FRAME_SS(%esp), %eax

@@ -40,14 +40,20 @@ static void init(void)
 	pit_init();
 }
 
+static void open_step_pages(bool open)
+{
+	for (u32 page = 0; page < native.stepping; page++)
+		shadow_allow_write(native.step_pages[page], open);
+}
+
 /* One instruction has run with a watched page open: close it, and see what it changed. */
 static void end_step(void)
 {
 	struct registers *regs = guest.regs;
 
-	native.stepping = false;
+	open_step_pages(false);
+	native.stepping = 0;
 	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
-	shadow_allow_write(native.step_page, false);
 	nothing_restore();
 	tables_sync();
 }
@@ -60,13 +66,13 @@ static void begin_step(u32 address)
 {
 	struct registers *regs = guest.regs;
 
-	if (native.stepping) /* an instruction that writes to two watched pages */
+	if (native.stepping == 2)
 		end_step();
-	native.stepping = true;
-	native.step_page = address;
-	native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
+	if (!native.stepping)
+		native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
+	native.step_pages[native.stepping++] = address;
 	regs->eflags = (regs->eflags & ~EFLAGS_IF) | EFLAGS_TF;
-	shadow_allow_write(address, true);
+	open_step_pages(true);
 }
 
 /* The plain store that changes a descriptor in Linux: done here, it saves the step. */
@@ -116,6 +122,7 @@ static void before_entry(void)
 {
 	state->waiting = pic_waiting();
 	choose_gdt(guest.regs->cs & RPL);
+	open_step_pages(true); /* looking at the TSS may have closed its page */
 	drop_bad_segments();
 }
 

@@ -38,8 +38,8 @@ struct native {
 	u32 idt_base, idt_limit;
 	u32 tss_base;
 	u16 tss_selector, ldt_selector;
-	bool stepping;     /* one instruction runs with a watched page open to writes */
-	u32 step_page;
+	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
+	u32 step_pages[2]; /* a store may cross from one into another */
 	u32 step_flags;    /* its IF and TF before that */
 };
 extern struct native native;

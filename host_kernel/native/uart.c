@@ -9,6 +9,7 @@
 #define IER_RECEIVED 1
 #define IER_EMPTY    2
 #define LCR_DIVISOR  0x80
+#define MCR_RTS      0x02
 #define MCR_OUT2     0x08
 #define MCR_LOOP     0x10
 #define LSR_DATA     0x01
@@ -25,13 +26,14 @@ static struct {
 } uart;
 
 /*
- * Before the Guest wants interrupts for it, input is kept back: a driver that starts reads and drops what it finds.
+ * Before the Guest wants interrupts for it, input is kept back: a driver that starts reads and drops what it finds.  And
+ * so it is while the Guest does not request to send: with flow control on, its buffers are full.
  */
 static bool data_waits(void)
 {
 	if (uart.modem & MCR_LOOP)
 		return uart.looped_waits;
-	return (uart.enable & IER_RECEIVED) && read_once(&mailbox->input_head) != mailbox->input_tail;
+	return (uart.enable & IER_RECEIVED) && (uart.modem & MCR_RTS) && read_once(&mailbox->input_head) != mailbox->input_tail;
 }
 
 static u8 interrupt_cause(void)
