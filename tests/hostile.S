@@ -147,7 +147,11 @@ common:
 	cmpl	$1, %eax
 	je	stepped
 	cmpl	$FIRST_IRQ_VECTOR, %eax
-	jae	resume
+	ja	resume
+	jb	0f
+	testl	$1, %ss:BUDGET			/* the clock: now and then it ends an endless loop */
+	jnz	resume
+0:
 	cmpl	$3, %eax
 	je	resume
 	cmpl	$4, %eax
@@ -183,6 +187,11 @@ resume:
 	iret
 
 in_kernel:
+#if !NATIVE
+	movl	$GUEST_IF, %ss:DATA
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000
+	movl	EIP(%esp), %eax
+#endif
 	subl	$SLOTS, %eax
 	cmpl	$SLOTS_BYTES, %eax
 	jae	next_of_kernel
@@ -204,7 +213,7 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	movl	$~0, %ebx
 	movl	$KEPT, %esi
 	movl	$GDT, %edi
-	movl	$(4096 / 4), %ecx		/* the GDT's page, with the TSS */
+	movl	$(4096 / 4), %ecx		/* the GDT's page */
 	call	mend
 	movl	$IDT, %edi
 	movl	$(2048 / 4), %ecx
@@ -214,6 +223,8 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	movl	$DIRECTORY, %edi
 	movl	$(3 * 4096 / 4), %ecx
 	call	mend
+	movl	$STACK, %ss:TSS + 4
+	movl	$KERNEL_DS, %ss:TSS + 8
 	lgdt	%ss:gdt_pointer
 	lidt	%ss:idt_pointer
 	call	set_control

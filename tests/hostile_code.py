@@ -27,13 +27,15 @@ PLACES = {
     "DATA": 0x151000,  # struct lguest_data
     "GDT": 0x180000,
     "IDT": 0x181000,
+    "TSS": 0x183000,
     "KEPT": 0x184000,  # of GDT, IDT, the directory and its tables
     "STACK": 0x190000,
     "USER_STACK": 0x1A0000,
     "DIRECTORY": 0x200000,
 }
 GDT, IDT, DATA, DIRECTORY = (PLACES[name] for name in ("GDT", "IDT", "DATA", "DIRECTORY"))
-TSS, LDT, POINTER, SCRATCH = GDT + 0x800, 0x182000, 0x152000, 0x300000  # the TSS in the page of the GDT
+TSS, TSS_BESIDE_GDT = PLACES["TSS"], GDT + 0x800
+LDT, POINTER, SCRATCH = 0x182000, 0x152000, 0x300000
 TABLES = 3  # behind the directory: 12 MiB, so the device pages above 8 MiB too
 SECOND, THIRD, LARGE = DIRECTORY + 0x4000, DIRECTORY + 0x6000, DIRECTORY + 0x7000
 RAM_END = 8 << 20
@@ -135,7 +137,7 @@ def touch(r: Random) -> bytes:
 
 
 def soft_int(r: Random) -> bytes:
-    vector = r.choice((0x80, 0x80, 3, 4, L.HYPERCALL_VECTOR, L.VECTOR_TIMER, 0x20, 2, 8, 14, r.randrange(256)))
+    vector = r.choice((0x80, 0x80, 3, 4, L.HYPERCALL_VECTOR if r.random() < 0.05 else 4, L.VECTOR_TIMER, 0x20, 2, 8, 14, r.randrange(256)))
     return r.choice((b"\xcd" + bytes([vector]), b"\xcd" + bytes([vector]), b"\xcc", b"\xce", b"\xf1", b"\x0f\x0b"))
 
 
@@ -209,7 +211,7 @@ def odd(r: Random) -> bytes:
         (
             b"\x0f\x34", b"\x0f\x35", b"\x0f\x05", b"\x0f\x07", b"\x0f\x01\xc1", b"\x0f\x01\xd9", b"\x0f\x01\xc8", b"\x0f\xaa",
             b"\x0f\x01\x05" + le32(address(r)), b"\x0f\x01\x0d" + le32(address(r)), b"\x0f\x01\xe0", b"\x0f\x00\xc0",
-            b"\x0f\x00\xc8", b"\x0f\xa2", b"\x0f\x31", b"\x0f\x33", b"\xf4", b"\x0f\x06", b"\x0f\x08", b"\x0f\x09", b"\x62\x05"
+            b"\x0f\x00\xc8", b"\x0f\xa2", b"\x0f\x31", b"\x0f\x33", b"\xf4" if r.random() < 0.1 else b"\xfb", b"\x0f\x06", b"\x0f\x08", b"\x0f\x09", b"\x62\x05"
             + le32(address(r)), b"\xdb\xe3\xd9\xee\xd9\xe8\xd8\xf1\x9b", b"\x0f\x77", b"\x0f\xae\x05" + le32(SCRATCH),
             b"\x0f\xae\x0d" + le32(SCRATCH), b"\x0f\x20" + bytes([0xC0 + r.randrange(64)]), b"\x0f\x58\xc1",
             bytes(r.choice((0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x64)) for _ in range(r.choice((1, 5, 16)))) + r.randbytes(3),
@@ -260,18 +262,19 @@ def control(r: Random) -> bytes:
 
 def table_register(r: Random) -> bytes:
     """lgdt and lidt; the handler of the next trap may mend it."""
-    base = r.choice((GDT, IDT, GDT, IDT, GDT + 8, address(r), 0xFFFFFF00))
-    limit = r.choice((0xFF, 0x7FF, 0xFFFF, 0x27, 0, 7, r.randrange(0x10000)))
-    load = b"\x0f\x01" + (b"\x1d" if base == IDT else b"\x15" if r.random() < 0.8 else b"\x1d")
+    base, limit = r.choice((GDT, IDT)), r.choice((0xFF, 0x7FF, 0xFFFF))
+    if r.random() < 0.02:
+        base, limit = r.choice((GDT + 8, address(r), 0xFFFF0000)), r.choice((0x27, 0, 7, r.randrange(0x10000)))
+    load = b"\x0f\x01" + (b"\x1d" if base == IDT else b"\x15")
     return store(POINTER, limit << 16) + store(POINTER + 4, base) + load + le32(POINTER + 2)
 
 
 def descriptors(r: Random) -> bytes:
     """Changes of the tables by plain stores, and their use."""
-    number = r.randrange(32)
+    number = r.randrange(8 if r.random() < 0.95 else 0, 32)
     handler = r.choice((0x101000 + 16 * r.randrange(256), 0x101000 + 16 * 0x80, address(r)))
     any_gate = gate(handler, r.choice((0x10, 0x10, selector(r))), r.choice((0xEE, 0xEE, 0x8E, 0xEF, 0xE5, r.randrange(256))))
-    vector = r.choice((0x80, 0x80, 13, 14, 3, 0x20, r.randrange(256)))
+    vector = r.choice((0x80, 0x80, 3, r.randrange(0x21, 256), r.randrange(256) if r.random() < 0.1 else 4))
     loaded = mov(EAX, r.choice((0x38, 0x40, 0x30, selector(r)))) + b"\x0f\x00"
     return r.choice(
         (
@@ -282,8 +285,9 @@ def descriptors(r: Random) -> bytes:
             loaded + b"\xd8",
             two_words(IDT + 8 * vector, any_gate) + b"\xcd" + bytes([vector]),
             two_words(IDT + 8 * 0x80, any_gate) + to_user(r),
-            store(TSS + 4, r.choice((PLACES["STACK"], L.SWITCHER_STACK_PAGE + r.randrange(0x1004), GDT + 0x100, address(r))))
-            + store(TSS + 8, r.choice((0x18, 0x18, selector(r)))) + to_user(r),
+            store(r.choice((TSS, TSS_BESIDE_GDT)) + 4, r.choice((PLACES["STACK"], PLACES["STACK"] - 0x800, L.SWITCHER_STACK_PAGE + r.randrange(0x1004), GDT + 0x100, address(r))))
+            + to_user(r),
+            store(TSS + 8, r.choice((0x18, selector(r)))) + to_user(r),
             mov(EDI, GDT + r.randrange(0x100)) + mov(ESI, SCRATCH) + mov(ECX, r.randrange(40)) + b"\xf3\xa5",
             mov(ESP, GDT + r.randrange(0x100)) + b"\x60",
         )
@@ -329,14 +333,14 @@ def arguments(r: Random) -> tuple[int, int, int, int]:
             (L.LHCALL_FLUSH_TLB, r.randrange(2), 0, 0),
             (L.LHCALL_SET_PTE, directory, mapped, near(r, 0, 0x67 | r.randrange(RAM_END) & ~0xFFF, 7)),
             (L.LHCALL_SET_PTE, directory, near(r, mapped, L.SWITCHER_BASE, 0xC0000000), near(r, 0, 2, 6)),
-            (L.LHCALL_SET_PGD, directory, near(r, index, 1023, 0), 0),
+            (L.LHCALL_SET_PGD, directory, near(r, index % 1023, 0), 0),
             (L.LHCALL_LOAD_IDT_ENTRY, near(r, 0x80, 3, 4, 0x80, r.randrange(256)), offset & 0xFFFFFFFF, offset >> 32),
             (L.LHCALL_LOAD_GDT_ENTRY, near(r, 6, 7, 8, 10, 11, 16, *range(17, 32)), low, high),
             (L.LHCALL_LOAD_TLS, place, 0, 0),
             (L.LHCALL_SET_STACK, near(r, 0x69) if r.random() < 0.98 else selector(r) & ~3 | 1,
              near(r, PLACES["STACK"], PLACES["STACK"] - 0x800, SCRATCH, DIRECTORY + 0x1000), near(r, 1, 2)),
             (L.LHCALL_TS, r.randrange(2), 0, 0),
-            (L.LHCALL_SET_CLOCKEVENT, r.choice((0, 1, 1000, 1000000, 0xFFFFFFFF, r.getrandbits(32))), 0, 0),
+            (L.LHCALL_SET_CLOCKEVENT, near(r, 1, 1000, 100000, 1000000), 0, 0),
             (L.LHCALL_SEND_INTERRUPTS, 0, 0, 0),
             (L.LHCALL_NOTIFY, near(r, *QUEUES, QUEUES[1], RAM_END, place), 0, 0),
         )
@@ -370,7 +374,7 @@ def asynchronous(r: Random) -> bytes:
 def own_data(r: Random) -> bytes:
     """Its words in lguest_data."""
     name = r.choice(("irq_enabled", "blocked_interrupts", "irq_pending", "cr2", "syscall_vec", "noirq_start", "kernel_address"))
-    return store(DATA + L.LGUEST_DATA.fields[name][0], r.choice((0, 0x200, 0xFFFFFFFE, value(r))))
+    return store(DATA + L.LGUEST_DATA.fields[name][0], r.choice((0, 0x200, 0x200, 0x200)) if name.startswith("irq_") else near(r, 0, 0xFFFFFFFE))
 
 
 def virtqueue(r: Random) -> bytes:
@@ -381,6 +385,7 @@ def virtqueue(r: Random) -> bytes:
     kick = mov(EAX, L.LHCALL_NOTIFY) + mov(EBX, queue) + b"\xcd\x1f"
     link = store(at + 12, near(r, 0, 1 | (number + 1) << 16, 2, 1 | r.randrange(5) << 16, 4))
     filled = store(at, near(r, SCRATCH, RAM_END - 16, DATA)) + store(at + 8, near(r, 1, 16, 4096))
+    link = store(at + 12, 2 if queue == QUEUES[0] else 0) if r.random() < 0.95 else link
     entries = queue + 0x1004
     return r.choice(
         (
@@ -443,9 +448,11 @@ def flat(access: int) -> int:
 
 def guest_tables(r: Random, personality: str, handlers: int) -> dict[int, bytes]:
     """GDT, IDT, page tables and what is kept of them, by address; ``handlers`` are 256, 16 bytes apart."""
-    gdt = [0, 0, flat(0x9B), flat(0x93), flat(0xFB), flat(0xF3), 0x67 | TSS << 16 | 0x89 << 40,
+    tss = TSS_BESIDE_GDT if r.random() < 0.1 else TSS
+    stacks = struct.pack("<IIH", 0, PLACES["STACK"], 0x18)
+    gdt = [0, 0, flat(0x9B), flat(0x93), flat(0xFB), flat(0xF3), 0x67 | tss << 16 | 0x89 << 40,
            0xFF | LDT << 16 | 0x82 << 40, *(descriptor(r) for _ in range(24))]  # fmt: skip
-    page = struct.pack("<32Q", *gdt).ljust(TSS - GDT, b"\0") + struct.pack("<IIH", 0, PLACES["STACK"], 0x18)
+    page = struct.pack("<32Q", *gdt).ljust(TSS_BESIDE_GDT - GDT, b"\0") + stacks
     page = page.ljust(0x1000, b"\0")
     code = 0x10 if personality == NATIVE else L.GUEST_CS
     kinds = (0xEE, 0xEE, 0x8E, 0xEF)
@@ -469,6 +476,7 @@ def guest_tables(r: Random, personality: str, handlers: int) -> dict[int, bytes]
     return {
         GDT: page,
         IDT: idt,
+        TSS: stacks,
         LDT: struct.pack("<32Q", *(descriptor(r) for _ in range(32))),
         PLACES["KEPT"]: page + idt + first + tables,
         DATA: struct.pack("<6I", 0, 0, 0, 0, 0, 0).ljust(L.LGUEST_DATA.size, b"\xff")[: L.LGUEST_DATA.size - 16]

@@ -91,4 +91,4 @@ def test_beside_a_compiler_for_32_bit_programs(debian: Debian) -> None:
     some = [f"tests/{name}.py" for name in ("test_build", "test_build_wheel", "test_guest", "test_boot")]
     done = debian.run("tools/setup", "test", "-q", "--engines=tcg", *some)
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
-    assert passed(done.stdout) > 60
+    assert passed(done.stdout) > 50

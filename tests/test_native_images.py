@@ -91,6 +91,8 @@ def test_the_user_is_told_the_personality_and_what_was_added(tmp_path: Path) -> 
     assert line.startswith("personality native: Linux 6.1.0-50-686 knows nothing of lguest")
     assert "reservetop=0x400000" in line
     assert "console=ttyS0" not in line
+    assert "was tried" not in line
+    assert "only 6.1 was tried" in personality_line(read(tmp_path, packed("7.0.1")), "")
     line = personality_line(read(tmp_path, packed()), " ".join(ALL))
     assert "command line" not in line
     line = personality_line(read(tmp_path, imagewriter.kernel().bytes()), "")

@@ -23,11 +23,12 @@ from lguest_py.images.boot_params import (
 )
 from lguest_py.images.files import printable
 from lguest_py.images.image import MIB, Image
-from lguest_py.images.support import version_word
+from lguest_py.images.support import numbers, version_word
 
 BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi points at the first
 LOW_END, FIRMWARE = 0x9F000, 0xE0000  # where low RAM ends; where a kernel searches for ACPI
 E820_RESERVED = 2
+TRIED = (6, 1)
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # of an ELF, which has no setup header: the first that needs nothing of what is not there
 ADDED = (  # what is added to the command line, unless the user gave one that begins so
@@ -51,6 +52,8 @@ def personality_line(image: Image, command_line: str) -> str:
     kernel = f"Linux {version_word(image.version)}" if image.version else "this kernel, which is no Linux,"
     if image.personality == "lguest":
         return f"personality lguest: {kernel} calls its Host"
+    if (numbers(image.version) or TRIED)[:2] != TRIED:
+        kernel += f" (of such kernels only {TRIED[0]}.{TRIED[1]} was tried)"
     added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
     return (
         f"personality native: {kernel} knows nothing of lguest, so its instructions are emulated where they trap"
