@@ -18,15 +18,17 @@ from pathlib import Path
 
 import build_images
 import toolchain
-from hostile_code import LGUEST, NATIVE, PLACES, SLOT, guest_code, guest_tables
+from hostile_code import LGUEST, NATIVE, PLACES, SLOT, guest_code, guest_tables, store
 
 from lguest_py import _layouts as L
 from lguest_py import engines
 from lguest_py.engines.base import Engine, MachineEnd, MachineFacts
 from lguest_py.images import Image, Segment
+from lguest_py.images.image import Personality
 from lguest_py.launcher import Launcher, Settings
 from lguest_py.layout import View
-from lguest_py.result import Result
+from lguest_py.report import death, statistics
+from lguest_py.result import End, Result
 from lguest_py.streams import Input, Output
 from lguest_py.vm_memory import PAGE, Plan, built
 
@@ -36,6 +38,7 @@ START = 0x100000
 SECONDS = 2.0  # for a Guest that does not end by itself
 P, RW = 1, 2
 SWITCHER_INDEX = 1023
+PAGE_FAULT = 14
 DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
 
 
@@ -57,15 +60,26 @@ def stand(personality: str) -> bytes:
         return (where / "bin").read_bytes()
 
 
+def _image(personality: str, chance: random.Random, code: dict[int, bytes]) -> Image:
+    handlers = START + PAGE  # hostile.S: stubs, 16 bytes each
+    parts = {START: stand(personality), **guest_tables(chance, personality, handlers), **code}
+    segments = tuple(Segment(address, data, len(data)) for address, data in sorted(parts.items()))
+    kind: Personality = "native" if personality == NATIVE else "lguest"
+    return Image("random", "ELF", START, segments, b"", None, 1, personality=kind)
+
+
 def image(personality: str, seed: int) -> Image:
     """The Guest of this seed."""
     chance = random.Random(f"{personality} {seed}")
-    code = stand(personality)
-    handlers = START + PAGE  # hostile.S: stubs, 16 bytes each
-    parts = {START: code, **guest_tables(chance, personality, handlers), **guest_code(chance, personality)}
-    segments = tuple(Segment(address, data, len(data)) for address, data in sorted(parts.items()))
-    kind = LGUEST if personality == LGUEST else NATIVE
-    return Image("random", "ELF", START, segments, b"", None, 1, personality=kind)  # type: ignore[arg-type]
+    return _image(personality, chance, guest_code(chance, personality))
+
+
+def image_of(personality: str, code: bytes, user: bytes = b"", more: dict[int, bytes] | None = None) -> Image:
+    """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it."""
+    words = struct.pack("<III", 1000, PLACES["SLOTS"], 0)
+    end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
+    parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
+    return _image(personality, random.Random(0), {**parts, **(more or {})})
 
 
 @cache
@@ -239,10 +253,24 @@ class Watched:
 
 @dataclass(frozen=True)
 class Run:
-    """How a random Guest ended, and what was wrong then in the Host's memory."""
+    """How a Guest ended, and what was wrong then in the Host's memory."""
 
     result: Result
     wrong: list[str]
+
+    @property
+    def failures(self) -> list[str]:
+        """What no Guest may bring about; empty, if all is well."""
+        outcome, found = self.result.outcome, list(self.wrong)
+        death(self.result)
+        statistics(self.result)
+        if outcome.end in (End.INTERNAL_ERROR, End.MACHINE_FAILED):
+            found.append(f"{outcome.end.value}: {outcome.reason} {self.result.debug_text}")
+        last = self.result.snapshot.last
+        if outcome.end is End.TIME_LIMIT and len({(each.trapnum, each.eip, each.cr2) for each in last[-40:]}) == 1:
+            if last[-1].trapnum == PAGE_FAULT:  # what stands here delivers it, which is a trap of its own
+                found.append(f"no progress: page fault at {last[-1].cr2:#x} again and again, eip {last[-1].eip:#x}")
+        return found
 
 
 def run(engine_name: str, personality: str, seed: int) -> Run:
@@ -250,7 +278,7 @@ def run(engine_name: str, personality: str, seed: int) -> Run:
     return run_image(engine_name, image(personality, seed), random.Random(seed).randbytes(3000))
 
 
-def run_image(engine_name: str, guest: Image, typed: bytes = b"") -> Run:
+def run_image(engine_name: str, guest: Image, typed: bytes = b"", watched: type[Watched] = Watched) -> Run:
     """Boot any Guest so."""
     plan = Plan(RAM)
     devices = plan.device_bytes if guest.personality == LGUEST else 0
@@ -258,7 +286,7 @@ def run_image(engine_name: str, guest: Image, typed: bytes = b"") -> Run:
     made: list[Watched] = []
 
     def make(memory_bytes: int) -> Watched:
-        made.append(Watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM + devices)))
+        made.append(watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM + devices)))
         return made[-1]
 
     settings = Settings(guest, RAM, restart=False, timeout=SECONDS)
