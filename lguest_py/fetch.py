@@ -8,7 +8,6 @@ Read next: lguest_py/apt.py, where packages come from; lguest_py/mkinitrd.py.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import subprocess
@@ -79,6 +78,8 @@ def _replace(new: Path, place: Path) -> None:
 
 def _fill(stock: Stock, work: Path, local: list[str], tell: Tell) -> None:
     """Make all that belongs into the cache in ``work``/new."""
+    import json  # late: the help of a verb must come at once
+
     new = work / "new"
     new.mkdir(parents=True)
     kernel = _kernel_deb(stock, work, local, tell)

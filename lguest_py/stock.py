@@ -7,7 +7,6 @@ Read next: lguest_py/fetch.py, which gets them.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +72,8 @@ def kernels() -> Path:
 
 def find(name: str) -> Kernel | None:
     """The kernel ``name``, if it is in the cache, whole."""
+    import json  # late: the help of a verb must come at once
+
     if name not in STOCK:
         return None
     directory = kernels() / name

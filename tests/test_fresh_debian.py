@@ -52,7 +52,7 @@ def test_one_command_boots_the_tiny_guest(debian: Debian) -> None:
     again = debian.run("tools/setup", "boot", "--engine", "tcg", "--quiet")
     assert (again.returncode, again.stdout, again.stderr) == (0, PROMPT + "\n", "")
     for module in ("cffi", "elftools", "lguest_py"):  # the system's Python is left alone
-        assert debian.run("python3", "-c", f"import {module}").returncode == 1
+        assert debian.run("python3", "-I", "-c", f"import {module}").returncode == 1
     assert debian.run("sh", "-c", "ls -A /usr/local/lib/python3*/dist-packages").stdout == ""
     manual = debian.run("find", ".venv", "-name", "lguest-py.1").stdout
     assert manual == ".venv/share/man/man1/lguest-py.1\n"

@@ -80,7 +80,7 @@ def page() -> str:
 
 def write(file: Path = PAGE) -> None:
     """Write it."""
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(page())
 
 

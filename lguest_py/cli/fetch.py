@@ -26,15 +26,17 @@ Then: lguest-py boot NAME
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """The verb.  Returns the exit status; raises LguestError."""
-    from lguest_py.stock import STOCK
-
     parser = make_parser("lguest-py fetch", USAGE, "Get a distribution's kernel into the cache.", EPILOG)
-    parser.add_argument("name", metavar="NAME", choices=tuple(STOCK), help="which")
+    parser.add_argument("name", metavar="NAME", help="which")
     parser.add_argument("--again", action="store_true", help="even if it is there already")
     options = parser.parse_args(arguments)
 
     from lguest_py import fetch
+    from lguest_py.errors import UsageError
+    from lguest_py.stock import STOCK
 
+    if options.name not in STOCK:
+        raise UsageError(f"{options.name!r} cannot be fetched: choose from {', '.join(STOCK)}")
     kernel = fetch.fetch(options.name, lambda text: print(f"lguest-py: {text}", file=sys.stderr), again=options.again)
     print(f"kernel {kernel.kernel}\ninitrd {kernel.initrd}")
     for line in kernel.licences:
