@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     named = config.getoption("engines")
     if named is not None and not set(named.split(",")) <= set(ENGINES):
         raise pytest.UsageError(f"--engines={named}: give tcg, kvm or tcg,kvm")
+    obey_signals()
     linux_directory()
     kvm_carrier.pytest_configure(config)
     if kvm_carrier.inside():
@@ -62,6 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
         build_images.Builder().all()
     except BuildError as error:
         config.stash[NOT_BUILT] = str(error)
+
+
+def obey_signals() -> None:
+    """Whoever runs the tests may ignore some (nohup, a background job), and what we start would inherit that."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def wanted(config: pytest.Config, engine: str) -> bool:

@@ -81,7 +81,8 @@ class Carrier:
         arguments = self.out / "arguments"
         arguments.write_text("\n".join(["--engines=kvm", f"--reports={self.out}/reports", *self.ids]))
         nightly = config.getoption("nightly")
-        command = [str(COMMAND), sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"@{arguments}"]
+        ends_with_us = ["setpriv", "--pdeathsig", "TERM", str(COMMAND)]
+        command = [*ends_with_us, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"@{arguments}"]
         limit = NIGHTLY_SECONDS if nightly else SECONDS
         environment = {"TIMEOUT": str(limit), **os.environ, "OUT": str(self.out)}
         self.log = (self.out / "log").open("wb")

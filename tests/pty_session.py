@@ -48,9 +48,6 @@ class Session:
     @staticmethod
     def _take_terminal() -> None:
         import fcntl
-        import signal
-
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it (nohup)
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
