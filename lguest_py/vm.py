@@ -138,5 +138,3 @@ class Vm:
         for name in ("_mailbox", "_bus", "console"):
             self.__dict__.pop(name, None)
         self.engine.close()
-
-

@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if kvm_carrier.inside():
         return
     try:
-        build_images.Builder().all()
+        build_images.Builder(images=build_images.IMAGES + build_images.TEST_IMAGES).all()
     except BuildError as error:
         config.stash[NOT_BUILT] = str(error)
 

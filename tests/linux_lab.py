@@ -135,6 +135,26 @@ class Linux:
                     stream.close()
 
 
+def check_the_emulator_has_none_of(guest: Linux, engine_name: str, names: list[str], pieces: list[bytes]) -> None:
+    """What the Launcher started has no kernel: none of ``names`` in arguments, open files and maps, no file with one of
+    ``pieces``.  The kvm engine starts nothing."""
+    children = descendants(guest.process.pid)
+    assert bool(children) is (engine_name == "tcg")
+    for child in children:
+        process = Path(f"/proc/{child}")
+        arguments = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
+        assert not {"-kernel", "-initrd", "-append", "-drive", "-hda", "-cdrom", "-pflash"} & set(arguments)
+        opened = [os.readlink(link) for link in (process / "fd").iterdir()]
+        mapped = [line.split(maxsplit=5)[5] for line in (process / "maps").read_text().splitlines() if "/" in line]
+        for name in names:
+            assert not [text for text in (*arguments, *opened, *mapped) if name in text]
+        files = {Path(text) for text in (*arguments, *opened) if text.startswith("/") and Path(text).is_file()}
+        assert files  # what the machine starts with: the reset vector's page
+        for file in files:
+            contents = file.read_bytes()
+            assert not [piece for piece in pieces if piece in contents]
+
+
 def descendants(pid: int) -> list[int]:
     """All processes that a process started, and theirs."""
     found = []

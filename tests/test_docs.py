@@ -31,6 +31,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 NOT_RUN = {  # page and first word: what stands there that no test of this file runs, and why
     ("README.md", "tools/setup boot"): "installs packages; tests/test_setup.py",
     ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/test_linux_shell.py",
+    ("README.md", "lguest-py fetch"): "downloads 60 MB",
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/test_style.py runs the checkers",

@@ -72,8 +72,8 @@ def test_it_is_that_kernel_and_the_shell_is_on_its_serial_port(shell: Linux, sto
 def test_jobs_can_be_controlled(shell: Linux) -> None:
     assert "Running" in shell.ask("sleep 1000 & jobs")
     shell.ask("kill %1; wait %1", status=143)
-    shell.type(b"echo wait $((6 * 7)); cat\n")
-    shell.wait_for(b"wait 42\r\n")  # the terminal is the command's by now
+    shell.type(b"sh -c 'echo wait $((6 * 7)); exec cat'\n")
+    shell.wait_for(b"wait 42\r\n")  # who says so has the terminal by now
     shell.type(b"\x03")
     shell.to_the_shell()
     shell.ask("true")

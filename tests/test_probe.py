@@ -154,9 +154,9 @@ def test_a_kvm_without_what_we_need_is_not(engine_name: str, monkeypatch: pytest
 
 @KVM_ONLY
 def test_the_probe_leaves_nothing_open(engine_name: str) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))  # what other tests left to the collector may be closed meanwhile
     assert probe_kvm().usable
-    assert os.listdir("/proc/self/fd") == before
+    assert not set(os.listdir("/proc/self/fd")) - before
 
 
 @pytest.fixture

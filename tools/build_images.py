@@ -53,6 +53,11 @@ IMAGES = (
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
     Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),
 )  # fmt: skip
+LINUX = ("guest_kernel/linux/*.c", "guest_kernel/linux/*.S")  # what each program for a Linux Guest stands on
+TEST_IMAGES = (
+    Image("check", (*LINUX, "guest_kernel/linux/check/*.c", "guest_kernel/linux/check/*.S"),
+          "guest_kernel/linux/program.ld"),
+)  # fmt: skip
 
 
 class Builder:

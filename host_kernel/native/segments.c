@@ -238,19 +238,21 @@ bool loadable(u16 selector, bool stack, u32 ring)
 
 /*
  * A real CPU keeps a segment that it has loaded even when its descriptor is taken away; we must load it again at each
- * entry, and cannot.  So it becomes null, and its next use faults.
+ * entry, and cannot.  So it becomes null, and its next use faults.  So does the programs' code, which programs may read
+ * by ds too, where ring 1 is entered: there it is not present.
  */
 static u32 kept(u32 selector)
 {
+	const u64 *gdt = (guest.regs->cs & RPL) == 3 ? state->gdt_user : state->gdt;
+	u32 high, entry = (selector & 0xFFFF) >> 3;
 	u64 descriptor;
-	u32 high;
 
 	if (!(selector & 0xFFFC))
 		return selector & RPL;
 	if (selector & SELECTOR_TI)
-		descriptor = (selector & 0xFFFF) >> 3 < ldt_entries ? ldt[(selector & 0xFFFF) >> 3] : 0;
+		descriptor = entry < ldt_entries ? ldt[entry] : 0;
 	else
-		descriptor = (selector & 0xFFFF) >> 3 < GDT_ENTRIES ? state->gdt_user[(selector & 0xFFFF) >> 3] : 0;
+		descriptor = entry < GDT_ENTRIES ? gdt[entry] : 0;
 	high = descriptor >> 32;
 	if (!(high & HIGH_P) || !(high & HIGH_S) || ((high & HIGH_CODE) && !(high & HIGH_WRITABLE)))
 		return 0;
@@ -294,7 +296,9 @@ void ldt_load(u16 selector)
 			u32 words[2] = { 0, 0 };
 
 			guest_try_read(words, base + each * 8, 8);
-			ldt[each] = words[1] & HIGH_P ? safe(words[0], words[1]) : 0;
+			/* Absent data stays as it is, to fault as #NP; absent code would look like code that we hide. */
+			if ((words[1] & HIGH_P) || !is_user_code(words[1] | HIGH_P))
+				ldt[each] = safe(words[0], words[1]);
 			ldt_has_code |= is_user_code(words[1]);
 		}
 		native.ldt_selector = selector & ~7u;

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
-from lguest_py.cli import boot, cache, completion, doctor, fetch, mkinitrd
+from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
 from lguest_py.errors import LguestError, UsageError
 
 
@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "fetch": fetch,
     "mkinitrd": mkinitrd,
     "doctor": doctor,
+    "bench": bench,
     "cache": cache,
     "completion": completion,
 }
