@@ -13,6 +13,8 @@
 #define TYPE_TRAP      0xF00u
 #define DPL_1      0x2000u
 
+const u32 *switcher_entries;
+
 static bool is_ours(u32 vector)
 {
 	return vector == VECTOR_TIMER || vector == VECTOR_DOORBELL || vector == VECTOR_SPURIOUS;
@@ -42,6 +44,7 @@ static void to_switcher(u32 vector, u32 dpl)
 
 void gates_init(void)
 {
+	switcher_entries = is_lean() ? lean_entries : classic_entries;
 	for (u32 vector = 0; vector < IDT_ENTRIES; vector++)
 		to_switcher(vector, 0);
 	to_switcher(HYPERCALL_VECTOR, DPL_1);

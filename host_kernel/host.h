@@ -54,16 +54,26 @@ struct guest {
 	u32 kernel_address;       /* above it all directories agree */
 	u32 noirq_start, noirq_end;
 	u32 ring_cursor;          /* next entry of the asynchronous ring */
+	u32 data_seen;            /* where the lean Switcher has lguest_data; 0: nowhere */
 };
 
 extern struct guest guest;
 extern struct machine machine;            /* a copy: the original lies in memory nobody needs to keep */
+
+static inline bool is_lean(void)
+{
+	return machine.switcher == SWITCHER_LEAN;
+}
+
 extern struct mailbox *const mailbox;
 extern struct lguest_state *state;        /* the state page, writable */
-extern const u32 switcher_entries[IDT_ENTRIES];
 
-/* switcher.S */
+/* switcher.S, lean.S: one world switch, and the ways back in; of the Switcher that machine.switcher names. */
 u32 switch_to_guest(void);
+u32 switch_to_guest_lean(void);
+extern const u32 classic_entries[IDT_ENTRIES], lean_entries[IDT_ENTRIES];
+extern u32 (*world_switch)(void);
+extern const u32 *switcher_entries;
 
 /* print.c: %s %c %d %u %x with width and 0; returns the length. */
 int format(char *out, u32 size, const char *text, ...) __attribute__((format(printf, 3, 4)));
@@ -135,6 +145,7 @@ void flush_user(void);
 void flush_all(void);
 void pin_stack(u32 top, u32 pages);
 void map_for_guest(u32 address, const void *pages, u32 bytes);
+u32 map_data(u32 address);
 
 /* shadow.c */
 #define WATCHED_FRAMES 20
