@@ -9,6 +9,8 @@
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
 
 static u64 armed; /* TSC at which the timer fires; 0: it does not */
+static bool moved = true; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
+static bool retrying;
 
 void clock_init(void)
 {
@@ -27,18 +29,26 @@ static u64 cycles(u64 nanoseconds)
 void clock_timer_fired(void)
 {
 	armed = 0;
+	moved = true;
 }
 
 /* SET_CLOCKEVENT: interrupt 0 so many nanoseconds from now; 0: not at all. */
 void clock_set_event(u64 nanoseconds)
 {
-	guest.clock_deadline = nanoseconds ? rdtsc() + cycles(nanoseconds) : 0;
+	clock_set_deadline(nanoseconds ? rdtsc() + cycles(nanoseconds) : 0);
+}
+
+/* The Guest's clock is due at this TSC; 0: never. */
+void clock_set_deadline(u64 tsc)
+{
+	guest.clock_deadline = tsc;
+	moved = true;
 }
 
 /* Has the Guest's clock run out? */
 void clock_check(void)
 {
-	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
+	if (moved && guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
 		guest.clock_deadline = 0;
 		personality->clock_expired();
 	}
@@ -52,6 +62,10 @@ void clock_arm(bool retry)
 {
 	u64 now, target = guest.clock_deadline, nanoseconds;
 
+	if (!moved && retry == retrying)
+		return;
+	moved = false;
+	retrying = retry;
 	if (!target && !retry)
 		return;
 	now = rdtsc();

@@ -43,7 +43,7 @@ struct guest {
 	bool ts;         /* CR0.TS while it runs */
 	u32 pending;     /* bit n: virtual interrupt n was raised and not delivered */
 	u64 idt[IDT_ENTRIES]; /* as it loaded them */
-	u64 clock_deadline;   /* TSC at which its clock is due; 0: never */
+	u64 clock_deadline;   /* TSC at which its clock is due; 0: never; clock_set_deadline() sets it */
 	u32 limit;            /* end of what it may map: RAM and device pages */
 	bool strict;          /* a page-table entry that a paravirtualised kernel must not make kills */
 	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
@@ -99,6 +99,7 @@ void host_interrupt(u32 vector);
 /* clock.c */
 void clock_init(void);
 void clock_set_event(u64 nanoseconds);
+void clock_set_deadline(u64 tsc);
 void clock_check(void);
 void clock_arm(bool retry);
 void clock_wall(u32 *seconds, u32 *nanoseconds);

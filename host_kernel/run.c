@@ -25,10 +25,12 @@ static void impose(void)
 /* CR0.TS is the Guest's while it runs; the Host kernel has no use for the FPU. */
 static void set_ts(void)
 {
-	u32 cr0 = read_cr0(), wanted = guest.ts ? cr0 | CR0_TS : cr0 & ~CR0_TS;
+	static bool set; /* as tables_init() left it */
 
-	if (cr0 != wanted)
-		write_cr0(wanted);
+	if (guest.ts == set)
+		return;
+	set = guest.ts;
+	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
 }
 
 /* One world switch, there and back. */
