@@ -129,7 +129,8 @@ class Launcher:
 
     def _boot(self, started: float) -> Result:
         settings, tail = self._settings, Tail(self._output)
-        vm = Vm(self._make, self._plan, settings.image, settings.command_line, settings.initrd, self._inbox, tail, settings.switcher)
+        guest = settings.image, settings.command_line, settings.initrd
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, settings.switcher)
         try:
             if self._announcement:
                 for line in self._announcement.splitlines():

@@ -54,7 +54,8 @@ class Machine:
 
     ``image``: a bzImage or ELF; None is the bundled tiny Guest.  ``memory``: bytes, or "64M".  ``engine``: "auto",
     "kvm" or "tcg"; the attribute of the same name says which it became.  ``on_reboot``: boot again, or take it for the
-    end.  ``timeout``: seconds for the whole run, after which the Guest is ended.  ``switcher``: how worlds are switched.
+    end.  ``timeout``: seconds for the whole run, after which the Guest is ended.
+    ``switcher``: how worlds are switched, "lean" or the reference, "classic".
 
     Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted.
     """

@@ -284,7 +284,7 @@ class Run:
 
 @cache
 def run(engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False) -> Run:
-    """Boot the Guest of this seed under the Launcher, which has its devices; every other one on the classic Switcher."""
+    """Boot the Guest of this seed under the Launcher, which has its devices; odd ones on the classic Switcher."""
     typed = random.Random(seed).randbytes(3000)
     switcher: Switcher = "classic" if seed % 2 else "lean"
     return run_image(engine_name, image(personality, seed, sane), typed, seconds, switcher=switcher)
