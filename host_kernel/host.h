@@ -67,6 +67,7 @@ static inline bool is_lean(void)
 
 extern struct mailbox *const mailbox;
 extern struct lguest_state *state;        /* the state page, writable */
+extern struct untrusted *const untrusted;
 
 /* switcher.S, lean.S: one world switch, and the ways back in; of the Switcher that machine.switcher names. */
 u32 switch_to_guest(void);
@@ -165,6 +166,7 @@ void set_stack(u32 selector, u32 pointer, u32 pages);
 /* gates.c */
 void gates_init(void);
 void load_idt_entry(u32 entry, u32 low, u32 high);
+void gates_reflect(void);
 
 /* deliver.c */
 bool has_handler(u32 vector);

@@ -33,6 +33,7 @@ static void init(u32 address)
 	guest.data = data;
 	guest.data_seen = is_lean() ? map_data(address) : 0;
 	ring_moved(0);
+	gates_reflect();
 	data->reserve_mem = RESERVE_MEM;
 	data->tsc_khz = machine.tsc_khz;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);

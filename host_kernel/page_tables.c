@@ -16,6 +16,7 @@ u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
 
 struct lguest_state *state = (struct lguest_state *)state_page;
+struct untrusted *const untrusted = (struct untrusted *)stack_page;
 extern u8 switcher_load[], image_end[];
 
 /*
@@ -95,6 +96,9 @@ void set_directory(u32 directory)
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	guest.directory = directory;
+	state->directory_at = guest.kernel_address + directory;
+	if (!state->reflect_to)
+		gates_reflect();
 	directory_enter(directory);
 }
 

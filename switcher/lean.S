@@ -7,7 +7,7 @@
  * it writes them through its own mapping, so the region can be read-only in both worlds.  So a gate does not tell
  * whose trap it is; the ring that the CPU saved does.
  *
- * Read before: switcher.S, for what makes a switch safe.  Read next: host_kernel/tables.c.
+ * Read before: switcher.S, for what makes a switch safe.  Read next: reflect.h, host_kernel/tables.c.
  */
 #include "offsets.h"
 #include "frame.h"
@@ -90,8 +90,13 @@ in_ring_0:
 	testl $FLAG_VM, AT_EFLAGS(%esp)		/* then cs is no selector */
 	jnz return_to_host
 	cmpl $SWITCHER_BASE, AT_EIP(%esp)
+	jb exception_common
+	cmpl $reflect_may_fault, AT_EIP(%esp)
+	jb return_to_host
+	cmpl $reflect_is_safe, AT_EIP(%esp)
 	jae return_to_host
-	jmp exception_common
+	addl $20, %esp				/* vector, error code and the three that ring 0 pushes for itself */
+	jmp reflect_gives_up
 
 /* One of the machine's interrupts, while the Guest ran. */
 deliver_to_host:
@@ -123,6 +128,7 @@ hypercall:
 	jmp return_to_host
 
 #include "answers.h"
+#include "reflect.h"
 
 /* The 256 ways in, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector
@@ -136,6 +142,8 @@ hypercall:
 	jmp segment_not_present
 	.elseif \vector == 13
 	jmp general_protection
+	.elseif \vector == 14
+	jmp page_fault
 	.elseif \vector == HYPERCALL_VECTOR
 	jmp hypercall
 	.elseif \vector < 32

@@ -70,6 +70,7 @@ struct registers {
 
 /* The start of the stack page: ring 1 can write here, so these are for show, and never for a decision. */
 struct untrusted {
+	u32 reflected; /* the address of the last fault that the Switcher reflected, unless the Host was entered since */
 	u32 answered; /* how often the Switcher answered by itself: these are not world switches */
 };
 
@@ -107,6 +108,10 @@ struct lguest_state {
 	struct tss guest_tss;
 	u32 answer;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
 	u32 waiting;      /* an interrupt waits for the Guest to open its flag */
+	u32 reflect_to;   /* the Guest's page fault handler, where the lean Switcher may go to it by itself, or 0 */
+	u32 directory_at; /* for that: where the Guest sees its page directory, */
+	u32 linear_at;    /* and its memory, */
+	u32 data_at;      /* and where the Switcher sees lguest_data */
 	u32 ring_next;    /* where the Switcher finds the state of the asynchronous ring's next entry */
 	u32 never_free;   /* 0: where it finds that until there is a ring */
 	u32 user_cs;      /* for ANSWER_IRET: the selectors of an ordinary program, */
