@@ -32,9 +32,9 @@ switch_to_guest_lean:
 	pushl %esi
 	pushl %edi
 	movl %esp, state_page + LGUEST_STATE_host_esp
+	movl $FRAME, %esp			/* first: an NMI behind the next needs a stack that is there */
 	movl STATE(guest_cr3), %eax
 	movl %eax, %cr3
-	movl $FRAME, %esp
 	popl %eax
 	popl %ebx
 	popl %ecx
