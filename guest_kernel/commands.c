@@ -4,6 +4,7 @@
  *
  * Read next: faults.c, test.c.
  */
+#include "bench.h"
 #include "clock.h"
 #include "faults.h"
 #include "interrupts.h"
@@ -120,6 +121,7 @@ const struct command commands[] = {
 	{ "kill", "ID", "end a program", kill },
 	{ "fault", "[NAME]", "do something wrong; without NAME, list what", fault_command },
 	{ "test", "[TEXT]", "try every hypercall and trap, or the tests with TEXT in their name", test_command },
+	{ "bench", "[NAMES]", "measure what the Host does for us, for lguest-py bench", bench_command },
 	{ "echo", "TEXT", "print TEXT", echo },
 	{ "halt", "", "stop for good", halt },
 	{ "panic", "[TEXT]", "tell the Host that the kernel failed", panic },

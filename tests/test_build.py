@@ -49,7 +49,10 @@ def made(tree: Path) -> dict[str, int]:
 def test_the_sources_build() -> None:
     Builder().all()
     names = {path.name for path in SHIPPED.iterdir()}
-    assert names >= {"host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"}
+    assert names >= {
+        *("host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"),
+        *("host_bench.bin", "native_bench.elf", "linux_bench.elf"),
+    }
 
 
 def test_the_host_kernel_starts_at_its_first_byte() -> None:

@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_SOURCES = shutil.ignore_patterns(
     ".git", ".venv", ".*_cache", "build", "_images", "_layouts.py", "__pycache__", "*.egg-info", "*.so", "_kvm.c"
 )
-IMAGES = {"host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"}
+IMAGES = {
+    *("host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"),
+    *("host_bench.bin", "native_bench.elf", "linux_bench.elf"),
+}
 NEEDED = ("cffi", "_cffi_backend", "pycparser", "elftools")  # at run time, besides Python
 PROMPT = "lguest-py tiny Guest, ring 1\nits programs, ring 3\nlguest> "
 

@@ -43,17 +43,27 @@ class Image:
     elf: str = ""
     flat: str = ""
     whole: bool = False  # optimised as one program: a world switch crosses many small files
+    strip: bool = False  # without what a debugger needs: it goes into an initrd
+    without: str = ""  # a source that the patterns name and that is left out
 
 
+LINUX = ("guest_kernel/linux/*.c", "guest_kernel/linux/*.S")  # what each program for a Linux Guest stands on
+HOST = ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S")
+SAMPLES = "guest_kernel/bench_samples.c"  # what each that measures prints its results with
 IMAGES = (
-    Image("host_kernel", ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S"),
-          "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
+    Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
+    Image("host_bench", (*HOST, "host_kernel/bench/*.c", "host_kernel/bench/*.S", SAMPLES),
+          "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without="host_kernel/run.c"),
+    Image("native_bench", ("guest_kernel/bench_native/*.c", "guest_kernel/bench_native/*.S", SAMPLES,
+                           "guest_kernel/print.c", "guest_kernel/text.c"),
+          "guest_kernel/bench_native/bench_native.ld", elf="native_bench.elf"),
+    Image("linux_bench", (*LINUX, "guest_kernel/linux/bench/*.c"), "guest_kernel/linux/program.ld",
+          elf="linux_bench.elf", strip=True),
     Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),
 )  # fmt: skip
-LINUX = ("guest_kernel/linux/*.c", "guest_kernel/linux/*.S")  # what each program for a Linux Guest stands on
 TEST_IMAGES = (
     Image("check", (*LINUX, "guest_kernel/linux/check/*.c", "guest_kernel/linux/check/*.S"),
           "guest_kernel/linux/program.ld"),
@@ -84,7 +94,8 @@ class Builder:
 
     def sources(self, image: Image) -> list[Path]:
         """Its sources, sorted within each pattern."""
-        return [path for pattern in image.sources for path in sorted(self.root.glob(pattern))]
+        found = [path for pattern in image.sources for path in sorted(self.root.glob(pattern))]
+        return [path for path in found if str(path.relative_to(self.root)) != image.without]
 
     def link(self, image: Image) -> Path:
         """Compile, link and flatten one image.  Returns the flat file."""
@@ -97,7 +108,8 @@ class Builder:
         elf = self.shipped / image.elf if image.elf else where / f"{image.name}.elf"
         names = [str(path.relative_to(self.root)) for path in objects]
         link = self.tools.link_whole if image.whole else self.tools.link
-        command = (*link, "-T", image.script, *names, "-o", "@OUT@")
+        strip = ("-s",) if image.strip else ()
+        command = (*link, *strip, "-T", image.script, *names, "-o", "@OUT@")
         Step(f"linking {image.name}", command, (*objects, script), elf, where).run(self.root)
         flat = self.shipped / image.flat if image.flat else where / f"{image.name}.bin"
         command = (*self.tools.objcopy, "-O", "binary", str(elf), "@OUT@")

@@ -30,28 +30,36 @@ class Twin:
     memory: int = 64 << 20
 
 
-def arguments(qemu: str, twin: Twin, counted: bool) -> list[str]:
+def arguments(qemu: str, twin: Twin, counted: bool, accel: str = "tcg") -> list[str]:
     """QEMU's command line: a PC with nothing but a serial port."""
     return [
         *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
-        *("-machine", "pc", "-accel", "tcg", "-cpu", qemu_cpu(), "-m", f"{twin.memory >> 20}M"),
+        *("-machine", "pc", "-accel", accel, "-cpu", qemu_cpu(), "-m", f"{twin.memory >> 20}M"),
         *("-kernel", twin.kernel, "-initrd", twin.initrd, "-append", f"console=ttyS0 {twin.words}"),
         *(ICOUNT if counted else ()),
     ]
 
 
-def run_native(twin: Twin, counted: bool = False, seconds: float = SECONDS) -> str:
-    """Boot it; what came out of its serial port up to its init's last line.
+def last_words(text: str) -> str:
+    """The line that tells most of why a run failed: what its init said (guest_kernel/linux/bench), else the last."""
+    lines = text.strip().splitlines() or ["no word"]
+    return next((line for line in reversed(lines) if line.startswith("init: ")), lines[-1]).strip()
 
-    ``counted``: time is the number of instructions.  Raises NoEngineError without QEMU, LguestError when the last line
-    does not come in time.
+
+def run_native(
+    twin: Twin, counted: bool = False, seconds: float = SECONDS, last: bytes = TOLD, accel: str = "tcg"
+) -> str:
+    """Boot it; what came out of its serial port up to its init's last line, which begins with ``last``.
+
+    ``counted``: time is the number of instructions.  ``accel``: "tcg" or "kvm", as the Guest's engine.  Raises
+    NoEngineError without QEMU, LguestError when the last line does not come in time.
     """
     found = find_qemu()
     if found is None:
         raise NoEngineError("a native run needs QEMU: apt-get install qemu-system-x86")
     text, deadline = bytearray(), time.monotonic() + seconds
     process = subprocess.Popen(
-        arguments(found[0], twin, counted),
+        arguments(found[0], twin, counted, accel),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -60,14 +68,13 @@ def run_native(twin: Twin, counted: bool = False, seconds: float = SECONDS) -> s
     )
     assert process.stdout
     try:
-        while b"\n" not in text.partition(TOLD)[2]:
+        while b"\n" not in text.partition(last)[2]:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
                 raise LguestError(f"the native run was not over after {seconds:g} seconds")
             chunk = process.stdout.read1(65536)  # type: ignore[attr-defined]
             if not chunk:
-                last = bytes(text).decode(errors="replace").strip().splitlines()[-1:]
-                raise LguestError(f"the native run ended early, with {last[0] if last else 'no word'!r}")
+                raise LguestError(f"the native run ended early, with {last_words(text.decode(errors='replace'))!r}")
             text += chunk
     finally:
         process.kill()

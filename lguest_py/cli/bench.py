@@ -1,48 +1,188 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py bench``: measure, beside the same thing without us.
+"""``lguest-py bench``: measure what a Guest costs, and where it goes.
 
-Read next: lguest_py/bench/boot.py.
+Read next: lguest_py/bench/sources.py for what is measured, lguest_py/bench/row.py for what comes of it.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lguest_py.cli.boot import MakeParser
+from lguest_py.errors import LguestError, UsageError
+
+if TYPE_CHECKING:
+    from lguest_py.bench.record import Record
+    from lguest_py.bench.sources import Source
+    from lguest_py.bench.stats import Repeated
 
 SUMMARY = "measure what a Guest costs"
 USAGE = "lguest-py bench [options] [NAME …]"
-NAMES = {"boot": "a distribution's kernel to its init, by its own clock, in a Guest and natively in the same emulator"}
-KERNEL = "debian-6.1-686"
-EPILOG = "NAME:\n" + "".join(f"  {name:<10} {about}\n" for name, about in NAMES.items())
+EPILOG = """\
+NAME: see --list.  Without one, all that is measured in the tiny Guest and the Host kernel; with --linux all in Linux.
+
+Each is measured until its minimum does not fall by 1 %: in 3 runs one after the other, or with --icount in 2 runs that
+are equal; at most --runs times.  The clock's own cost is subtracted.  Times on an emulated CPU say little about a real
+one, and instructions nothing about a CR3 load: the counts beside them are what carries over.
+
+What runs in Linux, and boot, is measured natively too, on the same engine with the same kernel.
+The kernel: --image, else bzImage in the directory LGUEST_LINUX, else debian-6.1-686 as lguest-py fetch got it; boot
+takes the last one, or --image.
+
+--json prints one line of JSON, so that lines can be gathered in a file; --compare reads the last one of such a file.
+"""
+MOST_RUNS = 1000
+GROUPS = {"micro": "in the tiny Guest and the Host kernel", "linux": "in Linux (--linux)", "boot": "of a whole boot"}
+
+
+class _Known(list[str]):
+    """All names, for the shell's completion; whether one is known is checked later, with an error that fits."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+class _Names(argparse.Action):
+    """NAME …: the names are in modules that --help does not need, so they are looked up only when asked for."""
+
+    @property
+    def choices(self) -> list[str]:
+        """All names; none for the manual while the package is being built: what they come from is not whole then."""
+        try:
+            from lguest_py.bench.sources import names
+
+            return _Known(names())
+        except ImportError:
+            return _Known()
+
+    @choices.setter
+    def choices(self, _: object) -> None:
+        pass
+
+    def __call__(self, _: object, options: argparse.Namespace, values: object, __: str | None = None) -> None:
+        options.names = values
+
+
+def _runs(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MOST_RUNS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs: give 1 to {MOST_RUNS}")
+    return int(text)
+
+
+def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser("lguest-py bench", USAGE, "Measure what a Guest costs, and where it goes.", EPILOG)
+    add = parser.add_argument
+    add("names", metavar="NAME", nargs="*", action=_Names, help="what to measure")
+    add("--list", action="store_true", help="tell what can be measured")
+    add("--linux", action="store_true", help="measure in Linux, in a Guest and natively")
+    add("--image", metavar="FILE", help="the kernel to measure in")
+    add("--initrd", metavar="FILE", help="an initial RAM disk in place of the measurement's own")
+    add("--engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the Guest (auto)")
+    add("--switcher", choices=("classic", "lean", "both"), default="both", help="which Switcher (both)")
+    add("--icount", action="store_true", help="count instructions instead of time")
+    add("--runs", metavar="N", type=_runs, help="measure at most N times (10; in Linux 5; boot 1)")
+    add("--json", action="store_true", help="one line of JSON on stdout")
+    add("--plot", metavar="FILE", help="draw it: FILE.svg or FILE.png")
+    add("--compare", metavar="FILE", help="tell what changed beyond noise since --json wrote FILE")
+    add("--export", metavar="FILE", help="write it without anything that tells whose machine this is")
+    return parser.parse_args(arguments)
+
+
+def _list() -> None:
+    from lguest_py.bench.sources import catalogue
+
+    for kind, known in catalogue().items():
+        print(f"{GROUPS[kind]}:")
+        for name, about in known.items():
+            print(f"  {name:<24} {about}")
+
+
+def _check_writable(path: str | None) -> None:
+    """Measuring is long: what cannot be written is told before it.  Raises UsageError."""
+    if path and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or ".")):
+        raise UsageError(f"{path} cannot be written: give a file in a directory that exists")
+
+
+def _repeat(source: Source, say: Callable[[str], None]) -> Repeated:
+    from lguest_py.bench.stats import repeat
+
+    title = " ".join(filter(None, (source.kind, source.switcher)))
+    say(title)
+
+    def tell(run: int, moved: list[str]) -> None:
+        more = f", {len(moved)} minima moved: {', '.join(moved[:3])}{' …' if len(moved) > 3 else ''}" if moved else ""
+        say(f"{title}: run {run} of at most {source.runs}{more}")
+
+    return repeat(source.measure, source.runs, source.counted, tell)
+
+
+def measure(options: argparse.Namespace, old: Record | None) -> Record:
+    """Do it; ``old``, what it will be compared with, must be alike.  Raises LguestError."""
+    from datetime import UTC, datetime
+
+    from lguest_py.bench import compare, record, sources, stats
+    from lguest_py.bench.about import about
+    from lguest_py.progress import Progress
+
+    chosen = sources.select(options.names, options.linux)
+    twins = [kind for kind in chosen if kind in sources.TWINS]
+    kernels = {kind: sources.kernel(kind, options.image, options.initrd) for kind in twins}
+    here = about(options.engine, options.icount, kernels.values())
+    if old:
+        compare.check_alike(options.compare, old, here.engine, options.icount)
+    wanted = [
+        sources.Source(kind, switcher, tuple(names), options.runs or sources.RUNS[kind], here.engine,
+                       options.icount, kernels.get(kind))
+        for kind, names in chosen.items()
+        for switcher in sources.SWITCHERS[options.switcher]
+    ]  # fmt: skip
+    with Progress("measuring") as progress:
+        done = [_repeat(source, progress.say) for source in wanted]
+    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.moving if each.runs > 1})
+    if moving:
+        print(f"lguest-py: minima that moved until the end (give more --runs): {', '.join(moving)}", file=sys.stderr)
+    rows = tuple(stats.merged(row for each in done for row in each.rows))
+    if not rows:
+        how = f"engine {here.engine}{' with --icount' if options.icount else ''}"
+        raise UsageError(f"nothing of {', '.join(options.names)} can be measured on the {how}")
+    return record.Record(here, rows, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise LguestError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """The verb.  Returns the exit status; raises LguestError."""
-    parser = make_parser("lguest-py bench", USAGE, "Measure what a Guest costs.", EPILOG)
-    parser.add_argument("names", metavar="NAME", nargs="*", choices=[*NAMES, []], help="what to measure (all)")
-    parser.add_argument("--engine", choices=("auto", "kvm", "tcg"), default="tcg", help="what runs the Guest (tcg)")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    options = parser.parse_args(arguments)
+    options = _parse(make_parser, arguments)
+    if options.list:
+        _list()
+        return 0
+    for path in (options.plot, options.export):
+        _check_writable(path)
 
     import json
 
-    from lguest_py import stock
-    from lguest_py.bench.boot import boot_times
-    from lguest_py.progress import Progress
+    from lguest_py.bench import compare, export, plot, record, table
 
-    found = stock.resolve(KERNEL)
-    assert found
-    with Progress("booting a kernel twice"):
-        times = boot_times(found, options.engine)
-    if options.json:
-        row = {**vars(times), "ratio": round(times.ratio, 3)}
-        print(json.dumps({"boot": row}))
-    else:
-        print(
-            f"{times.kernel}, seconds to init: Guest ({options.engine}) {times.guest:.2f}, "
-            f"native {times.native:.2f}, ratio {times.ratio:.2f}; {times.switches} world switches"
-        )
+    old = record.read(options.compare) if options.compare else None
+    if options.plot:
+        plot.check(options.plot)
+    new = measure(options, old)
+    print(json.dumps(record.as_dict(new)) if options.json else table.table(new), end="\n" if options.json else "")
+    if options.export:
+        _write(options.export, export.text(new))
+    if options.plot:
+        plot.draw(new, options.plot)
+    if old:
+        print(compare.compare(options.compare, old, new), end="", file=sys.stderr if options.json else sys.stdout)
     sys.stdout.flush()
     return 0

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Memory of one process.  Read before: bench.h. */
+#include "bench.h"
+
+#define PAGES 64
+
+BENCH(faults, "anonymous-fault", PAGES) /* the first write to a page */
+{
+	bool more;
+
+	do {
+		volatile u8 *area = pages(PAGES);
+		u64 start = now();
+
+		touch(area, PAGES);
+		more = sample(now() - start);
+		free_pages(area, PAGES);
+	} while (more);
+}
+
+BENCH(unmaps, "munmap", PAGES) /* per page, each written to */
+{
+	u64 start;
+
+	do {
+		volatile u8 *area = pages(PAGES);
+
+		touch(area, PAGES);
+		start = now();
+		munmap((void *)area, PAGES * PAGE);
+	} while (sample(now() - start));
+}
+
+BENCH(protections, "mprotect", 1) /* of a page, the first of its area: read-only, writable again, and a write */
+{
+	volatile u8 *area = pages(PAGES);
+	u64 start;
+
+	touch(area, PAGES);
+	do {
+		start = now();
+		mprotect((void *)area, PAGE, PROT_READ);
+		mprotect((void *)area, PAGE, PROT_READ | PROT_WRITE);
+		touch(area, 1);
+	} while (sample(now() - start));
+	free_pages(area, PAGES);
+}
+
+BENCH(once, "mmap+touch+munmap", 1) /* of a page */
+{
+	u64 start;
+
+	do {
+		start = now();
+		volatile u8 *area = (volatile u8 *)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+							-1, 0);
+		touch(area, 1);
+		munmap((void *)area, PAGE);
+	} while (sample(now() - start));
+}
+
+enum { MREMAP_FIXED = 2 };
+
+BENCH(moves, "pte-update", 2) /* a page moves to another address and is written to: one entry goes, one comes */
+{
+	volatile u8 *area = pages(2), *from = area, *to = area + PAGE;
+	u64 start;
+
+	touch(area, 1);
+	MUST(munmap((void *)to, PAGE));
+	do {
+		volatile u8 *old = from;
+
+		start = now();
+		CALL(NR_MREMAP, (u32)from, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, (u32)to);
+		touch(to, 1);
+		from = to;
+		to = old;
+	} while (sample(now() - start));
+	free_pages(from, 1);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The null hypercall through the Host kernel's own run loop, with nothing in the way that is not there otherwise: the
+ * Guest takes the time itself, and only when it sleeps do we have the say again.
+ * Read before: host_kernel/run.c.  Read next: walks.c, trace.c.
+ */
+#include "bench.h"
+
+#define WALKS_ROUND 16 /* of the 64 calls of stub_counted */
+#define TRACE_ROUND 32
+
+static struct personality measured, counted;
+static u32 round, walks;
+
+/* Before each entry while we count: from one to the next is one hypercall. */
+static void before_entry(void)
+{
+	lguest_personality.before_entry();
+	switch (round++) {
+	case WALKS_ROUND:
+		walks_begin();
+		break;
+	case WALKS_ROUND + 1:
+		walks = walks_end();
+		break;
+	case TRACE_ROUND:
+		trace_begin();
+		break;
+	case TRACE_ROUND + 1:
+		print_counts("hypercall-bare", trace_end(), walks);
+		break;
+	}
+}
+
+static void counting_over(void)
+{
+	ended();
+}
+
+/* Its samples are there. */
+static void measuring_over(void)
+{
+	struct untrusted *shown = (struct untrusted *)SWITCHER_STACK_PAGE;
+
+	bench_begin();
+	bench_add_warmed(stub_samples());
+	bench_print("hypercall-bare");
+	if (shown->answered >= BENCH_ROUNDS) /* then it was no world switch, and there is nothing to count */
+		print("BENCH-COUNTS hypercall-bare answered=%u\n", shown->answered / BENCH_ROUNDS);
+	counted = lguest_personality;
+	counted.before_entry = before_entry;
+	counted.asleep = counting_over;
+	personality = &counted;
+	guest.halted = false;
+	guest.regs->eip = in_guest(stub_counted);
+	run_loop();
+}
+
+void calls_rows(void)
+{
+	measured = lguest_personality;
+	measured.asleep = measuring_over;
+	personality = &measured;
+	guest.regs->eip = in_guest(stub_calls);
+	run_loop();
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the Host kernel would begin to run its Guest, it measures. Its own loop is here too, under another name: what
+ * goes on in it while a Guest calls is measured as well.
+ * Read before: host_kernel/main.c.  Read next: world.c.
+ */
+#define run run_loop
+#include "../run.c"
+#undef run
+#include "bench.h"
+
+void run(void) __attribute__((noreturn));
+
+#define GATE_INTERRUPT 0x8E00u
+
+/* For bench_samples.c. */
+void print(const char *text, ...)
+{
+	char line[128];
+	va_list values;
+	int count;
+
+	va_start(values, text);
+	count = format_list(line, sizeof(line), text, values);
+	va_end(values);
+	mailbox_text((const u8 *)line, count);
+}
+
+u64 gate_to(u32 address, u32 dpl)
+{
+	return ((u64)((address & 0xFFFF0000) | GATE_INTERRUPT | dpl << 13) << 32) | (HOST_CS << 16) | (address & 0xFFFF);
+}
+
+/* The IDT that the Host kernel runs on, where it may write to it. */
+u64 *host_gates(void)
+{
+	return is_lean() ? state->idt : (u64 *)state->host_idt.base;
+}
+
+void set_host_gate(u32 vector, u32 address)
+{
+	host_gates()[vector] = gate_to(address, 0);
+}
+
+static void clock_row(void)
+{
+	bench_begin();
+	for (u32 round = 0; round < BENCH_ROUNDS; round++) {
+		u32 took = BENCH_TIMED();
+
+		if (round >= BENCH_WARM)
+			bench_add(took);
+	}
+	bench_print("clock");
+}
+
+/* The Guest's command line is ours: "wall" asks for the ways out of a machine on KVM. */
+static bool wanted_wall(void)
+{
+	u32 line = *(u32 *)(machine.guest_base + BOOT_PARAMS_CMDLINE);
+
+	return *(const u8 *)guest_physical(line, 1, "the command line") == 'w';
+}
+
+void run(void)
+{
+	clock_row();
+	if (wanted_wall())
+		wall_rows();
+	steps_rows();
+	world_init();
+	world_row();
+	floor_row();
+	calls_rows();
+}
+
+void ended(void)
+{
+	print("BENCH done\n");
+	end_guest(END_POWER_OFF, "Power down");
+}

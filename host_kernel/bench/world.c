@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The null world switch: from the Host kernel to an `int` in ring 1, and back; and the floor under it, what the CPU
+ * alone takes for int and iret between rings 1 and 0 with two loads of CR3.
+ * Read before: bench.h.  Read next: switcher/switcher.S, calls.c.
+ */
+#include "bench.h"
+
+#define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
+#define TRAP_PAGE_FAULT 14
+#define GUEST_KERNEL 0xC0000000
+
+static u8 code[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+static u8 words[WORDS_PAGES + 1][PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+
+static u32 *switcher_table(u32 directory)
+{
+	return (u32 *)(((u32 *)directory)[SWITCHER_BASE >> 22] & ~(PAGE_BYTES - 1));
+}
+
+static void map(u32 directory)
+{
+	u32 *table = switcher_table(directory) + BENCH_INDEX;
+
+	table[0] = (u32)code | PTE_P | PTE_A;
+	for (u32 page = 0; page <= WORDS_PAGES; page++)
+		table[1 + page] = (u32)words[page] | PTE_P | PTE_RW | PTE_A | PTE_D;
+}
+
+void world_init(void)
+{
+	struct lguest_data *data = (struct lguest_data *)(machine.guest_base + STUB_DATA);
+	u16 *ints = (u16 *)(machine.guest_base + STUB_INTS);
+
+	memcpy(code, common_start, common_end - common_start);
+	map(state->host_cr3);
+	map(state->guest_cr3);
+	memcpy((void *)(machine.guest_base + STUB_CODE), stub_start, stub_end - stub_start);
+	for (u32 index = 0; index < PAGE_BYTES / 2; index++)
+		ints[index] = 0xCD | HYPERCALL_VECTOR << 8;
+	memset(data->hcall_status, HCALL_FREE, sizeof(data->hcall_status));
+	data->kernel_address = GUEST_KERNEL;
+}
+
+static void check(u32 frame)
+{
+	if (frame != FRAME_PLACE)
+		switcher_faulted((const struct registers *)frame);
+}
+
+/* Until its next hypercall. */
+void guest_runs(u32 eip)
+{
+	u32 error;
+
+	guest.regs->eip = eip;
+	do {
+		check(WORLD_SWITCH());
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT && !demand_page(read_cr2(), guest.regs->errcode, &error))
+			host_failed("the stub faults at %#x", read_cr2());
+	} while (guest.regs->trapnum != HYPERCALL_VECTOR);
+}
+
+/* As one round of run.c leaves the registers for the next. */
+static void again(void)
+{
+	guest.regs->eip = STUB_INTS;
+	guest.regs->trapnum = TRAP_NONE;
+}
+
+void world_row(void)
+{
+	u32 walks;
+
+	guest_runs(STUB_INTS);
+	bench_begin();
+	for (u32 round = 0; round < BENCH_ROUNDS;) {
+		u32 took;
+
+		again();
+		took = BENCH_TIMED(WORLD_SWITCH());
+		if (guest.regs->trapnum != HYPERCALL_VECTOR)
+			continue; /* the Launcher's interrupt, for text that it took */
+		if (round++ >= BENCH_WARM)
+			bench_add(took);
+	}
+	bench_print("null-switch");
+	guest_runs(STUB_INTS);
+	again();
+	walks_begin();
+	WORLD_SWITCH();
+	walks = walks_end();
+	again();
+	trace_begin();
+	WORLD_SWITCH();
+	print_counts("null-switch", trace_end(), walks);
+}
+
+void floor_row(void)
+{
+	state->idt[FLOOR_VECTOR] = gate_to(in_common(common_floor), 1);
+	guest_runs(in_guest(stub_floor));
+	bench_begin();
+	bench_add_warmed(stub_samples());
+	bench_print("floor");
+}
