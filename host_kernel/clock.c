@@ -8,7 +8,7 @@
 #define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
 
-static u64 armed; /* TSC at which the timer fires; 0: it does not */
+static u64 armed; /* TSC at which the timer is to fire; 0: it does not */
 
 void clock_init(void)
 {
@@ -44,26 +44,29 @@ void clock_check(void)
 	}
 }
 
+static void __attribute__((noinline)) arm(bool retry)
+{
+	u64 now = rdtsc(), target = guest.clock_deadline, nanoseconds;
+
+	if (retry && (!target || target > now + cycles(RETRY_NANOSECONDS)))
+		target = now + cycles(RETRY_NANOSECONDS);
+	if (armed && armed <= target)
+		return;
+	nanoseconds = target > now ? scale(target - now, 1000000, machine.tsc_khz) : 0;
+	if (nanoseconds > LONGEST_TIMER)
+		nanoseconds = LONGEST_TIMER;
+	apic_timer((u32)nanoseconds + 1);
+	armed = target;
+}
+
 /*
  * See to it that the Host comes back by itself: for the Guest's clock, and soon if retry.  A timer that is
  * already due earlier is left alone, since writing to it costs more than one needless exit.
  */
 void clock_arm(bool retry)
 {
-	u64 now, target = guest.clock_deadline, nanoseconds;
-
-	if (!target && !retry)
-		return;
-	now = rdtsc();
-	if (retry && (!target || target > now + cycles(RETRY_NANOSECONDS)))
-		target = now + cycles(RETRY_NANOSECONDS);
-	if (armed > now && armed <= target)
-		return;
-	nanoseconds = target > now ? scale(target - now, 1000000, machine.tsc_khz) : 0;
-	if (nanoseconds > LONGEST_TIMER)
-		nanoseconds = LONGEST_TIMER;
-	apic_timer((u32)nanoseconds + 1);
-	armed = now + cycles(nanoseconds + 1);
+	if (retry || (guest.clock_deadline && (!armed || armed > guest.clock_deadline)))
+		arm(retry);
 }
 
 void clock_wall(u32 *seconds, u32 *nanoseconds)

@@ -76,7 +76,7 @@ void halt_guest(void)
 	guest.halted = true;
 }
 
-static void hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
+static void __attribute__((noinline)) hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
 {
 	if (number < HYPERCALL_COUNT)
 		mailbox->by_hypercall[number]++;
@@ -137,18 +137,14 @@ static void hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
 }
 
 /* Do what waits in the ring: from the cursor on, each entry once, at most one round. */
-static void drain_ring(void)
+static void __attribute__((noinline)) drain_ring(void)
 {
 	struct lguest_data *data = guest.data;
-	u8 status[HCALL_RING];
 	u32 cursor = guest.ring_cursor;
 
-	if (data->hcall_status[cursor] == HCALL_FREE)
-		return;
-	memcpy(status, data->hcall_status, sizeof(status));
-	for (u32 done = 0; done < HCALL_RING && status[cursor] != HCALL_FREE; done++) {
+	for (u32 done = 0; done < HCALL_RING && data->hcall_status[cursor] != HCALL_FREE; done++) {
 		const struct hypercall_entry *entry = &data->hcalls[cursor];
-		u8 *free = &data->hcall_status[cursor];
+		u8 *status = &data->hcall_status[cursor];
 
 		guest.ring_cursor = cursor = (cursor + 1) % HCALL_RING;
 		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
@@ -156,23 +152,31 @@ static void drain_ring(void)
 
 			mailbox->by_hypercall[LHCALL_SET_PTE]++;
 			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
-			if (status[cursor] == HCALL_FREE || next->nr != LHCALL_SET_PTE || next->arg2 != entry->arg2 ||
-			    next->arg1 != entry->arg1 || done == HCALL_RING - 1)
+			if (next->arg2 != entry->arg2 || next->nr != LHCALL_SET_PTE || next->arg1 != entry->arg1 ||
+			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
 				set_entry(entry->arg1, entry->arg2, entry->arg3);
 		} else {
 			hypercall(entry->nr, entry->arg1, entry->arg2, entry->arg3, entry->arg4);
 		}
-		*free = HCALL_FREE;
+		*status = HCALL_FREE;
 	}
 }
 
 void do_hypercalls(void)
 {
-	struct registers *regs = guest.regs;
+	const struct registers *regs = guest.regs;
+	const struct lguest_data *data = guest.data;
 
-	if (guest.data)
+	if (!data) {
+		if (regs->eax != LHCALL_LGUEST_INIT)
+			kill_guest("hypercall %u before LGUEST_INIT", regs->eax);
+	} else if (data->hcall_status[guest.ring_cursor] != HCALL_FREE) {
 		drain_ring();
-	else if (regs->eax != LHCALL_LGUEST_INIT)
-		kill_guest("hypercall %u before LGUEST_INIT", regs->eax);
-	hypercall(regs->eax, regs->ebx, regs->ecx, regs->edx, regs->esi);
+	}
+	if (regs->eax == LHCALL_SET_PTE) {
+		mailbox->by_hypercall[LHCALL_SET_PTE]++;
+		set_entry(regs->ebx, regs->ecx, regs->edx);
+	} else {
+		hypercall(regs->eax, regs->ebx, regs->ecx, regs->edx, regs->esi);
+	}
 }
