@@ -8,7 +8,9 @@
 #define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
 
-static u64 armed; /* TSC at which the timer is to fire; 0: it does not */
+static u64 armed; /* TSC at which the timer fires; 0: it does not */
+static bool moved = true; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
+static bool retrying;
 
 void clock_init(void)
 {
@@ -27,36 +29,29 @@ static u64 cycles(u64 nanoseconds)
 void clock_timer_fired(void)
 {
 	armed = 0;
+	moved = true;
 }
 
 /* SET_CLOCKEVENT: interrupt 0 so many nanoseconds from now; 0: not at all. */
 void clock_set_event(u64 nanoseconds)
 {
-	guest.clock_deadline = nanoseconds ? rdtsc() + cycles(nanoseconds) : 0;
+	clock_set_deadline(nanoseconds ? rdtsc() + cycles(nanoseconds) : 0);
+}
+
+/* The Guest's clock is due at this TSC; 0: never. */
+void clock_set_deadline(u64 tsc)
+{
+	guest.clock_deadline = tsc;
+	moved = true;
 }
 
 /* Has the Guest's clock run out? */
 void clock_check(void)
 {
-	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
+	if (moved && guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
 		guest.clock_deadline = 0;
 		personality->clock_expired();
 	}
-}
-
-static void __attribute__((noinline)) arm(bool retry)
-{
-	u64 now = rdtsc(), target = guest.clock_deadline, nanoseconds;
-
-	if (retry && (!target || target > now + cycles(RETRY_NANOSECONDS)))
-		target = now + cycles(RETRY_NANOSECONDS);
-	if (armed && armed <= target)
-		return;
-	nanoseconds = target > now ? scale(target - now, 1000000, machine.tsc_khz) : 0;
-	if (nanoseconds > LONGEST_TIMER)
-		nanoseconds = LONGEST_TIMER;
-	apic_timer((u32)nanoseconds + 1);
-	armed = target;
 }
 
 /*
@@ -65,8 +60,24 @@ static void __attribute__((noinline)) arm(bool retry)
  */
 void clock_arm(bool retry)
 {
-	if (retry || (guest.clock_deadline && (!armed || armed > guest.clock_deadline)))
-		arm(retry);
+	u64 now, target = guest.clock_deadline, nanoseconds;
+
+	if (!moved && retry == retrying)
+		return;
+	moved = false;
+	retrying = retry;
+	if (!target && !retry)
+		return;
+	now = rdtsc();
+	if (retry && (!target || target > now + cycles(RETRY_NANOSECONDS)))
+		target = now + cycles(RETRY_NANOSECONDS);
+	if (armed > now && armed <= target)
+		return;
+	nanoseconds = target > now ? scale(target - now, 1000000, machine.tsc_khz) : 0;
+	if (nanoseconds > LONGEST_TIMER)
+		nanoseconds = LONGEST_TIMER;
+	apic_timer((u32)nanoseconds + 1);
+	armed = now + cycles(nanoseconds + 1);
 }
 
 void clock_wall(u32 *seconds, u32 *nanoseconds)

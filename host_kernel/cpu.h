@@ -2,7 +2,7 @@
 /* The instructions that C has no words for.  Source: Intel SDM vol. 2. */
 #ifndef CPU_H
 #define CPU_H
-#include "types.h"
+#include "lguest_pages.h"
 
 #define CR0_MP 0x2
 #define CR0_EM 0x4
@@ -94,6 +94,11 @@ static inline u32 read_cr4(void)
 	u32 value;
 	__asm__ volatile("movl %%cr4, %0" : "=r"(value));
 	return value;
+}
+
+static inline void load_gdt(const struct table_register *table)
+{
+	__asm__ volatile("lgdt %0" : : "m"(table->limit), "m"(table->base));
 }
 
 /* CPUID leaf 7, subleaf 0: ecx; 0 where there is no such leaf. */

@@ -6,12 +6,15 @@
  */
 #include "host.h"
 
+#define TRAP_PAGE_FAULT 14u
 #define HIGH_P     0x8000u
 #define HIGH_DPL   0x6000u
 #define HIGH_TYPE  0x1F00u
 #define TYPE_INTERRUPT 0xE00u
 #define TYPE_TRAP      0xF00u
 #define DPL_1      0x2000u
+
+const u32 *switcher_entries;
 
 static bool is_ours(u32 vector)
 {
@@ -42,9 +45,23 @@ static void to_switcher(u32 vector, u32 dpl)
 
 void gates_init(void)
 {
+	switcher_entries = is_lean() ? lean_entries : classic_entries;
 	for (u32 vector = 0; vector < IDT_ENTRIES; vector++)
 		to_switcher(vector, 0);
 	to_switcher(HYPERCALL_VECTOR, DPL_1);
+}
+
+/* May the lean Switcher go to the Guest's page fault handler by itself?  Only as through an interrupt gate. */
+void gates_reflect(void)
+{
+	u64 gate = guest.idt[TRAP_PAGE_FAULT];
+	u32 high = gate >> 32;
+
+	state->linear_at = guest.kernel_address;
+	state->data_at = guest.data_seen;
+	state->reflect_to = 0;
+	if (guest.data_seen && guest.directory != LINEAR_MAP && (high & HIGH_P) && (high & HIGH_TYPE) == TYPE_INTERRUPT)
+		state->reflect_to = (high & 0xFFFF0000) | (gate & 0xFFFF);
 }
 
 void load_idt_entry(u32 entry, u32 low, u32 high)
@@ -56,11 +73,13 @@ void load_idt_entry(u32 entry, u32 low, u32 high)
 	if (!(high & HIGH_P)) {
 		guest.idt[entry] = 0;
 		to_switcher(entry, 0);
+		gates_reflect();
 		return;
 	}
 	if ((high & HIGH_TYPE) != TYPE_INTERRUPT && (high & HIGH_TYPE) != TYPE_TRAP)
 		kill_guest("IDT entry %u has an unknown type: %#08x %#08x", entry, low, high);
 	guest.idt[entry] = ((u64)high << 32) | (GUEST_CS << 16) | (low & 0xFFFF);
+	gates_reflect();
 	if (is_direct(entry, high))
 		set_gate(entry, GUEST_CS, (high & 0xFFFF0000) | (low & 0xFFFF), high & (HIGH_DPL | HIGH_TYPE));
 	else

@@ -43,7 +43,7 @@ struct guest {
 	bool ts;         /* CR0.TS while it runs */
 	u32 pending;     /* bit n: virtual interrupt n was raised and not delivered */
 	u64 idt[IDT_ENTRIES]; /* as it loaded them */
-	u64 clock_deadline;   /* TSC at which its clock is due; 0: never */
+	u64 clock_deadline;   /* TSC at which its clock is due; 0: never; clock_set_deadline() sets it */
 	u32 limit;            /* end of what it may map: RAM and device pages */
 	bool strict;          /* a page-table entry that a paravirtualised kernel must not make kills */
 	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
@@ -54,16 +54,27 @@ struct guest {
 	u32 kernel_address;       /* above it all directories agree */
 	u32 noirq_start, noirq_end;
 	u32 ring_cursor;          /* next entry of the asynchronous ring */
+	u32 data_seen;            /* where the lean Switcher has lguest_data; 0: nowhere */
 };
 
 extern struct guest guest;
 extern struct machine machine;            /* a copy: the original lies in memory nobody needs to keep */
+
+static inline bool is_lean(void)
+{
+	return machine.switcher == SWITCHER_LEAN;
+}
+
 extern struct mailbox *const mailbox;
 extern struct lguest_state *state;        /* the state page, writable */
-extern const u32 switcher_entries[IDT_ENTRIES];
+extern struct untrusted *const untrusted;
 
-/* switcher.S */
+/* switcher.S, lean.S: one world switch, and the ways back in; of the Switcher that machine.switcher names. */
 u32 switch_to_guest(void);
+u32 switch_to_guest_lean(void);
+extern const u32 classic_entries[IDT_ENTRIES], lean_entries[IDT_ENTRIES];
+extern u32 (*world_switch)(void);
+extern const u32 *switcher_entries;
 
 /* print.c: %s %c %d %u %x with width and 0; returns the length. */
 int format(char *out, u32 size, const char *text, ...) __attribute__((format(printf, 3, 4)));
@@ -89,6 +100,7 @@ void host_interrupt(u32 vector);
 /* clock.c */
 void clock_init(void);
 void clock_set_event(u64 nanoseconds);
+void clock_set_deadline(u64 tsc);
 void clock_check(void);
 void clock_arm(bool retry);
 void clock_wall(u32 *seconds, u32 *nanoseconds);
@@ -135,6 +147,7 @@ void flush_user(void);
 void flush_all(void);
 void pin_stack(u32 top, u32 pages);
 void map_for_guest(u32 address, const void *pages, u32 bytes);
+u32 map_data(u32 address);
 
 /* shadow.c */
 #define WATCHED_FRAMES 20
@@ -153,6 +166,7 @@ void set_stack(u32 selector, u32 pointer, u32 pages);
 /* gates.c */
 void gates_init(void);
 void load_idt_entry(u32 entry, u32 low, u32 high);
+void gates_reflect(void);
 
 /* deliver.c */
 bool has_handler(u32 vector);

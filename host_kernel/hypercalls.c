@@ -7,6 +7,14 @@
 
 #define MESSAGE_BYTES 128u
 
+/* The next entry to look at; the lean Switcher looks too, whether there is anything to do. */
+static void ring_moved(u32 cursor)
+{
+	guest.ring_cursor = cursor;
+	if (guest.data_seen)
+		state->ring_next = guest.data_seen + offsetof(struct lguest_data, hcall_status) + cursor;
+}
+
 /* LGUEST_INIT: where lguest_data is.  What it holds from the Guest's side is read now, once. */
 static void init(u32 address)
 {
@@ -23,6 +31,9 @@ static void init(u32 address)
 	guest.noirq_end = data->noirq_end;
 	guest.kernel_address = data->kernel_address;
 	guest.data = data;
+	guest.data_seen = is_lean() ? map_data(address) : 0;
+	ring_moved(0);
+	gates_reflect();
 	data->reserve_mem = RESERVE_MEM;
 	data->tsc_khz = machine.tsc_khz;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
@@ -146,7 +157,7 @@ static void __attribute__((noinline)) drain_ring(void)
 		const struct hypercall_entry *entry = &data->hcalls[cursor];
 		u8 *status = &data->hcall_status[cursor];
 
-		guest.ring_cursor = cursor = (cursor + 1) % HCALL_RING;
+		ring_moved(cursor = (cursor + 1) % HCALL_RING);
 		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
 			const struct hypercall_entry *next = &data->hcalls[cursor];
 

@@ -27,6 +27,7 @@ static void clock_expired(void)
 static void before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;
+	state->waiting = guest.pending;
 }
 
 const struct personality lguest_personality = {

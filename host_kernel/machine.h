@@ -22,6 +22,8 @@
 
 #define PERSONALITY_LGUEST 1
 #define PERSONALITY_NATIVE 2
+#define SWITCHER_CLASSIC 0
+#define SWITCHER_LEAN    1
 #define TSC_DIGITS 8
 #define EXIT_VALUE 0x21 /* so that no other end of an emulator's can be taken for this one */
 
@@ -42,6 +44,8 @@ struct machine {
 	u32 doorbell_ack_port; /* base of a 16550 to be emptied after each; 0: none */
 	u32 debug_port;        /* OUT of a byte: text for the developer */
 	u32 exit_port;         /* OUT of EXIT_VALUE: the machine ends; struct mailbox says why */
+	u32 switcher;          /* which one runs the Guest */
+	u32 pad;
 	u32 tsc_text;          /* Guest-physical: TSC_DIGITS characters of the command line to be the TSC's rate in kHz; 0: none */
 };
 

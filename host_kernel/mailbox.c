@@ -109,11 +109,16 @@ void mailbox_record_switch(void)
 {
 	const struct registers *regs = guest.regs;
 
-	mailbox->last[mailbox->switch_head % SWITCH_RECORDS] = (struct switch_record){
-		.tsc = rdtsc(), .trapnum = regs->trapnum, .errcode = regs->errcode, .cs = regs->cs,
-		.eip = regs->eip, .eax = regs->eax, .cr2 = guest.cr2,
-	};
-	mailbox->switch_head++;
+	struct switch_record *last = &mailbox->last[mailbox->switch_head++ % SWITCH_RECORDS];
+
+	/* One by one: a compound literal goes by the stack, and this is on the way of every world switch. */
+	last->tsc = rdtsc();
+	last->trapnum = regs->trapnum;
+	last->errcode = regs->errcode;
+	last->cs = regs->cs;
+	last->eip = regs->eip;
+	last->eax = regs->eax;
+	last->cr2 = guest.cr2;
 	mailbox->by_vector[regs->trapnum % IDT_ENTRIES]++;
 	mailbox->rings_seen |= 1u << (regs->cs & 3);
 }

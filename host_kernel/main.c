@@ -25,11 +25,13 @@ void host_main(const struct machine *given)
 		personality = &native_personality;
 	else
 		host_failed("unknown personality %u", machine.personality);
+	if (machine.switcher > SWITCHER_LEAN)
+		host_failed("unknown Switcher %u", machine.switcher);
 	page_tables_init();
+	gates_init();
 	tables_init();
 	apic_init();
 	clock_init();
-	gates_init();
 	personality->init();
 	mailbox_init();
 	run();

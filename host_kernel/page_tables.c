@@ -12,10 +12,11 @@ static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u8 stack_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
-static u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
 
 struct lguest_state *state = (struct lguest_state *)state_page;
+struct untrusted *const untrusted = (struct untrusted *)stack_page;
 extern u8 switcher_load[], image_end[];
 
 /*
@@ -28,11 +29,12 @@ void page_tables_init(void)
 		host_directory[index] = (index << 22) | PTE_P | PTE_RW | PTE_PS | PTE_A | PTE_D |
 					((index << 22) >= machine.memory_bytes ? PTE_PCD : 0);
 	host_directory[SWITCHER_INDEX] = (u32)host_switcher_table | PTE_P | PTE_RW | PTE_A;
-	guest_switcher_table[SUBINDEX(SWITCHER_BASE)] = (u32)switcher_load | PTE_P | PTE_A;
+	guest_switcher_table[SUBINDEX(SWITCHER_BASE)] = (u32)(switcher_load + (is_lean() ? PAGE_BYTES : 0)) | PTE_P | PTE_A;
 	guest_switcher_table[SUBINDEX(SWITCHER_STACK_PAGE)] = (u32)stack_page | PTE_P | PTE_RW | PTE_A | PTE_D;
 	guest_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] = (u32)state_page | PTE_P | PTE_A | PTE_D;
 	memcpy(host_switcher_table, guest_switcher_table, sizeof(host_switcher_table));
-	host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
+	if (!is_lean())
+		host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
 
 	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	write_cr3((u32)host_directory);
@@ -58,12 +60,30 @@ void map_for_guest(u32 address, const void *pages, u32 bytes)
 	}
 }
 
+/* The lean Switcher sees lguest_data, which is the Guest's own to write; returns where. */
+u32 map_data(u32 address)
+{
+	for (u32 page = 0; page < 2; page++) {
+		u32 frame = (address & ~(PAGE_BYTES - 1)) + page * PAGE_BYTES;
+
+		if (!guest_range(frame, PAGE_BYTES))
+			continue;
+		guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
+			(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
+		writers[FRAME(frame)] += 2; /* whatever the shadow says: a table here always counts as written */
+	}
+	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
+}
+
 /* NEW_PGTABLE: the first one ends the linear map. */
 void set_directory(u32 directory)
 {
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	guest.directory = directory;
+	state->directory_at = guest.kernel_address + directory;
+	if (!state->reflect_to)
+		gates_reflect();
 	directory_enter(directory);
 }
 

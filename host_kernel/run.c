@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The run loop: look for interrupts, enter the Guest, see why it came out; for ever.
- * Read before: main.c.  Read next: switcher/switcher.S (one world switch), then traps.c.
+ * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is the quicker one), then traps.c.
  */
 #include "host.h"
 
@@ -25,10 +25,12 @@ static void impose(void)
 /* CR0.TS is the Guest's while it runs; the Host kernel has no use for the FPU. */
 static void set_ts(void)
 {
-	u32 cr0 = read_cr0(), wanted = guest.ts ? cr0 | CR0_TS : cr0 & ~CR0_TS;
+	static bool set; /* as tables_init() left it */
 
-	if (cr0 != wanted)
-		write_cr0(wanted);
+	if (guest.ts == set)
+		return;
+	set = guest.ts;
+	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
 }
 
 /* One world switch, there and back. */
@@ -41,7 +43,8 @@ static void enter(void)
 	set_ts();
 	if (!mailbox->switches++)
 		mailbox->guest_tsc = rdtsc();
-	frame = switch_to_guest();
+	frame = world_switch();
+	untrusted->reflected = 0;
 	if (frame != FRAME_PLACE)
 		switcher_faulted((const struct registers *)frame);
 	if (guest.regs->trapnum == TRAP_PAGE_FAULT)

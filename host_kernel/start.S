@@ -99,6 +99,7 @@ exception_entries:
 	.noaltmacro
 
 /* The frame is struct registers but for esp and ss, which ring 0 to ring 0 does not push. */
+	.globl exception_common
 exception_common:
 	PUSH_REGISTERS
 	pushl %esp

@@ -15,6 +15,9 @@ void timer_entry(void);
 void doorbell_entry(void);
 extern const u32 exception_entries[32];
 
+u32 (*world_switch)(void);
+
+/* The classic Switcher's: with the lean one the Host runs on the Guest's. */
 static u64 host_gdt[GDT_ENTRIES] = { [GDT_HOST_CS] = CODE_RING_0, [GDT_HOST_DS] = DATA_RING_0 };
 static u64 host_idt[IDT_ENTRIES];
 static struct tss host_tss;
@@ -30,7 +33,7 @@ static void set_gate(u32 vector, u32 handler)
 	host_idt[vector] = ((u64)((handler & 0xFFFF0000) | GATE_INTERRUPT) << 32) | (HOST_CS << 16) | (handler & 0xFFFF);
 }
 
-void tables_init(void)
+static void host_tables(void)
 {
 	host_gdt[GDT_TSS] = tss_descriptor((u32)&host_tss);
 	host_tss.io_bitmap = sizeof(host_tss);
@@ -44,9 +47,13 @@ void tables_init(void)
 	state->host_gdt = (struct table_register){ 0, sizeof(host_gdt) - 1, (u32)host_gdt };
 	state->host_idt = (struct table_register){ 0, sizeof(host_idt) - 1, (u32)host_idt };
 	state->host_gdt_base = (u32)host_gdt;
-	state->host_cr3 = read_cr3();
-	load_tables(&state->host_gdt, &state->host_idt);
+}
 
+void tables_init(void)
+{
+	struct table_register writable = { 0, sizeof(state->gdt) - 1, (u32)state->gdt };
+
+	state->host_cr3 = read_cr3();
 	state->kernel_gdt = (struct table_register){ 0, sizeof(state->gdt) - 1,
 						     SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt) };
 	state->user_gdt = (struct table_register){ 0, sizeof(state->gdt_user) - 1,
@@ -62,6 +69,17 @@ void tables_init(void)
 	state->guest_tss.ss0 = HOST_DS;
 	state->guest_tss.esp0 = SWITCHER_STACK_PAGE + PAGE_BYTES;
 	state->guest_tss.io_bitmap = sizeof(struct tss);
+	state->ring_next = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, never_free);
+
+	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
+	if (is_lean()) {
+		state->host_gdt = state->kernel_gdt;
+		load_tables(&writable, &state->guest_idt); /* by where ltr may mark the TSS as busy */
+		load_gdt(&state->kernel_gdt);
+	} else {
+		host_tables();
+		load_tables(&state->host_gdt, &state->host_idt);
+	}
 
 	/* The Guest's programs may use the FPU and SSE; the Host kernel never does, so their state just stays. */
 	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS));

@@ -25,7 +25,7 @@ from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, 
 from lguest_py.streams import LIMIT, Drain, Source, Tail
 from lguest_py.terminal import Left
 from lguest_py.vm import Vm
-from lguest_py.vm_memory import Plan, built
+from lguest_py.vm_memory import Plan, Switcher, built
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
@@ -55,6 +55,7 @@ class Settings:
     restart: bool = True  # boot anew when the Guest restarts; else that is the end
     timeout: float | None = None
     obey_guest: bool = False  # the status that the Guest tells is the Result's
+    switcher: Switcher = "lean"
 
 
 def prepare(
@@ -67,6 +68,7 @@ def prepare(
     restart: bool = True,
     timeout: float | None = None,
     obey_guest: bool = False,
+    switcher: Switcher = "lean",
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
@@ -80,7 +82,7 @@ def prepare(
     elif found := stock.resolve(image):
         image, initrd = str(found.kernel), initrd or str(found.initrd)
     kernel = images.open_image(image)
-    settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest)
+    settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher)
     return settings, engines.choose(engine)
 
 
@@ -127,7 +129,8 @@ class Launcher:
 
     def _boot(self, started: float) -> Result:
         settings, tail = self._settings, Tail(self._output)
-        vm = Vm(self._make, self._plan, settings.image, settings.command_line, settings.initrd, self._inbox, tail)
+        guest = settings.image, settings.command_line, settings.initrd
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, settings.switcher)
         try:
             if self._announcement:
                 for line in self._announcement.splitlines():

@@ -55,6 +55,7 @@ class Machine:
     ``image``: a bzImage or ELF; None is the bundled tiny Guest.  ``memory``: bytes, or "64M".  ``engine``: "auto",
     "kvm" or "tcg"; the attribute of the same name says which it became.  ``on_reboot``: boot again, or take it for the
     end.  ``timeout``: seconds for the whole run, after which the Guest is ended.
+    ``switcher``: how worlds are switched, "lean" or the reference, "classic".
 
     Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted.
     """
@@ -71,6 +72,7 @@ class Machine:
         engine: Literal["auto", "kvm", "tcg"] = "auto",
         on_reboot: Literal["restart", "exit"] = "restart",
         timeout: float | None = None,
+        switcher: Literal["classic", "lean"] = "lean",
     ) -> None:
         if on_reboot not in ("restart", "exit"):
             raise UsageError(f"on_reboot cannot be {on_reboot!r}: give 'restart' or 'exit'")
@@ -82,6 +84,7 @@ class Machine:
             initrd=None if initrd is None else os.fspath(initrd),
             restart=on_reboot == "restart",
             timeout=timeout,
+            switcher=switcher,
         )
         self.engine = self._choice.name
         self._thread: threading.Thread | None = None

@@ -21,7 +21,7 @@ from lguest_py.images import Image
 from lguest_py.images.files import printable
 from lguest_py.mailbox import Mailbox, Snapshot
 from lguest_py.result import End, Outcome
-from lguest_py.vm_memory import Plan, fill
+from lguest_py.vm_memory import Plan, Switcher, fill
 
 
 class Vm:
@@ -40,6 +40,7 @@ class Vm:
         initrd: str | None,
         inbox: bytearray,
         sink: Sink,
+        switcher: Switcher = "lean",
     ) -> None:
         native = image.personality == "native"
         if image.generation != 1 and not native:
@@ -51,7 +52,7 @@ class Vm:
         self.ended = 0.0
         self.engine = make(plan.total)
         try:
-            fill(self.engine, plan, image, command_line, initrd)
+            fill(self.engine, plan, image, command_line, initrd, switcher)
             self._sink = sink
             self._mailbox = Mailbox(self.engine.memory)
             top = plan.guest_bytes + plan.device_bytes

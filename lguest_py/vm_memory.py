@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lguest_py import _layouts as L
 from lguest_py.engines.base import Engine
@@ -22,6 +23,7 @@ MIB = 1 << 20
 IMAGES = Path(__file__).parent / "_images"
 MEMORY_LIMITS = 4 * MIB, 2048 * MIB
 _STEP = 4 * MIB
+Switcher = Literal["classic", "lean"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def built(name: str) -> Path:
     return path
 
 
-def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None) -> None:
+def fill(
+    engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None, switcher: Switcher = "lean"
+) -> None:
     """Write the Host kernel, its description of the machine, and the Guest into fresh (zeroed) memory.
 
     Raises ImageError when something does not fit.
@@ -104,6 +108,7 @@ def fill(engine: Engine, plan: Plan, image: Image, command_line: str, initrd: st
         "doorbell_ack_port": facts.doorbell_ack_port,
         "debug_port": facts.debug_port,
         "exit_port": facts.exit_port,
+        "switcher": L.SWITCHER_LEAN if switcher == "lean" else L.SWITCHER_CLASSIC,
         "tsc_text": tsc_text,
     }.items():
         machine[name] = value

@@ -25,3 +25,5 @@
 	pushl %ebx
 	pushl %eax
 .endm
+
+#define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is no selector */

@@ -6,17 +6,18 @@
  * writes offsets.h for the assembler and lguest_py/_layouts.py for Python.  So: structs of u8, u16, u32
  * and u64 (u64 on a multiple of 8), arrays, structs already seen; constants as plain integers.
  *
- * Read next: switcher/switcher.S, which uses it.
+ * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
  */
 #ifndef LGUEST_PAGES_H
 #define LGUEST_PAGES_H
 #include "types.h"
 
-/* The three pages of the region.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
-#define SWITCHER_BASE        0xFFC00000 /* text: read-only in both worlds */
+/* The region's pages.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
+#define SWITCHER_BASE        0xFFC00000 /* text: the classic Switcher or the lean one; read-only in both worlds */
 #define SWITCHER_STACK_PAGE  0xFFC01000 /* ends in struct registers: the CPU pushes here, so ring 1 can write it */
 #define SWITCHER_STATE_PAGE  0xFFC02000 /* struct lguest_state: read-only in the Guest's tables */
 #define SWITCHER_PAGES       3
+#define SWITCHER_DATA_PAGE   0xFFC04000 /* lean: the one or two pages of the Guest's own that hold its lguest_data */
 
 /* Selectors that mean the same in the Host's GDT and in the Guest's, so that a load between the two is harmless. */
 #define HOST_CS   0x50
@@ -69,6 +70,7 @@ struct registers {
 
 /* The start of the stack page: ring 1 can write here, so these are for show, and never for a decision. */
 struct untrusted {
+	u32 reflected; /* the address of the last fault that the Switcher reflected, unless the Host was entered since */
 	u32 answered; /* how often the Switcher answered by itself: these are not world switches */
 };
 
@@ -93,7 +95,7 @@ struct tss {
 	u16 io_bitmap; /* at or beyond the segment's limit: no port is open to ring 1 or 3 */
 };
 
-/* The state page.  Written by the Host kernel and, before it changes page tables, by the Switcher. */
+/* The state page.  Written by the Host kernel and, before it changes page tables, by the classic Switcher. */
 struct lguest_state {
 	u32 host_esp;
 	u32 host_cr3;
@@ -106,6 +108,12 @@ struct lguest_state {
 	struct tss guest_tss;
 	u32 answer;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
 	u32 waiting;      /* an interrupt waits for the Guest to open its flag */
+	u32 reflect_to;   /* the Guest's page fault handler, where the lean Switcher may go to it by itself, or 0 */
+	u32 directory_at; /* for that: where the Guest sees its page directory, */
+	u32 linear_at;    /* and its memory, */
+	u32 data_at;      /* and where the Switcher sees lguest_data */
+	u32 ring_next;    /* where the Switcher finds the state of the asynchronous ring's next entry */
+	u32 never_free;   /* 0: where it finds that until there is a ring */
 	u32 user_cs;      /* for ANSWER_IRET: the selectors of an ordinary program, */
 	u32 user_ss;
 	u32 kernel_ss;    /* of the kernel's stack, flat, */

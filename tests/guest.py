@@ -13,7 +13,7 @@ from lguest_py import engines, images
 from lguest_py.launcher import Launcher, Settings
 from lguest_py.result import End, Result
 from lguest_py.streams import Input, Output
-from lguest_py.vm_memory import built
+from lguest_py.vm_memory import Switcher, built
 
 LIMIT = 400.0  # seconds for one boot: the carrier is slow
 MIB = 1 << 20
@@ -50,9 +50,10 @@ def boot_image(
     *,
     memory: int = 64 * MIB,
     restart: bool = False,
+    switcher: Switcher = "lean",
 ) -> Run:
     """Boot an image that was read before, and wait for its end."""
-    settings = Settings(image, memory, command_line, restart=restart, timeout=LIMIT)
+    settings = Settings(image, memory, command_line, restart=restart, timeout=LIMIT, switcher=switcher)
     with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
         keys.write(typed)
         keys.seek(0)
@@ -64,8 +65,14 @@ def boot_image(
 
 
 def boot(
-    engine_name: str, command_line: str = "", typed: bytes = b"", *, memory: int = 64 * MIB, restart: bool = False
+    engine_name: str,
+    command_line: str = "",
+    typed: bytes = b"",
+    *,
+    memory: int = 64 * MIB,
+    restart: bool = False,
+    switcher: Switcher = "lean",
 ) -> Run:
     """Boot the ELF image."""
     image = images.open_image(str(built("guest.elf")))
-    return boot_image(engine_name, image, command_line, typed, memory=memory, restart=restart)
+    return boot_image(engine_name, image, command_line, typed, memory=memory, restart=restart, switcher=switcher)

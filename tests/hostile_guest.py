@@ -342,7 +342,9 @@ def guest_tables(r: Random, personality: Personality, sane: bool) -> dict[int, b
     data = bytearray(L.LGUEST_DATA.size)
     status = L.LGUEST_DATA.fields["hcall_status"][0]
     data[status : status + L.HCALL_RING] = bytes([L.HCALL_FREE]) * L.HCALL_RING
-    for name, value in (("kernel_address", 0xC0000000), ("syscall_vec", 0x80)):
+    # Where it says that its memory begins: there, where nothing is, or where it is another part of its memory.
+    seen = r.choice((0xC0000000, 0xC0000000, 0x80000000, 0x400000, 0xFF000000))
+    for name, value in (("kernel_address", seen), ("syscall_vec", 0x80)):
         struct.pack_into("<I", data, L.LGUEST_DATA.fields[name][0], value)
     return {
         GDT: page,

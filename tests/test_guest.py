@@ -9,14 +9,16 @@ import pytest
 from guest import MIB, Run, boot
 
 from lguest_py.result import End
+from lguest_py.vm_memory import Switcher
 
 BANNER = "lguest-py tiny Guest, ring 1\nits programs, ring 3\n"
 PROMPT = "lguest> "
 MOST_TESTS = 190  # a Guest that has lost its tests must not pass
 
 
-def test_every_hypercall_and_trap_from_the_inside(engine_name: str) -> None:
-    run = boot(engine_name, "run=test")
+@pytest.mark.parametrize("switcher", ["classic", "lean"])
+def test_every_hypercall_and_trap_from_the_inside(engine_name: str, switcher: Switcher) -> None:
+    run = boot(engine_name, "run=test", switcher=switcher)
     failed = [line for line in run.lines if line.startswith("FAIL")]
     assert not failed
     passed = [line for line in run.lines if line.startswith("ok ")]

@@ -149,11 +149,12 @@ def test_typed_ahead_it_does_all_of_that_and_powers_off_at_the_end(
 
 
 @pytest.mark.parametrize(
-    ("command", "end", "status"), [("exit 7", "powered off", 7), ("halt -f", "halted", 3)]
+    ("command", "end", "status", "switcher"),
+    [("exit 7", "powered off", 7, "classic"), ("halt -f", "halted", 3, "lean")],
 )
 def test_a_command_instead_of_the_shell(
-    boot: Callable[..., Linux], stock: Kernel, command: str, end: str, status: int
+    boot: Callable[..., Linux], stock: Kernel, command: str, end: str, status: int, switcher: str
 ) -> None:
-    guest = boot(f'run="{command}"', options=("--guest-status",))
+    guest = boot(f'run="{command}"', options=("--guest-status", "--switcher", switcher))
     data = guest.finish()
     assert (data["end"], data["status"]) == (end, status)

@@ -84,11 +84,11 @@ static void schedule(void)
 	const struct channel *clock = &channels[0];
 	u64 periods;
 
-	guest.clock_deadline = 0;
+	clock_set_deadline(0);
 	if (!clock->reload)
 		return;
 	periods = is_periodic(clock) ? divide(elapsed(clock), clock->reload, NULL) + 1 : 1;
-	guest.clock_deadline = clock->start + to_cycles(periods * clock->reload);
+	clock_set_deadline(clock->start + to_cycles(periods * clock->reload));
 }
 
 void pit_expired(void)

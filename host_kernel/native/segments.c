@@ -166,6 +166,8 @@ void choose_gdt(u32 ring)
 	bool mapped = native.tss_base && demand_page(native.tss_base + TSS_ESP0, 0, &unused);
 
 	state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
+	if (is_lean())
+		load_gdt(&state->guest_gdt);
 	if (mapped && ring == 3) {
 		guest_try_read(&esp0, native.tss_base + TSS_ESP0, 4);
 		guest_try_read(&ss0, native.tss_base + TSS_SS0, 2);

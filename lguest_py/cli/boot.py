@@ -66,6 +66,7 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
         add("--initrd", metavar="FILE", help="an initial RAM disk"),
         add("--memory", metavar="SIZE", type=size, default=size("64M"), help="the Guest's RAM, 4M to 2048M (64M)"),
         add("--engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the machine (auto)"),
+        add("--switcher", choices=("classic", "lean"), default="lean", help="how worlds are switched (lean)"),
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--on-reboot", choices=("restart", "exit"), default="restart", help="when the Guest reboots (restart)"),
         add("--guest-status", action="store_true", help="exit with the status that the Guest tells on its console"),
@@ -113,6 +114,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         restart=options.on_reboot == "restart",
         timeout=options.timeout,
         obey_guest=options.guest_status,
+        switcher=options.switcher,
     )
     announcement = personality_line(settings.image, settings.command_line)
     if options.engine == "auto" or options.verbose:
