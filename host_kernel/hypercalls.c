@@ -87,8 +87,14 @@ void halt_guest(void)
 	guest.halted = true;
 }
 
-static void __attribute__((noinline)) hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
+_Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
+
+/* One call, from the ring or from the registers, which begin alike.  Each word is read once: a device may write there. */
+static void __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
 {
+	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
+	u32 arg3 = read_once(&call->arg3);
+
 	if (number < HYPERCALL_COUNT)
 		mailbox->by_hypercall[number]++;
 	switch (number) {
@@ -143,7 +149,7 @@ static void __attribute__((noinline)) hypercall(u32 number, u32 arg1, u32 arg2, 
 	case LHCALL_SET_PMD:
 		kill_guest("hypercall SET_PMD: a PAE kernel cannot run here");
 	default:
-		kill_guest("unknown hypercall %u (%#x %#x %#x %#x)", number, arg1, arg2, arg3, arg4);
+		kill_guest("unknown hypercall %u (%#x %#x %#x %#x)", number, arg1, arg2, arg3, call->arg4);
 	}
 }
 
@@ -167,7 +173,7 @@ static void __attribute__((noinline)) drain_ring(void)
 			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
 				set_entry(entry->arg1, entry->arg2, entry->arg3);
 		} else {
-			hypercall(entry->nr, entry->arg1, entry->arg2, entry->arg3, entry->arg4);
+			hypercall(entry);
 		}
 		*status = HCALL_FREE;
 	}
@@ -187,7 +193,9 @@ void do_hypercalls(void)
 	if (regs->eax == LHCALL_SET_PTE) {
 		mailbox->by_hypercall[LHCALL_SET_PTE]++;
 		set_entry(regs->ebx, regs->ecx, regs->edx);
+	} else if (regs->eax == LHCALL_FLUSH_ASYNC) {
+		mailbox->by_hypercall[LHCALL_FLUSH_ASYNC]++;
 	} else {
-		hypercall(regs->eax, regs->ebx, regs->ecx, regs->edx, regs->esi);
+		hypercall((const struct hypercall_entry *)regs);
 	}
 }
