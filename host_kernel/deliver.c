@@ -4,7 +4,7 @@
  * was in ring 3, push, and go on at its handler.  Source: Intel SDM vol. 3, 6.12.
  * Read before: gates.c.  Read next: interrupts.c.
  */
-#include "host.h"
+#include "shadow.h"
 
 #define GATE_P         0x800000000000ull
 #define GATE_TRAP      0x10000000000ull /* the bit that tells a trap gate from an interrupt gate */
@@ -23,22 +23,28 @@ void deliver(u32 vector, u32 error)
 {
 	struct registers *regs = guest.regs;
 	u64 gate = guest.idt[vector];
-	u32 frame[6], count = 0, stack;
+	bool from_program = (regs->ss & 3) != 1, with_error = pushes_error(vector);
+	u32 count = 3 + 2 * from_program + with_error, stack = regs->esp, pushed[6], *frame, *next;
 
-	if (pushes_error(vector))
-		frame[count++] = error;
-	frame[count++] = regs->eip;
-	frame[count++] = regs->cs;
-	frame[count++] = (regs->eflags & ~EFLAGS_IF) | interrupts_flag();
-	stack = regs->esp;
-	if ((regs->ss & 3) != 1) {
-		frame[count++] = regs->esp;
-		frame[count++] = regs->ss;
-		regs->ss = state->guest_tss.ss1;
+	if (from_program)
 		stack = state->guest_tss.esp1;
+	stack -= count * 4;
+	/* The kernel's stack is mapped: it was pinned.  Then this needs no look at the Guest's tables. */
+	frame = stack % PAGE_BYTES <= PAGE_BYTES - sizeof(pushed) ? (u32 *)mapped(stack, true) : NULL;
+	next = frame ? frame : pushed;
+	if (with_error)
+		*next++ = error;
+	*next++ = regs->eip;
+	*next++ = regs->cs;
+	*next++ = (regs->eflags & ~EFLAGS_IF) | interrupts_flag();
+	if (from_program) {
+		*next++ = regs->esp;
+		*next++ = regs->ss;
+		regs->ss = state->guest_tss.ss1;
 	}
-	regs->esp = stack - count * 4;
-	guest_write(regs->esp, frame, count * 4);
+	regs->esp = stack;
+	if (!frame)
+		guest_write(stack, pushed, count * 4);
 	regs->eflags &= ~(EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT);
 	regs->cs = GUEST_CS;
 	regs->eip = ((gate >> 32) & 0xFFFF0000) | (gate & 0xFFFF);

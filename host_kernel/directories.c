@@ -11,10 +11,11 @@
 #define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: what the CPU adds up with the table's */
 
 static struct directory directories[DIRECTORIES];
+static struct directory *buckets[DIRECTORIES];
 static struct directory *current;
 static u32 switcher_entry; /* the same in all */
 static u32 switches;
-u32 directories_changed;
+u32 directories_changed = 1;
 
 void directories_init(u32 entry)
 {
@@ -26,29 +27,39 @@ struct directory *directory_current(void)
 	return current;
 }
 
+static inline struct directory **bucket_of(u32 guest_directory)
+{
+	return &buckets[FRAME(guest_directory) % DIRECTORIES];
+}
+
 struct directory *directory_find(u32 guest_directory)
 {
-	if (current && current->guest == guest_directory)
-		return current;
-	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
-		if (each->page && each->guest == guest_directory)
-			return each;
-	return NULL;
+	struct directory *each = *bucket_of(guest_directory);
+
+	while (each && each->guest != guest_directory)
+		each = each->next;
+	return each;
 }
 
 static void unlink(struct directory *directory, u32 index)
 {
 	u32 *entry = page_entries(directory->page) + index;
 
-	directories_changed++;
 	if (*entry) {
+		directories_changed++;
 		table_release(page_of(*entry));
 		*entry = 0;
+		page_unuse(directory->page, index);
 	}
 }
 
 static void drop(struct directory *directory)
 {
+	struct directory **link = bucket_of(directory->guest);
+
+	while (*link != directory)
+		link = &(*link)->next;
+	*link = directory->next;
 	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1))
 		unlink(directory, index);
 	page_free(directory->page);
@@ -69,9 +80,10 @@ void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 
 	table_hold(page);
 	/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
-	if (shared && !table_is_global(page))
+	if (shared && (!table_is_global(page) || pages[page].flushed != flushes))
 		table_sync(page);
 	unlink(directory, index);
+	directories_changed++;
 	page_use(directory->page, index);
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
 }
@@ -98,32 +110,66 @@ void directory_sync_one(struct directory *directory, u32 index)
 		unlink(directory, index);
 }
 
-/* Look again at everything that a directory maps from index first up to, not including, end. */
-void directory_sync(struct directory *directory, u32 first, u32 end)
+/*
+ * Look again at what a directory maps below index end: all of it, or only the tables for which which() is true.
+ * A directory of ours holds a handful of tables, a table hundreds of pages.
+ */
+static inline void sync(struct directory *directory, u32 end, bool (*which)(u16 table))
 {
+	const struct shadow_page *own = &pages[directory->page];
+	const u32 *entries = page_entries(directory->page);
+
 	if (directory->guest == LINEAR_MAP)
 		return;
-	for (u32 index = page_next(directory->page, first); index < end; index = page_next(directory->page, index + 1)) {
-		u32 *entry = page_entries(directory->page) + index;
+	for (u32 words = own->words; words; words &= words - 1) {
+		u32 first = __builtin_ctz(words) * 32;
 
-		directory_sync_one(directory, index);
-		if (*entry)
-			table_sync(page_of(*entry));
+		for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
+			u32 index = first + __builtin_ctz(bits);
+
+			if (index >= end)
+				return;
+			directory_sync_one(directory, index);
+			if (entries[index] && which(page_of(entries[index])))
+				table_sync(page_of(entries[index]));
+		}
 	}
+}
+
+static inline bool any(u16 table)
+{
+	(void)table;
+	return true;
+}
+
+static inline bool is_local(u16 table)
+{
+	return !table_is_global(table);
+}
+
+/* Tables that all directories share were looked at, since the flush, when the first of them was. */
+static inline bool is_old(u16 table)
+{
+	return pages[table].flushed != flushes;
+}
+
+/* A flush of what lies below an address. */
+void directory_sync_below(struct directory *directory, u32 address)
+{
+	sync(directory, INDEX(address), any);
 }
 
 /* What a load of CR3 flushes: all but the tables that hold nothing but global entries. */
 void directory_sync_local(struct directory *directory)
 {
-	if (directory->guest == LINEAR_MAP)
-		return;
-	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1)) {
-		u32 *entry = page_entries(directory->page) + index;
+	sync(directory, SWITCHER_INDEX, is_local);
+}
 
-		directory_sync_one(directory, index);
-		if (*entry && !table_is_global(page_of(*entry)))
-			table_sync(page_of(*entry));
-	}
+/* What a flush of everything leaves to do when the directory is the current one. */
+void directory_sync_old(struct directory *directory)
+{
+	directory->flushed = flushes;
+	sync(directory, SWITCHER_INDEX, is_old);
 }
 
 /* The one that has not been used for longest makes room, but never the current one; false if there is none. */
@@ -151,10 +197,16 @@ static struct directory *make(u32 guest_directory)
 		for (slot = directories; slot->page; slot++)
 			;
 	}
-	*slot = (struct directory){ .guest = guest_directory, .page = page_alloc() };
+	*slot = (struct directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
+				    .next = *bucket_of(guest_directory) };
+	*bucket_of(guest_directory) = slot;
 	page_entries(slot->page)[SWITCHER_INDEX] = switcher_entry;
-	for (u32 index = kernel_index(); index < SWITCHER_INDEX; index++)
-		directory_sync_one(slot, index);
+	page_use(slot->page, SWITCHER_INDEX);
+	/* What the kernel has in one directory it has in all: link what is in use now. */
+	if (current)
+		for (u32 index = page_next(current->page, kernel_index()); index < SWITCHER_INDEX;
+		     index = page_next(current->page, index + 1))
+			directory_sync_one(slot, index);
 	return slot;
 }
 
@@ -169,16 +221,7 @@ void directory_enter(u32 guest_directory)
 		drop(current);
 	current = next;
 	next->used = ++switches;
-	if (next->stale) {
-		next->stale = false;
-		directory_sync(next, 0, SWITCHER_INDEX);
-	}
+	if (next->flushed != flushes)
+		directory_sync_old(next);
 	state->guest_cr3 = (u32)page_entries(next->page);
-}
-
-/* All but the current one must be looked at before they are used again. */
-void directories_stale(void)
-{
-	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
-		each->stale = each != current;
 }

@@ -87,8 +87,14 @@ void halt_guest(void)
 	guest.halted = true;
 }
 
-static void hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
+_Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
+
+/* One call, from the ring or from the registers, which begin alike.  Each word is read once: a device may write there. */
+static void __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
 {
+	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
+	u32 arg3 = read_once(&call->arg3);
+
 	if (number < HYPERCALL_COUNT)
 		mailbox->by_hypercall[number]++;
 	switch (number) {
@@ -143,23 +149,19 @@ static void hypercall(u32 number, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
 	case LHCALL_SET_PMD:
 		kill_guest("hypercall SET_PMD: a PAE kernel cannot run here");
 	default:
-		kill_guest("unknown hypercall %u (%#x %#x %#x %#x)", number, arg1, arg2, arg3, arg4);
+		kill_guest("unknown hypercall %u (%#x %#x %#x %#x)", number, arg1, arg2, arg3, call->arg4);
 	}
 }
 
 /* Do what waits in the ring: from the cursor on, each entry once, at most one round. */
-static void drain_ring(void)
+static void __attribute__((noinline)) drain_ring(void)
 {
 	struct lguest_data *data = guest.data;
-	u8 status[HCALL_RING];
 	u32 cursor = guest.ring_cursor;
 
-	if (data->hcall_status[cursor] == HCALL_FREE)
-		return;
-	memcpy(status, data->hcall_status, sizeof(status));
-	for (u32 done = 0; done < HCALL_RING && status[cursor] != HCALL_FREE; done++) {
+	for (u32 done = 0; done < HCALL_RING && data->hcall_status[cursor] != HCALL_FREE; done++) {
 		const struct hypercall_entry *entry = &data->hcalls[cursor];
-		u8 *free = &data->hcall_status[cursor];
+		u8 *status = &data->hcall_status[cursor];
 
 		ring_moved(cursor = (cursor + 1) % HCALL_RING);
 		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
@@ -167,23 +169,33 @@ static void drain_ring(void)
 
 			mailbox->by_hypercall[LHCALL_SET_PTE]++;
 			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
-			if (status[cursor] == HCALL_FREE || next->nr != LHCALL_SET_PTE || next->arg2 != entry->arg2 ||
-			    next->arg1 != entry->arg1 || done == HCALL_RING - 1)
+			if (next->arg2 != entry->arg2 || next->nr != LHCALL_SET_PTE || next->arg1 != entry->arg1 ||
+			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
 				set_entry(entry->arg1, entry->arg2, entry->arg3);
 		} else {
-			hypercall(entry->nr, entry->arg1, entry->arg2, entry->arg3, entry->arg4);
+			hypercall(entry);
 		}
-		*free = HCALL_FREE;
+		*status = HCALL_FREE;
 	}
 }
 
 void do_hypercalls(void)
 {
-	struct registers *regs = guest.regs;
+	const struct registers *regs = guest.regs;
+	const struct lguest_data *data = guest.data;
 
-	if (guest.data)
+	if (!data) {
+		if (regs->eax != LHCALL_LGUEST_INIT)
+			kill_guest("hypercall %u before LGUEST_INIT", regs->eax);
+	} else if (data->hcall_status[guest.ring_cursor] != HCALL_FREE) {
 		drain_ring();
-	else if (regs->eax != LHCALL_LGUEST_INIT)
-		kill_guest("hypercall %u before LGUEST_INIT", regs->eax);
-	hypercall(regs->eax, regs->ebx, regs->ecx, regs->edx, regs->esi);
+	}
+	if (regs->eax == LHCALL_SET_PTE) {
+		mailbox->by_hypercall[LHCALL_SET_PTE]++;
+		set_entry(regs->ebx, regs->ecx, regs->edx);
+	} else if (regs->eax == LHCALL_FLUSH_ASYNC) {
+		mailbox->by_hypercall[LHCALL_FLUSH_ASYNC]++;
+	} else {
+		hypercall((const struct hypercall_entry *)regs);
+	}
 }

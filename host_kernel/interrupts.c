@@ -39,14 +39,10 @@ static u32 lowest_with_handler(u32 ready)
 	return LGUEST_IRQS;
 }
 
-/* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
-void interrupts_deliver(void)
+static void __attribute__((noinline)) deliver_pending(struct lguest_data *data)
 {
-	struct lguest_data *data = guest.data;
 	u32 ready, irq;
 
-	if (!data || !guest.pending)
-		return;
 	ready = guest.pending & ~data->blocked_interrupts;
 	if (!ready || in_noirq_window())
 		return;
@@ -64,6 +60,13 @@ void interrupts_deliver(void)
 	/* The handler of an interrupt gate runs with interrupts off: it must ask, if another one waits behind this. */
 	data->irq_pending = (ready & ~(1u << irq)) && !(data->irq_enabled & GUEST_IF) ? GUEST_IF : 0;
 	mailbox->interrupts_delivered++;
+}
+
+/* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
+void interrupts_deliver(void)
+{
+	if (guest.pending && guest.data) /* rarely: most entries have nothing to deliver */
+		deliver_pending(guest.data);
 }
 
 /* The Guest sleeps: if nothing can ever wake it, this is its end. */

@@ -3,7 +3,7 @@
  * The Guest's memory as the Host kernel may touch it: always checked first, so that a Guest can never send us
  * to an address that is not its own.  Physical addresses are the Guest's; walk() (page_tables.c) turns virtual ones.
  */
-#include "host.h"
+#include "shadow.h"
 
 /* A pointer to count bytes of Guest-physical memory; what names them if the Guest must die for it. */
 void *guest_physical(u32 address, u32 count, const char *what)
@@ -20,13 +20,15 @@ static bool copy(u32 address, void *ours, u32 count, u32 access)
 
 	while (count) {
 		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
-		u8 *theirs;
+		u8 *theirs = mapped(address, access & FAULT_W);
 
 		if (chunk > count)
 			chunk = count;
-		if (!walk(address, access, &entry, &unused, &error) || !guest_frame_valid(entry))
-			return false;
-		theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+		if (!theirs) {
+			if (!walk(address, access, &entry, &unused, &error) || !guest_frame_valid(entry))
+				return false;
+			theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+		}
 		if (access & FAULT_W)
 			memcpy(theirs, next, chunk);
 		else

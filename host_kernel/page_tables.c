@@ -66,28 +66,13 @@ u32 map_data(u32 address)
 	for (u32 page = 0; page < 2; page++) {
 		u32 frame = (address & ~(PAGE_BYTES - 1)) + page * PAGE_BYTES;
 
-		if (guest_range(frame, PAGE_BYTES))
-			guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
-				(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
+		if (!guest_range(frame, PAGE_BYTES))
+			continue;
+		guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
+			(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
+		writers[FRAME(frame)] += 2; /* whatever the shadow says: a table here always counts as written */
 	}
 	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
-}
-
-/*
- * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
- * must see the fault, with *error.
- */
-bool demand_page(u32 address, u32 access, u32 *error)
-{
-	struct directory *directory = directory_current();
-	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);
-
-	if (!walk(address, access, &entry, &upper, error))
-		return false;
-	if (!*linked || table_frame(page_of(*linked)) != table_key(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
-		directory_link(directory, INDEX(address), upper);
-	table_map(page_of(*linked), SUBINDEX(address), entry);
-	return true;
 }
 
 /* NEW_PGTABLE: the first one ends the linear map. */
@@ -135,14 +120,15 @@ void shadow_allow_write(u32 address, bool allow)
 		return;
 	entry = page_entries(page_of(*linked)) + SUBINDEX(address);
 	if (*entry)
-		*entry = allow ? *entry | PTE_RW : *entry & ~PTE_RW;
+		put(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
 }
 
-/* Where the last SET_PTE led: the next one is mostly a neighbour. */
-static struct {
+/* Where the last SET_PTE led: the next one is mostly a neighbour, or one of the other directory of a fork. */
+static struct recent {
 	u32 directory, index, changed;
-	u16 table;
-} recent = { .directory = LINEAR_MAP };
+	u16 table;         /* the shadow */
+	const u32 *theirs; /* NULL: there is no shadow */
+} recent, before_recent;
 
 /* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
 static u16 table_of(u32 directory, u32 address)
@@ -161,27 +147,50 @@ static u16 table_of(u32 directory, u32 address)
 	return table_find(table_key(upper));
 }
 
+static bool is_recent(u32 directory, u32 address)
+{
+	return recent.directory == directory && recent.index == INDEX(address) && recent.changed == directories_changed;
+}
+
+static void __attribute__((noinline)) find_table(u32 directory, u32 address)
+{
+	struct recent last = recent;
+
+	recent = before_recent;
+	before_recent = last;
+	if (is_recent(directory, address))
+		return;
+	recent.table = table_of(directory, address);
+	recent.theirs = recent.table ? table_of_guest(recent.table) : NULL;
+	recent.directory = directory;
+	recent.index = INDEX(address);
+	recent.changed = directories_changed;
+}
+
 /*
  * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
  * what its table holds now; the value is looked at only for what it must never be.
  */
 void set_entry(u32 directory, u32 address, u32 value)
 {
-	if (INDEX(address) == SWITCHER_INDEX) {
-		if (value & PTE_P)
-			kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
-		return;
-	}
+	u32 entry;
+
 	if (value & PTE_P)
 		check_entry(value, address);
-	if (recent.directory != directory || recent.index != INDEX(address) || recent.changed != directories_changed) {
-		recent.table = table_of(directory, address);
-		recent.directory = directory;
-		recent.index = INDEX(address);
-		recent.changed = directories_changed;
+	if (!is_recent(directory, address)) {
+		if (INDEX(address) == SWITCHER_INDEX) {
+			if (value & PTE_P)
+				kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
+			return;
+		}
+		find_table(directory, address);
 	}
-	if (recent.table)
-		table_sync_one(recent.table, SUBINDEX(address));
+	if (!recent.theirs)
+		return;
+	entry = read_once(&recent.theirs[SUBINDEX(address)]);
+	if ((entry & PTE_P) && entry != value)
+		check_entry(entry, address);
+	table_map(recent.table, SUBINDEX(address), entry);
 }
 
 /* SET_PGD: the Guest changed an entry of a directory. */
@@ -189,6 +198,7 @@ void set_directory_entry(u32 directory, u32 index)
 {
 	struct directory *cached = directory_find(directory);
 
+	directories_changed++;
 	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
 	if (index == SWITCHER_INDEX) {
@@ -202,14 +212,14 @@ void set_directory_entry(u32 directory, u32 index)
 /* FLUSH_TLB(0): the user part of the current directory. */
 void flush_user(void)
 {
-	directory_sync(directory_current(), 0, INDEX(guest.kernel_address));
+	directory_sync_below(directory_current(), guest.kernel_address);
 }
 
 /* FLUSH_TLB(1): everything. */
 void flush_all(void)
 {
-	directories_stale();
-	directory_sync(directory_current(), 0, SWITCHER_INDEX);
+	flushes++;
+	directory_sync_old(directory_current());
 }
 
 /* The pages of a kernel stack, which the CPU itself pushes to on a direct system call. */
@@ -218,7 +228,7 @@ void pin_stack(u32 top, u32 pages)
 	for (u32 page = 1; page <= pages; page++) {
 		u32 error;
 
-		if (!demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
+		if (!mapped(top - page * PAGE_BYTES, true) && !demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
 			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
 	}
 }

@@ -17,7 +17,7 @@
 #define CODE_RING_1 0x00CFBB000000FFFFull
 #define DATA_RING_1 0x00CFB3000000FFFFull
 
-static void set_descriptor(u32 entry, u32 low, u32 high)
+static inline __attribute__((always_inline)) void set_descriptor(u32 entry, u32 low, u32 high)
 {
 	if (high & HIGH_P) {
 		if (!(high & HIGH_S))

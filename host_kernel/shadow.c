@@ -15,21 +15,14 @@
 #define BUCKETS 1024u
 #define NO_FRAME 0xFFFFFFFFu
 
-struct shadow_page {
-	u32 frame;      /* of the Guest's table it stands for; NO_FRAME: a directory, or free */
-	u16 references; /* shadow directory entries that point here */
-	u16 next;       /* in the bucket, or in the list of free pages; 0 ends both */
-	bool local;     /* some entry is not global: a load of CR3 flushes it */
-	u32 used[ENTRIES / 32]; /* bit n: entry n may be in use, so that a flush need not look at all */
-};
-
-static struct shadow_page *pages; /* page 0 is never used */
-static u32 pool;                  /* address of page 0 */
+struct shadow_page *pages;
+u32 pool, flushes;
 static u16 buckets[BUCKETS];
-static u16 free_list;
+static u16 free_list;        /* of pages that were used before, and are empty again */
+static u32 fresh = 1, page_count; /* from fresh on none was used yet */
 static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
 static u32 watched[WATCHED_FRAMES];
-static u32 watched_count;
+u32 watched_count;
 
 /* Undo what the Guest wrote where there is nothing. */
 void nothing_restore(void)
@@ -40,28 +33,14 @@ void nothing_restore(void)
 /* Takes all of the Host area from first_free on.  Returns how many pages the pool has. */
 u32 pool_init(u32 first_free)
 {
-	u32 count = (machine.guest_base - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
-
-	if (count > 0xFFFF)
-		count = 0xFFFF;
+	first_free = writers_init(first_free);
+	page_count = (machine.guest_base - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
+	if (page_count > 0xFFFF)
+		page_count = 0xFFFF;
 	nothing_restore();
 	pages = (struct shadow_page *)first_free;
-	pool = machine.guest_base - count * PAGE_BYTES;
-	for (u32 page = count - 1; page; page--) {
-		pages[page] = (struct shadow_page){ .frame = NO_FRAME, .next = free_list };
-		free_list = page;
-	}
-	return count;
-}
-
-u32 *page_entries(u16 page)
-{
-	return (u32 *)(pool + page * PAGE_BYTES);
-}
-
-u16 page_of(u32 shadow_entry)
-{
-	return (shadow_entry - pool) / PAGE_BYTES;
+	pool = machine.guest_base - page_count * PAGE_BYTES;
+	return page_count;
 }
 
 /* An empty page; directories that were not used for long make room. */
@@ -69,19 +48,37 @@ u16 page_alloc(void)
 {
 	u16 page;
 
-	while (!free_list)
+	while (!free_list && fresh == page_count)
 		if (!directory_evict())
 			host_failed("no memory for shadow page tables");
+	if (!free_list) {
+		page = fresh++;
+		memset(page_entries(page), 0, PAGE_BYTES);
+		pages[page] = (struct shadow_page){ .frame = NO_FRAME };
+		return page;
+	}
 	page = free_list;
 	free_list = pages[page].next;
-	pages[page] = (struct shadow_page){ .frame = NO_FRAME };
-	memset(page_entries(page), 0, PAGE_BYTES);
+	pages[page].next = 0;
 	return page;
 }
 
+/* Emptied by what is known to be in use: cheaper than a whole page of zeros later. */
 void page_free(u16 page)
 {
-	pages[page] = (struct shadow_page){ .frame = NO_FRAME, .next = free_list };
+	struct shadow_page *own = &pages[page];
+
+	for (; own->words; own->words &= own->words - 1) {
+		u32 word = __builtin_ctz(own->words), *entries = page_entries(page) + word * 32;
+
+		for (u32 bits = own->used[word]; bits; bits &= bits - 1)
+			put(&entries[__builtin_ctz(bits)], 0);
+		own->used[word] = 0;
+	}
+	own->frame = NO_FRAME;
+	own->references = 0;
+	own->local = false;
+	own->next = free_list;
 	free_list = page;
 }
 
@@ -103,16 +100,11 @@ u16 table_get(u32 frame, bool *shared)
 	if (!page) {
 		page = page_alloc();
 		pages[page].frame = frame;
+		pages[page].flushed = flushes;
 		pages[page].next = buckets[frame % BUCKETS];
 		buckets[frame % BUCKETS] = page;
 	}
 	return page;
-}
-
-/* An entry of this page is in use now. */
-void page_use(u16 page, u32 index)
-{
-	pages[page].used[index / 32] |= 1u << index % 32;
 }
 
 /* The next entry from index on that is in use, or ENTRIES. */
@@ -130,19 +122,9 @@ u32 page_next(u16 page, u32 index)
 		index += __builtin_ctz(word);
 		if (entries[index])
 			return index;
-		pages[page].used[index / 32] &= ~(1u << index % 32);
+		page_unuse(page, index);
 	}
 	return ENTRIES;
-}
-
-bool table_is_global(u16 page)
-{
-	return !pages[page].local;
-}
-
-u32 table_frame(u16 page)
-{
-	return pages[page].frame;
 }
 
 void table_hold(u16 page)
@@ -170,39 +152,16 @@ bool is_watched(u32 frame)
 	return false;
 }
 
-/*
- * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
- * its first write, so that the accessed and dirty bits are set in time; nor to a page whose changes we must notice.
- */
-static inline u32 shadow_of(u32 entry)
+/* What may stand in a shadow where the frame is none of the Guest's, or one whose changes we must notice. */
+u32 shadow_of_rare(u32 entry)
 {
 	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
 
-	if (~entry & (PTE_P | PTE_A))
-		return 0;
-	if (!(entry & PTE_D) || (watched_count && is_watched(FRAME(entry))))
-		flags &= ~PTE_RW;
 	if (!guest_frame_valid(entry))
 		return (u32)nothing | (flags & ~PTE_RW);
+	if (is_watched(FRAME(entry)))
+		flags &= ~PTE_RW;
 	return machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + flags;
-}
-
-static inline void set(u16 page, u32 index, u32 guest_entry)
-{
-	u32 entry = shadow_of(guest_entry);
-
-	page_entries(page)[index] = entry;
-	if (!entry)
-		return;
-	page_use(page, index);
-	if (!(guest_entry & PTE_G))
-		pages[page].local = true;
-}
-
-/* The Guest's entry was checked, and is used now. */
-void table_map(u16 page, u32 index, u32 guest_entry)
-{
-	set(page, index, guest_entry);
 }
 
 /* From now on writes to these frames, and to no others, are faults: what is mapped already is mapped anew. */
@@ -217,13 +176,13 @@ void watch_frames(const u32 *frames, u32 count)
 
 			for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1))
 				if (is_watched(FRAME(entries[index] - machine.guest_base)))
-					entries[index] &= ~PTE_RW;
+					put(&entries[index], entries[index] & ~PTE_RW);
 		}
 	}
 }
 
 /* The Guest's table that a shadow stands for: its frame was checked when it was linked.  NULL: it has none. */
-static const u32 *guest_table(u16 page)
+const u32 *table_of_guest(u16 page)
 {
 	if (pages[page].frame >= LINEAR_FRAME)
 		return NULL;
@@ -233,7 +192,7 @@ static const u32 *guest_table(u16 page)
 /* Look again at one entry, and map it at once if the Guest has used it before. */
 void table_sync_one(u16 page, u32 index)
 {
-	const u32 *theirs = guest_table(page);
+	const u32 *theirs = table_of_guest(page);
 	u32 entry;
 
 	if (!theirs)
@@ -241,36 +200,55 @@ void table_sync_one(u16 page, u32 index)
 	entry = read_once(&theirs[index]);
 	if (entry & PTE_P)
 		check_entry(entry, index << 12);
-	set(page, index, entry);
+	table_map(page, index, entry);
 }
 
-/* Does a shadow entry still say what the Guest's does?  It may allow less: no write before the first. */
-static bool still_holds(u32 shadow_entry, u32 entry)
+/*
+ * An entry that differs.  The shadow's may still hold where it only allows less than the Guest's: no write before the
+ * first, no dirty bit where written.c took it.
+ */
+static void __attribute__((noinline)) sync_entry(u16 page, u32 index, u32 entry)
 {
-	u32 differs = (shadow_entry - machine.guest_base) ^ entry;
+	u32 ours = page_entries(page)[index], differs = (ours - machine.guest_base) ^ entry;
 
-	return !(differs & (~(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A | PTE_D)) && !(differs & shadow_entry & PTE_RW);
+	if (!(differs & (~(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A)) &&
+	    (!(ours & PTE_RW) || (entry & (PTE_RW | PTE_D)) == (PTE_RW | PTE_D)))
+		return;
+	if (entry & PTE_P)
+		check_entry(entry, index << 12);
+	table_map(page, index, entry);
+}
+
+/* Which of these (32) entries differ.  Nearly all will be as they were: a loop to keep short, in registers. */
+static u32 __attribute__((noinline)) differing(const u32 *ours, const u32 *theirs, u32 bits, u32 base)
+{
+	do {
+		u32 index = __builtin_ctz(bits);
+
+		if (((read_once(&theirs[index]) + base) ^ ours[index]) & ~KEPT_ELSEWHERE)
+			return bits;
+		bits &= bits - 1;
+	} while (bits);
+	return 0;
 }
 
 /* Look again at all entries that are in use. */
 void table_sync(u16 page)
 {
-	const u32 *theirs = guest_table(page);
-	const u32 *entries = page_entries(page);
+	struct shadow_page *own = &pages[page];
+	const u32 *theirs = table_of_guest(page), *ours = page_entries(page);
 
-	if (!theirs)
+	own->flushed = flushes;
+	if (!theirs || !take_written(own->frame))
 		return;
-	for (u32 word = 0; word < ENTRIES / 32; word++) {
-		for (u32 bits = pages[page].used[word]; bits; bits &= bits - 1) {
-			u32 index = word * 32 + __builtin_ctz(bits), entry = read_once(&theirs[index]);
+	for (u32 words = own->words; words; words &= words - 1) {
+		u32 word = __builtin_ctz(words), first = word * 32, bits = own->used[word];
 
-			if (still_holds(entries[index], entry))
-				continue;
-			if (entry & PTE_P)
-				check_entry(entry, index << 12);
-			set(page, index, entry);
-			if (!entries[index])
-				pages[page].used[word] &= ~(1u << index % 32);
+		while (bits && (bits = differing(ours + first, theirs + first, bits, machine.guest_base))) {
+			u32 index = first + __builtin_ctz(bits);
+
+			sync_entry(page, index, read_once(&theirs[index]));
+			bits &= bits - 1;
 		}
 	}
 }

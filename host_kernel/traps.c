@@ -35,34 +35,38 @@ static void page_fault(u32 error)
 	reflect(TRAP_PAGE_FAULT, error);
 }
 
-void handle_trap(void)
+static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 {
-	struct registers *regs = guest.regs;
-
-	switch (regs->trapnum) {
+	switch (vector) {
 	case VECTOR_TIMER:
 	case VECTOR_DOORBELL:
 	case VECTOR_SPURIOUS:
 		return; /* its handler ran on the way out of the Switcher */
-	case HYPERCALL_VECTOR:
-		do_hypercalls();
-		return;
-	case TRAP_PAGE_FAULT:
-		page_fault(regs->errcode);
-		return;
 	case TRAP_GENERAL:
-		if (!regs->errcode && emulate())
+		if (!error && emulate())
 			return;
 		break;
 	case TRAP_DEBUG:
 		guest.dr6 = take_dr6();
 		break;
 	case TRAP_DOUBLE_FAULT:
-		kill_guest("double fault at eip %#x", regs->eip);
+		kill_guest("double fault at eip %#x", guest.regs->eip);
 	default:
 		break;
 	}
-	reflect(regs->trapnum, regs->errcode);
+	reflect(vector, error);
+}
+
+void handle_trap(void)
+{
+	u32 vector = guest.regs->trapnum;
+
+	if (vector == HYPERCALL_VECTOR)
+		do_hypercalls();
+	else if (vector == TRAP_PAGE_FAULT)
+		page_fault(guest.regs->errcode);
+	else
+		other_trap(vector, guest.regs->errcode);
 }
 
 /* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */

@@ -8,50 +8,32 @@
 #include "shadow.h"
 
 /* A table may lie where a device writes while we look: read each entry once, then check what was read. */
-#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
-
-static u32 *entry_in(u32 table, u32 index)
-{
-	return guest_physical((table & ~(PAGE_BYTES - 1)) + index * 4, 4, "a page table");
-}
-
 /* An entry of a Guest directory; in the linear map there is a table for everything. */
 u32 directory_entry(u32 guest_directory, u32 index)
 {
 	if (guest_directory == LINEAR_MAP)
 		return ((LINEAR_FRAME + index) << 12) | PTE_P | PTE_RW | PTE_US | PTE_A;
-	return read_once(entry_in(guest_directory, index));
+	return read_once((u32 *)guest_physical(guest_directory + index * 4, 4, "a page directory"));
 }
 
-u32 table_entry(u32 frame, u32 index)
+void bad_directory_entry(u32 entry, u32 address)
 {
-	return read_once(entry_in(frame << 12, index));
-}
-
-/* By what the shadow of the table (or of the 4 MiB page) that a directory's entry names is found. */
-u32 table_key(u32 entry)
-{
-	return guest.large_pages && (entry & PTE_PS) ? LARGE_FRAME + INDEX(entry) : FRAME(entry);
-}
-
-void check_directory_entry(u32 entry, u32 address)
-{
-	if (!guest.strict)
-		return;
 	if (entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS)
 		kill_guest("bad page directory entry %#x for %#x", entry, address);
-	if (!guest_frame_valid(entry))
-		kill_guest("page directory entry %#x for %#x points beyond memory", entry, address);
+	kill_guest("page directory entry %#x for %#x points beyond memory", entry, address);
 }
 
-void check_entry(u32 entry, u32 address)
+void bad_entry(u32 entry, u32 address)
 {
-	if (!guest.strict)
-		return;
 	if (entry & PTE_PS)
 		kill_guest("bad page table entry %#x for %#x", entry, address);
-	if (!guest_frame_valid(entry))
-		kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
+	kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
+}
+
+/* An entry of a table, or of the current directory, in a frame that was checked. */
+static inline u32 *entry_in(u32 table, u32 index)
+{
+	return (u32 *)(machine.guest_base + (table & ~(PAGE_BYTES - 1))) + index;
 }
 
 /*
@@ -59,7 +41,7 @@ void check_entry(u32 entry, u32 address)
  * dirty bits that the CPU would set.  True: *entry and *directory_entry_ are the Guest's entries.  False: *error is
  * the error code of the fault that the Guest must see.
  */
-bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error)
+static inline __attribute__((always_inline)) bool look_up(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error)
 {
 	u32 upper, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
 
@@ -109,5 +91,27 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error
 		*directory_entry_ |= PTE_RW;
 		*entry = (*entry | PTE_RW) & ~PTE_US;
 	}
+	return true;
+}
+
+bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error)
+{
+	return look_up(address, access, entry, directory_entry_, error);
+}
+
+/*
+ * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
+ * must see the fault, with *error.
+ */
+bool demand_page(u32 address, u32 access, u32 *error)
+{
+	struct directory *directory = directory_current();
+	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);
+
+	if (!look_up(address, access, &entry, &upper, error))
+		return false;
+	if (!*linked || table_frame(page_of(*linked)) != table_key(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
+		directory_link(directory, INDEX(address), upper);
+	table_map(page_of(*linked), SUBINDEX(address), entry);
 	return true;
 }
