@@ -80,6 +80,13 @@ void clock_arm(bool retry)
 	armed = now + cycles(nanoseconds + 1);
 }
 
+void clock_disarm(void)
+{
+	if (armed)
+		apic_timer(0);
+	armed = 0;
+}
+
 void clock_wall(u32 *seconds, u32 *nanoseconds)
 {
 	u64 since = scale(rdtsc() - mailbox->boot_tsc, 1000000, machine.tsc_khz) + machine.wall_nanoseconds;

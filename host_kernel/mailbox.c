@@ -73,6 +73,8 @@ void mailbox_notify(u32 address)
 	mailbox->notify[head % NOTIFY_RECORDS] = address;
 	__asm__ volatile("" : : : "memory"); /* the entry before the head; x86 keeps the order of stores */
 	mailbox->notify_head = head + 1;
+	if (must_wait)
+		clock_disarm();
 	mailbox_doorbell();
 	while (must_wait && read_once(&mailbox->notify_tail) != head + 1)
 		wait_for_interrupt();

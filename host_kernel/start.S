@@ -50,15 +50,22 @@ load_ldt_register:
 	.globl wait_for_interrupt
 wait_for_interrupt:
 	sti
-	hlt
+doze:	hlt
 	cli
 	ret
 
-/* Interrupts of the machine: void host_interrupt(u32 vector). */
+/*
+ * Interrupts of the machine: void host_interrupt(u32 vector).  One that comes between the sti and the hlt ends the wait
+ * too, since the hlt could sleep for ever.  A processor holds it back there; the one that QEMU emulates for a nested KVM
+ * forgets to, now and then.
+ */
 .macro INTERRUPT name, vector
 	.globl \name
 \name:
-	pushal
+	cmpl $doze, (%esp)
+	jne 1f
+	incl (%esp)			/* hlt is one byte long */
+1:	pushal
 	cld
 	pushl $\vector
 	call host_interrupt

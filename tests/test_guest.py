@@ -37,6 +37,15 @@ def test_a_part_of_the_tests(engine_name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("switcher", ["classic", "lean"])
+def test_no_sleep_is_for_ever(engine_name: str, switcher: Switcher) -> None:
+    """An interrupt between the Host kernel's sti and its hlt, which comes once in some hundred times."""
+    name = "interrupts: fifty times HALT and the clock"
+    run = boot(engine_name, "run=" + ";".join([f"test {name}"] * 20), switcher=switcher)
+    assert run.end is End.POWERED_OFF
+    assert run.lines.count(f"ok {name}") == 20
+
+
 def test_it_says_in_which_rings_it_runs(engine_name: str) -> None:
     run = boot(engine_name)
     assert run.text.startswith(BANNER + PROMPT)

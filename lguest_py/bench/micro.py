@@ -29,7 +29,7 @@ Machine = Literal["tiny", "host", "native"]  # which of the three measures
 
 @dataclass(frozen=True)
 class What:
-    """One measurement.  ``operations``: so many in a sample.  ``engine``, ``switcher``: the only one that has it, or ""."""
+    """One measurement.  ``operations``: in a sample.  ``engine``, ``switcher``: the only one that has it, or ""."""
 
     about: str
     group: str
