@@ -163,7 +163,7 @@ static void __attribute__((noinline)) drain_ring(void)
 		const struct hypercall_entry *entry = &data->hcalls[cursor];
 		u8 *status = &data->hcall_status[cursor];
 
-		ring_moved(cursor = (cursor + 1) % HCALL_RING);
+		cursor = (cursor + 1) % HCALL_RING;
 		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
 			const struct hypercall_entry *next = &data->hcalls[cursor];
 
@@ -177,6 +177,7 @@ static void __attribute__((noinline)) drain_ring(void)
 		}
 		*status = HCALL_FREE;
 	}
+	ring_moved(cursor);
 }
 
 void do_hypercalls(void)
