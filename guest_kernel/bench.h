@@ -5,6 +5,7 @@
 
 #define BENCH_PAGES 0x10000000 /* user addresses that are nobody's, from here on */
 #define BENCH_CALL  0xBE4C     /* the number of a system call that does nothing */
+#define PAGE_FAULT_VECTOR 14
 
 #ifndef __ASSEMBLER__
 #include "bench_samples.h"
@@ -25,8 +26,20 @@ extern const struct bench bench_calls[], bench_traps[], bench_directories[]; /* 
 
 void bench_command(char *names);
 
+/*
+ * A row of ring 3: runs the program, which leaves BENCH_ROUNDS samples from BENCH_PAGES on. handler, of type_and_dpl, is in
+ * vector's gate meanwhile.
+ */
+struct bench_gate {
+	u32 vector;
+	const char *handler;
+	u32 type_and_dpl;
+};
+void bench_program(void (*start)(u32 argument) __attribute__((regparm(1))), struct bench_gate gate);
+
 /* bench_handlers.S: gates that do the least there is to do. */
 extern const char bench_skip[];        /* page fault: goes on behind the two-byte instruction */
+extern const char bench_skip_program[]; /* the same for a program whose eax is BENCH_CALL; other faults are the kernel's */
 extern const char bench_fpu[];         /* trap 7: TS off, and again */
 extern const char bench_system_call[]; /* BENCH_CALL: straight back; any other number is the kernel's */
 extern const char bench_clock[];       /* interrupt 0: notes when it came, and that it did */

@@ -69,18 +69,23 @@ USER_CODE void program_bench(u32 argument)
 	leave(PROGRAM_OK);
 }
 
-static void system_calls(void)
+void bench_program(program *start, struct bench_gate gate)
 {
-	struct task *task = task_program("bench", program_bench, 0);
+	struct task *task = task_program("bench", start, 0);
 	if (!task || !page_set(task->directory, BENCH_PAGES, physical(shared) | PTE_PRESENT | PTE_WRITE | PTE_USER)) {
 		print("no room for a program\n");
 		return;
 	}
-	trap_gate(SYSTEM_CALL_VECTOR, bench_system_call, GATE_TRAP | GATE_DPL3);
+	trap_gate(gate.vector, gate.handler, gate.type_and_dpl);
 	irq_enable();
 	task_join(task);
 	irq_disable();
 	bench_add_warmed(shared);
+}
+
+static void system_calls(void)
+{
+	bench_program(program_bench, (struct bench_gate){ SYSTEM_CALL_VECTOR, bench_system_call, GATE_TRAP | GATE_DPL3 });
 }
 
 const struct bench bench_calls[] = {

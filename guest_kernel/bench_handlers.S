@@ -9,12 +9,21 @@
 #include "layout.h"
 
 	.text
-	.globl bench_skip, bench_fpu, bench_system_call, bench_clock, bench_spin
+	.globl bench_skip, bench_skip_program, bench_fpu, bench_system_call, bench_clock, bench_spin
 
 bench_skip:
 	addl $4, %esp	/* the error code */
 	addl $2, (%esp)	/* eip */
 	iret
+
+bench_skip_program:
+	cmpl $BENCH_CALL, %eax
+	jne 1f
+	addl $4, %esp
+	addl $2, (%esp)
+	movl $GUEST_IF, %ss:lguest_data + LGUEST_DATA_irq_enabled
+	iret
+1:	jmp *%ss:trap_stubs + 4 * PAGE_FAULT_VECTOR
 
 bench_fpu:
 	pushl %eax

@@ -10,6 +10,7 @@
 #include "tasks.h"
 #include "text.h"
 #include "traps.h"
+#include "user.h"
 
 #define CLOCK_US 200
 
@@ -30,6 +31,28 @@ static u32 reflected(u32 round)
 {
 	(void)round;
 	return BENCH_TIMED(touch(BENCH_PAGES));
+}
+
+/*
+ * Each time another page: a second fault at the same address, with nothing said to the Host in between, is the Host's to
+ * look at. All are in the table of the page with the samples, which is there.
+ */
+USER_CODE void program_faults(u32 argument)
+{
+	u32 *samples = (u32 *)BENCH_PAGES;
+	(void)argument;
+	for (u32 round = 0; round < BENCH_ROUNDS; round++) {
+		u32 address = BENCH_PAGES + (1 + round) * PAGE;
+		samples[round] = BENCH_TIMED(
+			__asm__ volatile(".byte 0x85, 0x01" /* testl %%eax, (%%ecx) */
+					 : : "a"(BENCH_CALL), "c"(address) : "memory", "cc"));
+	}
+	leave(PROGRAM_OK);
+}
+
+static void reflected_inside(void)
+{
+	bench_program(program_faults, (struct bench_gate){ PAGE_FAULT_VECTOR, bench_skip_program, GATE_INTERRUPT });
 }
 
 static void use(u32 directory)
@@ -111,6 +134,7 @@ static u32 lateness(u32 round)
 
 const struct bench bench_traps[] = {
 	{ .name = "fault-reflected", .once = reflected, .set_up = catch_faults },
+	{ .name = "fault-reflected-inside", .all = reflected_inside },
 	{ .name = "fault-filled", .once = filled, .set_up = map_unused, .tear_down = unmap },
 	{ .name = "fpu-trap", .once = first_fpu_use, .set_up = catch_fpu },
 	{ .name = "interrupt", .once = interrupted, .set_up = catch_clock },

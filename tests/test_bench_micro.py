@@ -6,6 +6,7 @@ Times are held against nothing here: what must hold between rows is looked at in
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import pytest
@@ -13,12 +14,14 @@ from guest import boot
 
 from lguest_py.bench.counting import choose, counting_machine
 from lguest_py.bench.micro import MICRO, WHATS, micro_rows
-from lguest_py.bench.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, WHERES, Row
+from lguest_py.bench.prompt import TIMES, until_shown
+from lguest_py.bench.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, MILLISECONDS, WHERES, Row
 from lguest_py.bench.samples import parse
-from lguest_py.errors import UsageError
+from lguest_py.errors import LguestError, UsageError
 from lguest_py.result import End
 
 SAMPLES = 300  # BENCH_SAMPLES in guest_kernel/bench_samples.h
+LEAN_INSIDE = ("hypercall-bare", "hypercall", "fault-reflected-inside")
 STEPS = [name for name, what in WHATS.items() if what.group == "step"]
 
 
@@ -47,7 +50,10 @@ def names(switcher: str) -> list[str]:
 def test_every_row_is_there_with_all_its_samples(engine_name: str, switcher: str) -> None:
     rows = measured(engine_name, switcher)
     assert list(rows) == [name for name in names(switcher) if WHATS[name].engine in ("", engine_name)]
-    for row in rows.values():
+    prompt = rows["prompt"]
+    assert (prompt.unit, prompt.group, sum(prompt.samples.values())) == (MILLISECONDS, "wall", TIMES)
+    assert min(prompt.samples) > 10  # a Python has to start
+    for row in (row for row in rows.values() if row is not prompt):
         assert sum(row.samples.values()) == SAMPLES, row.name
         assert min(row.samples) >= 0
         assert row.unit == CYCLES
@@ -78,9 +84,15 @@ def test_loads_and_walks_are_counted(engine_name: str) -> None:
 def test_what_stays_in_the_guests_tables_is_no_world_switch(engine_name: str, switcher: str) -> None:
     rows = measured(engine_name, switcher)
     inside = {name for name, row in rows.items() if row.group == "inside"}
-    assert inside == {"system-call", *(("hypercall-bare", "hypercall") if switcher == "lean" else ())}
+    assert inside == {"system-call", *(LEAN_INSIDE if switcher == "lean" else ())}
     answered = {name for name, row in rows.items() if row.counts.get("answered")}
     assert answered == {"native-cli", "native-sti", "native-iret", *(inside - {"system-call"})}
+
+
+def test_the_lean_switcher_answers_each_program_fault_once(engine_name: str) -> None:
+    """Else the row would hold some that went by way of the Host kernel, and its median could be either's."""
+    assert measured(engine_name, "lean")["fault-reflected-inside"].counts == {"answered": 1}
+    assert "fault-reflected-inside" not in measured(engine_name, "classic")
 
 
 def test_the_guest_has_the_rows_that_are_named_and_lives_on(engine_name: str) -> None:
@@ -124,6 +136,8 @@ def test_instructions_agree_with_one_another() -> None:
         assert least(name, "lean") < least(name), name
     assert least("hypercall", "lean") < least("null-switch", "lean") < least("hypercall-switch", "lean")
     assert least("ring-64") < least("ring-1")
+    assert least("hypercall", "lean") < least("fault-reflected-inside", "lean") < least("fault-reflected", "lean") / 3
+    assert len(counted("lean")["fault-reflected-inside"].samples) < 5  # each the same way
     assert least("system-call") < least("null-switch") < least("fault-reflected")
     assert least("null-switch") < least("fault-filled")
     assert least("hypercall") < least("fpu-trap")  # there is one in its handler
@@ -148,6 +162,18 @@ def test_what_cannot_be_measured_is_said() -> None:
         choose("kvm", counted=True)
     with pytest.raises(UsageError, match="no Switcher 'other'"):
         micro_rows("tcg", "other", False, ["hypercall"])
+
+
+TALKER = "import sys, time; print('one', flush=True); time.sleep(0.3); print('two', flush=True); sys.stdin.read()"
+
+
+def test_until_it_is_shown_and_no_longer() -> None:
+    took = until_shown([sys.executable, "-c", TALKER], b"two")
+    assert took >= 0.3
+    with pytest.raises(LguestError, match="did not come to its prompt; the last it showed: 'two'"):
+        until_shown([sys.executable, "-c", TALKER], b"three", seconds=2)
+    with pytest.raises(LguestError, match="did not come to its prompt; the last it showed: 'nothing'"):
+        until_shown([sys.executable, "-c", ""], b"three")
 
 
 def test_each_is_told_in_a_line() -> None:

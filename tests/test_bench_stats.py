@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pytest
 from bench_lab import row
 
-from lguest_py.bench.row import INSTRUCTIONS, MICROSECONDS, Row
+from lguest_py.bench.row import INSTRUCTIONS, MICROSECONDS, MILLISECONDS, Row
 from lguest_py.bench.stats import Repeated, Stats, merged, nanoseconds, repeat, stats
 from lguest_py.errors import LguestError
 
@@ -40,6 +40,7 @@ def test_time_where_it_is_known() -> None:
     assert nanoseconds(3000, row("fork", 1, tsc_khz=0)) is None
     assert nanoseconds(3000, row("fork", 1, unit=INSTRUCTIONS)) is None
     assert nanoseconds(3, row("boot", 1, unit=MICROSECONDS)) == 3000
+    assert nanoseconds(3, row("prompt", 1, unit=MILLISECONDS)) == 3_000_000
 
 
 def test_rows_alike_become_one() -> None:

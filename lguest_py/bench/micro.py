@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
+from lguest_py.bench.row import CYCLES, INSTRUCTIONS, MILLISECONDS, Row
 from lguest_py.bench.samples import parse, without_clock
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.images.image import Image
@@ -24,7 +24,7 @@ from lguest_py.vm_memory import Switcher
 SECONDS: Final = 300.0  # for one of the machines; it takes one or two
 MEMORY: Final = 64 << 20
 SWITCHERS: Final[dict[str, Switcher]] = {"classic": "classic", "lean": "lean"}
-Machine = Literal["tiny", "host", "native"]  # which of the three measures
+Machine = Literal["tiny", "host", "native", "command"]  # which of the three measures; or lguest-py boot, as it is
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ WHATS: Final = {
     "ring-64": What("an entry, where 64 are written and drained at once", "switch", "tiny", operations=64),
     "system-call": What("int 0x80 from ring 3 to the kernel and iret back: direct", "inside", "tiny"),
     "fault-reflected": What("a page fault to the Guest's handler, and back behind it", "switch", "tiny"),
+    "fault-reflected-inside": What("a program's page fault, handed to the Guest's handler by the Switcher, and back",
+                                   "inside", "tiny", switcher="lean"),
     "fault-filled": What("the first touch of a page that the Guest's tables map", "switch", "tiny"),
     "fpu-trap": What("the first FPU instruction under TS: trap 7, TS off in its handler, and again", "switch", "tiny"),
     "interrupt": What("the clock's, from the last instruction before it to its handler's first", "switch", "tiny"),
@@ -83,6 +85,7 @@ WHATS: Final = {
     "exit-python": What("an exit to the Launcher and back (out)", "wall", "host", where="launcher", engine="kvm"),
     "doorbell": What("a NOTIFY that waits for the Launcher: doorbell, Python, interrupt", "wall", "tiny",
                      where="launcher"),
+    "prompt": What("lguest-py boot, from the command to the tiny Guest's prompt", "wall", "command", where="launcher"),
 }  # fmt: skip
 MICRO: Final = {name: what.about for name, what in WHATS.items()}
 
@@ -109,12 +112,20 @@ def micro_rows(engine: str, switcher: str, counted: bool, names: Sequence[str]) 
         and not (counted and what.group == "wall")
     }
     rows: dict[str, Row] = {}
+    if "prompt" in wanted:
+        rows["prompt"] = _prompt(name)
     machines: tuple[Machine, ...] = ("host", "tiny", "native")
     for machine in machines:
         of_it = {key: what for key, what in wanted.items() if what.machine == machine}
         if of_it:
             rows |= _measure(machine, engine, switcher, counted, of_it)
     return [rows[key] for key in wanted]
+
+
+def _prompt(engine: str) -> Row:
+    from lguest_py.bench.prompt import prompt_samples
+
+    return Row("prompt", "wall", WHATS["prompt"].where, "", MILLISECONDS, prompt_samples(engine))
 
 
 def _measure(

@@ -17,7 +17,8 @@ COUNTS: Final = ("cr3_loads", "segment_loads", "table_loads", "page_walks")
 INSTRUCTIONS: Final = "instructions"
 CYCLES: Final = "cycles"
 MICROSECONDS: Final = "microseconds"  # by a Linux's own clock
-UNITS: Final = (INSTRUCTIONS, CYCLES, MICROSECONDS)
+MILLISECONDS: Final = "milliseconds"  # by ours
+UNITS: Final = (INSTRUCTIONS, CYCLES, MICROSECONDS, MILLISECONDS)
 
 
 @dataclass(frozen=True)

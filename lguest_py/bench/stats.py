@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lguest_py.bench.row import CYCLES, MICROSECONDS, Row
+from lguest_py.bench.row import CYCLES, MICROSECONDS, MILLISECONDS, Row
 from lguest_py.errors import LguestError
 
 STILL = 3  # runs in succession in which no minimum moved
@@ -54,8 +54,8 @@ def stats(samples: Counter[int]) -> Stats:
 
 def nanoseconds(value: float, row: Row) -> float | None:
     """A value of this row as time; None where it is none (instructions, or a clock of unknown rate)."""
-    if row.unit == MICROSECONDS:
-        return value * 1000
+    if row.unit in (MICROSECONDS, MILLISECONDS):
+        return value * (1000 if row.unit == MICROSECONDS else 1e6)
     return value * 1e6 / row.tsc_khz if row.unit == CYCLES and row.tsc_khz else None
 
 
