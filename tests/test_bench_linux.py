@@ -19,6 +19,7 @@ from linux_lab import ROOT
 from lguest_py import mkinitrd
 from lguest_py.bench import linux as bench
 from lguest_py.bench.native import Twin, run_native
+from lguest_py.bench.profile import HOST_KERNEL
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.mailbox import Snapshot
@@ -144,6 +145,8 @@ def test_the_program_needs_nothing_and_is_small() -> None:
 
 
 GUEST = """\
+PROFILE 1 ticks=60\r
+PROFILE 2 ticks=300 switches=2\r
 BENCH boot-to-init 9000*1\r
 BENCH clock 3*40 5*1\r
 BENCH fork 103*2 203*1\r
@@ -161,10 +164,11 @@ class Runs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, guest: str = GUEST, native: str = NATIVE) -> None:
         self.guests: list[tuple[Twin, str]] = []
+        self.profiled: list[tuple[Twin, str]] = []
         self.natives: list[tuple[Twin, bool, str]] = []
 
         def run_guest(twin: Twin, make: object, seconds: float, switcher: str) -> tuple[str, Snapshot]:
-            self.guests.append((twin, switcher))
+            (self.profiled if make == HOST_KERNEL else self.guests).append((twin, switcher))
             return guest, SNAPSHOT
 
         def run_native(twin: Twin, counted: bool, seconds: float, last: bytes, accel: str) -> str:
@@ -174,7 +178,7 @@ class Runs:
 
         monkeypatch.setattr(bench, "run_guest", run_guest)
         monkeypatch.setattr(bench, "run_native", run_native)
-        monkeypatch.setattr(bench, "engine_for", lambda engine, counted: (engine, None))
+        monkeypatch.setattr(bench, "engine_for", lambda engine, counted, host_kernel="": (engine, host_kernel))
 
 
 def test_samples_become_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +192,9 @@ def test_samples_become_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("boot-to-init", "boot", "guest", "classic", {7000: 1}),
     ]
     assert {(row.unit, row.tsc_khz) for row in rows} == {(CYCLES, 2_000_000)}
+    ((profiled, switcher),) = runs.profiled
+    assert (switcher, profiled.words.endswith(" lpj=5000000 bench=int-syscall,fork rounds=10")) == ("classic", True)
+    assert [dict(row.counts) for row in rows] == [{}, {"switches": 2}, {}, {}, {}]
     ((guest, switcher),), ((native, counted, accel),) = runs.guests, runs.natives
     assert guest == native
     assert (guest.kernel, guest.initrd, switcher, counted, accel) == ("k", "i", "classic", False, "kvm")

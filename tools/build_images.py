@@ -57,6 +57,8 @@ IMAGES = (
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
     Image("host_bench", (*HOST, "host_kernel/bench/*.c", "host_kernel/bench/*.S", SAMPLES),
           "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without="host_kernel/run.c"),
+    Image("host_profile", (*HOST, "host_kernel/profile/*.c"), "host_kernel/host_kernel.ld", flat="host_profile.bin",
+          whole=True, without="host_kernel/run.c"),
     Image("native_bench", ("guest_kernel/bench_native/*.c", "guest_kernel/bench_native/*.S", SAMPLES,
                            "guest_kernel/print.c", "guest_kernel/text.c"),
           "guest_kernel/bench_native/bench_native.ld", elf="native_bench.elf"),

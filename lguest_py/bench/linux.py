@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 from lguest_py import mkinitrd
 from lguest_py.bench.counting import choose
 from lguest_py.bench.native import Twin, last_words, run_native
+from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.bench.samples import Printed, parse, without_clock
 from lguest_py.errors import LguestError, UsageError
@@ -86,7 +87,8 @@ def linux_rows(
     if switcher not in get_args(Switcher):
         raise UsageError(f"there is no Switcher {switcher!r}: give one of {', '.join(get_args(Switcher))}")
     wanted = [name for name in LINUX if not names or name in names]
-    runs = _Runs(*engine_for(engine, counted), cast(Switcher, switcher), counted, wanted)
+    profiling = engine_for(engine, counted, HOST_KERNEL)[1]
+    runs = _Runs(*engine_for(engine, counted), profiling, cast(Switcher, switcher), counted, wanted)
     with tempfile.TemporaryDirectory(prefix="lguest-py-bench.") as directory:
         disk = initrd or Path(directory, "initrd")
         if not initrd:
@@ -106,6 +108,7 @@ class _Runs:
 
     engine: str
     make: Callable[[int], Engine]
+    profiling: Callable[[int], Engine]
     switcher: Switcher
     counted: bool
     wanted: Sequence[str]
@@ -121,10 +124,11 @@ class _Runs:
         twin = replace(bare, words=f"{bare.words} {LPJ} bench={','.join(self.measured) or NONE}{rounds}")
         if self.measured or BOOT in self.wanted:
             printed, snapshot = self._guest(twin)
-            rows += self._rows(printed, "guest", snapshot)
-            if self.measured:  # natively it is the same processor's clock
+            if self.measured:
+                rows += self._rows(printed, "guest", snapshot, self._counts(bare))
+                # natively it is the same processor's clock
                 text = run_native(twin, self.counted, SECONDS, LAST, self.engine)
-                rows += self._rows(parse(text), "native", snapshot)
+                rows += self._rows(parse(text), "native", snapshot, {})
             if BOOT in self.wanted:
                 rows.append(self._boot(BOOT, printed, snapshot))
         if BOOT_WITHOUT_LPJ in self.wanted:
@@ -135,10 +139,21 @@ class _Runs:
         text, snapshot = run_guest(twin, self.make, SECONDS, self.switcher)
         return parse(text), snapshot
 
-    def _rows(self, printed: Printed, where: str, snapshot: Snapshot) -> list[Row]:
+    def _counts(self, bare: Twin) -> dict[str, dict[str, int]]:
+        """What each does per operation, from a boot of its own."""
+        words = f"{bare.words} {LPJ} bench={','.join(self.measured)} rounds={ROUNDS}"
+        text, _ = run_guest(replace(bare, words=words), self.profiling, SECONDS, self.switcher)
+        return counts_of(text, parse(text), self.counted)
+
+    def _rows(
+        self, printed: Printed, where: str, snapshot: Snapshot, counts: Mapping[str, Mapping[str, int]]
+    ) -> list[Row]:
         operations = {name: counts["operations"] for name, counts in printed.counts.items() if counts.get("operations")}
         samples = without_clock(printed, operations)
-        return [self._row(name, "linux", where, samples.get(name), snapshot) for name in self.measured]
+        return [
+            replace(self._row(name, "linux", where, samples.get(name), snapshot), counts=counts.get(name, {}))
+            for name in self.measured
+        ]
 
     def _boot(self, name: str, printed: Printed, snapshot: Snapshot) -> Row:
         ticks = Counter(at - snapshot.guest_tsc for at in printed.samples.get(BOOT, ()))
@@ -151,9 +166,12 @@ class _Runs:
         return Row(name, group, where, switcher, INSTRUCTIONS if self.counted else CYCLES, samples, {}, khz)
 
 
-def engine_for(engine: str, counted: bool) -> tuple[str, Callable[[int], Engine]]:
-    """The engine's name, and what makes one.  Raises NoEngineError, or UsageError where nothing counts instructions."""
-    choice = choose(engine, counted)
+def engine_for(engine: str, counted: bool, host_kernel: str = "") -> tuple[str, Callable[[int], Engine]]:
+    """The engine's name, and what makes one.  ``host_kernel``: another one (lguest_py/_images).
+
+    Raises NoEngineError, or UsageError where nothing counts instructions.
+    """
+    choice = choose(engine, counted, host_kernel)
     return choice.name, choice.make
 
 

@@ -24,6 +24,10 @@ SHORT = {
     "table_loads": "tables",
     "page_walks": "walks",
     "answered": "answered inside",
+    "filled": "faults filled",
+    "reflected": "faults reflected",
+    "host_instructions": "in the Host kernel",
+    "switcher_instructions": "in the Switcher",
 }
 
 

@@ -98,12 +98,13 @@ static void keep_a_page_table(void)
 
 s32 program(u32 argc, char **argv, char **envp)
 {
-	u64 started = now();
+	u64 started;
 	static const struct bench boot = { "boot-to-init", 1, NULL }; /* absolute */
 	const char *names, *rounds;
 
 	if (argc && text_same(argv[0], NOTHING))
 		return 0;
+	started = now();
 	names = environment(envp, "bench");
 	rounds = environment(envp, "rounds");
 	samples_start(rounds ? number(rounds) : ROUNDS);
@@ -116,6 +117,8 @@ s32 program(u32 argc, char **argv, char **envp)
 			bench->run();
 		}
 	}
+	mark = MARK_TELL;
+	now();
 	samples_print();
 	print("BENCH done\n");
 	end(POWER_OFF);

@@ -22,6 +22,7 @@ struct row {
 
 static struct row *rows, *row;
 static u32 enough;
+u32 mark; /* the row's number, from 0; none has MARK_TELL */
 
 void samples_start(u32 rounds)
 {
@@ -34,6 +35,7 @@ void samples_of(const struct bench *bench)
 {
 	row = row ? row + 1 : rows;
 	MUST(row < rows + BENCHES ? 0 : -ENOMEM);
+	mark = (u32)(row - rows);
 	row->bench = bench;
 }
 

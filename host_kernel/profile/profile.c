@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Host kernel that tells what a program's work cost it: of each section between two marks how many world switches of
+ * which kind, how many hypercalls, and how long the Host kernel itself ran. A mark is a rdtsc in ring 3 with a number in
+ * ecx (guest_kernel/linux/bench): with CR4.TSD each is a fault, which is answered here and counted nowhere. The same
+ * number twice is a section; of those with one number the shortest is told.
+ *
+ * All of the Host kernel is in it, as it is; world_switch leads here first.
+ * Read before: host_kernel/run.c.  Read next: lguest_py/bench/profile.py, which starts it.
+ */
+#define run run_loop
+#include "../run.c"
+#undef run
+
+#define CR4_TSD 0x4
+#define TRAP_GENERAL 13
+#define RDTSC 0x310F
+#define MARKS 32
+#define NONE MARKS
+
+enum tally {
+	TICKS,           /* all of it, with the two marks' own */
+	SILENT,          /* more of these that were in it, of the Guest's kernel */
+	SWITCHES,
+	CALL_SWITCHES,   /* of these: for a hypercall, */
+	FAULT_SWITCHES,  /* for a page fault */
+	HOST_TICKS,      /* of TICKS, in the Host kernel, */
+	HOST_CALL_TICKS, /* behind a hypercall, */
+	HOST_FAULT_TICKS,
+	ANSWERED,        /* by the Switcher */
+	FILLED,
+	REFLECTED,
+	DELIVERED,
+	CALLS,           /* by number, those through the ring too */
+	TALLIES = CALLS + HYPERCALL_COUNT
+};
+
+static const char *const names[CALLS] = {
+	"ticks", "silent", "switches", "call_switches", "fault_switches", "host", "host_calls", "host_faults", "answered",
+	"filled", "reflected", "delivered",
+};
+
+void run(void) __attribute__((noreturn));
+
+static u32 (*inner)(void);
+static u32 tally[CALLS], at_start[TALLIES], least[MARKS][TALLIES];
+static u32 section = NONE, trapnum = TRAP_NONE;
+static u64 left;
+
+/* What was counted since the start, here and in the mailbox. */
+static void look(u32 *now)
+{
+	for (u32 index = 0; index < CALLS; index++)
+		now[index] = tally[index];
+	now[ANSWERED] = untrusted->answered;
+	now[FILLED] = mailbox->faults_filled;
+	now[REFLECTED] = mailbox->faults_reflected;
+	now[DELIVERED] = mailbox->interrupts_delivered;
+	for (u32 number = 0; number < HYPERCALL_COUNT; number++)
+		now[CALLS + number] = mailbox->by_hypercall[number];
+}
+
+static void __attribute__((format(printf, 1, 2))) say(const char *text, ...)
+{
+	char line[64];
+	va_list values;
+	int count;
+
+	va_start(values, text);
+	count = format_list(line, sizeof(line), text, values);
+	va_end(values);
+	mailbox_text((const u8 *)line, count);
+}
+
+static void tell(void)
+{
+	for (u32 mark = 0; mark < MARKS; mark++) {
+		if (!least[mark][TICKS])
+			continue;
+		say("PROFILE %u", mark);
+		for (u32 index = 0; index < TALLIES; index++) {
+			if (least[mark][index] && index < CALLS)
+				say(" %s=%u", names[index], least[mark][index]);
+			else if (least[mark][index])
+				say(" call%u=%u", index - CALLS, least[mark][index]);
+		}
+		say("\n");
+	}
+	mailbox_flush();
+}
+
+static void marked(u32 mark)
+{
+	u32 now[TALLIES];
+
+	if (mark == MARKS)
+		tell();
+	if (mark >= MARKS)
+		return;
+	look(now);
+	if (section != mark) {
+		section = mark;
+		memcpy(at_start, now, sizeof(now));
+		return;
+	}
+	section = NONE;
+	for (u32 index = 0; index < TALLIES; index++)
+		now[index] -= at_start[index];
+	if (!least[mark][TICKS] || now[TICKS] < least[mark][TICKS])
+		memcpy(least[mark], now, sizeof(now));
+}
+
+/* A rdtsc, which the Guest may execute where this is not: answered. */
+static bool was_rdtsc(void)
+{
+	struct registers *regs = guest.regs;
+	u64 ticks = left;
+	u16 code;
+
+	if (regs->trapnum != TRAP_GENERAL || regs->errcode || !guest_try_read(&code, regs->eip, 2) || code != RDTSC)
+		return false;
+	if ((regs->cs & 3) == 3)
+		marked(regs->ecx);
+	else
+		tally[SILENT]++;
+	regs->eax = (u32)ticks;
+	regs->edx = (u32)(ticks >> 32);
+	regs->eip += 2;
+	return true;
+}
+
+static void host_ran(u32 ticks)
+{
+	if (trapnum == TRAP_NONE)
+		return;
+	tally[TICKS] += ticks;
+	tally[HOST_TICKS] += ticks;
+	if (trapnum == HYPERCALL_VECTOR)
+		tally[HOST_CALL_TICKS] += ticks;
+	else if (trapnum == TRAP_PAGE_FAULT)
+		tally[HOST_FAULT_TICKS] += ticks;
+}
+
+static u32 counted_switch(void)
+{
+	static u64 returned;
+	u64 entered = rdtsc();
+	u32 frame;
+
+	host_ran((u32)(entered - returned));
+	for (;;) {
+		entered = rdtsc();
+		frame = inner();
+		left = rdtsc();
+		tally[TICKS] += (u32)(left - entered);
+		if (frame != FRAME_PLACE || !was_rdtsc())
+			break;
+		impose();
+		personality->before_entry();
+	}
+	trapnum = guest.regs->trapnum;
+	tally[SWITCHES]++;
+	tally[CALL_SWITCHES] += trapnum == HYPERCALL_VECTOR;
+	tally[FAULT_SWITCHES] += trapnum == TRAP_PAGE_FAULT;
+	returned = rdtsc();
+	return frame;
+}
+
+void run(void)
+{
+	write_cr4(read_cr4() | CR4_TSD);
+	inner = world_switch;
+	world_switch = counted_switch;
+	run_loop();
+}

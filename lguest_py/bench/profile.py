@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a benchmark's instructions go: what the Host kernel of host_kernel/profile/ tells of each, by lines
+
+    PROFILE number name=value …    number: the row's, in the order in which the program prints them
+
+on the console.  That one boots once more for it: to be counted costs instructions, which the samples must not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from lguest_py.bench.samples import CLOCK, Printed
+from lguest_py.errors import LguestError
+from lguest_py.mailbox import hypercall_name
+
+HOST_KERNEL: Final = "host_profile.bin"
+ROUNDS: Final = 10  # samples of which the shortest is told
+COUNTED: Final = {  # as it is printed -> as it is called here
+    "switches": "switches",
+    "answered": "answered",
+    "filled": "filled",
+    "reflected": "reflected",
+    "delivered": "interrupts",
+}
+IN_HOST: Final = "host_instructions"
+IN_SWITCHER: Final = "switcher_instructions"
+_LINE = re.compile(r"PROFILE ([0-9]{1,3})((?: [a-z0-9_]+=[0-9]{1,10})+)$", re.M)
+
+
+def counts_of(text: str, printed: Printed, counted: bool) -> dict[str, dict[str, int]]:
+    """Name -> per operation: world switches, what the Switcher answered, faults filled and reflected, interrupts,
+    hypercalls by kind; ``counted``: also the instructions in the Host kernel and in the Switcher.
+
+    Rounded; what is less than half of one is left out.  Raises LguestError where nothing was told.
+    """
+    told = {int(found[1]): dict(_pairs(found[2])) for found in _LINE.finditer(text.replace("\r", ""))}
+    rows = {name: told.get(index, {}) for index, name in enumerate(printed.samples)}
+    clock = rows.get(CLOCK, {}).get("ticks")
+    if not clock:
+        raise LguestError("the Host kernel that profiles told nothing")
+    return {
+        name: _of(row, printed.counts.get(name, {}).get("operations", 1), clock if counted else 0)
+        for name, row in rows.items()
+        if name != CLOCK
+    }
+
+
+def _pairs(text: str) -> Iterator[tuple[str, int]]:
+    for word in text.split():
+        name, _, value = word.partition("=")
+        yield name, int(value)
+
+
+def _of(row: Mapping[str, int], operations: int, per_switch: int) -> dict[str, int]:
+    """``per_switch``: instructions in the Switcher, as between two marks with nothing between them; 0: not counted."""
+    found = {ours: row.get(theirs, 0) for theirs, ours in COUNTED.items()}
+    calls = sorted(
+        (int(name[4:]), count) for name, count in row.items() if name.startswith("call") and name[4:].isdecimal()
+    )
+    found |= {_call(number): count for number, count in calls}
+    if per_switch:
+        found |= {IN_SWITCHER: row.get("switches", 0) * per_switch, IN_HOST: row.get("host", 0)}
+    rounded = {name: (2 * count + operations) // (2 * operations) for name, count in found.items()}
+    return {name: count for name, count in rounded.items() if count}
+
+
+def _call(number: int) -> str:
+    name = hypercall_name(number).lower()
+    return name if name.isidentifier() else f"call_{number}"
