@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lguest_py.bench import linux as bench
-from lguest_py.bench.profile import IN_HOST, IN_SWITCHER, counts_of
+from lguest_py.bench.profile import IN_HOST, IN_SWITCHER, OF, counts_of
 from lguest_py.bench.row import Row
 from lguest_py.bench.samples import parse
+from lguest_py.bench.table import told_counts
 from lguest_py.errors import LguestError
 from lguest_py.stock import Kernel
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 TEXT = """\
 PROFILE 1 ticks=60\r
-PROFILE 2 ticks=7448 silent=2 switches=2 call_switches=2 host=928 host_calls=928 call0=2 call4=2 call30=2\r
-PROFILE 3 ticks=50000 switches=2 answered=640 filled=31 reflected=32 delivered=64 host=6400 call14=64\r
+PROFILE 2 ticks=7448 silent=2 switches=2 host=928 ticks0=400 ticks4=500 fault_ticks=28 call0=2 call4=2 call30=2\r
+PROFILE 3 ticks=50000 switches=2 answered=640 filled=31 reflected=32 delivered=64 host=6400 ticks14=6400 call14=64\r
 BENCH boot-to-init 9000*1\r
 BENCH clock 3*40\r
 BENCH pipe 7400*2\r
@@ -35,14 +37,25 @@ ON_BOTH = ("pipe", "mprotect", "munmap", "int-syscall", "fork")
 def test_counts_are_per_operation_and_named() -> None:
     counts = counts_of(TEXT, parse(TEXT), True)
     assert counts["pipe"] == {
-        "switches": 2, "flush_async": 2, "new_pgtable": 2, "call_30": 2, IN_SWITCHER: 120, IN_HOST: 928,
+        "switches": 2, "flush_async": 2, "new_pgtable": 2, "call_30": 2, "faults_instructions": 28,
+        "flush_async_instructions": 400, "new_pgtable_instructions": 500, IN_SWITCHER: 120, IN_HOST: 928,
     }  # fmt: skip
     assert counts["munmap"] == {
-        "answered": 10, "reflected": 1, "interrupts": 1, "set_pte": 1, IN_SWITCHER: 2, IN_HOST: 100,
+        "answered": 10, "reflected": 1, "interrupts": 1, "set_pte": 1, "set_pte_instructions": 100,
+        IN_SWITCHER: 2, IN_HOST: 100,
     }  # fmt: skip
     assert counts["signal"] == {}
     assert "clock" not in counts
     assert IN_HOST not in counts_of(TEXT, parse(TEXT), False)["pipe"]  # ticks are no instructions
+
+
+def test_they_are_told_in_words() -> None:
+    counts = counts_of(TEXT, parse(TEXT), True)["pipe"]
+    row = Row("pipe", "linux", "guest", "lean", "instructions", Counter([1]), counts)
+    assert told_counts(row) == (
+        "switches 2, flush_async 2 (400), new_pgtable 2 (500), call_30 2, behind page faults 28, "
+        "in the Switcher 120, in the Host kernel 928"
+    )
 
 
 def test_a_host_kernel_that_tells_nothing_is_an_error() -> None:
@@ -73,6 +86,10 @@ def test_an_lguest_kernel(engine_name: str, linux: RealLinux, switcher: str) -> 
     assert guest["pipe"].counts["new_pgtable"] == guest["pipe"].counts["set_stack"] == 2
     assert guest["mprotect"].counts["flush_tlb"] == 2
     assert guest["munmap"].counts["set_pte"] == 1
+    for row in guest.values():  # all of the Host kernel's is behind a hypercall or a fault
+        kinds = {name: count for name, count in row.counts.items() if name.endswith(OF)}
+        behind = sum(count for name, count in kinds.items() if name not in (IN_HOST, IN_SWITCHER))
+        assert behind == pytest.approx(row.counts.get(IN_HOST, 0), abs=len(row.counts))
     assert guest["fork"].counts["switches"] > guest["mprotect"].counts["switches"]
     per_switch = {row.counts[IN_SWITCHER] / row.counts["switches"] for name, row in guest.items() if name != "munmap"
                   and row.counts}  # fmt: skip

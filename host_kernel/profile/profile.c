@@ -22,29 +22,26 @@ enum tally {
 	TICKS,           /* all of it, with the two marks' own */
 	SILENT,          /* more of these that were in it, of the Guest's kernel */
 	SWITCHES,
-	CALL_SWITCHES,   /* of these: for a hypercall, */
-	FAULT_SWITCHES,  /* for a page fault */
-	HOST_TICKS,      /* of TICKS, in the Host kernel, */
-	HOST_CALL_TICKS, /* behind a hypercall, */
-	HOST_FAULT_TICKS,
+	HOST_TICKS,      /* of TICKS, in the Host kernel; */
+	FAULT_TICKS,     /* of these, behind a page fault */
 	ANSWERED,        /* by the Switcher */
 	FILLED,
 	REFLECTED,
 	DELIVERED,
-	CALLS,           /* by number, those through the ring too */
+	CALL_TICKS,      /* of HOST_TICKS, behind a hypercall, by its number */
+	CALLS = CALL_TICKS + HYPERCALL_COUNT, /* those through the ring too */
 	TALLIES = CALLS + HYPERCALL_COUNT
 };
 
-static const char *const names[CALLS] = {
-	"ticks", "silent", "switches", "call_switches", "fault_switches", "host", "host_calls", "host_faults", "answered",
-	"filled", "reflected", "delivered",
+static const char *const names[CALL_TICKS] = {
+	"ticks", "silent", "switches", "host", "fault_ticks", "answered", "filled", "reflected", "delivered",
 };
 
 void run(void) __attribute__((noreturn));
 
 static u32 (*inner)(void);
 static u32 tally[CALLS], at_start[TALLIES], least[MARKS][TALLIES];
-static u32 section = NONE, trapnum = TRAP_NONE;
+static u32 section = NONE, trapnum = TRAP_NONE, call;
 static u64 left;
 
 /* What was counted since the start, here and in the mailbox. */
@@ -79,10 +76,16 @@ static void tell(void)
 			continue;
 		say("PROFILE %u", mark);
 		for (u32 index = 0; index < TALLIES; index++) {
-			if (least[mark][index] && index < CALLS)
-				say(" %s=%u", names[index], least[mark][index]);
-			else if (least[mark][index])
-				say(" call%u=%u", index - CALLS, least[mark][index]);
+			u32 count = least[mark][index];
+
+			if (!count)
+				continue;
+			if (index < CALL_TICKS)
+				say(" %s=%u", names[index], count);
+			else if (index < CALLS)
+				say(" ticks%u=%u", index - CALL_TICKS, count);
+			else
+				say(" call%u=%u", index - CALLS, count);
 		}
 		say("\n");
 	}
@@ -135,10 +138,10 @@ static void host_ran(u32 ticks)
 		return;
 	tally[TICKS] += ticks;
 	tally[HOST_TICKS] += ticks;
-	if (trapnum == HYPERCALL_VECTOR)
-		tally[HOST_CALL_TICKS] += ticks;
+	if (trapnum == HYPERCALL_VECTOR && call < HYPERCALL_COUNT)
+		tally[CALL_TICKS + call] += ticks;
 	else if (trapnum == TRAP_PAGE_FAULT)
-		tally[HOST_FAULT_TICKS] += ticks;
+		tally[FAULT_TICKS] += ticks;
 }
 
 static u32 counted_switch(void)
@@ -159,9 +162,8 @@ static u32 counted_switch(void)
 		personality->before_entry();
 	}
 	trapnum = guest.regs->trapnum;
+	call = guest.regs->eax;
 	tally[SWITCHES]++;
-	tally[CALL_SWITCHES] += trapnum == HYPERCALL_VECTOR;
-	tally[FAULT_SWITCHES] += trapnum == TRAP_PAGE_FAULT;
 	returned = rdtsc();
 	return frame;
 }

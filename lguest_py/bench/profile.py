@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from lguest_py import _layouts as L
 from lguest_py.bench.samples import CLOCK, Printed
 from lguest_py.errors import LguestError
 from lguest_py.mailbox import hypercall_name
@@ -27,6 +28,7 @@ COUNTED: Final = {  # as it is printed -> as it is called here
 }
 IN_HOST: Final = "host_instructions"
 IN_SWITCHER: Final = "switcher_instructions"
+OF: Final = "_instructions"  # behind a hypercall's name, or "faults": in the Host kernel, with what was in the ring
 _LINE = re.compile(r"PROFILE ([0-9]{1,3})((?: [a-z0-9_]+=[0-9]{1,10})+)$", re.M)
 
 
@@ -57,11 +59,11 @@ def _pairs(text: str) -> Iterator[tuple[str, int]]:
 def _of(row: Mapping[str, int], operations: int, per_switch: int) -> dict[str, int]:
     """``per_switch``: instructions in the Switcher, as between two marks with nothing between them; 0: not counted."""
     found = {ours: row.get(theirs, 0) for theirs, ours in COUNTED.items()}
-    calls = sorted(
-        (int(name[4:]), count) for name, count in row.items() if name.startswith("call") and name[4:].isdecimal()
-    )
-    found |= {_call(number): count for number, count in calls}
+    calls = [number for number in range(L.HYPERCALL_COUNT) if f"call{number}" in row]
+    found |= {_call(number): row[f"call{number}"] for number in calls}
     if per_switch:
+        found["faults" + OF] = row.get("fault_ticks", 0)
+        found |= {_call(number) + OF: row.get(f"ticks{number}", 0) for number in calls}
         found |= {IN_SWITCHER: row.get("switches", 0) * per_switch, IN_HOST: row.get("host", 0)}
     rounded = {name: (2 * count + operations) // (2 * operations) for name, count in found.items()}
     return {name: count for name, count in rounded.items() if count}
