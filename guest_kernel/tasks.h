@@ -17,7 +17,7 @@ struct task {
 	enum task_state state;
 	u32 runs;      /* how often it was switched to */
 	u32 faults;    /* demand pages given */
-	u32 ring;      /* in which it was last seen by a trap */
+	u32 ring;      /* of its own code: as it started, then as each of its system calls finds it */
 	u32 directory;
 	u32 esp;       /* of its ring-1 stack, while it does not run */
 	u32 trap_esp;  /* where traps from ring 3 push */

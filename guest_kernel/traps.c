@@ -105,7 +105,6 @@ static void before_return(struct frame *frame)
 void trap(struct frame *frame)
 {
 	u32 cr2 = lguest_data.cr2;
-	current->ring = frame->cs & 3;
 	if (is_irq(frame)) {
 		irq_dispatch(frame);
 		catch_interrupt(frame);
@@ -119,10 +118,12 @@ void trap(struct frame *frame)
 		if (frame->vector == TRAP_BREAKPOINT || frame->vector == TRAP_OVERFLOW ||
 		    frame->vector == SYSTEM_CALL_VECTOR)
 			frame->eflags = (frame->eflags & ~GUEST_IF) | lguest_data.irq_enabled;
-		if (frame->vector == SYSTEM_CALL_VECTOR)
+		if (frame->vector == SYSTEM_CALL_VECTOR) {
+			current->ring = frame->cs & 3; /* other traps may come in the kernel on a program's behalf */
 			system_call(frame);
-		else
+		} else {
 			unexpected(frame);
+		}
 	}
 	before_return(frame);
 }

@@ -54,16 +54,10 @@ void clock_check(void)
 	}
 }
 
-/*
- * See to it that the Host comes back by itself: for the Guest's clock, and soon if retry.  A timer that is
- * already due earlier is left alone, since writing to it costs more than one needless exit.
- */
-void clock_arm(bool retry)
+static void __attribute__((noinline)) arm(bool retry)
 {
 	u64 now, target = guest.clock_deadline, nanoseconds;
 
-	if (!moved && retry == retrying)
-		return;
 	moved = false;
 	retrying = retry;
 	if (!target && !retry)
@@ -78,6 +72,16 @@ void clock_arm(bool retry)
 		nanoseconds = LONGEST_TIMER;
 	apic_timer((u32)nanoseconds + 1);
 	armed = now + cycles(nanoseconds + 1);
+}
+
+/*
+ * See to it that the Host comes back by itself: for the Guest's clock, and soon if retry.  A timer that is
+ * already due earlier is left alone, since writing to it costs more than one needless exit.
+ */
+void clock_arm(bool retry)
+{
+	if (moved || retry != retrying)
+		arm(retry);
 }
 
 void clock_disarm(void)

@@ -66,13 +66,19 @@ class Apt:
         if done.returncode:
             self._trouble = complaint(done.stderr)
 
+    def _search(self, pattern: str) -> list[str]:
+        """The names of the packages for our architecture.  From apt 3 on a search may find other ones, too."""
+        lines = self._run("apt-cache", "search", "--names-only", pattern).stdout.splitlines()
+        found = [f"{line.partition(' ')[0]}:{self._architecture}" for line in lines]
+        stanzas = self._run("apt-cache", "show", *found).stdout if found else ""
+        return re.findall(r"^Package: (\S+)$", stanzas, re.MULTILINE)
+
     def newest(self, pattern: str) -> str:
         """The package whose name matches ``pattern``; of several, the one with the highest number as its first group.
 
         The pattern is for apt (POSIX, extended) and for Python.  Raises LguestError when there is none.
         """
-        lines = self._run("apt-cache", "search", "--names-only", f"^{pattern}$").stdout.splitlines()
-        matches = [match for line in lines if (match := re.fullmatch(pattern, line.partition(" ")[0]))]
+        matches = [match for name in self._search(f"^{pattern}$") if (match := re.fullmatch(pattern, name))]
         if not matches:
             if self._trouble:
                 raise LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
@@ -85,7 +91,7 @@ class Apt:
     def download(self, package: str, into: Path) -> Path:
         """Download the package into the directory ``into``, checked; its file.  Raises LguestError."""
         before = set(into.glob("*.deb"))
-        done = self._run("apt-get", "download", package, cwd=into)
+        done = self._run("apt-get", "download", f"{package}:{self._architecture}", cwd=into)
         new = [path for path in into.glob("*.deb") if path not in before]
         if done.returncode or not new:
             raise LguestError(f"apt cannot download {package} ({complaint(done.stderr)}): try again later, {LOCAL}")

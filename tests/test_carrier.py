@@ -6,14 +6,17 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from carrier.unpack_kernel import unpack
 
 RUN = Path(__file__).resolve().parent.parent / "tools" / "run-in-kvm"
+RATE = RUN.parent / "carrier" / "tsc_rate.py"
 inside = pytest.mark.skipif(bool(os.environ.get("RUN_IN_KVM")), reason="a carrier in a carrier loses exits")
 
 
@@ -29,6 +32,8 @@ def test_a_command_sees_this_machine_and_a_real_kvm(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("what the command reads")
     script = (
         'cat in; echo "$GREETING" >&2; pwd >"$OUT/where"; echo lost >lost; '
+        'sed -n "s/^cpu MHz[^:]*: //p" /proc/cpuinfo >"$OUT/rate"; '
+        "grep -q tsc_early_khz= /proc/cmdline && "
         "cat /sys/module/kvm_amd/parameters/npt >/dev/null && test -c /dev/kvm && exit 42"
     )
     environment = {"OUT": str(tmp_path / "out"), "GREETING": "it's \"quoted\"", "TIMEOUT": "300"}
@@ -38,6 +43,27 @@ def test_a_command_sees_this_machine_and_a_real_kvm(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (42, "what the command reads", "it's \"quoted\"\n")
     assert (tmp_path / "out" / "where").read_text() == f"{tmp_path}\n"
     assert not (tmp_path / "lost").exists()
+    # The carrier's kernel keeps its own measure of the processor's rate if that differs by less than a tenth.
+    assert float((tmp_path / "out" / "rate").read_text()) * 1000 == pytest.approx(tsc_khz(), rel=0.11)
+
+
+def tsc_khz() -> int:
+    """The rate of this machine's TSC as the carrier is told it."""
+    return int(subprocess.run([sys.executable, str(RATE)], check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="there is no TSC")
+def test_the_rate_of_the_tsc_is_measured_the_same_again() -> None:
+    assert tsc_khz() == pytest.approx(tsc_khz(), rel=1e-3)
+
+
+@inside
+def test_without_a_rate_the_clock_is_not_the_tsc(tmp_path: Path) -> None:
+    path = path_without(tmp_path, "python3")
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+    done = run("cat", "/sys/devices/system/clocksource/clocksource0/current_clocksource", PATH=path, TIMEOUT="300")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hpet\n", "")
 
 
 @inside

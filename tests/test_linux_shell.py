@@ -140,9 +140,9 @@ def test_it_reboots_and_powers_off_at_the_end_of_the_input(shell: Linux, engine_
     assert data["rings"] == [1, 3]
     causes = data["switches"]["by_cause"]
     assert data["switches"]["total"] >= sum(causes.values())
-    assert min(causes[cause] for cause in ("hypercall", "page fault", "timer")) > 100
+    assert min(causes[cause] for cause in ("hypercall", "page fault", "timer")) > 10
     calls = data["switches"]["hypercalls"]
     assert (calls["LGUEST_INIT"], calls["SHUTDOWN"]) == (1, 1)
     assert calls["SET_PTE"] > 1000
-    assert data["interrupts_delivered"] > 100
+    assert data["interrupts_delivered"] > 10
     assert 0 < data["times"]["host_kernel"] < data["times"]["guest"] < data["times"]["total"]
