@@ -56,6 +56,21 @@ def test_steps_lie_one_on_the_other() -> None:
     assert bars(*more, classic) == [(0, 10), (0, 220), (10, 2)]
 
 
+def test_where_the_work_in_linux_goes() -> None:
+    native = row("fork", 1000, group="linux", where="native", switcher="")
+    counts = {"switches": 3, "host_instructions": 400, "switcher_instructions": 100}
+    lean = row("fork", 1600, group="linux", switcher="lean", counts=counts)
+    quick = row("call", 110, group="linux", switcher="lean")
+    twin = row("call", 100, group="linux", where="native", switcher="")
+    axes = plot._figure(record(native, lean, quick, twin), distributions=False).axes
+    assert len(axes) == 1
+    found = [bar for bar in axes[0].patches if isinstance(bar, Rectangle) and bar.get_width()]
+    fork = [bar for bar in found if round(bar.get_y() + bar.get_height() / 2) == 0]
+    assert [round(bar.get_x(), 3) for bar in fork] == [0, 1, 1.1, 1.2]
+    assert [round(bar.get_width(), 3) for bar in fork] == [1, 0.1, 0.1, 0.4]
+    assert len(plot._figure(record(native, row("fork", 1600, group="linux"))).axes) == 2  # nothing known: distributions
+
+
 def test_what_lies_far_above_is_counted_in_the_title() -> None:
     figure = plot._figure(record(row("fork", *[100] * 60, *[101] * 60, *[1_000_000] * 5)))
     (axes,) = figure.axes

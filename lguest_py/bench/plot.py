@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A measurement as a picture: where a world switch's cost goes, and how each row's values are distributed.
+"""A measurement as a picture: where the cost of a world switch and of work in Linux goes; each row's distribution.
 
 It needs matplotlib, which lguest-py does not depend on.  The same record gives the same SVG.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lguest_py.bench.profile import IN_HOST, IN_SWITCHER
 from lguest_py.bench.record import Record
 from lguest_py.bench.row import Row
 from lguest_py.bench.stats import stats
@@ -72,6 +73,37 @@ def _steps(axes: Axes, rows: Sequence[Row]) -> None:
     axes.tick_params(labelsize=7)
 
 
+def _told(record: Record) -> list[tuple[Row, Row]]:
+    """The rows in Linux of which it is known where their instructions go, each with its native twin."""
+    native = {row.name: row for row in record.rows if (row.group, row.where) == ("linux", "native")}
+    guest = [row for row in record.rows if (row.group, row.where) == ("linux", "guest") and row.name in native]
+    known = {row.name for row in guest if IN_HOST in row.counts}
+    return [(row, native[row.name]) for row in guest if known]
+
+
+def _parts(axes: Axes, pairs: Sequence[tuple[Row, Row]]) -> None:
+    """A bar a row, as long as its minimum in units of the native one: where that goes."""
+    labels = [f"{row.name} {row.switcher}" for row, _ in pairs]
+    whole = [min(native.samples) for _, native in pairs]
+    host = [row.counts.get(IN_HOST, 0) for row, _ in pairs]
+    switcher = [row.counts.get(IN_SWITCHER, 0) for row, _ in pairs]
+    own = [
+        max(0, min(row.samples) - one - two - three)
+        for (row, _), one, two, three in zip(pairs, whole, host, switcher, strict=True)
+    ]
+    ends = [0.0] * len(pairs)
+    kinds = {"as natively": whole, "the Guest's kernel, more": own, "Switcher": switcher, "Host kernel": host}
+    for (kind, counts), colour in zip(kinds.items(), ("lightgrey", "tab:olive", "tab:orange", "tab:red"), strict=True):
+        widths = [count / native for count, native in zip(counts, whole, strict=True)]
+        axes.barh(labels, widths, left=ends, label=kind, color=colour)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_title("work in Linux, and where its instructions go (minima; 1: natively)", fontsize=9)
+    axes.legend(fontsize=7, ncols=4, loc="lower right")
+    axes.tick_params(labelsize=7)
+
+
 def _distribution(axes: Axes, row: Row) -> None:
     """As shares of all samples; a line at the median.  Values far above the others are counted only, in the title."""
     from matplotlib.ticker import MaxNLocator
@@ -93,30 +125,34 @@ def _distribution(axes: Axes, row: Row) -> None:
     axes.tick_params(labelsize=6)
 
 
-def _figure(record: Record) -> Figure:
+def _figure(record: Record, distributions: bool = True) -> Figure:
     from matplotlib.figure import Figure
 
     steps = [row for row in record.rows if row.group == "step"]
-    down = -(-len(record.rows) // ACROSS)
-    high = 1 if steps else 0
-    figure = Figure(figsize=(11, 2.0 * down + 3.0 * high + 0.5), layout="constrained")
+    pairs = _told(record)
+    high = [3.0] * bool(steps) + [0.16 * len(pairs) + 1.0] * bool(pairs)  # inches
+    shown = record.rows if distributions else ()
+    heights = [*high, *[2.0] * -(-len(shown) // ACROSS)]
+    figure = Figure(figsize=(11, sum(heights) + 0.5), layout="constrained")
     figure.suptitle(heading(record), fontsize=8)
-    grid = figure.add_gridspec(down + high, ACROSS, height_ratios=[1.5] * high + [1.0] * down)
+    grid = figure.add_gridspec(len(heights), ACROSS, height_ratios=heights)
     if steps:
         _steps(figure.add_subplot(grid[0, :]), record.rows)
-    for i, row in enumerate(record.rows):
-        _distribution(figure.add_subplot(grid[high + i // ACROSS, i % ACROSS]), row)
+    if pairs:
+        _parts(figure.add_subplot(grid[bool(steps), :]), pairs)
+    for i, row in enumerate(shown):
+        _distribution(figure.add_subplot(grid[len(high) + i // ACROSS, i % ACROSS]), row)
     return figure
 
 
-def draw(record: Record, path: str) -> None:
-    """Write ``path``.  Raises LguestError when that fails."""
+def draw(record: Record, path: str, distributions: bool = True) -> None:
+    """Write ``path``.  ``distributions``: of each row too.  Raises LguestError when that fails."""
     check(path)
     import matplotlib as mpl
 
     told: dict[str, Any] = {"metadata": {"Date": None}} if path.lower().endswith(".svg") else {}
     try:
         with mpl.rc_context({"svg.hashsalt": "lguest-py", "text.parse_math": False}):
-            _figure(record).savefig(path, **told)
+            _figure(record, distributions).savefig(path, **told)
     except OSError as error:
         raise LguestError(f"{path} cannot be written: {error.strerror}") from None
