@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXPECTED = {
     *("README.md", "CAVEATS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md"),
-    *("docs/tour.md", "docs/kernels.md", "docs/STATUS.md", "docs/decisions.md"),
+    *("docs/tour.md", "docs/kernels.md", "docs/STATUS.md", "docs/decisions.md", "docs/latency.md"),
 }
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -35,6 +35,8 @@ NOT_RUN = {  # page and first word: what stands there that no test of this file 
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/test_style.py runs the checkers",
+    ("docs/latency.md", "LGUEST_LINUX=DIR python"): "minutes; tests/test_latency_page.py checks it",
+    ("docs/latency.md", "lguest-py bench"): "as above, one by one",
     ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/test_linux_shell.py",
     ("docs/kernels.md", "lguest-py fetch"): "downloads 60 MB",
     ("docs/kernels.md", "lguest-py mkinitrd"): "needs a 32-bit busybox; tests of mkinitrd",

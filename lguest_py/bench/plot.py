@@ -44,12 +44,12 @@ def check(path: str) -> None:
         raise LguestError("--plot needs matplotlib: pip install 'lguest-py[plot]'") from None
 
 
-def _times(step: str, counts: Mapping[str, int]) -> float:
+def often(step: str, counts: Mapping[str, int]) -> float:
     """How often a switch with these counts does a step; once, where they are not known."""
     if not counts:
         return 1
-    often = TIMES.get(step, 1)
-    return often if isinstance(often, int) else counts.get(often[0], 0) / often[1]
+    times = TIMES.get(step, 1)
+    return times if isinstance(times, int) else counts.get(times[0], 0) / times[1]
 
 
 def _steps(axes: Axes, rows: Sequence[Row]) -> None:
@@ -61,7 +61,7 @@ def _steps(axes: Axes, rows: Sequence[Row]) -> None:
     ends = [0.0] * len(kinds)
     for name in dict.fromkeys(row.name for row in steps):
         medians = {row.switcher: stats(row.samples).median for row in steps if row.name == name}
-        widths = [medians.get(one, medians.get("", 0)) * _times(name, of) for one, of in counts.items()]
+        widths = [medians.get(one, medians.get("", 0)) * often(name, of) for one, of in counts.items()]
         axes.barh(kinds, widths, left=ends, label=name)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     for row in whole:

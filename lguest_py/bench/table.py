@@ -50,9 +50,12 @@ def told_counts(row: Row) -> str:
     """ "CR3 2, walks 14": per operation; "set_pte 2 (464)": two, with what they take the Host kernel."""
     words = []
     for name, count in row.counts.items():
-        if name.removesuffix(OF) not in row.counts or not name.endswith(OF):
+        kind = name.removesuffix(OF)
+        if name in SHORT or kind == name:
             more = f" ({row.counts[name + OF]})" if name + OF in row.counts else ""
             words.append(f"{SHORT.get(name, name)} {count}{more}")
+        elif kind not in row.counts:  # less than half of one
+            words.append(f"{kind} ({count})")
     return ", ".join(words)
 
 
