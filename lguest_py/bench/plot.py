@@ -100,7 +100,7 @@ def _parts(axes: Axes, pairs: Sequence[tuple[Row, Row]]) -> None:
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_title("work in Linux, and where its instructions go (minima; 1: natively)", fontsize=9)
-    axes.legend(fontsize=7, ncols=4, loc="lower right")
+    axes.legend(fontsize=7, ncols=4, loc="upper right")
     axes.tick_params(labelsize=7)
 
 

@@ -21,7 +21,7 @@ from lguest_py.errors import LguestError
 
 PROMPT: Final = b"lguest> "
 LEAVE: Final = b"\x01x"  # Ctrl-A x
-TIMES: Final = 5  # in a run
+TIMES: Final = 3  # in a run
 SECONDS: Final = 60.0  # until one is given up
 TO_LEAVE: Final = 5.0
 
