@@ -62,7 +62,8 @@ def entries() -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise LguestError(f"{folder()} cannot be read: {error.strerror}") from None
+        why = f"cannot be read ({error.strerror})"
+        raise LguestError(f"{folder()} {why}: set XDG_CACHE_HOME to another place") from None
     return [Entry(path, CONTENTS.get(path.name, ""), _size(path)) for path in paths]
 
 
@@ -92,4 +93,5 @@ def remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise LguestError(f"{error.filename or path} cannot be deleted: {error.strerror}") from None
+        why = f"{error.filename}: {error.strerror}"
+        raise LguestError(f"{path} cannot be deleted ({why}): see whose it is, and delete it by hand") from None

@@ -116,21 +116,21 @@ def _open(directory: Path) -> IO[bytes]:
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise LguestError(f"{path} cannot be written: {error.strerror}; go where you may write") from None
+            raise LguestError(f"{path} cannot be written ({error.strerror}): go where you may write") from None
 
 
 def write(diagnosis: Diagnosis, directory: Path = Path()) -> Path:
     """Write the bundle into ``directory``; the file's name.  Raises LguestError when that is not possible."""
-    with _open(directory) as file:
-        path = Path(file.name)
-        try:
-            with tarfile.open(fileobj=file, mode="w:gz") as tar:
-                for name, text in texts(diagnosis, own_scrubber()).items():
-                    content = text.encode()
-                    entry = tarfile.TarInfo(f"{NAME}/{name}")  # owned by nobody: 0 and no names
-                    entry.size, entry.mtime = len(content), int(time.time())
-                    tar.addfile(entry, io.BytesIO(content))
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise LguestError(f"{path} cannot be written: {error.strerror}") from None
+    file = _open(directory)
+    path = Path(file.name)
+    try:
+        with file, tarfile.open(fileobj=file, mode="w:gz") as tar:
+            for name, text in texts(diagnosis, own_scrubber()).items():
+                content = text.encode()
+                entry = tarfile.TarInfo(f"{NAME}/{name}")  # owned by nobody: 0 and no names
+                entry.size, entry.mtime = len(content), int(time.time())
+                tar.addfile(entry, io.BytesIO(content))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise LguestError(f"{path} cannot be written ({error.strerror}): make room, or go elsewhere") from None
     return path

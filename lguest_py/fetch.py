@@ -29,7 +29,7 @@ BUSYBOX = "busybox-static"
 def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
     """The kernel ``name``, fetched unless it is there already.  Raises LguestError."""
     if name not in STOCK:
-        raise UsageError(f"no kernel {name!r} is known: use {', '.join(STOCK)}")
+        raise UsageError(f"{name!r} cannot be fetched: choose from {', '.join(STOCK)}")
     local = [str(Path(path).absolute()) for path in os.environ.get(LOCAL, "").split(":") if path]
     try:
         with _locked(kernels(), tell):

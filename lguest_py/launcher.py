@@ -200,7 +200,7 @@ class Launcher:
         if error and error.errno == errno.EPIPE:
             return Outcome(End.OUTPUT_CLOSED, "nobody reads the console's output any more", SIGPIPE)
         if error:
-            raise LguestError(f"the console's output cannot be written: {error.strerror}")
+            raise LguestError(f"the console's output cannot be written ({error.strerror}): give it another place")
         if time.monotonic() >= until:
             return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds are over")
         return None

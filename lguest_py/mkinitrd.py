@@ -93,7 +93,8 @@ def directory_tree(path: str) -> Tree:
     try:
         add(path, "")
     except OSError as error:
-        raise ImageError(f"{printable(str(error.filename))} cannot be read ({error.strerror}): check {root}") from None
+        name = printable(str(error.filename))
+        raise ImageError(f"{name} cannot be read ({error.strerror}): make it readable, or leave it out") from None
     return tree
 
 

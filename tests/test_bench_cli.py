@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench_lab import ABOUT, row
+from fake_engine import AGAIN, FakeEngine
+from fake_engine import Script as Played
+from imagewriter import kernel
 
-from lguest_py.bench import about, sources
+from lguest_py import _layouts as L
+from lguest_py import engines
+from lguest_py.bench import about, linux, sources
+from lguest_py.bench.record import LARGEST
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.cli import bench, main
 from lguest_py.cli.parsers import command_line
+from lguest_py.engines import Choice
 from lguest_py.errors import LguestError
 
 ROOT = Path(__file__).parent.parent
@@ -212,6 +220,60 @@ def test_wrong_use_is_one_line_before_anything_is_measured(
     assert (out, err.count("\n")) == ("", 1)
     assert word in err
     assert not script.asked
+
+
+def test_a_full_disk_does_not_lose_what_was_measured(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = done(capsys, "reflect", "--export", "/dev/full", status=1)
+    assert "reflect" in out
+    assert err == "lguest-py: /dev/full cannot be written (No space left on device): give another place (--export)\n"
+
+
+def test_what_is_too_large_to_be_a_measurement(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("big").touch()
+    os.truncate("big", LARGEST + 1)  # no disk holds it: it is one hole
+    said = "lguest-py: big is larger than any measurement (64 MB): give what bench --json wrote\n"
+    assert done(capsys, "--compare", "big", status=2) == ("", said)
+    assert not script.asked
+
+
+def dies(engine: FakeEngine) -> Generator[str, None, None]:
+    """A Guest that is killed."""
+    engine.early_text(b"so far so good\r\n")
+    engine.end(L.END_KILLED, b"wrote where it may not")
+    yield AGAIN
+
+
+def measures_nothing(engine: FakeEngine) -> Generator[str, None, None]:
+    """A Guest that ends well, with no row but the clock's."""
+    engine.early_text(b"BENCH clock 3*1\r\nBENCH done\r\n")
+    engine.end(L.END_POWER_OFF)
+    yield AGAIN
+
+
+@pytest.mark.parametrize(
+    ("guest", "names", "said"),
+    [
+        (dies, ["hypercall"], "the measurement failed: the Guest was killed: wrote where it may not; try again, and "),
+        (dies, ["fork"], "the measurement failed, with 'so far so good': the Guest was killed: wrote where it may "),
+        (measures_nothing, ["hypercall"], "hypercall was not measured: try again, and lguest-py doctor --self-test"),
+        (measures_nothing, ["fork"], "the Linux program did not measure fork: give an initrd with one that does, or "),
+    ],
+)
+def test_a_guest_that_does_not_measure_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    guest: Played, names: list[str], said: str,
+) -> None:  # fmt: skip
+    image, disk = tmp_path / "vmlinux", tmp_path / "disk"
+    image.write_bytes(kernel().bytes())
+    disk.write_bytes(b"disk")
+    choice = Choice(lambda size: FakeEngine(size, guest), "fake", "a test asked for it")
+    monkeypatch.setattr(engines, "choose", lambda name: choice)
+    monkeypatch.setattr(linux, "run_native", lambda *_: "BENCH clock 3*1\nBENCH done\n")
+    options = ["--image", str(image), "--initrd", str(disk), "--switcher", "lean", "--runs", "1"]
+    out, err = done(capsys, *names, *options, status=1)
+    assert out == ""
+    assert err.startswith(f"lguest-py: {said}")
+    assert err.count("\n") == 1
 
 
 def test_a_measurement_that_fails_is_one_line(script: Script, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from fake_engine import fake_images
 from lguest_py import __version__
 from lguest_py.cli import Parser
 from lguest_py.cli.boot import parse
+from lguest_py.cli.signals import SignalPipe
 from lguest_py.errors import UsageError
 
 __all__ = ["fake_images"]
@@ -84,6 +85,7 @@ def test_version() -> None:
         ((), "no verb"),
         (("start",), "no verb 'start'"),
         (("--boot",), "--boot"),
+        (("--",), "no verb '--'"),
         (("boot", "--memory"), "--memory"),
         (("boot", "--memory", "lots"), "'lots' is no size"),
         (("boot", "--memory", "3M"), "4M to 2048M"),
@@ -238,6 +240,46 @@ def test_a_signal_that_was_ignored_stays_so(fake: Fake) -> None:
     run.send_signal(signal.SIGTERM)
     run.communicate(timeout=PATIENCE)
     assert run.returncode == 128 + signal.SIGTERM
+
+
+def test_a_second_signal_leaves_at_once() -> None:
+    with SignalPipe() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.take() == signal.SIGTERM
+        with pytest.raises(SystemExit) as caught:
+            signal.raise_signal(signal.SIGHUP)
+    assert caught.value.code == 128 + signal.SIGHUP
+
+
+def test_a_console_that_cannot_be_written_is_one_line(fake: Fake) -> None:
+    with open("/dev/full", "w") as full:
+        run = fake("idle", "boot", "--quiet", stdout=full)
+        _, err = run.communicate(timeout=PATIENCE)
+    why = "the console's output cannot be written (No space left on device): give it another place"
+    assert (run.returncode, err) == (1, f"lguest-py: {why}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("cache",), ("mkinitrd", "--help")])
+def test_other_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        how = {"stdin": subprocess.DEVNULL, "stdout": full, "stderr": subprocess.PIPE, "text": True}
+        run = command(*arguments, capture_output=False, env=environment, **how)
+    why = "the output cannot be written (No space left on device): make room, or give it another place"
+    assert (run.returncode, run.stderr) == (1, f"lguest-py: {why}\n")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_standard_output_that_was_closed_changes_no_status(closed: int) -> None:
+    run = command("boot", "/nonexistent", preexec_fn=lambda: os.close(closed))
+    told = "lguest-py: /nonexistent does not exist: give a bzImage, or a kernel as ELF (vmlinux)\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", "" if closed == 2 else told)
+
+
+def test_an_error_that_cannot_be_told_keeps_its_status() -> None:
+    with open("/dev/full", "w") as full:
+        run = command("boot", "/nonexistent", capture_output=False, stdout=subprocess.PIPE, stderr=full)
+    assert (run.returncode, run.stdout) == (2, "")
 
 
 def test_a_reader_that_goes_away_ends_it_as_sigpipe_would(fake: Fake) -> None:

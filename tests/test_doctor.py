@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tarfile
@@ -235,9 +236,28 @@ def test_no_bundle_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_bundle_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LguestError, match="cannot be written") as caught:
+    with pytest.raises(LguestError, match=r"cannot be written \(No such file.*\): go where you may write$") as caught:
         doctor_bundle.write(diagnosis(), tmp_path / "none")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_a_full_disk_is_one_line_and_leaves_no_half_a_bundle(
+    tmp_path: Path, found: Found, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], room: int
+) -> None:
+    found(PVM, "9.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor_bundle, "kvm_text", lambda: "none")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # as if the disk had room for so many bytes
+    try:
+        status = main(["doctor", "--self-test"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    out, err = capsys.readouterr()
+    why = "lguest-py-self-test.tar.gz cannot be written (File too large): make room, or go elsewhere"
+    assert (status, out, err) == (1, "", f"lguest-py: {why}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_text_is_what_the_findings_say(capsys: pytest.CaptureFixture[str], found: Found) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from lguest_py.kvm.errors import MEANINGS  # noqa: E402
 from lguest_py.kvm.exits import DECODERS, InternalError, Io, Mmio, Other, decode  # noqa: E402
 from lguest_py.kvm.file import File  # noqa: E402
 from lguest_py.kvm.structs import load, store  # noqa: E402
+from lguest_py.kvm.vcpu import Vcpu, kick_signal  # noqa: E402
 
 SOURCES = Path(__file__).resolve().parent.parent / "lguest_py" / "kvm"
 
@@ -83,6 +85,50 @@ def test_an_error_tells_the_ioctl_its_arguments_and_the_meaning() -> None:
 def test_a_missing_device_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(KvmError, match="not loaded"):
         Kvm(str(tmp_path / "kvm"))
+
+
+def test_what_goes_wrong_with_a_vcpu_without_a_kvm() -> None:
+    with pytest.raises(KvmError, match=r"^mmap\(vCPU, 4096 bytes\) failed: ENODEV"):
+        Vcpu(os.open("/dev/null", os.O_RDWR), 4096)
+    memory = os.memfd_create("no vCPU")
+    os.truncate(memory, 4096)
+    with Vcpu(memory, 4096) as vcpu:
+        with pytest.raises(KvmError, match="KVM_RUN failed: ENOTTY: this kernel does not know the ioctl, or"):
+            vcpu.run()
+        with pytest.raises(ValueError, match="was no read, or it was answered before"):
+            vcpu.answer(b"")
+        with pytest.raises(ValueError, match="1024 bytes, not 1"):
+            vcpu.set_lapic(b"x")
+    with pytest.raises(KvmError, match="KVM_RUN failed: EBADF: the vCPU is closed"):
+        vcpu.run()
+
+
+def test_without_a_free_signal_to_kick_with() -> None:
+    numbers = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            if before[number] == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_IGN)
+        with pytest.raises(KvmError, match=r"sigaction\(every real-time signal has a handler already\) failed: EBUSY"):
+            kick_signal.__wrapped__()
+    finally:
+        for number in numbers:
+            if before[number] == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"),
+    [
+        ("/nonexistent/cc -m64", "needs a C compiler (/nonexistent/cc): apt-get install gcc"),
+        ("false", "needs <linux/kvm.h>: apt-get install gcc linux-libc-dev libc6-dev"),
+    ],
+)
+def test_what_building_it_needs_is_told_in_one_line(compiler: str, said: str) -> None:
+    program = [sys.executable, str(SOURCES / "_build.py")]
+    done = subprocess.run(program, env={**os.environ, "CC": compiler}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"lguest-py: {said}\n")
 
 
 def test_an_ioctl_on_another_kind_of_file(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imagewriter import ElfFile, Part
@@ -195,6 +196,23 @@ def test_wrong_use_is_one_line(
     error = capsys.readouterr().err
     assert word in error
     assert error.count("\n") == 1
+
+
+def test_a_directory_that_cannot_be_read_is_one_line(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.scandir
+
+    def denied(path: str) -> Any:
+        if path == f"{root}/empty":
+            raise PermissionError(13, "Permission denied", path)  # root may read whatever its mode
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert main(["mkinitrd", str(root), "-o", str(tmp_path / "out")]) == 2
+    said = f"lguest-py: {root}/empty cannot be read (Permission denied): make it readable, or leave it out\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(

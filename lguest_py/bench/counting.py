@@ -24,6 +24,8 @@ from lguest_py.errors import UsageError
 from lguest_py.machine import Machine
 from lguest_py.vm_memory import built
 
+ADVICE = "try again, and lguest-py doctor --self-test, which tells what does not work here"
+
 
 class CountingEngine(TcgEngine):
     """The tcg engine, whose time is the number of instructions."""

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from lguest_py import mkinitrd
-from lguest_py.bench.counting import choose
+from lguest_py.bench.counting import ADVICE, choose
 from lguest_py.bench.native import Twin, last_words, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
@@ -196,5 +196,5 @@ def run_guest(
         keyboard.close()
         quiet.close()
     if result.outcome.end is not End.POWERED_OFF:
-        raise LguestError(f"the measurement failed, with {last_words(console.output)!r}: {headline(result)}")
+        raise LguestError(f"the measurement failed, with {last_words(console.output)!r}: {headline(result)}; {ADVICE}")
     return console.output, result.snapshot

@@ -131,13 +131,15 @@ def _prompt(engine: str) -> Row:
 def _measure(
     machine: Machine, engine: str, switcher: str, counted: bool, wanted: dict[str, What]
 ) -> dict[str, Row]:
+    from lguest_py.bench.counting import ADVICE
+
     text, snapshot = _run(machine, engine, switcher, counted, wanted)
     printed = parse(text)
     samples = without_clock(printed, {key: what.operations for key, what in wanted.items()})
     rows = {}
     for key, what in wanted.items():
         if not samples.get(key):
-            raise LguestError(f"{key} was not measured; the last line: {text.strip().splitlines()[-1]!r}")
+            raise LguestError(f"{key} was not measured: {ADVICE}")
         counts = printed.counts.get(key, {})
         group = "inside" if counts.get("answered") and what.group == "switch" else what.group
         rows[key] = Row(
@@ -157,7 +159,7 @@ def _run(
     machine: Machine, engine: str, switcher: str, counted: bool, wanted: dict[str, What]
 ) -> tuple[str, Snapshot]:
     """Boot one of the three; what it printed."""
-    from lguest_py.bench.counting import choose
+    from lguest_py.bench.counting import ADVICE, choose
     from lguest_py.expect import Console, Keyboard, Wake
     from lguest_py.launcher import Launcher, Settings
     from lguest_py.report import headline
@@ -174,7 +176,7 @@ def _run(
         keyboard.close()
         quiet.close()
     if result.outcome.end is not End.POWERED_OFF:
-        raise LguestError(f"the measurement failed: {headline(result)}")
+        raise LguestError(f"the measurement failed: {headline(result)}; {ADVICE}")
     return console.output, result.snapshot
 
 

@@ -24,6 +24,7 @@ SWITCHERS: Final = ("classic", "lean", "")
 LARGEST: Final = 64 << 20  # bytes of a file
 MOST: Final = 1 << 63  # of any number in it
 LETTERS: Final = 200  # of any text in it
+ADVICE: Final = "give what bench --json wrote"
 TOLD_IN_NS: Final = ("min", "median", "p99")
 
 
@@ -110,12 +111,12 @@ def read(path: str) -> Record:
     """The last line of a file that ``bench --json`` or ``--export`` wrote.  Raises UsageError."""
     name = printable(path)
     try:
-        file, size = open_regular(path, "give what bench --json wrote")
+        file, size = open_regular(path, ADVICE)
     except ImageError as error:
         raise UsageError(str(error)) from None
     with file:
         if size > LARGEST:
-            raise UsageError(f"{name} is larger than any measurement ({size >> 20} MB)")
+            raise UsageError(f"{name} is larger than any measurement ({size >> 20} MB): {ADVICE}")
         content = file.read(LARGEST)
     try:
         text = content.decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from typing import Any, NoReturn, Protocol
 
 from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
 from lguest_py.errors import LguestError, UsageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
 
 
 class Verb(Protocol):
@@ -85,6 +88,24 @@ def _ensure_standard_descriptors() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)
+    for name, standard in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:  # what Python makes of one that was closed
+            setattr(sys, name, open(standard, "w", closefd=False))  # noqa: SIM115
+
+
+def _give_up(standard: int) -> None:
+    """Writing there failed; keep the interpreter's own flush at the end quiet."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), standard)
+
+
+def _say(text: object) -> None:
+    """In one line, whatever is named in it: a file's name may hold line breaks, and escapes that a terminal obeys."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    try:
+        print(f"lguest-py: {line}", file=sys.stderr)
+    except OSError:  # then there is nobody to tell, and only the status remains
+        _give_up(2)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -94,10 +115,9 @@ def _run(arguments: Sequence[str]) -> int:
     verb, rest = arguments[0], arguments[1:]
     if verb in VERBS:
         return VERBS[verb].run(Parser, rest)
-    if not verb.startswith("-"):
-        raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
-    parser.parse_args([verb])
-    raise UsageError("no verb was given (see lguest-py --help)")
+    if verb.startswith("-") and verb != "--":
+        parser.parse_args([verb])  # which knows --help and --version, and comes back from neither
+    raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,16 +127,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         except LguestError as error:
-            print(f"lguest-py: {error}", file=sys.stderr)
+            _say(error)
             return error.status
         except MemoryError:
-            print("lguest-py: this machine has too little memory: give the Guest less (--memory)", file=sys.stderr)
+            _say("this machine has too little memory: give the Guest less (--memory)")
             return 1
         except KeyboardInterrupt:
             return 130
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read us is gone; keep the interpreter's own flush quiet as well
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:  # whoever read us is gone
+        _give_up(1)
         return 141
+    except OSError as error:
+        if error.filename is not None or error.errno not in FULL:
+            raise
+        _give_up(1)
+        _say(f"the output cannot be written ({error.strerror}): make room, or give it another place")
+        return 1

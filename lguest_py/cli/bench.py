@@ -157,7 +157,7 @@ def _write(path: str, text: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise LguestError(f"{path} cannot be written: {error.strerror}") from None
+        raise LguestError(f"{path} cannot be written ({error.strerror}): give another place (--export)") from None
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:

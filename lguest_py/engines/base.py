@@ -10,7 +10,11 @@ Read next: lguest_py/engines/tcg.py or lguest_py/engines/kvm.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from lguest_py.errors import EngineError
+
+SMALLER: Final = "give the Guest less (--memory)"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class MachineEnd:
 
     exited: bool
     detail: str = ""
+
+
+def no_memory(memory_bytes: int, error: OSError) -> EngineError:
+    """What to raise when there is no memory for a VM of this size."""
+    return EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB ({error.strerror}): {SMALLER}")
 
 
 class Engine(Protocol):

@@ -17,7 +17,7 @@ import threading
 from typing import Final
 
 from lguest_py.engines import cpuid
-from lguest_py.engines.base import MachineEnd, MachineFacts
+from lguest_py.engines.base import SMALLER, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError
 from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Mmio, Registers, Shutdown, Vcpu, Vm
 from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
@@ -39,7 +39,8 @@ class KvmEngine:
 
     def __init__(self, memory_bytes: int) -> None:
         if memory_bytes > MEMORY_LIMIT:
-            raise EngineError(f"the VM would need {memory_bytes >> 20} MiB, and has room for {MEMORY_LIMIT >> 20} MiB")
+            size = f"{memory_bytes >> 20} MiB"
+            raise EngineError(f"the VM would need {size}, and has room for {MEMORY_LIMIT >> 20} MiB: {SMALLER}")
         self._end: MachineEnd | None = None
         self._text = bytearray()
         self._thread: threading.Thread | None = None
@@ -56,7 +57,7 @@ class KvmEngine:
             except KvmError as error:
                 raise EngineError(f"KVM failed: {error}; {ADVICE}") from None
             except OSError as error:
-                raise EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB: {error.strerror}") from None
+                raise no_memory(memory_bytes, error) from None
             stack.pop_all()
         self.about = "KVM runs the code on this CPU"
         self.memory = memoryview(self._map)

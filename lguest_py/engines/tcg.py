@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from lguest_py import _layouts as layouts
-from lguest_py.engines.base import MachineEnd, MachineFacts
+from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.errors import EngineError, NoEngineError
 
@@ -58,15 +58,19 @@ def find_qemu() -> tuple[str, str] | None:
     return path, version.group(1) if version else "of unknown version"
 
 
-def _shared_file(size: int) -> IO[bytes]:
-    """A file of this size that goes away with us; in memory, where the system can do that."""
+def _shared_memory(size: int) -> tuple[IO[bytes], mmap.mmap]:
+    """A file of this size that goes away with us, mapped; in memory, where the system can do that."""
     file: IO[bytes]
     if sys.platform == "linux":
         file = os.fdopen(os.memfd_create("lguest-py"), "r+b")
     else:
         file = tempfile.NamedTemporaryFile(prefix="lguest-py.")  # noqa: SIM115 - the engine closes it
-    file.truncate(size)
-    return file
+    try:
+        file.truncate(size)
+        return file, mmap.mmap(file.fileno(), size)
+    except OSError:
+        file.close()
+        raise
 
 
 def _die_with_parent() -> Callable[[], None] | None:
@@ -101,8 +105,10 @@ class TcgEngine:
         self._qemu, version = found
         self.about = f"QEMU {version} emulates the CPU"
         self._size = memory_bytes
-        self._file = _shared_file(memory_bytes)
-        self._map = mmap.mmap(self._file.fileno(), memory_bytes)
+        try:
+            self._file, self._map = _shared_memory(memory_bytes)
+        except OSError as error:
+            raise no_memory(memory_bytes, error) from None
         self.memory = memoryview(self._map)
         self._process: subprocess.Popen[bytes] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
@@ -147,7 +153,7 @@ class TcgEngine:
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
-            raise EngineError(f"cannot start {self._qemu}: {error.strerror}") from error
+            raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None
         for each in far:
             each.close()
 

@@ -119,8 +119,6 @@ def decompress(data: memoryview) -> bytes:
         if data[: len(magic)] == magic:
             try:
                 return unpack(data)
-            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
-                raise CorruptError(f"{name}: {error}") from None
-            except CorruptError as error:
-                raise CorruptError(f"{name}: {error}") from None
+            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, CorruptError) as error:
+                raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
     raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")

@@ -51,8 +51,8 @@ def read_exactly(file: BinaryIO, offset: int, size: int, name: str) -> bytes:
     try:
         file.seek(offset)
         data = file.read(size)
-    except (OSError, ValueError, OverflowError) as error:
-        raise ImageError(f"{name} cannot be read ({error}): check the file and its disk") from None
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error.strerror}): check the file and its disk") from None
     if len(data) != size:
         raise ImageError(f"{name} ends early ({len(data)} of {size} bytes at {offset:#x} are there): copy it anew")
     return data
