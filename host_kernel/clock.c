@@ -8,9 +8,9 @@
 #define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
 
-static u64 armed; /* TSC at which the timer fires; 0: it does not */
-static bool moved = true; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
-static bool retrying;
+static u64 armed HOT; /* TSC at which the timer fires; 0: it does not */
+static bool moved HOT; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
+static bool retrying HOT;
 
 void clock_init(void)
 {
@@ -19,6 +19,7 @@ void clock_init(void)
 	if (!machine.tsc_khz)
 		host_failed("the time-stamp counter does not count");
 	mailbox->tsc_khz = machine.tsc_khz;
+	moved = true;
 }
 
 static u64 cycles(u64 nanoseconds)
@@ -50,7 +51,7 @@ void clock_check(void)
 {
 	if (moved && guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
 		guest.clock_deadline = 0;
-		personality->clock_expired();
+		personality.clock_expired();
 	}
 }
 

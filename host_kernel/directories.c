@@ -12,14 +12,15 @@
 
 static struct directory directories[DIRECTORIES];
 static struct directory *buckets[DIRECTORIES];
-static struct directory *current;
+static struct directory *current HOT;
 static u32 switcher_entry; /* the same in all */
-static u32 switches;
-u32 directories_changed = 1;
+static u32 switches HOT;
+u32 directories_changed HOT;
 
 void directories_init(u32 entry)
 {
 	switcher_entry = entry;
+	directories_changed = 1;
 }
 
 struct directory *directory_current(void)
@@ -96,7 +97,7 @@ static bool agrees(u32 shadow_entry, u32 guest_entry)
 }
 
 /* Look again at one entry of a directory: drop what no longer holds, and link the kernel's at once. */
-void directory_sync_one(struct directory *directory, u32 index)
+void OFTEN directory_sync_one(struct directory *directory, u32 index)
 {
 	u32 entry = directory_entry(directory->guest, index);
 
@@ -211,7 +212,7 @@ static struct directory *make(u32 guest_directory)
 }
 
 /* Make a directory of the Guest's the current one. */
-void directory_enter(u32 guest_directory)
+void OFTEN directory_enter(u32 guest_directory)
 {
 	struct directory *next = directory_find(guest_directory);
 

@@ -13,6 +13,14 @@
 #include "machine.h"
 
 #define PAGE_BYTES 4096u
+/*
+ * What a world switch touches lies close together (host_kernel.ld): behind a load of CR3 each page is looked up anew.
+ * ALWAYS: code on the way of every hypercall; OFTEN: of faults and page tables; HOT: data.
+ */
+#define ALWAYS __attribute__((section(".text.always")))
+#define OFTEN __attribute__((section(".text.often")))
+#define HOT __attribute__((section(".bss.hot")))
+
 #define LINEAR_MAP 0xFFFFFFFFu /* guest.directory until the Guest has page tables */
 
 /*
@@ -31,7 +39,7 @@ struct personality {
 };
 
 extern const struct personality lguest_personality, native_personality;
-extern const struct personality *personality;
+extern struct personality personality; /* the one chosen: a copy, for the next lines' sake */
 
 /* The one Guest.  Addresses in it are the Guest's (physical or virtual), never the Host's. */
 struct guest {
@@ -66,8 +74,8 @@ static inline bool is_lean(void)
 }
 
 extern struct mailbox *const mailbox;
-extern struct lguest_state *state;        /* the state page, writable */
-extern struct untrusted *const untrusted;
+static struct lguest_state *const state = (struct lguest_state *)SWITCHER_STATE_PAGE; /* writable, for us */
+static struct untrusted *const untrusted = (struct untrusted *)SWITCHER_STACK_PAGE;
 
 /* switcher.S, lean.S: one world switch, and the ways back in; of the Switcher that machine.switcher names. */
 u32 switch_to_guest(void);

@@ -16,7 +16,7 @@ static void ring_moved(u32 cursor)
 }
 
 /* LGUEST_INIT: where lguest_data is.  What it holds from the Guest's side is read now, once. */
-static void init(u32 address)
+static void __attribute__((noinline)) init(u32 address)
 {
 	struct lguest_data *data;
 
@@ -39,7 +39,7 @@ static void init(u32 address)
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
 }
 
-static void shutdown(u32 address, u32 type)
+static void __attribute__((noinline)) shutdown(u32 address, u32 type)
 {
 	char message[MESSAGE_BYTES + 1];
 	u32 count = 0;
@@ -64,7 +64,7 @@ static void shutdown(u32 address, u32 type)
 }
 
 /* NOTIFY: of a device, in the pages above RAM; or early console text, in RAM. */
-static void notify(u32 address)
+static void __attribute__((noinline)) notify(u32 address)
 {
 	u32 count = 0;
 	const u8 *text;
@@ -90,7 +90,7 @@ void halt_guest(void)
 _Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
 
 /* One call, from the ring or from the registers, which begin alike.  Each word is read once: a device may write there. */
-static void __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
+static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
 {
 	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
 	u32 arg3 = read_once(&call->arg3);
@@ -154,7 +154,7 @@ static void __attribute__((noinline)) hypercall(const struct hypercall_entry *ca
 }
 
 /* Do what waits in the ring: from the cursor on, each entry once, at most one round. */
-static void __attribute__((noinline)) drain_ring(void)
+static void ALWAYS __attribute__((noinline)) drain_ring(void)
 {
 	struct lguest_data *data = guest.data;
 	u32 cursor = guest.ring_cursor;

@@ -63,7 +63,7 @@ static void __attribute__((noinline)) deliver_pending(struct lguest_data *data)
 }
 
 /* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
-void interrupts_deliver(void)
+void ALWAYS interrupts_deliver(void)
 {
 	if (guest.pending && guest.data) /* rarely: most entries have nothing to deliver */
 		deliver_pending(guest.data);

@@ -13,7 +13,7 @@ static void init(void)
 }
 
 /* Every interrupt that waits: nothing makes the Guest ask for it. */
-static bool must_retry(void)
+static bool ALWAYS must_retry(void)
 {
 	return guest.pending != 0;
 }
@@ -24,7 +24,7 @@ static void clock_expired(void)
 }
 
 /* The real flag is always set: the Guest's own is in lguest_data. */
-static void before_entry(void)
+static void ALWAYS before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;
 	state->waiting = guest.pending;

@@ -5,7 +5,7 @@
  */
 #include "host.h"
 
-static bool rung;
+static bool rung HOT;
 static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */
 
 void mailbox_init(void)
@@ -38,7 +38,7 @@ void mailbox_irqs(void)
 
 		if (raised != irq_seen[irq]) {
 			irq_seen[irq] = raised;
-			personality->device_irq(irq);
+			personality.device_irq(irq);
 		}
 	}
 }

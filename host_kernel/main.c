@@ -5,10 +5,10 @@
  */
 #include "host.h"
 
-struct machine machine;
+struct machine machine HOT;
 struct mailbox *const mailbox = (struct mailbox *)MAILBOX_ADDRESS;
-struct guest guest;
-const struct personality *personality;
+struct guest guest HOT;
+struct personality personality HOT;
 
 /* The linker script's: the first byte behind the image. */
 extern u8 image_end[];
@@ -20,9 +20,9 @@ void host_main(const struct machine *given)
 	if (machine.magic != MACHINE_MAGIC)
 		host_failed("no struct machine at %#x", (u32)given);
 	if (machine.personality == PERSONALITY_LGUEST)
-		personality = &lguest_personality;
+		personality = lguest_personality;
 	else if (machine.personality == PERSONALITY_NATIVE)
-		personality = &native_personality;
+		personality = native_personality;
 	else
 		host_failed("unknown personality %u", machine.personality);
 	if (machine.switcher > SWITCHER_LEAN)
@@ -32,7 +32,7 @@ void host_main(const struct machine *given)
 	tables_init();
 	apic_init();
 	clock_init();
-	personality->init();
+	personality.init();
 	mailbox_init();
 	run();
 }

@@ -12,11 +12,9 @@ static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u8 stack_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
-u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+static u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
 
-struct lguest_state *state = (struct lguest_state *)state_page;
-struct untrusted *const untrusted = (struct untrusted *)stack_page;
 extern u8 switcher_load[], image_end[];
 
 /*
@@ -33,8 +31,7 @@ void page_tables_init(void)
 	guest_switcher_table[SUBINDEX(SWITCHER_STACK_PAGE)] = (u32)stack_page | PTE_P | PTE_RW | PTE_A | PTE_D;
 	guest_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] = (u32)state_page | PTE_P | PTE_A | PTE_D;
 	memcpy(host_switcher_table, guest_switcher_table, sizeof(host_switcher_table));
-	if (!is_lean())
-		host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
+	host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
 
 	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	write_cr3((u32)host_directory);
@@ -43,7 +40,7 @@ void page_tables_init(void)
 	if (pool_init((u32)image_end) < 2 * ENTRIES)
 		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
 	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
-	guest.regs = (struct registers *)(stack_page + PAGE_BYTES) - 1;
+	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
 	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
 	directory_enter(LINEAR_MAP);
@@ -128,7 +125,7 @@ static struct recent {
 	u32 directory, index, changed;
 	u16 table;         /* the shadow */
 	const u32 *theirs; /* NULL: there is no shadow */
-} recent, before_recent;
+} recent HOT, before_recent HOT;
 
 /* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
 static u16 table_of(u32 directory, u32 address)
@@ -152,7 +149,7 @@ static bool is_recent(u32 directory, u32 address)
 	return recent.directory == directory && recent.index == INDEX(address) && recent.changed == directories_changed;
 }
 
-static void __attribute__((noinline)) find_table(u32 directory, u32 address)
+static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 address)
 {
 	struct recent last = recent;
 
@@ -171,7 +168,7 @@ static void __attribute__((noinline)) find_table(u32 directory, u32 address)
  * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
  * what its table holds now; the value is looked at only for what it must never be.
  */
-void set_entry(u32 directory, u32 address, u32 value)
+void OFTEN set_entry(u32 directory, u32 address, u32 value)
 {
 	u32 entry;
 

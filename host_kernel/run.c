@@ -25,7 +25,7 @@ static void impose(void)
 /* CR0.TS is the Guest's while it runs; the Host kernel has no use for the FPU. */
 static void set_ts(void)
 {
-	static bool set; /* as tables_init() left it */
+	static bool set HOT; /* as tables_init() left it */
 
 	if (guest.ts == set)
 		return;
@@ -39,7 +39,7 @@ static void enter(void)
 	u32 frame;
 
 	impose();
-	personality->before_entry();
+	personality.before_entry();
 	set_ts();
 	if (!mailbox->switches++)
 		mailbox->guest_tsc = rdtsc();
@@ -52,22 +52,22 @@ static void enter(void)
 	mailbox_record_switch();
 }
 
-void run(void)
+void ALWAYS __attribute__((noinline)) run(void)
 {
 	for (;;) {
 		mailbox_irqs();
 		clock_check();
-		personality->interrupts();
+		personality.interrupts();
 		if (guest.halted) {
-			personality->asleep();
+			personality.asleep();
 			mailbox_flush();
 			clock_arm(false);
 			wait_for_interrupt();
 			continue;
 		}
-		clock_arm(personality->must_retry());
+		clock_arm(personality.must_retry());
 		enter();
-		personality->trap();
+		personality.trap();
 		if (guest.regs->trapnum == VECTOR_TIMER)
 			mailbox_flush(); /* a Guest that is never idle may have said something short */
 	}

@@ -15,14 +15,14 @@
 #define BUCKETS 1024u
 #define NO_FRAME 0xFFFFFFFFu
 
-struct shadow_page *pages;
-u32 pool, flushes;
+struct shadow_page *pages HOT;
+u32 pool HOT, flushes HOT;
 static u16 buckets[BUCKETS];
 static u16 free_list;        /* of pages that were used before, and are empty again */
 static u32 fresh = 1, page_count; /* from fresh on none was used yet */
 static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
 static u32 watched[WATCHED_FRAMES];
-u32 watched_count;
+u32 watched_count HOT;
 
 /* Undo what the Guest wrote where there is nothing. */
 void nothing_restore(void)
@@ -220,7 +220,7 @@ static void __attribute__((noinline)) sync_entry(u16 page, u32 index, u32 entry)
 }
 
 /* Which of these (32) entries differ.  Nearly all will be as they were: a loop to keep short, in registers. */
-static u32 __attribute__((noinline)) differing(const u32 *ours, const u32 *theirs, u32 bits, u32 base)
+static u32 OFTEN __attribute__((noinline)) differing(const u32 *ours, const u32 *theirs, u32 bits, u32 base)
 {
 	do {
 		u32 index = __builtin_ctz(bits);
@@ -233,7 +233,7 @@ static u32 __attribute__((noinline)) differing(const u32 *ours, const u32 *their
 }
 
 /* Does any of 32 entries differ?  The quicker question, where all are in use. */
-static bool __attribute__((noinline)) any_differs(const u32 *ours, const u32 *theirs, u32 base)
+static bool OFTEN __attribute__((noinline)) any_differs(const u32 *ours, const u32 *theirs, u32 base)
 {
 	u32 difference = 0;
 
@@ -244,7 +244,7 @@ static bool __attribute__((noinline)) any_differs(const u32 *ours, const u32 *th
 }
 
 /* Look again at all entries that are in use. */
-void table_sync(u16 page)
+void OFTEN table_sync(u16 page)
 {
 	struct shadow_page *own = &pages[page];
 	const u32 *theirs = table_of_guest(page), *ours = page_entries(page);

@@ -112,7 +112,6 @@ exception_common:
 	pushl %esp
 	call host_exception
 
-	.section .bss
-	.balign 16
+	.section .bss.stack, "aw", @nobits	/* host_kernel.ld says where it ends */
+	.balign 4096
 	.skip 16384
-boot_stack_end:

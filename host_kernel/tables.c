@@ -15,10 +15,10 @@ void timer_entry(void);
 void doorbell_entry(void);
 extern const u32 exception_entries[32];
 
-u32 (*world_switch)(void);
+u32 (*world_switch)(void) HOT;
 
 /* The classic Switcher's: with the lean one the Host runs on the Guest's. */
-static u64 host_gdt[GDT_ENTRIES] = { [GDT_HOST_CS] = CODE_RING_0, [GDT_HOST_DS] = DATA_RING_0 };
+static u64 host_gdt[GDT_ENTRIES] HOT;
 static u64 host_idt[IDT_ENTRIES];
 static struct tss host_tss;
 
@@ -35,6 +35,8 @@ static void set_gate(u32 vector, u32 handler)
 
 static void host_tables(void)
 {
+	host_gdt[GDT_HOST_CS] = CODE_RING_0;
+	host_gdt[GDT_HOST_DS] = DATA_RING_0;
 	host_gdt[GDT_TSS] = tss_descriptor((u32)&host_tss);
 	host_tss.io_bitmap = sizeof(host_tss);
 	for (u32 vector = 0; vector < 32; vector++)

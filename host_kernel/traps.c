@@ -57,7 +57,7 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 	reflect(vector, error);
 }
 
-void handle_trap(void)
+void ALWAYS handle_trap(void)
 {
 	u32 vector = guest.regs->trapnum;
 

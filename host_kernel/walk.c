@@ -103,7 +103,7 @@ bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error
  * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
  * must see the fault, with *error.
  */
-bool demand_page(u32 address, u32 access, u32 *error)
+bool OFTEN demand_page(u32 address, u32 access, u32 *error)
 {
 	struct directory *directory = directory_current();
 	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);

@@ -12,8 +12,8 @@
  */
 #include "shadow.h"
 
-u32 *writers;
-u32 writers_count;
+u32 *writers HOT;
+u32 writers_count HOT;
 
 /* Takes memory from first_free on; returns where it ends. */
 u32 writers_init(u32 first_free)

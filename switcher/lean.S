@@ -31,7 +31,7 @@ switch_to_guest_lean:
 	pushl %ebx
 	pushl %esi
 	pushl %edi
-	movl %esp, state_page + LGUEST_STATE_host_esp
+	movl %esp, STATE(host_esp)
 	movl $FRAME, %esp			/* first: an NMI behind the next needs a stack that is there */
 	movl STATE(guest_cr3), %eax
 	movl %eax, %cr3

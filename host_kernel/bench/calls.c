@@ -9,7 +9,6 @@
 #define WALKS_ROUND 16 /* of the 64 calls of stub_counted */
 #define TRACE_ROUND 32
 
-static struct personality measured, counted;
 static u32 round, walks;
 
 /* Before each entry while we count: from one to the next is one hypercall. */
@@ -47,10 +46,8 @@ static void measuring_over(void)
 	bench_print("hypercall-bare");
 	if (shown->answered >= BENCH_ROUNDS) /* then it was no world switch, and there is nothing to count */
 		print("BENCH-COUNTS hypercall-bare answered=%u\n", shown->answered / BENCH_ROUNDS);
-	counted = lguest_personality;
-	counted.before_entry = before_entry;
-	counted.asleep = counting_over;
-	personality = &counted;
+	personality.before_entry = before_entry;
+	personality.asleep = counting_over;
 	guest.halted = false;
 	guest.regs->eip = in_guest(stub_counted);
 	run_loop();
@@ -58,9 +55,8 @@ static void measuring_over(void)
 
 void calls_rows(void)
 {
-	measured = lguest_personality;
-	measured.asleep = measuring_over;
-	personality = &measured;
+	personality = lguest_personality;
+	personality.asleep = measuring_over;
 	guest.regs->eip = in_guest(stub_calls);
 	run_loop();
 }

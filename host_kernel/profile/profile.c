@@ -159,7 +159,7 @@ static u32 counted_switch(void)
 		if (frame != FRAME_PLACE || !was_rdtsc())
 			break;
 		impose();
-		personality->before_entry();
+		personality.before_entry();
 	}
 	trapnum = guest.regs->trapnum;
 	call = guest.regs->eax;
