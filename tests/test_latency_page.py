@@ -128,6 +128,7 @@ def test_the_measurements_are_of_one_commit_of_a_clean_tree() -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", commits.pop()), "measured in a tree with changes: python tools/measure.py"
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_measuring_wants_a_kernel_and_a_clean_tree(tmp_path: Path) -> None:
     tool = [sys.executable, str(tmp_path / "tools" / "measure.py")]
     (tmp_path / "tools").mkdir()

@@ -125,10 +125,12 @@ class _Runs:
         if self.measured or BOOT in self.wanted:
             printed, snapshot = self._guest(twin)
             if self.measured:
-                rows += self._rows(printed, "guest", snapshot, self._counts(bare))
+                measured = self._rows(printed, "guest", snapshot)
+                counts = self._counts(bare)
+                rows += [replace(row, counts=counts.get(row.name, {})) for row in measured]
                 # natively it is the same processor's clock
                 text = run_native(twin, self.counted, SECONDS, LAST, self.engine)
-                rows += self._rows(parse(text), "native", snapshot, {})
+                rows += self._rows(parse(text), "native", snapshot)
             if BOOT in self.wanted:
                 rows.append(self._boot(BOOT, printed, snapshot))
         if BOOT_WITHOUT_LPJ in self.wanted:
@@ -145,15 +147,10 @@ class _Runs:
         text, _ = run_guest(replace(bare, words=words), self.profiling, SECONDS, self.switcher)
         return counts_of(text, parse(text), self.counted)
 
-    def _rows(
-        self, printed: Printed, where: str, snapshot: Snapshot, counts: Mapping[str, Mapping[str, int]]
-    ) -> list[Row]:
+    def _rows(self, printed: Printed, where: str, snapshot: Snapshot) -> list[Row]:
         operations = {name: counts["operations"] for name, counts in printed.counts.items() if counts.get("operations")}
         samples = without_clock(printed, operations)
-        return [
-            replace(self._row(name, "linux", where, samples.get(name), snapshot), counts=counts.get(name, {}))
-            for name in self.measured
-        ]
+        return [self._row(name, "linux", where, samples.get(name), snapshot) for name in self.measured]
 
     def _boot(self, name: str, printed: Printed, snapshot: Snapshot) -> Row:
         ticks = Counter(at - snapshot.guest_tsc for at in printed.samples.get(BOOT, ()))

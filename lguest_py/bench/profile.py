@@ -42,7 +42,7 @@ def counts_of(text: str, printed: Printed, counted: bool) -> dict[str, dict[str,
     rows = {name: told.get(index, {}) for index, name in enumerate(printed.samples)}
     clock = rows.get(CLOCK, {}).get("ticks")
     if not clock:
-        raise LguestError("the Host kernel that profiles told nothing")
+        raise LguestError("the Host kernel that profiles told nothing: try again, and report it if it stays so")
     return {
         name: _of(row, printed.counts.get(name, {}).get("operations", 1), clock if counted else 0)
         for name, row in rows.items()
