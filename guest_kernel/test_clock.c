@@ -5,7 +5,9 @@
  *
  * Read next: test_hypercalls.c.
  */
+#include "console.h"
 #include "test.h"
+#include "virtio.h"
 
 #define YEAR_2024 1704067200u
 #define YEAR_2100 4102444800u
@@ -76,6 +78,17 @@ TEST(sooner, "clock: a second SET_CLOCKEVENT takes the place of the first, soone
 	test_arm_us(1000);
 	HOLDS(WAIT_FOR(test_clock_count() == 1));
 	HOLDS(clock_ns() - from < 4000000000u);
+}
+
+/* NOTIFY of a device's descriptor holds the Guest until the Launcher has looked at it, and nothing else happens meanwhile. */
+TEST(while_held, "clock: SET_CLOCKEVENT outlives a NOTIFY that waits for the Launcher")
+{
+	struct device *console = console_device();
+	HOLDS(console != NULL);
+	test_own_clock();
+	test_arm_us(200000);
+	hypercall(LHCALL_NOTIFY, console->address, 0, 0, 0);
+	HOLDS(WAIT_FOR(test_clock_count() == 1));
 }
 
 TEST(wall_plausible, "clock: the wall clock is of this century")

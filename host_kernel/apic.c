@@ -65,7 +65,7 @@ void apic_init(void)
 	io_apic_write(0x10 + 2 * machine.doorbell_pin, VECTOR_DOORBELL);
 	if (machine.doorbell_ack_port) {
 		outb(machine.doorbell_ack_port + UART_ENABLE, 1);
-		outb(machine.doorbell_ack_port + UART_FIFO, 0);
+		outb(machine.doorbell_ack_port + UART_FIFO, 0); /* with one, an interrupt could wait for the next byte */
 		outb(machine.doorbell_ack_port + UART_MODEM, 8); /* OUT2 lets the line through */
 		acknowledge_doorbell();
 	}

@@ -85,11 +85,14 @@ void clock_arm(bool retry)
 		arm(retry);
 }
 
+/* The timer wakes nobody while the Host kernel waits for the Launcher; the next clock_arm() sees to it again. */
 void clock_disarm(void)
 {
-	if (armed)
-		apic_timer(0);
+	if (!armed)
+		return;
+	apic_timer(0);
 	armed = 0;
+	moved = true;
 }
 
 void clock_wall(u32 *seconds, u32 *nanoseconds)

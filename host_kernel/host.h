@@ -39,7 +39,7 @@ struct personality {
 };
 
 extern const struct personality lguest_personality, native_personality;
-extern struct personality personality; /* the one chosen: a copy, for the next lines' sake */
+extern struct personality personality; /* the one chosen: a copy, which can be HOT */
 
 /* The one Guest.  Addresses in it are the Guest's (physical or virtual), never the Host's. */
 struct guest {
@@ -98,6 +98,7 @@ void host_failed(const char *why, ...) __attribute__((noreturn, format(printf, 1
 
 /* tables.c */
 void tables_init(void);
+u64 gate_to(u32 handler, u32 dpl);
 
 /* apic.c */
 void apic_init(void);

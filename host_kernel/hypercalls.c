@@ -164,14 +164,15 @@ static void ALWAYS __attribute__((noinline)) drain_ring(void)
 		u8 *status = &data->hcall_status[cursor];
 
 		cursor = (cursor + 1) % HCALL_RING;
-		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten */
+		if (read_once(&entry->nr) == LHCALL_SET_PTE) { /* nine of ten */
 			const struct hypercall_entry *next = &data->hcalls[cursor];
+			u32 directory = read_once(&entry->arg1), address = read_once(&entry->arg2);
 
 			mailbox->by_hypercall[LHCALL_SET_PTE]++;
 			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
-			if (next->arg2 != entry->arg2 || next->nr != LHCALL_SET_PTE || next->arg1 != entry->arg1 ||
+			if (next->arg2 != address || next->nr != LHCALL_SET_PTE || next->arg1 != directory ||
 			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
-				set_entry(entry->arg1, entry->arg2, entry->arg3);
+				set_entry(directory, address, read_once(&entry->arg3));
 		} else {
 			hypercall(entry);
 		}

@@ -28,9 +28,15 @@ static u64 tss_descriptor(u32 base)
 	return (sizeof(struct tss) - 1) | ((u64)(base & 0xFFFFFF) << 16) | (0x89ull << 40) | ((u64)(base >> 24) << 56);
 }
 
+/* An interrupt gate into the Host kernel's ring, for int from ring dpl and inwards. */
+u64 gate_to(u32 handler, u32 dpl)
+{
+	return ((u64)((handler & 0xFFFF0000) | GATE_INTERRUPT | dpl << 13) << 32) | (HOST_CS << 16) | (handler & 0xFFFF);
+}
+
 static void set_gate(u32 vector, u32 handler)
 {
-	host_idt[vector] = ((u64)((handler & 0xFFFF0000) | GATE_INTERRUPT) << 32) | (HOST_CS << 16) | (handler & 0xFFFF);
+	host_idt[vector] = gate_to(handler, 0);
 }
 
 static void host_tables(void)

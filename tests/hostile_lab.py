@@ -24,7 +24,7 @@ from hostile_guest import guest_code, guest_tables
 
 from lguest_py import _layouts as L
 from lguest_py import engines
-from lguest_py.engines.base import Engine, MachineEnd
+from lguest_py.engines.base import Engine, EngineAround
 from lguest_py.images import Image, Segment
 from lguest_py.images.image import Personality
 from lguest_py.launcher import Launcher, Settings
@@ -215,38 +215,25 @@ def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
     return wrong + _shadow(memory, guest)
 
 
-class Watched:
+class Watched(EngineAround):
     """An engine whose memory is looked at before it is given back."""
 
     def __init__(self, engine: Engine, guest: range) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.guest = guest
-        self.name, self.about, self.facts, self.memory = engine.name, engine.about, engine.facts, engine.memory
         self.machine = b""
         self.closed = False
         self.wrong: list[str] = []
 
     def start(self, entry: int, ebx: int) -> None:
         self.machine = bytes(self.memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + L.MACHINE.size])
-        self._engine.start(entry, ebx)
-
-    def fileno(self) -> int:
-        return self._engine.fileno()
-
-    def poll(self) -> MachineEnd | None:
-        return self._engine.poll()
-
-    def interrupt(self) -> None:
-        self._engine.interrupt()
-
-    def debug_text(self) -> str:
-        return self._engine.debug_text()
+        super().start(entry, ebx)
 
     def close(self) -> None:
         if not self.closed:
             self._look()
         self.closed = True
-        self._engine.close()
+        super().close()
 
     def _look(self) -> None:
         """A machine that still runs may be changing what we read: only what stays wrong is wrong."""

@@ -11,6 +11,7 @@
 #undef USER_CS
 #undef USER_DS
 #include "../print.h"
+#include "cpu.h"
 #include "lguest_abi.h"
 #include "lguest_pages.h"
 #include "machine.h"
@@ -21,8 +22,6 @@
 #define GATE_TRAP      0x8F00u
 #define GATE_INTERRUPT 0x8E00u
 #define GATE_DPL3      0x6000u
-#define CR0_PG 0x80000000u
-#define CR0_WP 0x10000u
 #define PRESENT_WRITE 3u
 #define PRESENT_WRITE_USER 7u
 
@@ -40,23 +39,11 @@ static u64 idt[256] __attribute__((aligned(4096)));
 static u32 directories[2][1024] __attribute__((aligned(4096)));
 static u32 table[1024] __attribute__((aligned(4096)));
 
-static inline void out_byte(u16 port, u8 value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
-}
-
-static inline u8 in_byte(u16 port)
-{
-	u8 value;
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
-	return value;
-}
-
 /* For print.c. */
 void console_write(const char *text, u32 count)
 {
 	for (u32 i = 0; i < count; i++)
-		out_byte(SERIAL_PORT, (u8)text[i]);
+		outb(SERIAL_PORT, (u8)text[i]);
 }
 
 static void power_off(void)
@@ -134,8 +121,8 @@ void native_main(void)
 	__asm__ volatile("cli");
 	ROW("native-iret", to_program());
 	ROW("native-iret-kernel", to_kernel());
-	ROW("native-in", BENCH_TIMED(in_byte(SERIAL_PORT + SCRATCH)));
-	ROW("native-out", BENCH_TIMED(out_byte(SERIAL_PORT + SCRATCH, 0)));
+	ROW("native-in", BENCH_TIMED(inb(SERIAL_PORT + SCRATCH)));
+	ROW("native-out", BENCH_TIMED(outb(SERIAL_PORT + SCRATCH, 0)));
 	ROW("native-cr3", BENCH_TIMED(cr3((u32)directories[round & 1])));
 	print("BENCH done\n");
 	power_off();

@@ -30,9 +30,6 @@
 #include "../../guest_kernel/bench_samples.h"
 #include "../../guest_kernel/print.h"
 
-/* What is measured: world switch, there and back. */
-#define WORLD_SWITCH() world_switch()
-
 void run_loop(void) __attribute__((noreturn)); /* run.c: the Host kernel's own */
 
 /* stub.S, as it stands in the Guest */
@@ -68,7 +65,6 @@ void wall_rows(void);
 void calls_rows(void) __attribute__((noreturn));
 
 /* run.c */
-u64 gate_to(u32 address, u32 dpl);
 u64 *host_gates(void);
 void set_host_gate(u32 vector, u32 address);
 void ended(void) __attribute__((noreturn));

@@ -11,26 +11,6 @@
 
 void run(void) __attribute__((noreturn));
 
-#define GATE_INTERRUPT 0x8E00u
-
-/* For bench_samples.c. */
-void print(const char *text, ...)
-{
-	char line[128];
-	va_list values;
-	int count;
-
-	va_start(values, text);
-	count = format_list(line, sizeof(line), text, values);
-	va_end(values);
-	mailbox_text((const u8 *)line, count);
-}
-
-u64 gate_to(u32 address, u32 dpl)
-{
-	return ((u64)((address & 0xFFFF0000) | GATE_INTERRUPT | dpl << 13) << 32) | (HOST_CS << 16) | (address & 0xFFFF);
-}
-
 /* The IDT that the Host kernel runs on, where it may write to it. */
 u64 *host_gates(void)
 {

@@ -55,7 +55,7 @@ void guest_runs(u32 eip)
 
 	guest.regs->eip = eip;
 	do {
-		check(WORLD_SWITCH());
+		check(world_switch());
 		if (guest.regs->trapnum == TRAP_PAGE_FAULT && !demand_page(read_cr2(), guest.regs->errcode, &error))
 			host_failed("the stub faults at %#x", read_cr2());
 	} while (guest.regs->trapnum != HYPERCALL_VECTOR);
@@ -78,7 +78,7 @@ void world_row(void)
 		u32 took;
 
 		again();
-		took = BENCH_TIMED(WORLD_SWITCH());
+		took = BENCH_TIMED(world_switch());
 		if (guest.regs->trapnum != HYPERCALL_VECTOR)
 			continue; /* the Launcher's interrupt, for text that it took */
 		if (round++ >= BENCH_WARM)
@@ -88,11 +88,11 @@ void world_row(void)
 	guest_runs(STUB_INTS);
 	again();
 	walks_begin();
-	WORLD_SWITCH();
+	world_switch();
 	walks = walks_end();
 	again();
 	trace_begin();
-	WORLD_SWITCH();
+	world_switch();
 	print_counts("null-switch", trace_end(), walks);
 }
 

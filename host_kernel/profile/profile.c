@@ -11,6 +11,7 @@
 #define run run_loop
 #include "../run.c"
 #undef run
+#include "../../guest_kernel/print.h"
 
 #define CR4_TSD 0x4
 #define TRAP_GENERAL 13
@@ -57,37 +58,25 @@ static void look(u32 *now)
 		now[CALLS + number] = mailbox->by_hypercall[number];
 }
 
-static void __attribute__((format(printf, 1, 2))) say(const char *text, ...)
-{
-	char line[64];
-	va_list values;
-	int count;
-
-	va_start(values, text);
-	count = format_list(line, sizeof(line), text, values);
-	va_end(values);
-	mailbox_text((const u8 *)line, count);
-}
-
 static void tell(void)
 {
 	for (u32 mark = 0; mark < MARKS; mark++) {
 		if (!least[mark][TICKS])
 			continue;
-		say("PROFILE %u", mark);
+		print("PROFILE %u", mark);
 		for (u32 index = 0; index < TALLIES; index++) {
 			u32 count = least[mark][index];
 
 			if (!count)
 				continue;
 			if (index < CALL_TICKS)
-				say(" %s=%u", names[index], count);
+				print(" %s=%u", names[index], count);
 			else if (index < CALLS)
-				say(" ticks%u=%u", index - CALL_TICKS, count);
+				print(" ticks%u=%u", index - CALL_TICKS, count);
 			else
-				say(" call%u=%u", index - CALLS, count);
+				print(" call%u=%u", index - CALLS, count);
 		}
-		say("\n");
+		print("\n");
 	}
 	mailbox_flush();
 }

@@ -12,17 +12,23 @@ Read next: micro.py, which measures.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast, get_args
 
 from lguest_py import _layouts as L
 from lguest_py import engines
-from lguest_py.bench.native import ICOUNT
+from lguest_py.bench.native import ICOUNT, last_words
 from lguest_py.engines import Choice
-from lguest_py.engines.base import Engine, MachineEnd
+from lguest_py.engines.base import Engine, EngineAround
 from lguest_py.engines.tcg import TcgEngine
-from lguest_py.errors import UsageError
+from lguest_py.errors import LguestError, UsageError
+from lguest_py.expect import Console, Keyboard, Wake
+from lguest_py.launcher import Launcher, Settings
 from lguest_py.machine import Machine
-from lguest_py.vm_memory import built
+from lguest_py.mailbox import Snapshot
+from lguest_py.report import headline
+from lguest_py.result import End
+from lguest_py.vm_memory import Switcher, built
 
 ADVICE = "try again, and lguest-py doctor --self-test, which tells what does not work here"
 
@@ -35,39 +41,38 @@ class CountingEngine(TcgEngine):
         return [*super().arguments(), *ICOUNT]
 
 
-class OtherHostKernel:
+class OtherHostKernel(EngineAround):
     """An engine that starts ``image`` (lguest_py/_images) in place of the Host kernel that was put into its memory."""
 
     def __init__(self, engine: Engine, image: str) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._kernel = built(image).read_bytes()
-        self.name, self.about, self.facts, self.memory = engine.name, engine.about, engine.facts, engine.memory
 
     def start(self, entry: int, ebx: int) -> None:
         """Start the engine with the other Host kernel."""
         self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(self._kernel)] = self._kernel
-        self._engine.start(entry, ebx)
+        super().start(entry, ebx)
 
-    def fileno(self) -> int:
-        """The engine's."""
-        return self._engine.fileno()
 
-    def poll(self) -> MachineEnd | None:
-        """The engine's."""
-        return self._engine.poll()
+def as_switcher(name: str) -> Switcher:
+    """The Switcher of this name.  Raises UsageError."""
+    if name not in get_args(Switcher):
+        raise UsageError(f"there is no Switcher {name!r}: give one of {', '.join(get_args(Switcher))}")
+    return cast(Switcher, name)
 
-    def interrupt(self) -> None:
-        """The engine's."""
-        self._engine.interrupt()
 
-    def debug_text(self) -> str:
-        """The engine's."""
-        return self._engine.debug_text()
-
-    def close(self) -> None:
-        """The engine's."""
-        self.memory.release()
-        self._engine.close()
+def run_machine(settings: Settings, make: Callable[[int], Engine]) -> tuple[str, Snapshot]:
+    """Boot a machine that measures, to its power-off; what it printed.  Raises LguestError when it ends another way."""
+    keyboard, quiet = Keyboard(), Wake()
+    console = Console(keyboard, quiet.fileno())
+    try:
+        result = Launcher(settings, make, keyboard, console).run()
+    finally:
+        keyboard.close()
+        quiet.close()
+    if result.outcome.end is not End.POWERED_OFF:
+        raise LguestError(f"the measurement failed, with {last_words(console.output)!r}: {headline(result)}; {ADVICE}")
+    return console.output, result.snapshot
 
 
 def choose(engine: str, counted: bool = False, host_kernel: str = "") -> Choice:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Final
 
 from lguest_py import mkinitrd
-from lguest_py.bench.counting import ADVICE, choose
-from lguest_py.bench.native import Twin, last_words, run_native
+from lguest_py.bench.counting import as_switcher, choose, run_machine
+from lguest_py.bench.native import Twin, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.bench.samples import Printed, parse, without_clock
@@ -84,11 +84,10 @@ def linux_rows(
     """
     if unknown := [name for name in names if name not in LINUX]:
         raise UsageError(f"there is no benchmark {unknown[0]!r} in Linux: give one of {', '.join(LINUX)}")
-    if switcher not in get_args(Switcher):
-        raise UsageError(f"there is no Switcher {switcher!r}: give one of {', '.join(get_args(Switcher))}")
+    chosen = as_switcher(switcher)
     wanted = [name for name in LINUX if not names or name in names]
     profiling = engine_for(engine, counted, HOST_KERNEL)[1]
-    runs = _Runs(*engine_for(engine, counted), profiling, cast(Switcher, switcher), counted, wanted)
+    runs = _Runs(*engine_for(engine, counted), profiling, chosen, counted, wanted)
     with tempfile.TemporaryDirectory(prefix="lguest-py-bench.") as directory:
         disk = initrd or Path(directory, "initrd")
         if not initrd:
@@ -176,22 +175,10 @@ def run_guest(
     twin: Twin, make: Callable[[int], Engine], seconds: float, switcher: Switcher = "lean"
 ) -> tuple[str, Snapshot]:
     """Boot it in a Guest, to its power-off; its console's output.  Raises LguestError when it ends another way."""
-    from lguest_py.expect import Console, Keyboard, Wake
     from lguest_py.images import open_image
-    from lguest_py.launcher import Launcher, Settings
-    from lguest_py.report import headline
-    from lguest_py.result import End
+    from lguest_py.launcher import Settings
 
     image = open_image(twin.kernel)
     words = f"console={'ttyS0' if image.personality == 'native' else 'hvc0'} {twin.words}"
     settings = Settings(image, twin.memory, words, twin.initrd, restart=False, timeout=seconds, switcher=switcher)
-    keyboard, quiet = Keyboard(), Wake()
-    console = Console(keyboard, quiet.fileno())
-    try:
-        result = Launcher(settings, make, keyboard, console).run()
-    finally:
-        keyboard.close()
-        quiet.close()
-    if result.outcome.end is not End.POWERED_OFF:
-        raise LguestError(f"the measurement failed, with {last_words(console.output)!r}: {headline(result)}; {ADVICE}")
-    return console.output, result.snapshot
+    return run_machine(settings, make)

@@ -23,7 +23,6 @@ from lguest_py.vm_memory import Switcher
 
 SECONDS: Final = 300.0  # for one of the machines; it takes one or two
 MEMORY: Final = 64 << 20
-SWITCHERS: Final[dict[str, Switcher]] = {"classic": "classic", "lean": "lean"}
 Machine = Literal["tiny", "host", "native", "command"]  # which of the three measures; or lguest-py boot, as it is
 
 
@@ -96,12 +95,11 @@ def micro_rows(engine: str, switcher: str, counted: bool, names: Sequence[str]) 
     ``counted``: in instructions, on the tcg engine; rows of group "wall" are left out then, and so is what the engine
     does not have.  A row that the Switcher answered by itself has the group "inside".  Raises LguestError.
     """
-    from lguest_py.bench.counting import choose
+    from lguest_py.bench.counting import as_switcher, choose
 
     if unknown := [name for name in names if name not in WHATS]:
         raise UsageError(f"there is no measurement {unknown[0]!r}: give one of {', '.join(WHATS)}")
-    if switcher not in SWITCHERS:
-        raise UsageError(f"there is no Switcher {switcher!r}: give one of {', '.join(SWITCHERS)}")
+    chosen = as_switcher(switcher)
     name = choose(engine, counted).name
     wanted = {
         key: what
@@ -118,7 +116,7 @@ def micro_rows(engine: str, switcher: str, counted: bool, names: Sequence[str]) 
     for machine in machines:
         of_it = {key: what for key, what in wanted.items() if what.machine == machine}
         if of_it:
-            rows |= _measure(machine, engine, switcher, counted, of_it)
+            rows |= _measure(machine, engine, chosen, counted, of_it)
     return [rows[key] for key in wanted]
 
 
@@ -129,7 +127,7 @@ def _prompt(engine: str) -> Row:
 
 
 def _measure(
-    machine: Machine, engine: str, switcher: str, counted: bool, wanted: dict[str, What]
+    machine: Machine, engine: str, switcher: Switcher, counted: bool, wanted: dict[str, What]
 ) -> dict[str, Row]:
     from lguest_py.bench.counting import ADVICE
 
@@ -156,28 +154,16 @@ def _measure(
 
 
 def _run(
-    machine: Machine, engine: str, switcher: str, counted: bool, wanted: dict[str, What]
+    machine: Machine, engine: str, switcher: Switcher, counted: bool, wanted: dict[str, What]
 ) -> tuple[str, Snapshot]:
     """Boot one of the three; what it printed."""
-    from lguest_py.bench.counting import ADVICE, choose
-    from lguest_py.expect import Console, Keyboard, Wake
-    from lguest_py.launcher import Launcher, Settings
-    from lguest_py.report import headline
-    from lguest_py.result import End
+    from lguest_py.bench.counting import choose, run_machine
+    from lguest_py.launcher import Settings
 
     choice = choose(engine, counted, "host_bench.bin" if machine == "host" else "")
-    words, which = _words(machine, wanted), SWITCHERS[switcher]
-    settings = Settings(_image(machine), MEMORY, words, restart=False, timeout=SECONDS, switcher=which)
-    keyboard, quiet = Keyboard(), Wake()
-    console = Console(keyboard, quiet.fileno())
-    try:
-        result = Launcher(settings, choice.make, keyboard, console).run()
-    finally:
-        keyboard.close()
-        quiet.close()
-    if result.outcome.end is not End.POWERED_OFF:
-        raise LguestError(f"the measurement failed: {headline(result)}; {ADVICE}")
-    return console.output, result.snapshot
+    words = _words(machine, wanted)
+    settings = Settings(_image(machine), MEMORY, words, restart=False, timeout=SECONDS, switcher=switcher)
+    return run_machine(settings, choice.make)
 
 
 def _words(machine: Machine, wanted: dict[str, What]) -> str:

@@ -78,3 +78,35 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End the machine now and give everything back.  No process is left; ``memory`` becomes invalid."""
+
+
+class EngineAround:
+    """An engine that does something of its own around another one: override what it changes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.about, self.facts, self.memory = engine.name, engine.about, engine.facts, engine.memory
+
+    def start(self, entry: int, ebx: int) -> None:
+        """The other's, as all below."""
+        self._engine.start(entry, ebx)
+
+    def fileno(self) -> int:
+        """The other's."""
+        return self._engine.fileno()
+
+    def poll(self) -> MachineEnd | None:
+        """The other's."""
+        return self._engine.poll()
+
+    def interrupt(self) -> None:
+        """The other's."""
+        self._engine.interrupt()
+
+    def debug_text(self) -> str:
+        """The other's."""
+        return self._engine.debug_text()
+
+    def close(self) -> None:
+        """The other's."""
+        self._engine.close()

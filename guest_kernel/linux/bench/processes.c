@@ -78,7 +78,8 @@ static void echo_stop(const struct echo *echo)
 	MUST(child_ended(echo->process) ? -EIO : 0);
 }
 
-BENCH(pipes, "pipe", 1) /* a byte there and back */
+/* So many a sample. */
+static inline __attribute__((always_inline)) void measure_trips(u32 trips)
 {
 	struct echo echo;
 	u64 start;
@@ -87,26 +88,22 @@ BENCH(pipes, "pipe", 1) /* a byte there and back */
 	round_trip(&echo);
 	do {
 		start = now();
-		round_trip(&echo);
+		for (u32 trip = 0; trip < trips; trip++)
+			round_trip(&echo);
 	} while (sample(now() - start));
 	echo_stop(&echo);
+}
+
+BENCH(pipes, "pipe", 1) /* a byte there and back */
+{
+	measure_trips(1);
 }
 
 #define TRIPS 10
 
 BENCH(switches, "context-switch", 2 * TRIPS) /* each by a byte through a pipe */
 {
-	struct echo echo;
-	u64 start;
-
-	echo_start(&echo);
-	round_trip(&echo);
-	do {
-		start = now();
-		for (u32 trip = 0; trip < TRIPS; trip++)
-			round_trip(&echo);
-	} while (sample(now() - start));
-	echo_stop(&echo);
+	measure_trips(TRIPS);
 }
 
 #define COPIED 64
