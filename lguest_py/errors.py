@@ -32,3 +32,15 @@ class NoEngineError(LguestError):
     """No engine on this machine can serve."""
 
     status = 5
+
+
+class StoppedError(LguestError):
+    """A time limit or a signal ended the run before there was a machine.
+
+    ``end`` is what --json calls it (lguest_py/result.py, End).
+    """
+
+    def __init__(self, message: str, status: int, end: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.end = end

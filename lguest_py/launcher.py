@@ -21,6 +21,8 @@ from lguest_py.devices.console import Progress
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.images import Image
+from lguest_py.images.cancellation import checked_by, time_limit
+from lguest_py.images.files import printable
 from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
 from lguest_py.streams import LIMIT, Drain, Source, Tail
 from lguest_py.terminal import Left
@@ -56,6 +58,14 @@ class Settings:
     timeout: float | None = None
     obey_guest: bool = False  # the status that the Guest tells is the Result's
     switcher: Switcher = "lean"
+    spent: float = 0.0  # seconds of ``timeout`` that are over already
+
+
+class _StoppedError(Exception):
+    """Something ended the run while the Guest was being loaded."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
 
 
 def prepare(
@@ -72,18 +82,21 @@ def prepare(
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
-    Raises LguestError.
+    ``timeout`` runs from here.  Raises LguestError; StoppedError when it is over.
     """
     from lguest_py import engines, images, stock
 
+    started = time.monotonic()
     Plan(memory)  # before anything long: it may be wrong
     if image is None:
         image = str(built("guest.elf"))
     elif found := stock.resolve(image):
         image, initrd = str(found.kernel), initrd or str(found.initrd)
-    kernel = images.open_image(image)
-    settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher)
-    return settings, engines.choose(engine)
+    with time_limit(timeout, f"{printable(image)} was read"):
+        kernel = images.open_image(image)
+    choice = engines.choose(engine)
+    spent = time.monotonic() - started
+    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, spent), choice
 
 
 class Launcher:
@@ -115,7 +128,7 @@ class Launcher:
         """Boot, and again when it restarts, until the end.  Raises LguestError for what is not the Guest's doing."""
         started = time.monotonic()
         if self._settings.timeout is not None:
-            self._deadline = started + self._settings.timeout
+            self._deadline = started + self._settings.timeout - self._settings.spent
         while True:
             try:
                 result = self._boot(started)
@@ -132,12 +145,15 @@ class Launcher:
         guest = settings.image, settings.command_line, settings.initrd
         vm = Vm(self._make, self._plan, *guest, self._inbox, tail, settings.switcher)
         try:
-            if self._announcement:
+            try:
+                with checked_by(self._check_loading):
+                    vm.start()
                 for line in self._announcement.splitlines():
                     self._tell(line)
                 self._announcement = ""
-            try:
                 cause = self._until_end(vm)
+            except _StoppedError as stopped:
+                cause = stopped.outcome
             except GuestError as error:
                 cause = Outcome(End.KILLED, str(error))
             except Left as left:
@@ -204,6 +220,10 @@ class Launcher:
         if time.monotonic() >= until:
             return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds are over")
         return None
+
+    def _check_loading(self) -> None:
+        if stopped := self._stopped(self._deadline):
+            raise _StoppedError(stopped)
 
     def _flush(self, outcome: Outcome) -> Outcome:
         """Wait for the output to be written: long, after the Guest's own end; else as long as a user would."""

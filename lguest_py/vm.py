@@ -25,7 +25,7 @@ from lguest_py.vm_memory import Plan, Switcher, fill
 
 
 class Vm:
-    """Made: running.  ``close`` it, whatever happened.
+    """Made: a machine; ``start`` loads the Guest and runs it.  ``close`` it, whatever happened.
 
     ``made``, ``running`` and ``ended`` are when (time.monotonic, seconds) the work on it began, the engine had started,
     and the machine had ended (0: it did not).
@@ -48,11 +48,11 @@ class Vm:
                 f"{printable(image.path)} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
                 "does not offer yet: give a kernel up to 3.19"
             )
-        self.made = time.monotonic()
+        self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
         try:
-            fill(self.engine, plan, image, command_line, initrd, switcher)
+            self._guest = plan, image, command_line, initrd, switcher
             self._sink = sink
             self._mailbox = Mailbox(self.engine.memory)
             top = plan.guest_bytes + plan.device_bytes
@@ -66,10 +66,14 @@ class Vm:
             else:
                 self.console = console = Console(inbox, sink)
                 self._bus.add(console)  # further devices go before it: the console comes last
-            self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        """Load the Guest into the machine, and run it.  Raises ImageError when something does not fit."""
+        fill(self.engine, *self._guest)
+        self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         self.running = time.monotonic()
 
     def _raise_irq(self, irq: int) -> None:

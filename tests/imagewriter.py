@@ -19,8 +19,8 @@ CODE_START = 0x100000  # where the 32-bit code of a bzImage goes
 
 
 def banner(version: str) -> bytes:
-    """What a Linux of this version begins its log with."""
-    return b"Linux version " + version.encode() + b" (me@here) (gcc) #1\n\0"
+    """What a Linux of this version begins its log with, and the name of its first task."""
+    return b"Linux version " + version.encode() + b" (me@here) (gcc) #1\n\0swapper\0"
 
 
 def text(version: str | None = "3.18.24", call: bytes = INIT_CALL, name: bytes = NAME, more: bytes = b"") -> bytes:

@@ -15,8 +15,16 @@ from dataclasses import dataclass
 
 from lguest_py.errors import ImageError
 from lguest_py.images import support
-from lguest_py.images.decompress import CorruptError, NoLibraryError, UnknownFormatError, decompress
+from lguest_py.images.decompress import (
+    INSTALL,
+    CorruptError,
+    NoLibraryError,
+    UnknownFormatError,
+    decompress,
+    install,
+)
 from lguest_py.images.image import HIGHEST, WANTED, Image, Segment
+from lguest_py.images.whose import name_of
 
 MAGIC = b"HdrS"
 MAGIC_AT = 0x202
@@ -47,11 +55,19 @@ def _field(data: memoryview, offset: int, kind: str) -> int:
     return value
 
 
-def _check_setup(data: memoryview, name: str) -> int:
-    """Check what the rest relies on; returns the size of the setup code in bytes."""
-    setup = ((data[HEADER_START] or 4) + 1) * 512
-    if len(data) <= setup:
-        raise ImageError(f"{name} is cut short: its setup code alone has {setup} bytes: {COPY}")
+def _setup_size(data: memoryview | bytes) -> int:
+    """The bytes of the boot sector and the setup code."""
+    return ((data[HEADER_START] or 4) + 1) * 512
+
+
+def used(start: bytes, size: int) -> int:
+    """How many of the file's ``size`` bytes belong to the bzImage that begins with ``start``."""
+    paragraphs: int = struct.unpack_from("<I", start, 0x1F4)[0]
+    return min(size, _setup_size(start) + 16 * paragraphs) if paragraphs else size
+
+
+def _check_setup(data: memoryview, name: str) -> None:
+    """Check what the rest relies on."""
     if not _field(data, 0x211, "B") & LOADED_HIGH:
         raise ImageError(f"{name} is an old zImage, which is loaded low: build it as bzImage")
     protocol = _field(data, 0x206, "H")
@@ -61,16 +77,23 @@ def _check_setup(data: memoryview, name: str) -> int:
         )
     if MAGIC_AT + data[0x201] < SMALLEST_HEADER_END:
         raise ImageError(f"{name} has a setup header shorter than its boot protocol's: {COPY}")
-    return setup
 
 
-def _version(data: memoryview, setup: int) -> str | None:
+def _version(data: memoryview, setup: int, name: str) -> str | None:
+    """The version of the Linux.  Raises ImageError for what only has its header, as other programs do."""
     start = _field(data, 0x20E, "H") + 0x200
-    if start == 0x200 or start >= setup:
-        return None
-    text = bytes(data[start : min(start + 256, setup)]).partition(b"\0")[0]
-    version = text.decode("ascii", "replace")
-    return version if version.isascii() and version.isprintable() and support.numbers(version) else None
+    text = b""
+    if 0x200 < start < setup:
+        text = bytes(data[start : min(start + 256, setup)]).partition(b"\0")[0]
+    said = text.decode("ascii", "replace")
+    version = said if said.isascii() and said.isprintable() and support.numbers(said) else None
+    if version is None or _field(data, 0x206, "H") < PROTOCOL_PAYLOAD:  # no Linux that we can serve is so old
+        system = name_of([data])
+        if system is None and said and said.isprintable() and not version:
+            system = f"{said[:60]!r}"
+        if system:
+            raise ImageError(f"{name} is {system} and no Linux: give {WANTED}")
+    return version
 
 
 def _payload(data: memoryview, code: memoryview, name: str) -> memoryview | None:
@@ -84,7 +107,11 @@ def _payload(data: memoryview, code: memoryview, name: str) -> memoryview | None
 
 def read_header(data: memoryview, name: str) -> Header:
     """Parse and check the setup header of the file ``data``.  Raises ImageError."""
-    setup = _check_setup(data, name)
+    setup = _setup_size(data)
+    if len(data) <= setup:
+        raise ImageError(f"{name} is cut short: its setup code alone has {setup} bytes: {COPY}")
+    version = _version(data, setup, name)
+    _check_setup(data, name)
     code = data[setup:]
     protocol = _field(data, 0x206, "H")
     size = _field(data, 0x1F4, "I") * 16
@@ -93,7 +120,7 @@ def read_header(data: memoryview, name: str) -> Header:
     code = code[:size] if size else code
     entry = _field(data, 0x214, "I")
     if not CODE_ADDRESS <= entry < CODE_ADDRESS + len(code):
-        raise ImageError(f"{name}: its entry point {entry:#x} lies outside of its code: {COPY}")
+        raise ImageError(f"{name}: its entry point {entry:#x} is outside of its code, as no Linux's is: give {WANTED}")
     reserve = 0
     if protocol >= PROTOCOL_INIT_SIZE:
         reserve = _field(data, 0x258, "Q") + _field(data, 0x260, "I")
@@ -104,7 +131,7 @@ def read_header(data: memoryview, name: str) -> Header:
         code=code,
         entry=entry,
         payload=_payload(data, code, name),
-        version=_version(data, setup),
+        version=version,
         reserve=reserve,
         only_64=protocol >= PROTOCOL_XLOADFLAGS and bool(_field(data, 0x236, "H") & KERNEL_64),
     )
@@ -127,7 +154,7 @@ def _unpacked(header: Header, path: str, name: str) -> Image:
         raise NoLibraryError("a payload that is no ELF")
     file = io.BytesIO(kernel)
     parsed = elf.read_elf(file, len(kernel), name)
-    return finish(parsed, file, path, "bzImage (unpacked)", setup_header=header.raw, version=header.version)
+    return finish(parsed, file, path, "bzImage (unpacked)", name=name, setup_header=header.raw, version=header.version)
 
 
 def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) -> Image:
@@ -136,6 +163,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
     Raises ImageError: also where ``unpack`` is True and it cannot be done.
     """
     header = read_header(data, name)
+    note = ""
     support.check_version(header.version, name)
     if header.only_64:
         raise ImageError(f"{name} is for 64-bit x86: give {WANTED}")
@@ -145,8 +173,12 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
             return unpacked
         version, personality = unpacked.version, unpacked.personality
     except NoLibraryError as error:
+        packed = str(error)
         if unpack:
-            raise ImageError(f"{name} cannot be unpacked here ({error}): install the library, or enter it") from None
+            cure = install(packed) if packed in INSTALL else "have it entered"
+            raise ImageError(f"{name} cannot be unpacked here ({packed}): {cure}") from None
+        if unpack is None and packed in INSTALL:
+            note = f"{name} is packed with {packed} and unpacks itself, which takes longer: {install(packed)}"
         version = header.version
         if header.payload is None:
             personality = support.personality(support.inspect([header.code]), version, name)
@@ -164,4 +196,5 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         generation=support.generation(version),
         reserve=header.reserve,
         personality=personality,
+        note=note,
     )

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unpack a bzImage's payload, whichever way it was compressed, to a bounded size.
+"""Unpack what a kernel was compressed with, to a bounded size: a bzImage's payload, or a whole file.
 
-The format is told by its first bytes.  What follows the compressed stream (the kernel's build appends the
-unpacked size) is ignored.  Read next: lguest_py/images/frames.py for the two framings without a library.
+The format is told by its first bytes.  A payload is one compressed stream, and what follows it (the kernel's build
+appends the unpacked size) is ignored; a whole file may be several streams, which are joined.
+
+Read next: lguest_py/images/frames.py for the two framings without a library; cancellation.py.
 """
 
 from __future__ import annotations
 
 import bz2
+import functools
+import importlib
 import io
 import lzma
 import zlib
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from lguest_py.images.cancellation import STEP, point
 
 LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
 LZMA_MEMORY = 256 << 20  # bytes: a dictionary of four times what `xz -9` asks for
+ZSTD_WINDOW_LOG = 27
+ZSTD_STEP = 1024  # packed bytes; a block of 4 unpacks to at most 128 KiB
+FED = 1 << 20  # packed bytes given to a library at once
 
 
 class CorruptError(Exception):
@@ -30,95 +39,197 @@ class NoLibraryError(Exception):
     """This Python cannot unpack the format named in the argument."""
 
 
-def check_limit(unpacked: bytes | bytearray) -> None:
-    """Raise CorruptError when ``unpacked`` is longer than LIMIT."""
-    if len(unpacked) > LIMIT:
-        raise CorruptError(f"unpacks to more than {LIMIT >> 20}M")
+INSTALL = {  # format: what to install, by pip and of Debian's
+    "zstd": ("zstandard", "python3-zstandard"),
+    "lz4": ("lz4", "python3-lz4"),
+    "lzo": ("python-lzo", "python3-lzo"),
+}
+
+
+def install(name: str) -> str:
+    """What to install to unpack the format ``name``."""
+    package, debian = INSTALL[name]
+    return f"pip install {package} (Debian's own Python: apt-get install {debian})"
 
 
 class _Stream(Protocol):
-    """What the standard library's three decompressors have in common."""
+    """What the decompressors of the standard library have in common; zlib's is wrapped."""
 
     @property
     def eof(self) -> bool: ...
 
-    def decompress(self, data: memoryview, max_length: int, /) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: memoryview | bytes, max_length: int, /) -> bytes: ...
 
 
-def _stream(stream: _Stream, data: memoryview) -> bytes:
-    unpacked = stream.decompress(data, LIMIT + 1)
-    check_limit(unpacked)
-    if not stream.eof:
-        raise CorruptError("ends early")
-    return unpacked
+class _Gzip:
+    """zlib's decompressor as a _Stream."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._stream.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: memoryview | bytes, max_length: int, /) -> bytes:
+        return self._stream.decompress(data or self._stream.unconsumed_tail, max_length)
 
 
-def _gzip(data: memoryview) -> bytes:
-    return _stream(zlib.decompressobj(31), data)
+class _Zstandard:
+    """The decompressor of the package zstandard as a _Stream; it knows no ``max_length``, so it is fed little."""
+
+    def __init__(self, library: Any) -> None:
+        decompressor = library.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
+        self._stream = decompressor.decompressobj()
+        self._waits: memoryview | bytes = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._waits
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data) + bytes(self._waits)
+
+    def decompress(self, data: memoryview | bytes, max_length: int, /) -> bytes:
+        data = data or self._waits
+        self._waits = data[ZSTD_STEP:]
+        return bytes(self._stream.decompress(bytes(data[:ZSTD_STEP])))
 
 
-def _bzip2(data: memoryview) -> bytes:
-    return _stream(bz2.BZ2Decompressor(), data)
+def _streams(make: Callable[[], _Stream], data: memoryview, whole: bool) -> Iterator[bytes]:
+    """Unpack the stream that ``data`` begins with, or with ``whole`` all that follow and begin alike."""
+    magic, position = bytes(data[:4]), 0
+    while True:
+        stream = make()
+        while not stream.eof:
+            fed: memoryview | bytes = data[position : position + FED]
+            if not fed:
+                raise CorruptError("ends early")
+            position += len(fed)
+            while True:
+                piece = stream.decompress(fed, STEP)
+                yield piece
+                if stream.eof or (stream.needs_input and len(piece) < STEP):
+                    break
+                fed = b""
+        position -= len(stream.unused_data)
+        if not whole or bytes(data[position : position + 4]) != magic:
+            return
 
 
-def _xz(data: memoryview) -> bytes:
-    return _stream(lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY), data)
+def _gzip(data: memoryview, whole: bool) -> Iterator[bytes]:
+    return _streams(_Gzip, data, whole)
 
 
-def _lzma(data: memoryview) -> bytes:
-    return _stream(lzma.LZMADecompressor(lzma.FORMAT_ALONE, LZMA_MEMORY), data)
+def _bzip2(data: memoryview, whole: bool) -> Iterator[bytes]:
+    return _streams(bz2.BZ2Decompressor, data, whole)
 
 
-def _zstd(data: memoryview) -> bytes:
-    try:
-        import zstandard
-    except ImportError:
-        raise NoLibraryError("zstd") from None
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data)) as reader:
-            unpacked = reader.read(LIMIT + 1)
-    except zstandard.ZstdError as error:
-        raise CorruptError(str(error)) from None
-    check_limit(unpacked)
-    return unpacked
+def _xz(data: memoryview, whole: bool) -> Iterator[bytes]:
+    return _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY), data, whole)
 
 
-def _lz4(data: memoryview) -> bytes:
-    try:
-        from lguest_py.images import frames
-
-        return frames.lz4_legacy(data)
-    except ImportError:
-        raise NoLibraryError("lz4") from None
+def _lzma(data: memoryview, whole: bool) -> Iterator[bytes]:
+    return _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, LZMA_MEMORY), data, whole)
 
 
-def _lzo(data: memoryview) -> bytes:
-    try:
-        from lguest_py.images import frames
+def _library(name: str, *modules: str) -> Any:
+    for module in modules:
+        try:
+            return importlib.import_module(module)
+        except ImportError:
+            continue
+    raise NoLibraryError(name)
 
-        return frames.lzop(data)
-    except ImportError:
-        raise NoLibraryError("lzo") from None
+
+def _zstd(data: memoryview, whole: bool) -> Iterator[bytes]:
+    library = _library("zstd", "compression.zstd", "zstandard")  # the first is the standard library's, from 3.14 on
+    make: Callable[[], _Stream] = functools.partial(_Zstandard, library)
+    if hasattr(library, "DecompressionParameter"):
+        options = {library.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+        make = functools.partial(library.ZstdDecompressor, options=options)
+    return _streams(make, data, whole)
 
 
-FORMATS: dict[bytes, tuple[str, Callable[[memoryview], bytes]]] = {
-    b"\x7fELF": ("none", bytes),
+def _lz4(data: memoryview, whole: bool) -> Iterator[bytes]:
+    from lguest_py.images import frames
+
+    return frames.lz4_legacy(data, _library("lz4", "lz4.block"), whole)
+
+
+def _lz4_frame(data: memoryview, whole: bool) -> Iterator[bytes]:
+    return _streams(_library("lz4", "lz4.frame").LZ4FrameDecompressor, data, whole)
+
+
+def _lzo(data: memoryview, whole: bool) -> Iterator[bytes]:
+    from lguest_py.images import frames
+
+    return frames.lzop(data, _library("lzo", "lzo"))
+
+
+def _none(data: memoryview, whole: bool) -> Iterator[bytes]:
+    yield bytes(data)
+
+
+FORMATS: dict[bytes, tuple[str, Callable[[memoryview, bool], Iterator[bytes]]]] = {
+    b"\x7fELF": ("none", _none),
     b"\x1f\x8b": ("gzip", _gzip),
     b"BZh": ("bzip2", _bzip2),
     b"\xfd7zXZ\x00": ("xz", _xz),
     b"\x5d\x00\x00": ("lzma", _lzma),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x02\x21\x4c\x18": ("lz4", _lz4),
+    b"\x04\x22\x4d\x18": ("lz4", _lz4_frame),  # what lz4 makes without -l; no Linux knows it
     b"\x89LZO": ("lzo", _lzo),
 }
 
 
-def decompress(data: memoryview) -> bytes:
-    """The unpacked payload.  Raises CorruptError, NoLibraryError or UnknownFormatError."""
-    for magic, (name, unpack) in FORMATS.items():
-        if data[: len(magic)] == magic:
-            try:
-                return unpack(data)
-            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, CorruptError) as error:
-                raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
-    raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")
+def packed_as(start: bytes | memoryview) -> str | None:
+    """The format that a file beginning like this is compressed in, if it is."""
+    names = [name for magic, (name, _) in FORMATS.items() if start[: len(magic)] == magic]
+    return names[0] if names and names[0] != "none" else None
+
+
+def decompress(data: memoryview, *, whole: bool = False) -> bytes:
+    """What is packed in ``data``: a payload, or a ``whole`` file.
+
+    Raises CorruptError, NoLibraryError or UnknownFormatError.
+    """
+    found = [entry for magic, entry in FORMATS.items() if data[: len(magic)] == magic]
+    if not found:
+        raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")
+    name, unpack = found[0]
+    unpacked, pieces = io.BytesIO(), None
+    while True:
+        point()
+        try:
+            pieces = pieces or unpack(data, whole)
+            piece = next(pieces, None)
+        except (NoLibraryError, MemoryError):
+            raise
+        except Exception as error:  # of the libraries' own classes, too
+            raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
+        if piece is None:
+            return unpacked.getvalue()
+        if unpacked.tell() + len(piece) > LIMIT:
+            raise CorruptError(f"{name}: unpacks to more than {LIMIT >> 20}M")
+        unpacked.write(piece)

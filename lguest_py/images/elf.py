@@ -20,7 +20,7 @@ from elftools.elf.constants import P_FLAGS, SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import read_exactly
+from lguest_py.images.files import read_large
 from lguest_py.images.image import HIGHEST, RESERVED_LOW, WANTED, Segment
 
 MAGIC = b"\x7fELF"
@@ -113,7 +113,7 @@ def read_elf(file: BinaryIO, size: int, name: str) -> Elf:
                 f"{name}: the segments at {low['p_paddr']:#x} and {high['p_paddr']:#x} overlap: build it anew"
             )
     segments = tuple(
-        Segment(load["p_paddr"], read_exactly(file, load["p_offset"], load["p_filesz"], name), load["p_memsz"])
+        Segment(load["p_paddr"], read_large(file, load["p_offset"], load["p_filesz"], name), load["p_memsz"])
         for load in loads
     )
     stored = tuple((load["p_offset"], load["p_offset"] + load["p_filesz"], load["p_paddr"]) for load in loads)
@@ -121,6 +121,17 @@ def read_elf(file: BinaryIO, size: int, name: str) -> Elf:
         (load["p_paddr"], load["p_paddr"] + load["p_filesz"]) for load in loads if load["p_flags"] & P_FLAGS.PF_X
     )
     return Elf(_entry(elf, loads, name), segments, stored, text)
+
+
+def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same bytes as ranges of which no two overlap: however many sections name them, they are looked at once."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return tuple(merged)
 
 
 def text_ranges(file: BinaryIO, parsed: Elf, name: str) -> tuple[tuple[int, int], ...]:
@@ -142,4 +153,4 @@ def text_ranges(file: BinaryIO, parsed: Elf, name: str) -> tuple[tuple[int, int]
                 for low, high, address in parsed.stored
                 if low <= start <= end <= high
             ]
-    return tuple(found) or parsed.text
+    return _merged(found) or parsed.text

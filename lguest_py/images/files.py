@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from typing import BinaryIO
 
 from lguest_py.errors import ImageError
+from lguest_py.images.cancellation import STEP, point
 
 
 def printable(path: str) -> str:
@@ -55,4 +57,16 @@ def read_exactly(file: BinaryIO, offset: int, size: int, name: str) -> bytes:
         raise ImageError(f"{name} cannot be read ({error.strerror}): check the file and its disk") from None
     if len(data) != size:
         raise ImageError(f"{name} ends early ({len(data)} of {size} bytes at {offset:#x} are there): copy it anew")
+    return data
+
+
+def read_large(file: BinaryIO, offset: int, size: int, name: str) -> memoryview:
+    """The same of what may be hundreds of MiB: in steps, and without a copy where it is in memory already."""
+    if isinstance(file, io.BytesIO) and offset + size <= len(file.getvalue()):
+        return memoryview(file.getvalue())[offset : offset + size]
+    data = memoryview(bytearray(size))
+    for start in range(0, size, STEP):
+        piece = read_exactly(file, offset + start, min(STEP, size - start), name)
+        data[start : start + len(piece)] = piece
+        point()
     return data

@@ -5,17 +5,19 @@ lz4's legacy frame: magic, then blocks of 8 MiB unpacked, each behind its packed
 lzop's file: magic, a header, then blocks behind unpacked size, packed size and checksums (big-endian), up to
 an unpacked size of 0.  Sources: LZ4 frame format description, "Legacy frame"; lzop's file layout.
 
-The libraries are optional: ImportError says that this machine lacks one.
+Both yield the unpacked bytes block by block; the library is the caller's (decompress.py).
 """
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
-from lguest_py.images.decompress import CorruptError, check_limit
+from lguest_py.images.decompress import CorruptError
 
+LZ4_MAGIC = 0x184C2102
 LZ4_BLOCK = 8 << 20
 LZOP_MAGIC = b"\x89LZO\x00\r\n\x1a\n"
 LZOP_BLOCK = 64 << 20  # lzop itself writes 256 KiB and reads up to this
@@ -44,20 +46,25 @@ class _Reader:
         return value
 
 
-def lz4_legacy(data: memoryview) -> bytes:
-    """Unpack an lz4 legacy frame, of which the last 4 bytes may be the kernel's own size field."""
-    block = importlib.import_module("lz4.block")
+def lz4_legacy(data: memoryview, block: Any, whole: bool) -> Iterator[bytes]:
+    """Unpack an lz4 legacy frame; with ``whole`` also those behind it.
+
+    ``block`` is the module lz4.block.  A block of less than 8 MiB is a frame's last, so there are never many; a payload
+    may also end with the kernel's own size field of 4 bytes.
+    """
     reader = _Reader(data)
     reader.take(4)
-    unpacked = bytearray()
-    while reader.left() > 4:
-        packed = reader.take(reader.number("<I"))
-        try:
-            unpacked += block.decompress(packed, uncompressed_size=LZ4_BLOCK)
-        except Exception as error:  # the library's own classes
-            raise CorruptError(str(error)) from None
-        check_limit(unpacked)
-    return bytes(unpacked)
+    while reader.left() > (0 if whole else 4):
+        size = reader.number("<I")
+        if whole and size == LZ4_MAGIC:
+            continue
+        piece: bytes = block.decompress(reader.take(size), uncompressed_size=LZ4_BLOCK)
+        yield piece
+        if len(piece) < LZ4_BLOCK:
+            if not whole or not reader.left():
+                return
+            if reader.number("<I") != LZ4_MAGIC:
+                raise CorruptError("has something else behind its end")
 
 
 def _lzop_flags(reader: _Reader) -> int:
@@ -74,12 +81,10 @@ def _lzop_flags(reader: _Reader) -> int:
     return flags
 
 
-def lzop(data: memoryview) -> bytes:
-    """Unpack an lzop file; its checksums of the unpacked blocks are checked."""
-    lzo = importlib.import_module("lzo")
+def lzop(data: memoryview, lzo: Any) -> Iterator[bytes]:
+    """Unpack an lzop file; its checksums of the unpacked blocks are checked.  ``lzo`` is the module of that name."""
     reader = _Reader(data)
     flags = _lzop_flags(reader)
-    unpacked = bytearray()
     while size := reader.number(">I"):
         packed_size = reader.number(">I")
         if size > LZOP_BLOCK or packed_size > size:
@@ -89,12 +94,7 @@ def lzop(data: memoryview) -> bytes:
         if packed_size < size:
             reader.take(4 * (bool(flags & ADLER_PACKED) + bool(flags & CRC_PACKED)))
         block = bytes(reader.take(packed_size))
-        try:
-            plain: bytes = block if packed_size == size else lzo.decompress(block, False, size)
-        except Exception as error:  # the library's own class
-            raise CorruptError(str(error)) from None
+        plain: bytes = block if packed_size == size else lzo.decompress(block, False, size)
         if adler not in (None, zlib.adler32(plain)) or crc not in (None, zlib.crc32(plain)) or len(plain) != size:
             raise CorruptError("has a wrong checksum")
-        unpacked += plain
-        check_limit(unpacked)
-    return bytes(unpacked)
+        yield plain

@@ -52,6 +52,7 @@ class Image:
     generation: int  # of lguest's devices: 1 up to Linux 3.19, 2 from 4.0; 1 when unknown
     reserve: int = 0  # the memory it needs while it unpacks itself ends here (Guest-physical), or 0
     personality: Personality = "lguest"
+    note: str = ""  # one line for the user, or nothing
 
     @property
     def end(self) -> int:

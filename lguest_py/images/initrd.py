@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from lguest_py.errors import ImageError
+from lguest_py.images.cancellation import STEP, point
 from lguest_py.images.files import open_regular, printable
 from lguest_py.images.image import MIB, suggestion
 
@@ -31,7 +32,9 @@ def load_initrd(path: str, ram: memoryview, *, lowest: int) -> tuple[int, int]:
         position = 0
         try:
             while position < size:
-                count = file.readinto(ram[address + position : address + size])  # type: ignore[attr-defined]
+                point()
+                step = min(STEP, size - position)
+                count = file.readinto(ram[address + position : address + position + step])  # type: ignore[attr-defined]
                 if not count:
                     raise ImageError(f"the initrd {name} became shorter while it was read: try again")
                 position += count

@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 from lguest_py.images import support
 from lguest_py.images.elf import Elf, text_ranges
-from lguest_py.images.files import printable
 from lguest_py.images.image import Image, Segment
 from lguest_py.images.vmcall import rewrite
 
@@ -25,14 +24,20 @@ def _rewritten(parsed: Elf, file: BinaryIO, name: str) -> tuple[Segment, ...]:
 
 
 def finish(
-    parsed: Elf, file: BinaryIO, path: str, kind: str, *, setup_header: bytes = b"", version: str | None = None
+    parsed: Elf,
+    file: BinaryIO,
+    path: str,
+    kind: str,
+    *,
+    name: str,
+    setup_header: bytes = b"",
+    version: str | None = None,
 ) -> Image:
-    """Make the Image of an ELF kernel; ``version`` is what the bzImage around it says.
+    """Make the Image of an ELF kernel; ``name`` is for messages, ``version`` what the bzImage around it says.
 
     Raises ImageError when our Host kernel cannot serve the kernel.
     """
-    name = printable(path)
-    facts = support.inspect(segment.data for segment in parsed.segments)
+    facts = support.inspect([segment.data for segment in parsed.segments])
     version = version or facts.version
     personality = support.personality(facts, version, name)
     segments = parsed.segments

@@ -16,15 +16,20 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from lguest_py.errors import ImageError
+from lguest_py.images.cancellation import STEP, point
 from lguest_py.images.image import WANTED, Personality
+from lguest_py.images.whose import name_of
 
 NAME = b"lguest"
-BANNER = re.compile(rb"Linux version (\d+\.\d+[ -~]{0,200})")
+# What a Linux begins its log with.  Other kernels that took drivers from it have that text as well (GNU Mach), but not
+# the name of Linux's first task.
+BANNER = re.compile(rb"Linux version (\d{1,3}\.\d{1,3}[!-~]{0,64} \([ -'*-?A-~]{0,64}@[ -'*-~]{0,64}\) \([ -~]{0,200})")
+FIRST_TASK = b"swapper"
 NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 INIT_CALL = re.compile(  # the two moves in either order
     rb"(?:\xb8\x01\0\0\0\xbb....|\xbb....\xb8\x01\0\0\0)(?:\xcd\x1f|\x0f\x01\xc1)", re.DOTALL
@@ -32,6 +37,7 @@ INIT_CALL = re.compile(  # the two moves in either order
 PAE_OOPS = b"*pdpt = "  # what a page fault's report begins with, where directories have three levels
 CONFIG_START = b"IKCFG_ST"  # CONFIG_IKCONFIG: the gzipped configuration follows
 CONFIG_MOST = 4 << 20
+OVERLAP = 1024  # bytes: longer than anything that is sought
 
 FIRST = (2, 6, 30)  # the hypercall convention is another before
 FIRST_INT = (2, 6, 35)
@@ -93,31 +99,44 @@ class Facts:
     name: bool
     init_call: bool
     pae: bool
+    system: str | None = None  # whose kernel it is, when it is neither a Linux nor an lguest Guest
 
 
-def _configured_with_pae(data: bytes | memoryview) -> bool:
-    contents = bytes(data)
-    start = contents.find(CONFIG_START)
-    if start < 0:
-        return False
+def _configured_with_pae(piece: memoryview, start: int) -> bool:
+    packed = piece[start + len(CONFIG_START) : start + len(CONFIG_START) + CONFIG_MOST]
     try:
-        config = zlib.decompressobj(31).decompress(contents[start + len(CONFIG_START) :], CONFIG_MOST)
+        config = zlib.decompressobj(31).decompress(packed, CONFIG_MOST)
     except zlib.error:
         return False
     return b"\nCONFIG_X86_PAE=y\n" in config
 
 
-def inspect(pieces: Iterable[bytes | memoryview]) -> Facts:
+def _windows(piece: memoryview) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of steps through a piece, each a little longer than to where the next begins."""
+    for start in range(0, len(piece), STEP):
+        point()
+        yield start, bytes(piece[start : start + STEP + OVERLAP])
+
+
+def inspect(pieces: Sequence[bytes | memoryview]) -> Facts:
     """Look through a kernel's unpacked segments."""
-    version, name, init_call, pae = None, False, False, False
-    for piece in pieces:
-        data = bytes(piece)
-        banner = BANNER.search(data)
-        version = version or (banner[1].decode("ascii") if banner else None)
-        name = name or NAME in data
-        init_call = init_call or INIT_CALL.search(data) is not None
-        pae = pae or PAE_OOPS in data or _configured_with_pae(data)
-    return Facts(version, name, init_call, pae)
+    version, name, init_call, pae, first_task = None, False, False, False, False
+    for some in pieces:
+        piece, config = memoryview(some), -1
+        for offset, data in _windows(piece):
+            banner = BANNER.search(data) if version is None else None
+            if banner and banner.start() < STEP:
+                version = banner[1].decode("ascii", "replace")
+            name = name or NAME in data
+            first_task = first_task or FIRST_TASK in data
+            init_call = init_call or INIT_CALL.search(data) is not None
+            pae = pae or PAE_OOPS in data
+            if config < 0 and (found := data.find(CONFIG_START)) >= 0:
+                config = offset + found
+        pae = pae or (config >= 0 and _configured_with_pae(piece, config))
+    version = version if first_task else None
+    system = None if version or name or init_call else name_of(pieces)
+    return Facts(version, name, init_call, pae, system)
 
 
 def personality(facts: Facts, version: str | None, name: str) -> Personality:
@@ -129,7 +148,7 @@ def personality(facts: Facts, version: str | None, name: str) -> Personality:
     marks = (facts.name, facts.init_call)
     lguest = all(marks) if version else any(marks)
     if not lguest and not version:
-        raise ImageError(f"{name} is no lguest kernel and no Linux: give {WANTED}")
+        raise ImageError(f"{name} is {facts.system or 'no lguest kernel'} and no Linux: give {WANTED}")
     if not lguest and (numbers(version) or FIRST) < FIRST_NATIVE:
         raise ImageError(
             f"{name} is Linux {version_word(version)} built without lguest support, and too old to do without: "

@@ -5,13 +5,19 @@ Under KVM a vmcall never reaches our Host kernel, so it is done as the kernel is
 also arise between instructions (`rol $15, %ecx; add %eax, %ecx`, in every hash function), and there they must
 stay.  x86 code read from any byte soon falls in step with its true instructions; so a place counts as a
 vmcall when most readings begun a little before it arrive exactly there.
+
+The readings of all places in a block are followed together, so that the work grows with the code's size alone, whatever
+bytes it is made of.
 """
 
 from __future__ import annotations
 
+from lguest_py.images.cancellation import point
+
 VMCALL = b"\x0f\x01\xc1"
 INT_1F = b"\xcd\x1f\x90"
-FURTHEST, NEAREST = 256, 64  # bytes before a place from which readings begin
+BLOCK, FURTHEST, NEAREST = 64, 256, 64  # readings begin so many bytes before a block
+MOST_PREFIXES = 14  # an instruction has at most 15 bytes
 
 
 def _set(*ranges: int | tuple[int, int]) -> frozenset[int]:
@@ -55,6 +61,8 @@ def instruction_length(code: bytes | bytearray, at: int) -> int:
     """The bytes of the 32-bit instruction at ``code[at]``.  Raises IndexError where it runs out of the code."""
     start, word = at, 4
     while code[at] in PREFIXES:
+        if at - start == MOST_PREFIXES:
+            raise IndexError("no instruction is that long")
         word = 2 if code[at] == 0x66 else word
         at += 1
     opcode = code[at]
@@ -78,26 +86,42 @@ def instruction_length(code: bytes | bytearray, at: int) -> int:
     return at - start
 
 
-def is_instruction(code: bytes | bytearray, start: int, place: int) -> bool:
-    """Whether an instruction begins at ``code[place]``, in code that begins at ``code[start]``."""
-    first, last = max(start, place - FURTHEST), max(start, place - NEAREST)
-    arrives = {place}
-    for at in range(place - 1, first - 1, -1):
-        try:
-            if at + instruction_length(code, at) in arrives:
-                arrives.add(at)
-        except IndexError:
+def _votes(code: bytes | bytearray, start: int, block: int, lengths: dict[int, int]) -> tuple[dict[int, int], int]:
+    """How many readings arrive at each byte of the block at ``block``, and how many there are.
+
+    ``lengths`` keeps what was decoded already, and forgets what no later block can need.
+    """
+    first, last = max(start, block - FURTHEST), max(start, block - NEAREST)
+    for at in [at for at in lengths if at < first]:
+        del lengths[at]
+    arrived: dict[int, int] = dict.fromkeys(range(first, last + 1), 1)
+    for at in range(first, block + BLOCK):
+        count = arrived.get(at)
+        if count is None:
             continue
-    return 2 * sum(reading in arrives for reading in range(first, last + 1)) > last + 1 - first
+        if at not in lengths:
+            try:
+                lengths[at] = instruction_length(code, at)
+            except IndexError:
+                lengths[at] = len(code)  # this reading ends
+        to = at + lengths[at]
+        arrived[to] = arrived.get(to, 0) + count
+    return arrived, last + 1 - first
 
 
 def rewrite(code: bytearray, start: int, end: int) -> int:
     """Rewrite every vmcall in ``code[start:end]``, which is instructions; returns how many there were."""
-    count = 0
+    calls: list[int] = []
+    lengths: dict[int, int] = {}
     place = code.find(VMCALL, start, end)
     while place >= 0:
-        if is_instruction(code, start, place):
-            code[place : place + len(VMCALL)] = INT_1F
-            count += 1
-        place = code.find(VMCALL, place + 1, end)
-    return count
+        point()
+        block = start + (place - start) // BLOCK * BLOCK
+        arrived, readings = _votes(code, start, block, lengths)
+        while block <= place < block + BLOCK:
+            if 2 * arrived.get(place, 0) > readings:
+                calls.append(place)
+            place = code.find(VMCALL, place + 1, end)
+    for place in calls:
+        code[place : place + len(VMCALL)] = INT_1F
+    return len(calls)
