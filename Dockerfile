@@ -18,7 +18,7 @@ COPY . /source
 # No pip in what is shipped: a second environment has it, and installs into the first.
 RUN python3 -m venv --without-pip /opt/lguest-py && python3 -m venv /opt/pip && \
     LGUEST_PY_COMMIT=${COMMIT} /opt/pip/bin/pip --python /opt/lguest-py/bin/python install --no-cache-dir \
-        "/source[compression]"
+        /source
 
 FROM ${BASE}
 # Of QEMU's packages only the emulator of 32-bit PCs is used, and of its firmware nothing.

@@ -23,7 +23,17 @@ from lguest_py.errors import LguestError
 from lguest_py.images import Image
 from lguest_py.images.cancellation import checked_by, time_limit
 from lguest_py.images.files import printable
-from lguest_py.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
+from lguest_py.result import (
+    SIGINT,
+    SIGPIPE,
+    End,
+    Outcome,
+    Result,
+    boot_times,
+    machine_outcome,
+    root_advice,
+    told_status,
+)
 from lguest_py.streams import LIMIT, Drain, Source, Tail
 from lguest_py.terminal import Left
 from lguest_py.vm import Vm
@@ -166,8 +176,9 @@ class Launcher:
             vm.close()
         outcome = self._flush(outcome)
         status = told_status(tail.text) if not outcome.status else None
+        advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
         return Result(
-            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest
+            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
         )
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:

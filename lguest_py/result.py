@@ -55,6 +55,21 @@ def told_status(output: bytes) -> int | None:
     return told[-1] if told and told[-1] <= 255 else None
 
 
+def root_advice(reason: str, initrd: bool) -> str:
+    """What to give to a Linux that panicked for this ``reason``, if it found no root file system; else "".
+
+    ``initrd``: it had one.
+    """
+    if "VFS: Unable to mount root fs" not in reason:
+        return ""
+    if initrd:
+        return (
+            "the kernel found no /init in its initrd: give a cpio archive that has one, packed so that this kernel can"
+            " unpack it (lguest-py mkinitrd makes one)"
+        )
+    return "no initrd was given, and there is no disk: give one with --initrd FILE (lguest-py mkinitrd makes one)"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Why one boot is over."""
@@ -93,6 +108,7 @@ class Result:
     debug_text: str = ""
     guest_status: int | None = None  # what the Guest told on its console (told_status); None: nothing
     obey_guest: bool = False  # that is the exit status of a Guest that powered off, or restarted
+    advice: str = ""  # one line: what to give so that it does not end like this, where that is known
 
     @property
     def status(self) -> int:

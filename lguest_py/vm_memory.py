@@ -80,7 +80,7 @@ def fill(
     memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)
-    where = load_initrd(initrd, ram, lowest=image.end) if initrd else None
+    where = load_initrd(initrd, ram, lowest=image.end, linux=image.version is not None) if initrd else None
     native = image.personality == "native"
     tsc_text = 0
     if native:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lguest_py.errors import LguestError
+from lguest_py.errors import LguestError, StoppedError
 from lguest_py.values import seconds, size
 
 if TYPE_CHECKING:
@@ -82,9 +82,22 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
     rest = list(arguments[index + (arguments[index : index + 1] == ["--"]) :])
     options.image = rest[0] if rest else None
     options.kernel_arguments = rest[1:]
+    options.misplaced = misplaced(rest[1:], {name for action in actions for name in action.option_strings})
     if options.image == "":
         parser.error("IMAGE is empty")
     return options
+
+
+def misplaced(words: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Those of the kernel's ``words`` that are options of ours; what stands behind "--" is for its init."""
+    own = list(words)[: list(words).index("--")] if "--" in words else words
+    return [word for word in own if word.partition("=")[0] in names]
+
+
+def misplaced_warning(words: Sequence[str]) -> str:
+    """One line on options that stand behind IMAGE, where they are the kernel's."""
+    named = " and ".join(words)
+    return f"{named} behind IMAGE goes to the kernel: to have it as an option of lguest-py, put it before IMAGE"
 
 
 def _tell(text: str) -> None:
@@ -99,24 +112,31 @@ def _silent(text: str) -> None:
 
 def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
+    from lguest_py.cli.early_signals import ending_signals
     from lguest_py.cli.signals import SignalPipe
+    from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
     from lguest_py.launcher import Launcher, prepare
     from lguest_py.streams import Input, Output, Source
     from lguest_py.terminal import Terminal
 
-    settings, choice = prepare(
-        options.image,
-        options.engine,
-        memory=options.memory,
-        command_line=" ".join(options.kernel_arguments),
-        initrd=options.initrd,
-        restart=options.on_reboot == "restart",
-        timeout=options.timeout,
-        obey_guest=options.guest_status,
-        switcher=options.switcher,
-    )
-    announcement = personality_line(settings.image, settings.command_line)
+    if options.misplaced:
+        tell(misplaced_warning(options.misplaced))
+    with ending_signals():
+        settings, choice = prepare(
+            options.image,
+            options.engine,
+            memory=options.memory,
+            command_line=" ".join(options.kernel_arguments),
+            initrd=options.initrd,
+            restart=options.on_reboot == "restart",
+            timeout=options.timeout,
+            obey_guest=options.guest_status,
+            switcher=options.switcher,
+        )
+        image = settings.image
+        notes = image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
+    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line), *notes)))
     if options.engine == "auto" or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
@@ -141,6 +161,8 @@ def _conclude(options: argparse.Namespace, result: Result) -> None:
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
     if not ordinary:
         _tell(report.headline(result))
+        if result.advice:
+            _tell(result.advice)
     elif result.obey_guest and result.guest_status is None and not result.outcome.status:
         _tell("the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console")
     if not options.quiet and result.outcome.end in report.DEATHS:
@@ -163,7 +185,8 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
         result = boot(options, _silent if options.quiet else _tell)
     except LguestError as error:
         if options.json:
-            _write_json({"end": "error", "reason": str(error), "status": error.status})
+            end = error.end if isinstance(error, StoppedError) else "error"
+            _write_json({"end": end, "reason": str(error), "status": error.status})
         raise
     _conclude(options, result)
     if options.json:

@@ -31,6 +31,7 @@ MAGIC_AT = 0x202
 HEADER_START, HEADER_MOST = 0x1F1, 0x290  # in the file and in boot_params
 SMALLEST_HEADER_END = 0x240  # hardware_subarch must be there
 CODE_ADDRESS = 0x100000
+PROTOCOL_END = 0x214  # the fields that are read before the size is checked
 LOADED_HIGH = 1
 KERNEL_64 = 1
 PROTOCOL_SUBARCH, PROTOCOL_PAYLOAD, PROTOCOL_INIT_SIZE, PROTOCOL_XLOADFLAGS = 0x207, 0x208, 0x20A, 0x20C
@@ -66,11 +67,13 @@ def used(start: bytes, size: int) -> int:
     return min(size, _setup_size(start) + 16 * paragraphs) if paragraphs else size
 
 
-def _check_setup(data: memoryview, name: str) -> None:
+def _check_setup(data: memoryview, setup: int, name: str) -> None:
     """Check what the rest relies on."""
+    protocol = _field(data, 0x206, "H")
+    if len(data) <= setup and protocol >= PROTOCOL_SUBARCH:
+        raise ImageError(f"{name} is cut short: its setup code alone has {setup} bytes: {COPY}")
     if not _field(data, 0x211, "B") & LOADED_HIGH:
         raise ImageError(f"{name} is an old zImage, which is loaded low: build it as bzImage")
-    protocol = _field(data, 0x206, "H")
     if protocol < PROTOCOL_SUBARCH:
         raise ImageError(
             f"{name} has boot protocol {protocol >> 8}.{protocol & 255:02}, which knows no lguest: give {WANTED}"
@@ -89,8 +92,6 @@ def _version(data: memoryview, setup: int, name: str) -> str | None:
     version = said if said.isascii() and said.isprintable() and support.numbers(said) else None
     if version is None or _field(data, 0x206, "H") < PROTOCOL_PAYLOAD:  # no Linux that we can serve is so old
         system = name_of([data])
-        if system is None and said and said.isprintable() and not version:
-            system = f"{said[:60]!r}"
         if system:
             raise ImageError(f"{name} is {system} and no Linux: give {WANTED}")
     return version
@@ -108,10 +109,10 @@ def _payload(data: memoryview, code: memoryview, name: str) -> memoryview | None
 def read_header(data: memoryview, name: str) -> Header:
     """Parse and check the setup header of the file ``data``.  Raises ImageError."""
     setup = _setup_size(data)
-    if len(data) <= setup:
+    if len(data) < PROTOCOL_END:
         raise ImageError(f"{name} is cut short: its setup code alone has {setup} bytes: {COPY}")
     version = _version(data, setup, name)
-    _check_setup(data, name)
+    _check_setup(data, setup, name)
     code = data[setup:]
     protocol = _field(data, 0x206, "H")
     size = _field(data, 0x1F4, "I") * 16
@@ -120,7 +121,7 @@ def read_header(data: memoryview, name: str) -> Header:
     code = code[:size] if size else code
     entry = _field(data, 0x214, "I")
     if not CODE_ADDRESS <= entry < CODE_ADDRESS + len(code):
-        raise ImageError(f"{name}: its entry point {entry:#x} is outside of its code, as no Linux's is: give {WANTED}")
+        raise ImageError(f"{name} is no Linux, for its entry point {entry:#x} lies outside of its code: give {WANTED}")
     reserve = 0
     if protocol >= PROTOCOL_INIT_SIZE:
         reserve = _field(data, 0x258, "Q") + _field(data, 0x260, "I")

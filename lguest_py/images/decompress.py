@@ -62,7 +62,7 @@ class _Stream(Protocol):
     def needs_input(self) -> bool: ...
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
 
     def decompress(self, data: memoryview | bytes, max_length: int, /) -> bytes: ...
 
@@ -131,7 +131,7 @@ def _streams(make: Callable[[], _Stream], data: memoryview, whole: bool) -> Iter
                 if stream.eof or (stream.needs_input and len(piece) < STEP):
                     break
                 fed = b""
-        position -= len(stream.unused_data)
+        position -= len(stream.unused_data or b"")
         if not whole or bytes(data[position : position + 4]) != magic:
             return
 

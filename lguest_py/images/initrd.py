@@ -7,17 +7,18 @@ from lguest_py.errors import ImageError
 from lguest_py.images.cancellation import STEP, point
 from lguest_py.images.files import open_regular, printable
 from lguest_py.images.image import MIB, suggestion
+from lguest_py.images.initrd_format import HEAD, is_kernel
 
 PAGE = 4096
 # What an lguest Linux maps linearly: 1 GiB, less 128 MiB for vmalloc, the Host's 4 MiB, and fixed mappings.
 LOW_MEMORY = 0x37000000
 
 
-def load_initrd(path: str, ram: memoryview, *, lowest: int) -> tuple[int, int]:
+def load_initrd(path: str, ram: memoryview, *, lowest: int, linux: bool = False) -> tuple[int, int]:
     """Copy the initrd at ``path`` into ``ram`` (all of the Guest's RAM); returns its (address, size in bytes).
 
     It lies page aligned as high as a Linux can use it, and not below ``lowest``, where the kernel's memory
-    ends.  Raises ImageError when it cannot be read, is empty, or does not fit.
+    ends.  Raises ImageError when it cannot be read, is empty, or does not fit; or when a ``linux`` gets a kernel there.
     """
     name = printable(path)
     file, size = open_regular(path, "give the initrd that belongs to the kernel")
@@ -40,4 +41,7 @@ def load_initrd(path: str, ram: memoryview, *, lowest: int) -> tuple[int, int]:
                 position += count
         except OSError as error:
             raise ImageError(f"the initrd {name} cannot be read ({error.strerror}): check its disk") from None
+    kernel = is_kernel(bytes(ram[address : address + min(size, HEAD)])) if linux else None
+    if kernel:
+        raise ImageError(f"the initrd {name} is {kernel}, a kernel: give the initrd there, and the kernel as IMAGE")
     return address, size

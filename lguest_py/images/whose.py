@@ -44,10 +44,10 @@ KINDS: tuple[tuple[int, bytes, str, str], ...] = (
 )
 OTHERS: tuple[tuple[bytes, str], ...] = (  # what other kernels say of themselves: how it begins, and who that is
     (rb"GNU Mach \d", "GNU Mach"),
-    (rb"Xen version %d", "Xen, a hypervisor"),
-    (rb"iPXE ", "iPXE, which boots from the network"),
+    (rb"Xen version %d", "Xen (a hypervisor)"),
+    (rb"iPXE ", "iPXE (a network boot loader)"),
     (rb"Memtest86\+", "Memtest86+"),
-    (rb"GNU GRUB|GRUB loading|grub_", "GRUB, a boot loader"),
+    (rb"GNU GRUB|GRUB loading|grub_", "GRUB (a boot loader)"),
     (rb"@\(#\)FreeBSD |FreeBSD \d", "FreeBSD"),
     (rb"@\(#\)NetBSD |NetBSD \d", "NetBSD"),
     (rb"@\(#\)OpenBSD |OpenBSD \d", "OpenBSD"),
@@ -95,7 +95,7 @@ def identify(head: bytes) -> str | None:
     if head[:2] == b"MZ":
         return _pe(head)
     if system := name_of([head]):
-        return f"is {system}, and no Linux: {GIVE}"
+        return f"is {system} and no Linux: {GIVE}"
     if head[0x1FE:0x200] == b"\x55\xaa":
         if _partitions(head):
             return f"is a disk image (with partitions): {NO_DISK}"
