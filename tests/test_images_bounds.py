@@ -106,7 +106,11 @@ def bomb(packer: str, megabytes: int) -> bytes:
         return bytes(pytest.importorskip("zstandard").compress(zeros))
     if packer == "lz4":
         return bytes(pytest.importorskip("lz4.frame").compress(zeros))
-    packers = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lambda data: lzma.compress(data, preset=0)}
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "bzip2": bz2.compress,
+        "xz": lambda data: lzma.compress(data, preset=0),
+    }
     return bytes(packers[packer](zeros))
 
 

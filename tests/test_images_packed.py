@@ -19,6 +19,7 @@ from imagewriter import BzImage, kernel, text
 
 from lguest_py.errors import ImageError
 from lguest_py.images import decompress, open_image
+from lguest_py.images.cancellation import STEP
 from lguest_py.images.initrd import load_initrd
 from lguest_py.images.initrd_format import initrd_note
 from lguest_py.result import End
@@ -81,7 +82,7 @@ def test_a_file_of_several_streams_is_joined(tmp_path: Path, packer: str) -> Non
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-@pytest.mark.parametrize("size", [0, 1, decompress.STEP - 1, decompress.STEP, decompress.STEP + 1, 20 << 20])
+@pytest.mark.parametrize("size", [0, 1, STEP - 1, STEP, STEP + 1, 20 << 20])
 def test_sizes_around_a_step_come_out_whole(packer: str, size: int) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     assert decompress.decompress(memoryview(PACKERS[packer](data[:size])), whole=True) == data[:size]
