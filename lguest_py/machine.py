@@ -57,7 +57,8 @@ class Machine:
     end.  ``timeout``: seconds for the whole run, after which the Guest is ended.
     ``switcher``: how worlds are switched, "lean" or the reference, "classic".
 
-    Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted.
+    Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted; StoppedError
+    when the ``timeout`` is over before the image was read.
     """
 
     console: Console  # from the start of the ``with`` on; its output stays readable behind it

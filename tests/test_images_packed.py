@@ -9,6 +9,7 @@ import lzma
 import re
 import struct
 import sys
+import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,14 @@ def test_where_a_library_is_missing_it_is_named(
     said = refusal(path)
     assert f"is compressed with {packer.split()[0]}, and its library is missing: pip install {name} " in said
     assert f"apt-get install python3-{name}" in said
+
+
+def test_the_libraries_are_part_of_the_default_install() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    default = {re.split(r"[>=;\[ ]", wanted)[0] for wanted in project["dependencies"]}
+    extra = {re.split(r"[>=;\[ ]", wanted)[0] for wanted in project["optional-dependencies"]["lzo"]}
+    assert {package for package, _ in decompress.INSTALL.values()} <= default | extra
+    assert {"zstandard", "lz4"} <= default
 
 
 @pytest.mark.parametrize("packer", ["zstd", "lz4 -l"])
