@@ -13,23 +13,46 @@ void *guest_physical(u32 address, u32 count, const char *what)
 	return (void *)(machine.guest_base + address);
 }
 
-/* Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it. */
-static bool copy(u32 address, void *ours, u32 count, u32 access)
+struct guest_fault guest_fault;
+
+/* May this page be accessed so?  False: guest_fault is the page fault that such an access deserves. */
+static bool allowed(u32 address, u32 access, u32 *entry)
+{
+	u32 unused, error;
+
+	if (walk(address, access, entry, &unused, &error))
+		return true;
+	guest_fault = (struct guest_fault){ address, error };
+	return false;
+}
+
+/*
+ * Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it.  Where there is
+ * no memory: false too, or (absent) what is written is lost and ones are read.
+ */
+static bool copy(u32 address, void *ours, u32 count, u32 access, bool absent)
 {
 	u8 *next = ours;
 
 	while (count) {
-		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
+		u32 entry, chunk = PAGE_BYTES - address % PAGE_BYTES;
 		u8 *theirs = mapped(address, access & FAULT_W);
 
 		if (chunk > count)
 			chunk = count;
 		if (!theirs) {
-			if (!walk(address, access, &entry, &unused, &error) || !guest_frame_valid(entry))
+			if (!allowed(address, access, &entry))
 				return false;
-			theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			if (!guest_frame_valid(entry) && !absent)
+				return false;
+			if (guest_frame_valid(entry))
+				theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
 		}
-		if (access & FAULT_W)
+		if (!theirs && (access & FAULT_W))
+			;
+		else if (!theirs)
+			memset(next, 0xFF, chunk);
+		else if (access & FAULT_W)
 			memcpy(theirs, next, chunk);
 		else
 			memcpy(next, theirs, chunk);
@@ -42,12 +65,33 @@ static bool copy(u32 address, void *ours, u32 count, u32 access)
 
 bool guest_try_read(void *to, u32 address, u32 count)
 {
-	return copy(address, to, count, 0);
+	return copy(address, to, count, 0, false);
 }
 
 bool guest_try_write(u32 address, const void *from, u32 count)
 {
-	return copy(address, (void *)(uintptr_t)from, count, FAULT_W);
+	return copy(address, (void *)(uintptr_t)from, count, FAULT_W, false);
+}
+
+/* Could the Guest write to all of it? */
+bool guest_may_write(u32 address, u32 count)
+{
+	u32 entry, last = address + count - 1;
+
+	return allowed(address, FAULT_W, &entry) &&
+	       (!((address ^ last) & ~(PAGE_BYTES - 1)) || allowed(last & ~(PAGE_BYTES - 1), FAULT_W, &entry));
+}
+
+/* As an instruction of the Guest's would. */
+bool guest_load(void *to, u32 address, u32 count)
+{
+	return copy(address, to, count, 0, true);
+}
+
+/* A store to two pages is made whole or not at all. */
+bool guest_store(u32 address, const void *from, u32 count)
+{
+	return guest_may_write(address, count) && copy(address, (void *)(uintptr_t)from, count, FAULT_W, true);
 }
 
 void guest_write(u32 address, const void *from, u32 count)
