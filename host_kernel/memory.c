@@ -15,44 +15,34 @@ void *guest_physical(u32 address, u32 count, const char *what)
 
 struct guest_fault guest_fault;
 
-/* May this page be accessed so?  False: guest_fault is the page fault that such an access deserves. */
-static bool allowed(u32 address, u32 access, u32 *entry)
-{
-	u32 unused, error;
-
-	if (walk(address, access, entry, &unused, &error))
-		return true;
-	guest_fault = (struct guest_fault){ address, error };
-	return false;
-}
-
 /*
- * Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it.  Where there is
- * no memory: false too, or (absent) what is written is lost and ones are read.
+ * Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it.  As the Guest
+ * itself would (exact): guest_fault is then the page fault that it deserves, and where there is no memory, ones are read
+ * and what is written is lost.  Otherwise there has to be memory.
  */
-static bool copy(u32 address, void *ours, u32 count, u32 access, bool absent)
+static inline __attribute__((always_inline)) bool copy(u32 address, void *ours, u32 count, u32 access, bool exact)
 {
+	static u8 lost[PAGE_BYTES];
 	u8 *next = ours;
 
 	while (count) {
-		u32 entry, chunk = PAGE_BYTES - address % PAGE_BYTES;
+		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
 		u8 *theirs = mapped(address, access & FAULT_W);
 
 		if (chunk > count)
 			chunk = count;
 		if (!theirs) {
-			if (!allowed(address, access, &entry))
+			bool allowed = walk(address, access, &entry, &unused, &error);
+
+			if (exact && !allowed)
+				guest_fault = (struct guest_fault){ address, error };
+			if (!allowed || (!exact && !guest_frame_valid(entry)))
 				return false;
-			if (!guest_frame_valid(entry) && !absent)
-				return false;
-			if (guest_frame_valid(entry))
-				theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			if (exact && !guest_frame_valid(entry))
+				theirs = access & FAULT_W ? lost : nothing;
 		}
-		if (!theirs && (access & FAULT_W))
-			;
-		else if (!theirs)
-			memset(next, 0xFF, chunk);
-		else if (access & FAULT_W)
+		if (access & FAULT_W)
 			memcpy(theirs, next, chunk);
 		else
 			memcpy(next, theirs, chunk);
@@ -63,23 +53,35 @@ static bool copy(u32 address, void *ours, u32 count, u32 access, bool absent)
 	return true;
 }
 
+static bool __attribute__((noinline)) copy_memory(u32 address, void *ours, u32 count, u32 access)
+{
+	return copy(address, ours, count, access, false);
+}
+
 bool guest_try_read(void *to, u32 address, u32 count)
 {
-	return copy(address, to, count, 0, false);
+	return copy_memory(address, to, count, 0);
 }
 
 bool guest_try_write(u32 address, const void *from, u32 count)
 {
-	return copy(address, (void *)(uintptr_t)from, count, FAULT_W, false);
+	return copy_memory(address, (void *)(uintptr_t)from, count, FAULT_W);
 }
 
-/* Could the Guest write to all of it? */
+/* Could the Guest write to all of it?  If not: guest_fault. */
 bool guest_may_write(u32 address, u32 count)
 {
-	u32 entry, last = address + count - 1;
+	while (count) {
+		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
 
-	return allowed(address, FAULT_W, &entry) &&
-	       (!((address ^ last) & ~(PAGE_BYTES - 1)) || allowed(last & ~(PAGE_BYTES - 1), FAULT_W, &entry));
+		if (!walk(address, FAULT_W, &entry, &unused, &error)) {
+			guest_fault = (struct guest_fault){ address, error };
+			return false;
+		}
+		address += chunk;
+		count -= chunk < count ? chunk : count;
+	}
+	return true;
 }
 
 /* As an instruction of the Guest's would. */

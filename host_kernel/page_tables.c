@@ -142,7 +142,7 @@ static u16 table_of(u32 directory, u32 address)
 
 static bool is_recent(u32 directory, u32 address)
 {
-	return recent.directory == directory && recent.index == INDEX(address);
+	return __builtin_expect(recent.directory == directory && recent.index == INDEX(address), 1);
 }
 
 static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 address)

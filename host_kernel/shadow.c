@@ -20,7 +20,7 @@ u32 pool HOT, flushes HOT;
 static u16 buckets[BUCKETS];
 static u16 free_list;        /* of pages that were used before, and are empty again */
 static u32 fresh = 1, page_count; /* from fresh on none was used yet */
-static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
+u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 static u32 watched[WATCHED_FRAMES];
 u32 watched_count HOT;
 

@@ -37,6 +37,8 @@ extern struct shadow_page *pages; /* page 0 is never used */
 extern u32 pool;                  /* address of page 0 */
 extern u32 flushes;               /* how often everything was flushed; flushes_wrapped() when it comes back to 0 */
 
+extern u8 nothing[];              /* a page that is read where no memory is: all ones */
+
 static inline u32 *page_entries(u16 page)
 {
 	return (u32 *)(pool + page * PAGE_BYTES);

@@ -56,8 +56,8 @@ struct instruction {
 	u8 opcode;      /* behind 0x0F, if two_bytes */
 	bool two_bytes;
 	u8 modrm;       /* of those that have one */
-	u32 address;    /* linear, of a memory operand */
 	bool faulted;   /* a memory operand could not be accessed: guest_fault */
+	u32 address;    /* linear, of a memory operand */
 };
 bool decode(struct instruction *instruction);
 bool peek_byte(struct instruction *instruction, u8 *byte);
