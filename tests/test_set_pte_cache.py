@@ -178,44 +178,44 @@ WAYS: tuple[Callable[[], Way], ...] = (
 
 
 @SWITCHERS
+@pytest.mark.parametrize("wrapped", [False, True], ids=["at-once", "wrapped"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_it_dies_with_its_table(engine_name: str, switcher: Switcher, way: Callable[[], Way]) -> None:
-    """In one drain of the ring, and though whatever counts has come round."""
+def test_it_dies_with_its_table(
+    engine_name: str, switcher: Switcher, way: Callable[[], Way], wrapped: bool
+) -> None:
+    """In one drain of the ring: at once, and though whatever counts has come round."""
     made, wrap = way(), Wrap()
     script = made.script
     script.store(TABLE + STALE // 4096 * 4, STOLEN | USED)
-    again = [(L.LHCALL_NEW_PGTABLE, SECOND), ASK, (L.LHCALL_SET_PGD, DIRECTORY, 6)]
-    stale = (L.LHCALL_SET_PTE, made.directory, ADDRESS + STALE, STOLEN | USED)
+    stale: Call = (L.LHCALL_SET_PTE, made.directory, ADDRESS + STALE, STOLEN | USED)
+    reused: Call = (L.LHCALL_NEW_PGTABLE, SECOND)
+    behind = [reused, ASK, (L.LHCALL_SET_PGD, DIRECTORY, 6), stale] if wrapped else [stale, reused]
     if made.calls:
-        script.ring([ASK, *made.calls, *again, stale])
+        script.ring([*[ASK] * wrapped, *made.calls, *behind])
     else:
-        script.ask()
+        if wrapped:
+            script.ask()
         script.touch(ADDRESS + (9 << 12))
-        script.ring([*again, stale])
-    harmless(script.run(engine_name, switcher, [wrap.first, wrap.second]))
+        script.ring(behind)
+    harmless(script.run(engine_name, switcher, [wrap.first, wrap.second] if wrapped else []))
 
 
 @SWITCHERS
-def test_what_it_leads_to_is_the_table_of_now(engine_name: str, switcher: Switcher) -> None:
-    """After a SET_PGD, whether or not the directory is one that has a shadow."""
+@pytest.mark.parametrize("directory", [DIRECTORY, HOLDER], ids=["with-a-shadow", "without"])
+def test_behind_set_pgd_it_leads_to_the_table_of_now(engine_name: str, switcher: Switcher, directory: int) -> None:
     script = start()
-    for table, value in ((TABLE, 0x11111111), (OTHER_TABLE, 0x22222222)):
-        script.store(MARKED + table - TABLE, value)
-        script.store(table, MARKED + table - TABLE | USED)
     copy_directory(script, HOLDER)
-    for directory in (DIRECTORY, HOLDER):
-        entry(script, directory, INDEX, TABLE)
-        entry(script, directory, NEXT, OTHER_TABLE)
-    script.touch(NEXT << 22)
-    for directory in (DIRECTORY, HOLDER):
-        remember(script, directory)
-        entry(script, directory, INDEX, OTHER_TABLE)
-        script.store(OTHER_TABLE + 4, MARKED | USED)
-        script.ring([(L.LHCALL_SET_PGD, directory, INDEX), (L.LHCALL_SET_PTE, directory, ADDRESS + 0x1000, MARKED | USED)])
-        script.call(L.LHCALL_NEW_PGTABLE, directory)
-        script.check(ADDRESS, 0x22222222)
-        script.check(ADDRESS + 0x1000, 0x11111111)
-        script.store(OTHER_TABLE + 4, 0)
+    for number in range(2):
+        script.store(MARKED + 0x1000 * number, number)
+    script.store(OTHER_TABLE, MARKED | USED)
+    entry(script, DIRECTORY, NEXT, OTHER_TABLE)
+    script.check(NEXT << 22, 0)
+    entry(script, directory, INDEX, TABLE)
+    remember(script, directory)
+    entry(script, directory, INDEX, OTHER_TABLE)
+    script.store(OTHER_TABLE, MARKED + 0x1000 | USED)
+    script.ring([(L.LHCALL_SET_PGD, directory, INDEX), (L.LHCALL_SET_PTE, directory, ADDRESS, MARKED + 0x1000 | USED)])
+    script.check(NEXT << 22, 1)
     harmless(script.run(engine_name, switcher))
 
 
