@@ -8,7 +8,7 @@ For tests of page tables and counters.  Read before: hostile_lab.py, shadow_mode
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from unittest.mock import patch
 
 from hostile_code import DATA, ESI, EAX, RAM_END, le32, mov
@@ -92,8 +92,10 @@ class Script:
             self.store(STATUS + index, int.from_bytes(status[index : index + 4], "little"))
         self.call(L.LHCALL_FLUSH_ASYNC)
 
-    def run(self, engine_name: str, switcher: Switcher, looks: Sequence[Look] = ()) -> Run:
-        """Boot it; each of ``looks`` is called with the machine's memory, in the order in which the list asks."""
+    def run(
+        self, engine_name: str, switcher: Switcher, looks: Sequence[Look] = (), more: Mapping[int, bytes] | None = None
+    ) -> Run:
+        """Boot it, with ``more`` in its memory; each of ``looks`` is called with the machine's memory, in the order in which the list asks."""
         self.store(DONE, 1)
         self._add(FINISH)
         assert 4 * len(self._words) <= LIST_END - LIST
@@ -112,7 +114,7 @@ class Script:
                 done.append(self.memory[self.guest.start + DONE])
 
         with patch.object(Mailbox, "consume_notify", look_first):
-            image = image_of("lguest", _interpreter(), more={LIST: words})
+            image = image_of("lguest", _interpreter(), more={LIST: words, **(more or {})})
             ran = run_image(engine_name, image, b"", LONG, watched=Ended, switcher=switcher)
         outcome = ran.result.outcome
         assert outcome.end is End.POWERED_OFF and done == [1] and not waiting, (outcome, done, len(waiting))
