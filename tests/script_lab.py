@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Guest that does what a list says: stores, reads, hypercalls, at once or by the ring.  And where the list says so, the
-test looks into the Host's memory, or changes it, while the Guest waits.
+"""A Guest that does what a list says: stores, reads, hypercalls, at once or by the ring.
+
+Where the list says so, the test looks into the Host's memory, or changes it, while the Guest waits.
 
 For tests of page tables and counters.  Read before: hostile_lab.py, shadow_model.py.
 """
@@ -11,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from unittest.mock import patch
 
-from hostile_code import DATA, ESI, EAX, RAM_END, le32, mov
+from hostile_code import DATA, EAX, ESI, RAM_END, le32, mov
 from hostile_lab import LONG, Run, image_of, run_image
 from shadow_model import Modelled
 
@@ -95,7 +96,7 @@ class Script:
     def run(
         self, engine_name: str, switcher: Switcher, looks: Sequence[Look] = (), more: Mapping[int, bytes] | None = None
     ) -> Run:
-        """Boot it, with ``more`` in its memory; each of ``looks`` is called with the machine's memory, in the order in which the list asks."""
+        """Boot it, with ``more`` in its memory; ``looks`` get the machine's memory, one each time that the list asks."""
         self.store(DONE, 1)
         self._add(FINISH)
         assert 4 * len(self._words) <= LIST_END - LIST
@@ -117,5 +118,5 @@ class Script:
             image = image_of("lguest", _interpreter(), more={LIST: words, **(more or {})})
             ran = run_image(engine_name, image, b"", LONG, watched=Ended, switcher=switcher)
         outcome = ran.result.outcome
-        assert outcome.end is End.POWERED_OFF and done == [1] and not waiting, (outcome, done, len(waiting))
+        assert (outcome.end, done, waiting) == (End.POWERED_OFF, [1], []), outcome
         return ran

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
-from hostile_lab import DATA_PAGES, SWITCHER_INDEX, P, RW, Watched, symbols, word
+from hostile_lab import DATA_PAGES, RW, SWITCHER_INDEX, P, Watched, symbols, word
 
 from lguest_py import _layouts as L
 from lguest_py.engines.base import Engine
@@ -75,7 +75,9 @@ class Page:
 
     def unmarked(self) -> list[int]:
         """Entries that are there, and that the bits do not tell of."""
-        return [index for index, entry in enumerate(self.entries) if entry and not self.used[index // 32] >> index % 32 & 1]
+        return [
+            index for index, entry in enumerate(self.entries) if entry and not self.used[index // 32] >> index % 32 & 1
+        ]
 
 
 @dataclass

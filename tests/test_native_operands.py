@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A privileged instruction whose memory operand cannot be accessed ends in the page fault that a CPU gives, and nothing is
-done: a native Guest, whose instructions are done for it, sees cr2, the error code and eip as they must be.
+"""A privileged instruction whose memory operand cannot be accessed ends in the page fault that a CPU gives.
+
+Nothing is done: a native Guest, whose instructions are done for it, sees cr2, the error code and eip as they must be.
 
 Sources: Intel SDM vol. 3, 4.7 and 6.15; vol. 2.  Read before: hostile_lab.py.
 """
@@ -10,7 +11,23 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hostile_code import DIRECTORY, EAX, ECX, EDI, EDX, ESI, ESP, IDT, PLACES, SCRATCH, gate, le32, mov, store, two_words
+from hostile_code import (
+    DIRECTORY,
+    EAX,
+    ECX,
+    EDI,
+    EDX,
+    ESI,
+    ESP,
+    IDT,
+    PLACES,
+    SCRATCH,
+    gate,
+    le32,
+    mov,
+    store,
+    two_words,
+)
 from hostile_lab import LONG, Watched, image_of, run_image
 from test_hostile import harmless
 
@@ -39,7 +56,9 @@ def tell() -> bytes:
     return frame + rest + store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
 
 
-def run_native(engine_name: str, code: bytes, setup: bytes = b"", switcher: Switcher = "lean") -> tuple[End, list[int], bytes]:
+def run_native(
+    engine_name: str, code: bytes, setup: bytes = b"", switcher: Switcher = "lean"
+) -> tuple[End, list[int], bytes]:
     """Run ``code`` at ENTRY_CODE, in paging: how it ended, what was told, and the page before HOLE."""
     handler = tell()
     seen: list[bytes] = []

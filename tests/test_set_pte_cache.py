@@ -77,7 +77,7 @@ def remember(script: Script, directory: int = DIRECTORY) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """The script up to where TABLE is about to lose its shadow, the calls by which it does, and whose entry is stale."""
+    """The script up to where TABLE is about to lose its shadow, the calls that do it, and whose entry is stale."""
 
     script: Script
     calls: Sequence[Call]
@@ -143,7 +143,7 @@ def before_the_last() -> Way:
 
 
 def set_pte_of_its_holder() -> Way:
-    """A SET_PTE looks at the directory's entry first; the other place of the cache found the table without a directory."""
+    """A SET_PTE looks at the directory first; the other place of the cache found the table without one."""
     script = start(NEXT)
     copy_directory(script, HOLDER)
     entry(script, HOLDER, INDEX, TABLE)
@@ -180,9 +180,7 @@ WAYS: tuple[Callable[[], Way], ...] = (
 @SWITCHERS
 @pytest.mark.parametrize("wrapped", [False, True], ids=["at-once", "wrapped"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_it_dies_with_its_table(
-    engine_name: str, switcher: Switcher, way: Callable[[], Way], wrapped: bool
-) -> None:
+def test_it_dies_with_its_table(engine_name: str, switcher: Switcher, way: Callable[[], Way], wrapped: bool) -> None:
     """In one drain of the ring: at once, and though whatever counts has come round."""
     made, wrap = way(), Wrap()
     script = made.script
