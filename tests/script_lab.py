@@ -96,7 +96,7 @@ class Script:
     def run(
         self, engine_name: str, switcher: Switcher, looks: Sequence[Look] = (), more: Mapping[int, bytes] | None = None
     ) -> Run:
-        """Boot it, with ``more`` in its memory; ``looks`` get the machine's memory, one each time that the list asks."""
+        """Boot it, with ``more`` in its memory; each of ``looks`` gets the memory when the list asks."""
         self.store(DONE, 1)
         self._add(FINISH)
         assert 4 * len(self._words) <= LIST_END - LIST
