@@ -8,6 +8,7 @@
 #include "shadow.h"
 
 #define DIRECTORIES 64
+_Static_assert(DIRECTORIES * SWITCHER_INDEX < 0xFFFF, "a table's references, and one more on the way, fit 16 bits");
 #define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: what the CPU adds up with the table's */
 
 static struct directory directories[DIRECTORIES];
@@ -15,12 +16,10 @@ static struct directory *buckets[DIRECTORIES];
 static struct directory *current HOT;
 static u32 switcher_entry; /* the same in all */
 static u32 switches HOT;
-u32 directories_changed HOT;
 
 void directories_init(u32 entry)
 {
 	switcher_entry = entry;
-	directories_changed = 1;
 }
 
 struct directory *directory_current(void)
@@ -47,7 +46,6 @@ static void unlink(struct directory *directory, u32 index)
 	u32 *entry = page_entries(directory->page) + index;
 
 	if (*entry) {
-		directories_changed++;
 		table_release(page_of(*entry));
 		*entry = 0;
 		page_unuse(directory->page, index);
@@ -84,7 +82,6 @@ void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 	if (shared && (!table_is_global(page) || pages[page].flushed != flushes))
 		table_sync(page);
 	unlink(directory, index);
-	directories_changed++;
 	page_use(directory->page, index);
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
 }
@@ -171,6 +168,12 @@ void directory_sync_old(struct directory *directory)
 {
 	directory->flushed = flushes;
 	sync(directory, SWITCHER_INDEX, is_old);
+}
+
+void directories_all_old(void)
+{
+	for (u32 index = 0; index < DIRECTORIES; index++)
+		directories[index].flushed = 0;
 }
 
 /* The one that has not been used for longest makes room, but never the current one; false if there is none. */

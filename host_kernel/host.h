@@ -21,7 +21,7 @@
 #define OFTEN __attribute__((section(".text.often")))
 #define HOT __attribute__((section(".bss.hot")))
 
-#define LINEAR_MAP 0xFFFFFFFFu /* guest.directory until the Guest has page tables */
+#define LINEAR_MAP 0xFFFFFFFFu /* guest.directory until the Guest has page tables; no page has this address */
 
 /*
  * What the Guest expects of its machine.  The core (run loop, shadow paging, clock) is one; a personality tells
@@ -133,6 +133,15 @@ static inline bool guest_frame_valid(u32 entry)
 void guest_write(u32 address, const void *from, u32 count);
 bool guest_try_read(void *to, u32 address, u32 count);
 bool guest_try_write(u32 address, const void *from, u32 count);
+bool guest_may_write(u32 address, u32 count);
+bool guest_load(void *to, u32 address, u32 count);
+bool guest_store(u32 address, const void *from, u32 count);
+
+/* The page fault that the last access deserved for which one of these three said false. */
+struct guest_fault {
+	u32 address, error;
+};
+extern struct guest_fault guest_fault;
 
 /* page_tables.c: the Guest's tables, read by its rules. */
 #define PTE_P  0x001

@@ -39,6 +39,7 @@ void page_tables_init(void)
 
 	if (pool_init((u32)image_end) < 2 * ENTRIES)
 		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
+	forget_recent();
 	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
 	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
@@ -84,13 +85,13 @@ void set_directory(u32 directory)
 	directory_enter(directory);
 }
 
-/* CR3 is loaded: enter a directory, or paging is off (LINEAR_MAP); what is not global is looked at again. */
+/* CR3 is loaded: enter a directory (a page's address), or paging is off (LINEAR_MAP, which is none); what is not global is looked at again. */
 void load_directory(u32 directory)
 {
-	if (directory != LINEAR_MAP && !guest_range(directory & ~(PAGE_BYTES - 1), PAGE_BYTES))
+	if (directory != LINEAR_MAP && !guest_range(directory, PAGE_BYTES))
 		kill_guest("CR3 %#x is beyond the Guest's memory", directory);
-	guest.directory = directory == LINEAR_MAP ? LINEAR_MAP : directory & ~(PAGE_BYTES - 1);
-	directory_enter(guest.directory);
+	guest.directory = directory;
+	directory_enter(directory);
 	directory_sync_local(directory_current());
 }
 
@@ -120,12 +121,7 @@ void shadow_allow_write(u32 address, bool allow)
 		put(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
 }
 
-/* Where the last SET_PTE led: the next one is mostly a neighbour, or one of the other directory of a fork. */
-static struct recent {
-	u32 directory, index, changed;
-	u16 table;         /* the shadow */
-	const u32 *theirs; /* NULL: there is no shadow */
-} recent HOT, before_recent HOT;
+struct recent recent HOT, before_recent HOT;
 
 /* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
 static u16 table_of(u32 directory, u32 address)
@@ -146,7 +142,7 @@ static u16 table_of(u32 directory, u32 address)
 
 static bool is_recent(u32 directory, u32 address)
 {
-	return recent.directory == directory && recent.index == INDEX(address) && recent.changed == directories_changed;
+	return __builtin_expect(recent.directory == directory && recent.index == INDEX(address), 1);
 }
 
 static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 address)
@@ -161,7 +157,6 @@ static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 addres
 	recent.theirs = recent.table ? table_of_guest(recent.table) : NULL;
 	recent.directory = directory;
 	recent.index = INDEX(address);
-	recent.changed = directories_changed;
 }
 
 /*
@@ -195,9 +190,9 @@ void set_directory_entry(u32 directory, u32 index)
 {
 	struct directory *cached = directory_find(directory);
 
-	directories_changed++;
 	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
+	forget_recent();
 	if (index == SWITCHER_INDEX) {
 		if (directory_entry(directory, index) & PTE_P)
 			kill_guest("page directory entry set for the Switcher's addresses in directory %#x", directory);
@@ -215,7 +210,8 @@ void flush_user(void)
 /* FLUSH_TLB(1): everything. */
 void flush_all(void)
 {
-	flushes++;
+	if (!++flushes)
+		flushes_wrapped();
 	directory_sync_old(directory_current());
 }
 

@@ -20,7 +20,7 @@ u32 pool HOT, flushes HOT;
 static u16 buckets[BUCKETS];
 static u16 free_list;        /* of pages that were used before, and are empty again */
 static u32 fresh = 1, page_count; /* from fresh on none was used yet */
-static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
+u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 static u32 watched[WATCHED_FRAMES];
 u32 watched_count HOT;
 
@@ -129,6 +129,7 @@ u32 page_next(u16 page, u32 index)
 
 void table_hold(u16 page)
 {
+	forget_recent();
 	pages[page].references++;
 }
 
@@ -136,6 +137,7 @@ void table_release(u16 page)
 {
 	u16 *link = &buckets[pages[page].frame % BUCKETS];
 
+	forget_recent();
 	if (--pages[page].references)
 		return;
 	while (*link != page)
@@ -241,6 +243,15 @@ static bool OFTEN __attribute__((noinline)) any_differs(const u32 *ours, const u
 	for (u32 index = 0; index < 32; index++)
 		difference |= (read_once(&theirs[index]) + base) ^ ours[index];
 	return difference & ~KEPT_ELSEWHERE;
+}
+
+/* What was flushed 2^32 flushes ago would count as flushed now: all of it is old, once more. */
+void __attribute__((cold, noinline)) flushes_wrapped(void)
+{
+	flushes = 1;
+	for (u32 page = 1; page < fresh; page++)
+		pages[page].flushed = 0;
+	directories_all_old();
 }
 
 /* Look again at all entries that are in use. */

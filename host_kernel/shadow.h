@@ -35,7 +35,9 @@ struct shadow_page {
 /* shadow.c */
 extern struct shadow_page *pages; /* page 0 is never used */
 extern u32 pool;                  /* address of page 0 */
-extern u32 flushes;               /* how often everything was flushed */
+extern u32 flushes;               /* how often everything was flushed; flushes_wrapped() when it comes back to 0 */
+
+extern u8 nothing[];              /* a page that is read where no memory is: all ones */
 
 static inline u32 *page_entries(u16 page)
 {
@@ -103,6 +105,7 @@ void table_release(u16 page);
 void table_sync(u16 page);
 void table_sync_one(u16 page, u32 index);
 const u32 *table_of_guest(u16 page);
+void flushes_wrapped(void);
 extern u32 watched_count;
 u32 shadow_of_rare(u32 entry);
 
@@ -139,7 +142,6 @@ static inline __attribute__((always_inline)) void table_map(u16 page, u32 index,
 }
 
 /* directories.c */
-extern u32 directories_changed; /* grows whenever a shadow directory may point elsewhere than before */
 void directories_init(u32 switcher_entry);
 struct directory *directory_current(void);
 struct directory *directory_find(u32 guest_directory);
@@ -149,7 +151,25 @@ void directory_sync_one(struct directory *directory, u32 index);
 void directory_sync_below(struct directory *directory, u32 address);
 void directory_sync_local(struct directory *directory);
 void directory_sync_old(struct directory *directory);
+void directories_all_old(void);
 bool directory_evict(void);
+
+/*
+ * page_tables.c: where the last SET_PTE led.  The next one is mostly a neighbour, or one of the other directory of a fork.
+ * It names a shadow table by its page, so it is forgotten whenever a reference to any table comes or goes.
+ */
+struct recent {
+	u32 directory, index; /* the Guest's, and the number of its entry; NOT_RECENT */
+	u16 table;            /* the shadow */
+	const u32 *theirs;    /* NULL: there is no shadow */
+};
+extern struct recent recent, before_recent;
+#define NOT_RECENT ENTRIES /* no address has this index */
+
+static inline void forget_recent(void)
+{
+	recent.index = before_recent.index = NOT_RECENT;
+}
 
 /* walk.c */
 u32 directory_entry(u32 guest_directory, u32 index);

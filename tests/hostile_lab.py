@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,12 +79,17 @@ def image(personality: Personality, seed: int, sane: bool) -> Image:
     return _image(personality, chance, guest_code(chance, personality, sane), sane)
 
 
-def image_of(personality: Personality, code: bytes, user: bytes = b"") -> Image:
-    """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it."""
+def image_of(
+    personality: Personality, code: bytes, user: bytes = b"", more: Mapping[int, bytes] | None = None
+) -> Image:
+    """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it.
+
+    ``more`` is what else it has in memory, by address.
+    """
     words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
     end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
     parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
-    return _image(personality, random.Random(0), parts, True)
+    return _image(personality, random.Random(0), {**parts, **(more or {})}, True)
 
 
 @cache

@@ -29,7 +29,7 @@ u32 read_control(u32 number)
 
 static void use_directory(void)
 {
-	load_directory(native.cr0 & CR0_PG ? native.cr3 : LINEAR_MAP);
+	load_directory(native.cr0 & CR0_PG ? native.cr3 & ~(PAGE_BYTES - 1) : LINEAR_MAP);
 }
 
 static void write_cr0_for_guest(u32 value)

@@ -7,6 +7,19 @@
 
 #define DIRECTION 0x400u
 
+/* A memory operand.  False: the instruction is not done, and ends in the page fault. */
+bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count)
+{
+	instruction->faulted = !guest_load(to, address, count);
+	return !instruction->faulted;
+}
+
+bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count)
+{
+	instruction->faulted = !guest_store(address, from, count);
+	return !instruction->faulted;
+}
+
 /* ins and outs, one unit or ecx of them. */
 static bool string_io(struct instruction *instruction, bool in, u32 size)
 {
@@ -17,13 +30,18 @@ static bool string_io(struct instruction *instruction, bool in, u32 size)
 
 	for (; times; times--) {
 		if (in) {
-			value = port_in(regs->edx, size);
-			if (!guest_try_write(segment_base(regs->es) + regs->edi, &value, size))
+			u32 to = segment_base(regs->es) + regs->edi;
+
+			/* Before the port is read, for which there is no second time. */
+			instruction->faulted = !guest_may_write(to, size);
+			if (instruction->faulted)
 				return false;
+			value = port_in(regs->edx, size);
+			guest_store(to, &value, size);
 			regs->edi += step;
 		} else {
 			value = 0;
-			if (!guest_try_read(&value, source + regs->esi, size))
+			if (!operand_read(instruction, &value, source + regs->esi, size))
 				return false;
 			port_out(regs->edx, value, size);
 			regs->esi += step;
@@ -88,16 +106,16 @@ static bool move_to_segment(struct instruction *instruction)
 		return false;
 	if (MODRM_IS_REGISTER(instruction->modrm))
 		selector = *general_register(MODRM_RM(instruction->modrm));
-	else if (!guest_try_read(&selector, instruction->address, 2))
+	else if (!operand_read(instruction, &selector, instruction->address, 2))
 		return false;
 	return load_stack_segment(selector);
 }
 
-static bool pop_stack_segment(void)
+static bool pop_stack_segment(struct instruction *instruction)
 {
 	u32 selector;
 
-	if (!guest_try_read(&selector, segment_base(guest.regs->ss) + guest.regs->esp, 4))
+	if (!operand_read(instruction, &selector, segment_base(guest.regs->ss) + guest.regs->esp, 4))
 		return false;
 	if (!load_stack_segment(selector))
 		return false;
@@ -135,7 +153,8 @@ static bool load_stack_pointer(struct instruction *instruction)
 	u32 pointer, selector = 0;
 
 	if (!decode_modrm(instruction) || MODRM_IS_REGISTER(instruction->modrm) ||
-	    !guest_try_read(&pointer, instruction->address, 4) || !guest_try_read(&selector, instruction->address + 4, 2) ||
+	    !operand_read(instruction, &pointer, instruction->address, 4) ||
+	    !operand_read(instruction, &selector, instruction->address + 4, 2) ||
 	    !load_stack_segment(selector))
 		return false;
 	*general_register(MODRM_REG(instruction->modrm)) = pointer;
@@ -159,7 +178,7 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 	case 0x8E:
 		return move_to_segment(instruction);
 	case 0x17:
-		return pop_stack_segment();
+		return pop_stack_segment(instruction);
 	case 0xCF:
 		*moved = true;
 		return emulate_iret(instruction);
@@ -202,5 +221,9 @@ bool native_emulate(u32 error)
 		done = emulate_system(&instruction);
 	if (done && !moved)
 		guest.regs->eip += instruction.next;
+	if (!done && instruction.faulted) {
+		native_reflect_page_fault(guest_fault.address, guest_fault.error);
+		return true;
+	}
 	return done;
 }

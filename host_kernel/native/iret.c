@@ -31,7 +31,7 @@ bool emulate_iret(struct instruction *instruction)
 	struct registers *regs = guest.regs;
 	u32 frame[5], at = segment_base(regs->ss) + regs->esp;
 
-	if (instruction->size != 4 || !guest_try_read(frame, at, 12))
+	if (instruction->size != 4 || !operand_read(instruction, frame, at, 12))
 		return false;
 	if (frame[2] & EFLAGS_VM)
 		return faults(TRAP_GENERAL, 0); /* virtual-8086 mode is not to be had in ring 1 */
@@ -41,7 +41,7 @@ bool emulate_iret(struct instruction *instruction)
 		regs->esp += 12;
 		regs->cs = (frame[1] & 0xFFFC) | 1;
 	} else {
-		if (!guest_try_read(frame + 3, at + 12, 8))
+		if (!operand_read(instruction, frame + 3, at + 12, 8))
 			return false;
 		if (!is_code(frame[1] & 0xFFFF, 3))
 			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
@@ -62,7 +62,7 @@ bool emulate_far_return(struct instruction *instruction, u32 drop)
 	struct registers *regs = guest.regs;
 	u32 pointer[2];
 
-	if (instruction->size != 4 || !guest_try_read(pointer, segment_base(regs->ss) + regs->esp, 8))
+	if (instruction->size != 4 || !operand_read(instruction, pointer, segment_base(regs->ss) + regs->esp, 8))
 		return false;
 	gdt_sync();
 	if ((pointer[1] & RPL) == RPL || !is_code(pointer[1] & 0xFFFF, 0))

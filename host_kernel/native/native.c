@@ -126,15 +126,20 @@ static void before_entry(void)
 	drop_bad_segments();
 }
 
+void native_reflect_page_fault(u32 address, u32 error)
+{
+	mailbox->faults_reflected++;
+	if (native.stepping)
+		end_step();
+	native_page_fault(address, error);
+}
+
 static void page_fault(u32 address, u32 error)
 {
 	u32 access = error, entry, upper;
 
 	if (!demand_page(address, access, &error)) {
-		mailbox->faults_reflected++;
-		if (native.stepping)
-			end_step();
-		native_page_fault(address, error);
+		native_reflect_page_fault(address, error);
 		return;
 	}
 	mailbox->faults_filled++;

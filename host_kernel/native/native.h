@@ -56,6 +56,7 @@ struct instruction {
 	u8 opcode;      /* behind 0x0F, if two_bytes */
 	bool two_bytes;
 	u8 modrm;       /* of those that have one */
+	bool faulted;   /* a memory operand could not be accessed: guest_fault */
 	u32 address;    /* linear, of a memory operand */
 };
 bool decode(struct instruction *instruction);
@@ -71,6 +72,11 @@ u32 *general_register(u32 number);
 /* emulate.c, system.c */
 bool native_emulate(u32 error);
 bool emulate_system(struct instruction *instruction);
+bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
+bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
+
+/* native.c */
+void native_reflect_page_fault(u32 address, u32 error);
 
 /* segments.c */
 void native_segments_init(void);

@@ -8,14 +8,14 @@ static bool operand(struct instruction *instruction, u32 *value)
 	if (MODRM_IS_REGISTER(instruction->modrm))
 		*value = *general_register(MODRM_RM(instruction->modrm)) & 0xFFFF;
 	else
-		return guest_try_read(value, instruction->address, 2);
+		return operand_read(instruction, value, instruction->address, 2);
 	return true;
 }
 
 static bool store(struct instruction *instruction, u32 value)
 {
 	if (!MODRM_IS_REGISTER(instruction->modrm))
-		return guest_try_write(instruction->address, &value, 2);
+		return operand_write(instruction, instruction->address, &value, 2);
 	*general_register(MODRM_RM(instruction->modrm)) = value;
 	return true;
 }
@@ -48,15 +48,23 @@ static bool group_6(struct instruction *instruction)
 }
 
 /* sgdt and sidt, where the CPU does not let them pass. */
-static bool store_table(u32 address, u32 base, u32 limit)
+static bool store_table(struct instruction *instruction, u32 base, u32 limit)
 {
-	return guest_try_write(address, &limit, 2) && guest_try_write(address + 2, &base, 4);
+	u16 words[3] = { limit, base, base >> 16 };
+
+	return operand_write(instruction, instruction->address, words, sizeof(words));
 }
 
-static bool load_table(u32 address, u32 *base, u32 *limit)
+/* All of it, or nothing is changed. */
+static bool load_table(struct instruction *instruction, u32 *base, u32 *limit)
 {
-	*limit = 0;
-	return guest_try_read(limit, address, 2) && guest_try_read(base, address + 2, 4);
+	u16 words[3];
+
+	if (!operand_read(instruction, words, instruction->address, sizeof(words)))
+		return false;
+	*limit = words[0];
+	*base = words[1] | (u32)words[2] << 16;
+	return true;
 }
 
 /* 0F 01: sgdt, sidt, lgdt, lidt, smsw, lmsw, invlpg. */
@@ -70,16 +78,16 @@ static bool group_7(struct instruction *instruction)
 		return false;
 	switch (MODRM_REG(instruction->modrm)) {
 	case 0:
-		return store_table(instruction->address, native.gdt_base, native.gdt_limit);
+		return store_table(instruction, native.gdt_base, native.gdt_limit);
 	case 1:
-		return store_table(instruction->address, native.idt_base, native.idt_limit);
+		return store_table(instruction, native.idt_base, native.idt_limit);
 	case 2:
-		if (!load_table(instruction->address, &base, &value))
+		if (!load_table(instruction, &base, &value))
 			return false;
 		gdt_load(base, value);
 		return true;
 	case 3:
-		if (!load_table(instruction->address, &native.idt_base, &native.idt_limit))
+		if (!load_table(instruction, &native.idt_base, &native.idt_limit))
 			return false;
 		tables_watch();
 		return true;
