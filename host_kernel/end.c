@@ -15,6 +15,7 @@ static void stop(u32 kind, const void *caller)
 	mailbox->shadow_directory = state->guest_cr3;
 	mailbox->host_eip = (u32)caller;
 	mailbox->end_tsc = rdtsc();
+	__asm__ volatile("" : : : "memory"); /* the machine can be stopped here: the kind says that all is there */
 	mailbox->end_kind = kind;
 	outb(machine.exit_port, EXIT_VALUE);
 	for (;;)
