@@ -224,5 +224,6 @@ class Launcher:
             self._output.tell_when(0)
             self._wait([self._output.fileno()], until)
             if stopped := self._stopped(until):
+                self._output.finish(0)
                 return outcome if hurried else stopped
         return outcome

@@ -130,7 +130,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         else:
             signals = stack.enter_context(SignalPipe())
         result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
-    if output.last != b"\n" and os.isatty(2):
+    if output.last != b"\n" and (os.isatty(2) or (options.json and result.outcome.status)):  # a line is open there
         sys.stderr.write("\n")
     return result
 
@@ -140,14 +140,17 @@ def _conclude(options: argparse.Namespace, result: Result) -> None:
     from lguest_py.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
+    say = sys.stderr.write  # the terminal is as it was before
     if not ordinary or options.verbose:
-        _tell(report.headline(result))
-    elif result.obey_guest and result.guest_status is None and not result.outcome.status:
-        _tell("the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console")
+        say(f"lguest-py: {report.headline(result)}\n")
+    if ordinary and result.obey_guest and result.guest_status is None and not result.outcome.status:
+        say(
+            "lguest-py: the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console\n"
+        )
     if not options.quiet and (result.outcome.end in report.DEATHS or (options.verbose and result.outcome.status)):
-        sys.stderr.write(report.death(result))
+        say(report.death(result))
     if options.verbose:
-        sys.stderr.write(report.statistics(result))
+        say(report.statistics(result))
 
 
 def _write_json(data: dict[str, Any]) -> None:
