@@ -54,6 +54,7 @@ _KINDS = {
     L.END_TRIPLE_FAULT: End.TRIPLE_FAULT,
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
+PAGE_FAULT = 14
 NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
 _TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
 
@@ -151,6 +152,8 @@ class Result:
                     "eip": record.eip,
                     "cause": vector_name(record.trapnum),
                     "error_code": record.errcode,
+                    "address": record.cr2 if record.trapnum == PAGE_FAULT else None,
+                    "hypercall": hypercall_name(record.eax) if record.trapnum == L.HYPERCALL_VECTOR else None,
                 }
                 for record in shot.last
             ],

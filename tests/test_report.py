@@ -155,7 +155,16 @@ def test_the_json_object() -> None:
             "registers": None,
             "exceptions": [],
             "last_switches": [
-                {"us": n * 1.0, "ring": 1, "eip": n + 36, "cause": "page fault", "error_code": 6} for n in range(63)
+                {
+                    "us": n * 1.0,
+                    "ring": 1,
+                    "eip": n + 36,
+                    "cause": "page fault",
+                    "error_code": 6,
+                    "address": 0xBAD000,
+                    "hypercall": None,
+                }
+                for n in range(63)
             ],
             "debug_text": "",
         },

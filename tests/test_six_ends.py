@@ -344,3 +344,12 @@ def test_a_program_that_ends_a_guest_gets_a_whole_report(engine_name: str, tmp_p
         result = machine.wait(timeout=300)
     assert result.outcome.end is End.LEFT
     assert in_order(death(result)) == 63
+
+
+def test_so_does_who_ends_an_lguest_guest(engine_name: str) -> None:
+    with lguest_py.Machine(engine=engine_name) as machine:  # type: ignore[arg-type]
+        machine.console.expect("lguest> ", timeout=300)
+        machine.close()
+        result = machine.wait(timeout=300)
+    assert result.outcome.end is End.LEFT
+    assert in_order(death(result)) == 63

@@ -10,8 +10,16 @@
 #define ERROR_EXTERNAL   1u /* in a selector error code: not by an instruction of the Guest's */
 #define ERROR_IDT        2u
 
+/* The error code of our own access on the Guest's behalf. */
+static u32 page_fault_error(u32 address, u32 access)
+{
+	u32 entry, upper, error = access;
+
+	return walk(address, access, &entry, &upper, &error) ? access : error;
+}
+
 /* What the failure itself raises, for a vector that could not be delivered. */
-static u32 raised_by(u32 vector, u32 failed, bool software, u32 *error)
+static u32 raised_by(u32 vector, u32 failed, u32 where, bool software, u32 *error)
 {
 	*error = vector << 3 | ERROR_IDT | (software ? 0 : ERROR_EXTERNAL);
 	switch (failed) {
@@ -21,7 +29,7 @@ static u32 raised_by(u32 vector, u32 failed, bool software, u32 *error)
 	case FAILED_NOT_PRESENT:
 		return TRAP_NOT_PRESENT;
 	default:
-		*error = failed == FAILED_STACK ? FAULT_W : 0;
+		*error = page_fault_error(where, failed == FAILED_STACK ? FAULT_W : 0);
 		return TRAP_PAGE_FAULT;
 	}
 }
@@ -56,7 +64,7 @@ void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 
 	mailbox->fault_count = 0;
 	while (failed) {
-		u32 second_error, second = raised_by(vector, failed, software, &second_error);
+		u32 second_error, second = raised_by(vector, failed, where, software, &second_error);
 
 		note(vector, error, failed, where, second);
 		if (vector == TRAP_DOUBLE && !software) {
