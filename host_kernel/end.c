@@ -12,9 +12,11 @@ static void stop(u32 kind, const void *caller)
 		mailbox->guest = *guest.regs;
 	mailbox->guest_cr2 = guest.cr2;
 	mailbox->guest_directory = guest.directory;
-	mailbox->shadow_directory = state->guest_cr3;
+	if (read_cr0() & CR0_PG) /* else the state page is not there yet */
+		mailbox->shadow_directory = state->guest_cr3;
 	mailbox->host_eip = (u32)caller;
 	mailbox->end_tsc = rdtsc();
+	__asm__ volatile("" : : : "memory"); /* the machine can be stopped here: the kind says that all is there */
 	mailbox->end_kind = kind;
 	outb(machine.exit_port, EXIT_VALUE);
 	for (;;)

@@ -45,7 +45,7 @@ static void __attribute__((noinline)) shutdown(u32 address, u32 type)
 	u32 count = 0;
 
 	if (type == SHUTDOWN_RESTART)
-		end_guest(END_RESTART, "the Guest restarts");
+		end_guest(END_RESTART, "by hypercall SHUTDOWN");
 	if (type != SHUTDOWN_POWEROFF)
 		kill_guest("SHUTDOWN of unknown type %u", type);
 	while (count < MESSAGE_BYTES) {

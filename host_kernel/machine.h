@@ -63,6 +63,17 @@ struct machine {
 #define END_INTERNAL  5 /* the Host kernel itself failed */
 #define END_HALTED    6 /* the Guest stopped for good: halted with nothing that could wake it */
 
+#define END_TRIPLE_FAULT 7 /* native: an exception had no handler, and neither had what followed from that */
+
+/* Why an exception could not be delivered: fault_record.failed; 0: it was. */
+#define FAILED_IDT_LIMIT   1 /* its gate lies beyond the IDT's limit */
+#define FAILED_IDT_PAGE    2 /* its gate is not mapped: fault_record.where */
+#define FAILED_NOT_PRESENT 3
+#define FAILED_GATE_TYPE   4
+#define FAILED_TSS         5 /* the TSS, which names the stack, is not mapped: where */
+#define FAILED_STACK       6 /* the stack cannot be written: where */
+
+#define FAULT_RECORDS   4
 #define SWITCH_RECORDS  64
 #define NOTIFY_RECORDS  64
 #define TEXT_BYTES      8192
@@ -80,6 +91,16 @@ struct switch_record {
 	u32 eip;
 	u32 eax;
 	u32 cr2;
+};
+
+/* One exception without a way to its handler.  cr2 holds for vector 14 only. */
+struct fault_record {
+	u32 vector;
+	u32 errcode;
+	u32 cr2;
+	u32 failed;
+	u32 where;
+	u32 raised; /* the vector that this failure raises; with a bad pair, a double fault comes of it */
 };
 
 /*
@@ -113,7 +134,8 @@ struct mailbox {
 	u32 host_eip;         /* where the Host kernel failed, or where in it the Guest was killed */
 	u8 end_reason[256];   /* text, NUL-ended */
 	u32 input_tail;
-	u32 pad;
+	u32 fault_count;
+	struct fault_record faults[4]; /* how a double or triple fault came: the first first */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */

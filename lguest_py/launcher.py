@@ -13,7 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lguest_py.devices import GuestError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lguest_py.engines import Choice
 
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
+EARLY_RESTARTS = 5  # boots in a row that did nothing before they restarted
 GRACE = 2.0  # seconds for the last output, when the run ends before the Guest does
 
 
@@ -132,6 +133,7 @@ class Launcher:
         self._announcement = announcement
         self._inbox = bytearray()
         self._restarts = 0
+        self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
 
     def run(self) -> Result:
@@ -139,6 +141,7 @@ class Launcher:
         started = time.monotonic()
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.spent
+        early = 0
         while True:
             try:
                 result = self._boot(started)
@@ -147,8 +150,15 @@ class Launcher:
                 raise
             if result.outcome.end is not End.RESTARTED or not self._settings.restart:
                 return result
+            early = early + 1 if self._was_idle and 3 not in result.snapshot.rings else 0
+            if early == EARLY_RESTARTS:
+                return replace(result, outcome=Outcome(End.RESTART_LOOP, self._loop(result.outcome.reason)))
             self._restarts += 1
-            self._tell(f"the Guest restarts ({self._restarts})")
+            self._tell(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
+
+    def _loop(self, reason: str) -> str:
+        how = f", the last {reason}" if reason else ""
+        return f"{EARLY_RESTARTS} times in a row before it said a word or ran a program{how}"
 
     def _boot(self, started: float) -> Result:
         settings, tail = self._settings, Tail(self._output)
@@ -168,13 +178,14 @@ class Launcher:
                 cause = Outcome(End.KILLED, str(error))
             except Left as left:
                 cause = Outcome(End.LEFT, str(left) or "Ctrl-A x was typed", SIGINT)
-            snapshot = vm.snapshot()
+            snapshot = vm.stop()
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
             times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
             debug_text = vm.engine.debug_text()
         finally:
             vm.close()
         outcome = self._flush(outcome)
+        self._was_idle = not tail.text
         status = told_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
         return Result(
@@ -244,5 +255,6 @@ class Launcher:
             self._output.tell_when(0)
             self._wait([self._output.fileno()], until)
             if stopped := self._stopped(until):
+                self._output.finish(0)
                 return outcome if hurried else stopped
         return outcome

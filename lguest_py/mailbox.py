@@ -32,6 +32,14 @@ _VECTORS = {
     L.VECTOR_SPURIOUS: "spurious interrupt",
     L.TRAP_NONE: "fault in the Switcher",
 }
+_FAILED = {
+    L.FAILED_IDT_LIMIT: "its gate lies beyond the IDT",
+    L.FAILED_IDT_PAGE: "its gate is not mapped",
+    L.FAILED_NOT_PRESENT: "its gate is not present",
+    L.FAILED_GATE_TYPE: "its gate is of an unknown type",
+    L.FAILED_TSS: "the TSS, which names its stack, is not mapped",
+    L.FAILED_STACK: "its stack cannot be written",
+}
 _HYPERCALLS = {value: name[7:] for name, value in vars(L).items() if name.startswith("LHCALL_")}
 
 
@@ -68,6 +76,24 @@ class Exit:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """An exception that could not be delivered, from struct fault_record. ``cr2`` holds for a page fault only."""
+
+    vector: int
+    errcode: int
+    cr2: int
+    failed: int
+    where: int
+    raised: int
+
+    @property
+    def why(self) -> str:
+        """Why it could not be delivered, in words."""
+        said = _FAILED.get(self.failed, f"failed for reason {self.failed}")
+        return f"{said} at {self.where:08x}" if self.where else said
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What the mailbox told at the end; outlives the machine's memory. Times are TSC ticks, 0: not reached."""
 
@@ -90,6 +116,7 @@ class Snapshot:
     guest_directory: int = 0
     shadow_directory: int = 0
     host_eip: int = 0
+    faults: tuple[Fault, ...] = ()  # that had no handler, one raised by the other
 
 
 def _printable(raw: bytes) -> str:
@@ -171,12 +198,27 @@ class Mailbox:
         """Count one more virtual interrupt ``irq``; the Host kernel looks when the machine is interrupted."""
         self._view["irq_raised", irq] = (self._view["irq_raised", irq] + 1) & 0xFFFFFFFF
 
-    def snapshot(self) -> Snapshot:
-        """A copy of what is worth keeping."""
+    def _whole_records(self) -> range:
+        """The numbers of the switch records that can be read, the oldest first.
+
+        A machine that was stopped may have been writing one.  The Host kernel counts a switch when the Guest is entered
+        (switches), and its record when it left (switch_head), with no order within that.  So if the heads agree, the
+        newest may not be whole; if not, the one to be written next, which is the oldest.
+        """
         v = self._view
-        head = v["switch_head"]  # modulo 2^32, unlike the count of all
-        kept = head if v["switches"] <= L.SWITCH_RECORDS else L.SWITCH_RECORDS
-        records = [v.sub("last", L.SWITCH_RECORD, (head - ago) % L.SWITCH_RECORDS) for ago in range(kept, 0, -1)]
+        switches, head = v["switches"], v["switch_head"]  # the second is modulo 2^32
+        entered = (switches - head) & 0xFFFFFFFF
+        end = switches - entered
+        start = max(0, end - L.SWITCH_RECORDS)
+        if v["end_kind"]:  # it ended by itself: nothing was under way
+            return range(start, end)
+        return range(max(0, end - L.SWITCH_RECORDS + 1), end) if entered else range(start, max(0, end - 1))
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what is worth keeping, of a machine that runs no more."""
+        v = self._view
+        faults = [v.sub("faults", L.FAULT_RECORD, n) for n in range(min(v["fault_count"], L.FAULT_RECORDS))]
+        records = [v.sub("last", L.SWITCH_RECORD, n % L.SWITCH_RECORDS) for n in self._whole_records()]
         guest = v.sub("guest", L.REGISTERS)
         by_vector = [v["by_vector", n] for n in range(256)]
         by_hypercall = [v["by_hypercall", n] for n in range(L.HYPERCALL_COUNT)]
@@ -200,4 +242,5 @@ class Mailbox:
             guest_directory=v["guest_directory"],
             shadow_directory=v["shadow_directory"],
             host_eip=v["host_eip"],
+            faults=tuple(Fault(**{name: fault[name] for name in L.FAULT_RECORD.fields}) for fault in faults),
         )

@@ -12,12 +12,22 @@ from lguest_py import _layouts as L
 from lguest_py.mailbox import Exit, Snapshot, hypercall_name, vector_name
 from lguest_py.result import End, Result
 
-DEATHS = (End.PANICKED, End.KILLED, End.HALTED, End.INTERNAL_ERROR, End.MACHINE_FAILED)
-_PAGE_FAULT = 14
+DEATHS = (
+    End.PANICKED,
+    End.KILLED,
+    End.TRIPLE_FAULT,
+    End.RESTART_LOOP,
+    End.HALTED,
+    End.INTERNAL_ERROR,
+    End.MACHINE_FAILED,
+)
+_DOUBLE_FAULT, _PAGE_FAULT = 8, 14
 _FLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
 _SENTENCES = {
     End.PANICKED: "the Guest panicked",
     End.KILLED: "the Guest was killed",
+    End.TRIPLE_FAULT: "the Guest ended in a triple fault",
+    End.RESTART_LOOP: "the Guest restarts for ever",
     End.HALTED: "the Guest halted for good",
     End.INTERNAL_ERROR: "the Host kernel failed",
     End.MACHINE_FAILED: "the machine failed",
@@ -64,6 +74,24 @@ def _registers(shot: Snapshot) -> Iterator[str]:
     yield f"Host kernel at {shot.host_eip:08x}, shadow directory {shot.shadow_directory:08x} (VM-physical)"
 
 
+def _exceptions(shot: Snapshot) -> Iterator[str]:
+    yield "exceptions without a way to a handler, the first first:"
+    for index, fault in enumerate(shot.faults):
+        name = vector_name(fault.vector)
+        if fault.vector == _PAGE_FAULT:
+            name += f" at {fault.cr2:08x} ({_fault(fault.errcode)})"
+        elif fault.errcode:
+            name += f", error code {fault.errcode:#x}"
+        following = shot.faults[index + 1].vector if index + 1 < len(shot.faults) else _DOUBLE_FAULT
+        if fault.vector == _DOUBLE_FAULT:
+            then = "the triple fault"
+        elif following == _DOUBLE_FAULT:
+            then = f"{vector_name(fault.raised)}, and of both comes a double fault"
+        else:
+            then = vector_name(fault.raised)
+        yield f"  {name}: {fault.why}; then {then}"
+
+
 def _last_switches(shot: Snapshot) -> Iterator[str]:
     yield f"the last {len(shot.last)} of {shot.switches} world switches, the oldest first:"
     before = shot.last[0].tsc
@@ -80,6 +108,8 @@ def death(result: Result) -> str:
     lines: list[str] = []
     if shot.end_kind and shot.guest:
         lines += _registers(shot)
+    if shot.faults:
+        lines += _exceptions(shot)
     if shot.last:
         lines += _last_switches(shot)
     if result.debug_text:

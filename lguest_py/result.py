@@ -23,6 +23,8 @@ class End(enum.Enum):
     RESTARTED = "restarted"
     PANICKED = "panicked"
     KILLED = "killed"
+    TRIPLE_FAULT = "triple fault"
+    RESTART_LOOP = "restart loop"
     HALTED = "halted"
     INTERNAL_ERROR = "internal error"
     MACHINE_FAILED = "machine failed"
@@ -32,7 +34,16 @@ class End(enum.Enum):
     OUTPUT_CLOSED = "output closed"
 
 
-_STATUS = {End.POWERED_OFF: 0, End.RESTARTED: 0, End.PANICKED: 3, End.KILLED: 3, End.HALTED: 3, End.TIME_LIMIT: 4}
+_STATUS = {
+    End.POWERED_OFF: 0,
+    End.RESTARTED: 0,
+    End.PANICKED: 3,
+    End.KILLED: 3,
+    End.TRIPLE_FAULT: 3,
+    End.RESTART_LOOP: 3,
+    End.HALTED: 3,
+    End.TIME_LIMIT: 4,
+}
 _KINDS = {
     L.END_POWER_OFF: End.POWERED_OFF,
     L.END_RESTART: End.RESTARTED,
@@ -40,8 +51,10 @@ _KINDS = {
     L.END_KILLED: End.KILLED,
     L.END_INTERNAL: End.INTERNAL_ERROR,
     L.END_HALTED: End.HALTED,
+    L.END_TRIPLE_FAULT: End.TRIPLE_FAULT,
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
+PAGE_FAULT = 14
 NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
 _TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
 
@@ -136,6 +149,31 @@ class Result:
             },
             "interrupts_delivered": shot.interrupts_delivered,
             "page_faults": {"filled": shot.faults_filled, "reflected": shot.faults_reflected},
+            "death": self._death() if self.outcome.status else None,
+        }
+
+    def _death(self) -> dict[str, Any]:
+        """What the report tells (lguest_py/report.py), as data."""
+        shot = self.snapshot
+        first = shot.last[0].tsc if shot.last else 0
+        return {
+            "registers": {**shot.guest, "cr2": shot.guest_cr2} if shot.end_kind else None,
+            "exceptions": [
+                {**vars(fault), "name": vector_name(fault.vector), "why": fault.why} for fault in shot.faults
+            ],
+            "last_switches": [
+                {
+                    "us": (record.tsc - first) * 1000 / shot.tsc_khz if shot.tsc_khz else None,
+                    "ring": record.cs & 3,
+                    "eip": record.eip,
+                    "cause": vector_name(record.trapnum),
+                    "error_code": record.errcode,
+                    "address": record.cr2 if record.trapnum == PAGE_FAULT else None,
+                    "hypercall": hypercall_name(record.eax) if record.trapnum == L.HYPERCALL_VECTOR else None,
+                }
+                for record in shot.last
+            ],
+            "debug_text": self.debug_text,
         }
 
 

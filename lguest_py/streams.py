@@ -34,7 +34,7 @@ class Drain(Protocol):
         """Append ``data``; never blocks."""
 
     def finish(self, seconds: float) -> int:
-        """Wait until all is written, but no longer than this; how many bytes were not."""
+        """Wait until all is written, but no longer than this; how many bytes were not, which are dropped."""
 
     def fileno(self) -> int:
         """To wait for."""
@@ -129,10 +129,17 @@ class Output:
                 self._thread.start()
 
     def finish(self, seconds: float) -> int:
-        """Wait until all is written, but no longer than this; how many bytes were not."""
+        """Wait until all is written, but no longer than this; how many bytes were not, which are dropped.
+
+        Of these a piece may be under way; else they would come out in the middle of what is said next.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._data, seconds)
-            return len(self._data)
+            left = len(self._data)
+            if left:
+                self._data.clear()
+                self.last = b""
+            return left
 
     def _run(self) -> None:
         while True:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from lguest_py import _layouts as L
+from lguest_py.devices import GuestError
 from lguest_py.devices.bus import Bus
 from lguest_py.devices.console import Console, Progress, Sink
 from lguest_py.devices.panic import PanicWatch
@@ -22,6 +24,8 @@ from lguest_py.images.files import printable
 from lguest_py.mailbox import Mailbox, Snapshot
 from lguest_py.result import End, Outcome
 from lguest_py.vm_memory import Plan, Switcher, fill
+
+LAST_ROUNDS = 64  # of service() for a Guest that was stopped: it may have queued more than anybody wants
 
 
 class Vm:
@@ -134,8 +138,17 @@ class Vm:
             self.engine.interrupt()
         return progress
 
-    def snapshot(self) -> Snapshot:
-        """What the mailbox tells now."""
+    def stop(self) -> Snapshot:
+        """Let the machine run no further, pass on what the Guest said last, and take what the mailbox tells.
+
+        Only now: what runs on would change what is being read.
+        """
+        self.engine.stop()
+        if not self.ended:
+            with suppress(GuestError):  # it is over already
+                for _ in range(LAST_ROUNDS):
+                    if self.service() is not Progress.MORE:
+                        break
         return self._mailbox.snapshot()
 
     def close(self) -> None:

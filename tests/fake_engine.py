@@ -37,6 +37,7 @@ class FakeEngine:
     def __init__(self, memory_bytes: int, script: Script) -> None:
         self.memory = memoryview(bytearray(memory_bytes))
         self.closed = False
+        self.stopped = False
         self.interrupts = 0
         self.started: tuple[int, int] | None = None
         self.broken: str | None = None  # set by a script that then returns: the machine failed so
@@ -77,6 +78,10 @@ class FakeEngine:
     def interrupt(self) -> None:
         self.interrupts += 1
         self._wake()
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._steps = None
 
     def debug_text(self) -> str:
         return "debug\n"

@@ -80,6 +80,7 @@ class Lab:
         self.pipes = pipes
         self.engines: list[FakeEngine] = []
         self.told: list[str] = []
+        self.engine = FakeEngine
 
     def run(
         self,
@@ -93,7 +94,7 @@ class Lab:
         timeout: float | None = None,
     ) -> Result:
         def make(memory_bytes: int) -> FakeEngine:
-            self.engines.append(FakeEngine(memory_bytes, scripts[len(self.engines)]))
+            self.engines.append(self.engine(memory_bytes, scripts[len(self.engines)]))
             return self.engines[-1]
 
         settings = Settings(image, memory, command_line, initrd, restart, timeout)

@@ -152,7 +152,7 @@ def test_a_triple_fault_is_told_apart(engine: Engine) -> None:
     engine.start(BASE, TRIPLE)
     end = until_the_end(engine)
     assert not end.exited
-    assert end.detail.startswith("triple fault: ")
+    assert end.detail.startswith("triple fault of the Host kernel: ")
 
 
 def test_the_cpu_says_only_what_is_allowed(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py import _layouts as L
 from lguest_py.errors import LguestError
-from lguest_py.launcher import INBOX_LIMIT
+from lguest_py.launcher import EARLY_RESTARTS, INBOX_LIMIT
 from lguest_py.result import End
 from lguest_py.streams import Output
 from lguest_py.terminal import Left
@@ -27,6 +27,7 @@ __all__ = ["fake_images", "lab", "pipes"]
         (L.END_POWER_OFF, End.POWERED_OFF, 0),
         (L.END_PANIC, End.PANICKED, 3),
         (L.END_KILLED, End.KILLED, 3),
+        (L.END_TRIPLE_FAULT, End.TRIPLE_FAULT, 3),
         (L.END_HALTED, End.HALTED, 3),
         (L.END_INTERNAL, End.INTERNAL_ERROR, 1),
         (L.END_NONE, End.INTERNAL_ERROR, 1),
@@ -70,6 +71,59 @@ def test_a_restart_is_a_new_machine(lab: Lab) -> None:
     assert lab.told == ["the Guest restarts (1)", "the Guest restarts (2)"]
 
 
+def test_a_restart_tells_its_reason(lab: Lab) -> None:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.end(L.END_RESTART, b"by the reset register")
+        yield AGAIN
+
+    lab.run(script, power_off)
+    assert lab.told == ["the Guest restarts (1): by the reset register"]
+
+
+def test_restarts_before_anything_was_done_end_the_run(lab: Lab) -> None:
+    result = lab.run(*[restarting] * 10)
+    assert (result.outcome.end, result.status, result.restarts) == (End.RESTART_LOOP, 3, EARLY_RESTARTS - 1)
+    assert result.outcome.reason == "5 times in a row before it said a word or ran a program"
+    assert len(lab.engines) == EARLY_RESTARTS
+    assert all(engine.closed for engine in lab.engines)
+
+
+def test_a_word_said_or_a_program_run_makes_a_restart_an_ordinary_one(lab: Lab) -> None:
+    def speaks(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.early_text(b".")
+        yield from restarting(engine)
+
+    def runs(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.mailbox["rings_seen"] = 0b1010
+        yield from restarting(engine)
+
+    early = [restarting] * (EARLY_RESTARTS - 1)
+    result = lab.run(*early, speaks, *early, runs, *early, *[speaks, runs] * EARLY_RESTARTS, power_off)
+    assert (result.outcome.end, result.restarts) == (End.POWERED_OFF, len(lab.engines) - 1)
+
+
+def test_a_machine_is_stopped_before_its_mailbox_is_read(lab: Lab) -> None:
+    """A Guest spins for ever behind its panic: what is read must not change meanwhile, and its last words come out."""
+
+    class Spins(FakeEngine):
+        def stop(self) -> None:
+            self.mailbox["switches"] = self.mailbox["switch_head"] = 70
+            self.early_text(b" and last")
+            super().stop()
+
+    lab.engine = Spins
+    result = lab.run(busy_once, timeout=0.1)
+    assert (result.outcome.end, result.snapshot.switches) == (End.TIME_LIMIT, 70)
+    assert lab.engines[0].stopped
+    assert lab.pipes.close() == b"first and last"
+
+
+def busy_once(engine: FakeEngine) -> Generator[str, None, None]:
+    engine.early_text(b"first")
+    while True:
+        yield WAIT
+
+
 def test_a_restart_can_be_the_end(lab: Lab) -> None:
     result = lab.run(restarting, restart=False)
     assert (result.outcome.end, result.status, result.restarts) == (End.RESTARTED, 0, 0)
@@ -87,6 +141,7 @@ def busy(engine: FakeEngine) -> Generator[str, None, None]:
 
 
 def restart_forever(engine: FakeEngine) -> Generator[str, None, None]:
+    engine.early_text(b"up\n")
     yield from restarting(engine)
 
 

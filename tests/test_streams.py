@@ -75,6 +75,25 @@ def test_finish_gives_up_in_time_and_says_how_much_is_left() -> None:
     os.close(read)
 
 
+def test_what_finish_gave_up_does_not_come_out_later() -> None:
+    """But for the piece that was under way: a report follows it."""
+    read, write = os.pipe()
+    output = Output(write)
+    output.write(b"x" * LIMIT)
+    left = output.finish(0.05)
+    assert output.empty
+    assert output.last != b"\n"  # the line is open
+    got: list[bytes] = []
+    thread = collect(read, got)
+    assert output.finish(PATIENCE) == 0
+    output.write(b"\n")
+    assert output.finish(PATIENCE) == 0
+    os.close(write)
+    thread.join()
+    os.close(read)
+    assert LIMIT - left <= len(b"".join(got)) - 1 <= LIMIT - left + CHUNK
+
+
 def test_an_error_is_kept_and_told() -> None:
     read, write = os.pipe()
     os.close(read)

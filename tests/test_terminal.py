@@ -183,4 +183,4 @@ def test_a_terminal_that_hangs_up_ends_it(session: Start) -> None:
 def test_an_open_line_is_closed_before_our_words(session: Start) -> None:
     s = session("off", "--verbose")
     assert s.end() == 0
-    assert b"bye\r\nseconds:" in s.shown
+    assert b"bye\r\nlguest-py: the Guest powered off\r\nseconds:" in s.shown

@@ -142,8 +142,7 @@ static bool software_interrupt(struct instruction *instruction)
 
 	if (instruction->opcode == 0xCD && !next_byte(instruction, &vector))
 		return false;
-	guest.regs->eip += instruction->next;
-	native_deliver(vector, 0);
+	native_software_interrupt(vector, instruction->next);
 	return true;
 }
 

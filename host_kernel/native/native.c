@@ -158,8 +158,7 @@ static bool software_interrupt(u32 error)
 		return false;
 	if (!guest_try_read(&opcode, guest.regs->eip + segment_base(guest.regs->cs), 1))
 		return false;
-	guest.regs->eip += opcode == 0xCD ? 2 : 1;
-	native_deliver(vector, 0);
+	native_software_interrupt(vector, opcode == 0xCD ? 2 : 1);
 	return true;
 }
 

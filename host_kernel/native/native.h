@@ -36,6 +36,7 @@ struct native {
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
+	bool idt_loaded; /* by the kernel itself */
 	u32 tss_base;
 	u16 tss_selector, ldt_selector;
 	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
@@ -96,9 +97,14 @@ void drop_bad_segments(void);
 
 /* deliver.c */
 void native_deliver(u32 vector, u32 error);
+void native_software_interrupt(u32 vector, u32 length);
 void native_page_fault(u32 address, u32 error);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
+
+/* triple.c */
+void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software);
+u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where); /* deliver.c's */
 
 /* iret.c */
 bool emulate_iret(struct instruction *instruction);

@@ -7,7 +7,11 @@
 #include "native.h"
 
 #define KEYBOARD_COMMAND 0x64
-#define KEYBOARD_RESET   0xFE
+#define KEYBOARD_PULSE   0xF0 /* pulses output lines whose bits are 0; the lowest is the reset line */
+#define KEYBOARD_OTHERS  0x0E
+#define CONTROL_PORT_A   0x92
+#define CONTROL_A20      2u
+#define CONTROL_RESET    1u
 #define RESET_PORT       0xCF9
 #define PCI_FIRST        0xCF8
 #define PCI_LAST         0xCFF
@@ -30,6 +34,8 @@ static u8 in_byte(u16 port)
 		return speaker_in();
 	case 0x70 ... 0x71:
 		return cmos_in(port);
+	case CONTROL_PORT_A:
+		return CONTROL_A20;
 	case 0x3F8 ... 0x3FF:
 		return uart_in(port);
 	case ACPI_PM1_EVENT ... ACPI_PM1_EVENT + 1:
@@ -60,8 +66,12 @@ static void out_byte(u16 port, u8 value)
 		speaker_out(value);
 		break;
 	case KEYBOARD_COMMAND:
-		if (value == KEYBOARD_RESET)
-			end_guest(END_RESTART, "the Guest restarts by the keyboard controller");
+		if ((value & ~KEYBOARD_OTHERS) == KEYBOARD_PULSE)
+			end_guest(END_RESTART, "by the keyboard controller");
+		break;
+	case CONTROL_PORT_A:
+		if (value & CONTROL_RESET)
+			end_guest(END_RESTART, "by port 0x92 (fast reset)");
 		break;
 	case 0x70 ... 0x71:
 		cmos_out(port, value);
@@ -77,7 +87,7 @@ static void out_byte(u16 port, u8 value)
 		break;
 	case RESET_PORT:
 		if (value & 4)
-			end_guest(END_RESTART, "the Guest restarts by the reset register");
+			end_guest(END_RESTART, "by the reset register (port 0xCF9)");
 		break;
 	default:
 		break;

@@ -89,6 +89,7 @@ static bool group_7(struct instruction *instruction)
 	case 3:
 		if (!load_table(instruction, &native.idt_base, &native.idt_limit))
 			return false;
+		native.idt_loaded = true;
 		tables_watch();
 		return true;
 	case 4:

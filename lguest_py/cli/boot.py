@@ -41,7 +41,8 @@ exit status:
   0      the Guest powered off (or restarted, with --on-reboot exit)
   1      an error of lguest-py itself or of its engine
   2      wrong use, or an image that cannot be used
-  3      the Guest was killed, panicked or halted for good; the reason is printed
+  3      the Guest was killed, panicked, halted for good, ended in a triple fault, or restarted again and again before
+         it did anything; the reason is printed
   4      the time limit
   5      no engine can serve here
   128+n  signal n; 130 also for Ctrl-A x, 141 when nobody reads the output any more
@@ -149,7 +150,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         else:
             signals = stack.enter_context(SignalPipe())
         result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
-    if output.last != b"\n" and os.isatty(2):
+    if output.last != b"\n" and (os.isatty(2) or (options.json and result.outcome.status)):  # a line is open there
         sys.stderr.write("\n")
     return result
 
@@ -159,13 +160,13 @@ def _conclude(options: argparse.Namespace, result: Result) -> None:
     from lguest_py.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
-    if not ordinary:
+    if not ordinary or options.verbose:
         _tell(report.headline(result))
-        if result.advice:
-            _tell(result.advice)
-    elif result.obey_guest and result.guest_status is None and not result.outcome.status:
+    if not ordinary and result.advice:
+        _tell(result.advice)
+    if ordinary and result.obey_guest and result.guest_status is None and not result.outcome.status:
         _tell("the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console")
-    if not options.quiet and result.outcome.end in report.DEATHS:
+    if not options.quiet and (result.outcome.end in report.DEATHS or (options.verbose and result.outcome.status)):
         sys.stderr.write(report.death(result))
     if options.verbose:
         sys.stderr.write(report.statistics(result))

@@ -73,6 +73,12 @@ class Engine(Protocol):
     def interrupt(self) -> None:
         """Raise the doorbell interrupt in the machine.  Never blocks; after the end it does nothing."""
 
+    def stop(self) -> None:
+        """Let the machine run no further; ``memory`` and ``debug_text`` stay, and change no more.
+
+        Where it has not ended by itself, it stops between any two instructions.
+        """
+
     def debug_text(self) -> str:
         """What was written to the debug port so far."""
 
@@ -102,6 +108,10 @@ class EngineAround:
     def interrupt(self) -> None:
         """The other's."""
         self._engine.interrupt()
+
+    def stop(self) -> None:
+        """The other's."""
+        self._engine.stop()
 
     def debug_text(self) -> str:
         """The other's."""

@@ -113,7 +113,7 @@ class KvmEngine:
             case Interrupted():
                 return MachineEnd(False, "closed") if self._stopping else None
             case Shutdown():
-                return MachineEnd(False, f"triple fault: {self._registers_at_shutdown()}")
+                return MachineEnd(False, f"triple fault of the Host kernel: {self._registers_at_shutdown()}")
             case Io() | Mmio():
                 return MachineEnd(False, f"the Host kernel touched what is not there: {left}: {self._registers()}")
             case _:
@@ -160,15 +160,19 @@ class KvmEngine:
         """What was written to the debug port."""
         return self._text.decode(errors="replace")
 
-    def close(self) -> None:
-        """Stop the vCPU, wait for its thread, give everything back."""
-        if self._ready < 0:
-            return
+    def stop(self) -> None:
+        """Stop the vCPU and wait for its thread."""
         self._stopping = True
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():
             self._vcpu.kick()
             self._thread.join()
         self._end = self._end or MachineEnd(False, "closed")
+
+    def close(self) -> None:
+        """Stop the vCPU, give everything back."""
+        if self._ready < 0:
+            return
+        self.stop()
         self._vm.close()
         for eventfd in (self._ready, self._irq):
             os.close(eventfd)

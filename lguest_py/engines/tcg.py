@@ -182,10 +182,10 @@ class TcgEngine:
             status = self._process.wait()
         if status == layouts.EXIT_VALUE << 1 | 1:  # how isa-debug-exit says it
             return MachineEnd(exited=True)
-        if status == 0:
-            return MachineEnd(exited=False, detail="triple fault: the emulated CPU shut down")
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
+        if status == 0 and not said:  # a signal ends it with status 0 too, and it says which
+            return MachineEnd(exited=False, detail="triple fault of the Host kernel: the emulated CPU shut down")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return MachineEnd(exited=False, detail=f"QEMU {how}" + (f": {said[-1]}" if said else ""))
 
@@ -201,11 +201,16 @@ class TcgEngine:
                 self._text += chunk
         return self._text.decode(errors="replace")
 
-    def close(self) -> None:
-        """Kill QEMU if it still runs, and wait for it."""
+    def stop(self) -> None:
+        """Kill QEMU if it still runs, and wait for it: the memory is ours as well."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._end = self._end or MachineEnd(exited=False, detail="closed")
+
+    def close(self) -> None:
+        """Stop QEMU, give everything back."""
+        self.stop()
         for each in (self._doorbell, self._doorbell_far, self._serial, self._serial_far, self._debug, self._debug_far):
             each.close()
         self._errors.close()

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What follows when an exception cannot be delivered: another exception, a double fault, a triple fault.
+ * Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: deliver.c.
+ */
+#include "native.h"
+
+#define TRAP_DIVIDE      0
+#define TRAP_INVALID_TSS 10
+#define ERROR_EXTERNAL   1u /* in a selector error code: not by an instruction of the Guest's */
+#define ERROR_IDT        2u
+
+/* The error code of our own access on the Guest's behalf. */
+static u32 page_fault_error(u32 address, u32 access)
+{
+	u32 entry, upper, error = access;
+
+	return walk(address, access, &entry, &upper, &error) ? access : error;
+}
+
+/* What the failure itself raises, for a vector that could not be delivered. */
+static u32 raised_by(u32 vector, u32 failed, u32 where, bool software, u32 *error)
+{
+	*error = vector << 3 | ERROR_IDT | (software ? 0 : ERROR_EXTERNAL);
+	switch (failed) {
+	case FAILED_IDT_LIMIT:
+	case FAILED_GATE_TYPE:
+		return TRAP_GENERAL;
+	case FAILED_NOT_PRESENT:
+		return TRAP_NOT_PRESENT;
+	default:
+		*error = page_fault_error(where, failed == FAILED_STACK ? FAULT_W : 0);
+		return TRAP_PAGE_FAULT;
+	}
+}
+
+static bool is_contributory(u32 vector)
+{
+	return vector == TRAP_DIVIDE || (vector >= TRAP_INVALID_TSS && vector <= TRAP_GENERAL);
+}
+
+/* Two exceptions of which the second is raised by the delivery of the first: can they be handled one after the other? */
+static bool is_double_fault(u32 first, u32 second)
+{
+	return (is_contributory(first) && is_contributory(second)) ||
+	       (first == TRAP_PAGE_FAULT && (is_contributory(second) || second == TRAP_PAGE_FAULT));
+}
+
+static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
+{
+	mailbox->faults[mailbox->fault_count++ % FAULT_RECORDS] = (struct fault_record){
+		.vector = vector, .errcode = error, .cr2 = native.cr2, .failed = failed, .where = where, .raised = raised,
+	};
+}
+
+/*
+ * deliver_once() failed: go on as the CPU does, until something has a handler or the third fault ends it.  The longest
+ * way has four steps: a benign exception, a contributory one, a page fault, the double fault.
+ */
+void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
+{
+	u32 first = vector, first_error = error, first_cr2 = native.cr2;
+	char reason[REASON_BYTES];
+
+	mailbox->fault_count = 0;
+	while (failed) {
+		u32 second_error, second = raised_by(vector, failed, where, software, &second_error);
+
+		note(vector, error, failed, where, second);
+		if (vector == TRAP_DOUBLE && !software) {
+			format(reason, sizeof(reason),
+			       "vector %u (error code %#x, cr2 %#x, eip %#x) could not be delivered, nor could the double fault", first,
+			       first_error, first_cr2, guest.regs->eip);
+			end_guest(END_TRIPLE_FAULT, reason);
+		}
+		if (second == TRAP_PAGE_FAULT)
+			native.cr2 = where;
+		if (!software && is_double_fault(vector, second)) {
+			second = TRAP_DOUBLE;
+			second_error = 0;
+		}
+		software = false;
+		vector = second;
+		error = second_error;
+		failed = deliver_once(vector, error, 0, &where);
+	}
+}
