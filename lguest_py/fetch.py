@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from lguest_py.apt import Apt, complaint
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.stock import RECORD, STOCK, Kernel, Stock, find, kernels
+from lguest_py.stock import STOCK, Kernel, Stock, find, kernels, make_initrd, refresh, write_record
 
 Tell = Callable[[str], None]
 LOCAL = "LGUEST_STOCK_DEB"
@@ -36,11 +36,11 @@ def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
                 tell(f"{name} is there already: {found.package}")
-                return found
+                return refresh(found)
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
             try:
-                _fill(STOCK[name], work, local, tell)
+                _fill(name, work, local, tell)
                 _replace(work / "new", kernels() / name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
@@ -76,13 +76,11 @@ def _replace(new: Path, place: Path) -> None:
     new.rename(place)
 
 
-def _fill(stock: Stock, work: Path, local: list[str], tell: Tell) -> None:
+def _fill(name: str, work: Path, local: list[str], tell: Tell) -> None:
     """Make all that belongs into the cache in ``work``/new."""
-    import json  # late: the help of a verb must come at once
-
     new = work / "new"
     new.mkdir(parents=True)
-    kernel = _kernel_deb(stock, work, local, tell)
+    kernel = _kernel_deb(STOCK[name], work, local, tell)
     kernel_name = _identity(kernel)
     tell(f"unpacking {kernel_name}")
     _unpack(kernel, new, _kernel_file)
@@ -93,11 +91,8 @@ def _fill(stock: Stock, work: Path, local: list[str], tell: Tell) -> None:
     _check_unpacked(new, ("busybox", "copyright-busybox"), busybox_name)
     (new / "modules").mkdir(exist_ok=True)
 
-    from lguest_py.mkinitrd import busybox_tree, make_initrd
-
-    make_initrd(str(new / "initrd"), busybox_tree(str(new / "busybox")))
-    record = {"package": kernel_name, "busybox": busybox_name, "source": ":".join(local) or "apt"}
-    (new / RECORD).write_text(json.dumps(record) + "\n")
+    source = ":".join(local) or "apt"
+    write_record(Kernel(name, new, kernel_name, busybox_name, source, make_initrd(new)))
 
 
 # --- packages ------------------------------------------------------------------------------------------------------

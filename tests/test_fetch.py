@@ -7,6 +7,7 @@ import errno
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import pytest
 from imagewriter import ElfFile, Part
 
-from lguest_py import fetch, stock
+from lguest_py import fetch, mkinitrd, stock
 from lguest_py.cli import main
 from lguest_py.errors import ImageError
 
@@ -361,3 +362,44 @@ def test_a_broken_record_counts_as_not_there(archive: Archive) -> None:
     for text in ("", "[]", "{}", '{"package": 1'):
         (stock.kernels() / NAME / stock.RECORD).write_text(text)
         assert stock.find(NAME) is None
+
+
+def test_an_initrd_of_another_version_is_made_anew(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["fetch", NAME]) == 0
+    found = stock.find(NAME)
+    assert found
+    wanted, record = found.initrd.read_bytes(), found.directory / stock.RECORD
+
+    def spoil() -> None:
+        """As versions before there were editions left it."""
+        found.initrd.write_bytes(b"old")
+        old = json.loads(record.read_text())
+        del old["edition"]
+        record.write_text(json.dumps(old))
+
+    spoil()
+    assert stock.resolve(NAME) == found  # by boot
+    assert found.initrd.read_bytes() == wanted
+    assert stock.find(NAME) == found
+    spoil()
+    assert main(["fetch", NAME]) == 0
+    assert found.initrd.read_bytes() == wanted
+    monkeypatch.setattr(mkinitrd, "INIT", "#!/bin/sh\necho other\n")
+    stock.resolve(NAME)
+    assert b"echo other" in gzip.decompress(found.initrd.read_bytes())
+    assert {path.name for path in found.directory.iterdir()} == {*stock.FILES, "config"}
+
+
+def test_an_old_initrd_stays_where_the_cache_cannot_be_written(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["fetch", NAME]) == 0
+    before = stock.find(NAME)
+    assert before
+
+    def read_only(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mkinitrd, "INIT", "#!/bin/sh\necho other\n")
+    monkeypatch.setattr(mkinitrd.tempfile, "NamedTemporaryFile", read_only)
+    assert stock.resolve(NAME) == before
