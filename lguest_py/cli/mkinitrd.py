@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lguest_py.stock import Kernel
 
 SUMMARY = "make an initrd from a directory, or from a busybox"
-USAGE = "lguest-py mkinitrd [DIR] [--kernel NAME] [--busybox FILE] [--modules DIR] [--module MODULE] [-o OUTPUT]"
+USAGE = "lguest-py mkinitrd [DIR] [--kernel KERNEL] [--busybox FILE] [--modules DIR] [--module MODULE] [-o OUTPUT]"
 EPILOG = """\
 DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init
 is made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
@@ -26,7 +26,7 @@ COMMAND instead, and tells its status (boot --guest-status).  With both, DIR is 
 and /dev/console is there.
 
 --module MODULE puts a module in, with those that it depends on, and the tables by which modprobe finds them.  They come
-from --modules DIR, one kernel's as in /lib/modules/RELEASE.  --kernel NAME takes both the busybox and the modules of a
+from --modules DIR, one kernel's as in /lib/modules/RELEASE.  --kernel KERNEL takes the busybox and the modules of a
 kernel that was fetched:
   lguest-py mkinitrd --kernel debian-6.1-686 --module loop --module zram
   lguest-py boot --initrd initrd debian-6.1-686
@@ -59,7 +59,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser = make_parser("lguest-py mkinitrd", USAGE, "Make an initrd.", EPILOG)
     parser.add_argument("directory", metavar="DIR", nargs="?", help="what becomes the root")
     parser.add_argument("--busybox", metavar="FILE", help="a static 32-bit busybox")
-    parser.add_argument("--kernel", metavar="NAME", help="a fetched kernel, whose busybox and modules to take")
+    parser.add_argument("--kernel", metavar="KERNEL", help="a fetched kernel, whose busybox and modules to take")
     parser.add_argument("--modules", metavar="DIR", help="where a kernel's modules are, as /lib/modules/RELEASE")
     parser.add_argument(
         "--module", metavar="MODULE", action="append", default=[], help="a module to put in; may be given often"
