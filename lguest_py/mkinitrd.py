@@ -33,7 +33,8 @@ INIT = """\
 # busybox's poweroff, halt and reboot signal process 1.  A shell handles a signal late while a command runs in its
 # foreground, and a command in its background would ignore Ctrl-C.  So the session is a process of its own: the second
 # setsid forks, as its process leads a session already, and leaves it to process 1, which waits for the end of $ended.
-ended=/dev/lguest-session
+# Process 1 tells the status too: never when something else was asked for before the session ended.
+ended=/dev/lguest-session told=/dev/lguest-status
 if [ "$1" != session ]; then
     mkdir -p /proc /sys /dev /tmp /root /bin /sbin /usr/bin /usr/sbin
     /bin/busybox --install -s
@@ -49,6 +50,7 @@ if [ "$1" != session ]; then
     read -r never <$ended &
     setsid setsid /bin/sh "$0" session
     wait
+    [ ! -e $told ] || { read -r line <$told && echo "$line"; }
     poweroff -f
 fi
 exec 9>$ended
@@ -67,7 +69,7 @@ else
     ENV=$typed setsid cttyhack sh 9>&-
 fi
 status=$?
-[ -z "$command$over" ] || echo "lguest-py: exit status $status"
+[ -z "$command$over" ] || echo "lguest-py: exit status $status" >$told
 """
 
 
