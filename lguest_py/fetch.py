@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -18,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from lguest_py.apt import Apt, complaint
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.stock import RECORD, STOCK, Kernel, Stock, find, kernels
+from lguest_py.stock import STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
 
 Tell = Callable[[str], None]
 LOCAL = "LGUEST_STOCK_DEB"
@@ -36,11 +37,11 @@ def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
                 tell(f"{name} is there already: {found.package}")
-                return found
+                return refresh(found)
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
             try:
-                _fill(STOCK[name], work, local, tell)
+                _fill(name, work, local, tell)
                 _replace(work / "new", kernels() / name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
@@ -76,51 +77,51 @@ def _replace(new: Path, place: Path) -> None:
     new.rename(place)
 
 
-def _fill(stock: Stock, work: Path, local: list[str], tell: Tell) -> None:
+def _fill(name: str, work: Path, local: list[str], tell: Tell) -> None:
     """Make all that belongs into the cache in ``work``/new."""
-    import json  # late: the help of a verb must come at once
-
     new = work / "new"
     new.mkdir(parents=True)
-    kernel = _kernel_deb(stock, work, local, tell)
+    source = _Source(work, local, tell)
+    kernel = source.get(0, STOCK[name].package)
     kernel_name = _identity(kernel)
+    if not re.fullmatch(STOCK[name].package, kernel_name.split()[0]):
+        raise LguestError(
+            f"{kernel} is {kernel_name}, which is not {name}: "
+            f"set {LOCAL} to {STOCK[name].about}, or unpack it (dpkg-deb -x) and boot its vmlinuz by its path"
+        )
     tell(f"unpacking {kernel_name}")
     _unpack(kernel, new, _kernel_file)
-    busybox = _busybox_deb(work, local, tell)
+    busybox = source.get(1, BUSYBOX)
     busybox_name = _identity(busybox)
     _unpack(busybox, new, _busybox_file)
     _check_unpacked(new, ("vmlinuz", "copyright"), kernel_name)
     _check_unpacked(new, ("busybox", "copyright-busybox"), busybox_name)
     (new / "modules").mkdir(exist_ok=True)
 
-    from lguest_py.mkinitrd import busybox_tree, make_initrd
-
-    make_initrd(str(new / "initrd"), busybox_tree(str(new / "busybox")))
-    record = {"package": kernel_name, "busybox": busybox_name, "source": ":".join(local) or "apt"}
-    (new / RECORD).write_text(json.dumps(record) + "\n")
+    write_record(Kernel(name, new, kernel_name, busybox_name, ":".join(local) or "apt", make_initrd(new)))
 
 
 # --- packages ------------------------------------------------------------------------------------------------------
 
 
-def _kernel_deb(stock: Stock, work: Path, local: list[str], tell: Tell) -> Path:
-    if local:
-        return Path(local[0])
-    return _by_apt(stock.package, work, tell)
+class _Source:
+    """Where packages come from: files that are here already, then apt."""
 
+    def __init__(self, work: Path, local: list[str], tell: Tell) -> None:
+        self._work, self._local, self._tell = work, local, tell
+        self._apt: Apt | None = None
 
-def _busybox_deb(work: Path, local: list[str], tell: Tell) -> Path:
-    return Path(local[1]) if len(local) > 1 else _by_apt(BUSYBOX, work, tell)
-
-
-def _by_apt(pattern: str, work: Path, tell: Tell) -> Path:
-    apt = Apt(work / "apt", ARCHITECTURE)
-    if not any((work / "apt/state/lists").glob("*Packages*")):
-        tell("reading this machine's package sources (apt-get update)")
-        apt.update()
-    package = apt.newest(pattern)
-    tell(f"downloading {package}:{ARCHITECTURE} (apt-get download)")
-    return apt.download(package, work)
+    def get(self, number: int, pattern: str) -> Path:
+        """The local package of that number, or by apt the newest whose name matches ``pattern``."""
+        if number < len(self._local):
+            return Path(self._local[number])
+        if not self._apt:
+            self._apt = Apt(self._work / "apt", ARCHITECTURE)
+            self._tell("reading this machine's package sources (apt-get update)")
+            self._apt.update()
+        package = self._apt.newest(pattern)
+        self._tell(f"downloading {package}:{ARCHITECTURE} (apt-get download)")
+        return self._apt.download(package, self._work)
 
 
 def _deb(*arguments: str) -> subprocess.Popen[bytes]:

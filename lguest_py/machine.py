@@ -49,6 +49,10 @@ class _Stop(Wake):
         return 0
 
 
+class NotBootedError(UsageError, AttributeError):
+    """What comes with the boot was used before it.  For ``hasattr`` it is not there."""
+
+
 class Machine:
     """One Guest: made by its arguments, booted by ``with``, ended at the end of it or by itself.
 
@@ -60,8 +64,6 @@ class Machine:
     Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted; StoppedError
     when the ``timeout`` is over before the image was read.
     """
-
-    console: Console  # from the start of the ``with`` on; its output stays readable behind it
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Machine:
             switcher=switcher,
         )
         self.engine = self._choice.name
+        self._console: Console | None = None
         self._thread: threading.Thread | None = None
         self._result: Result | None = None
         self._error: BaseException | None = None
@@ -99,7 +102,7 @@ class Machine:
             raise UsageError("this Machine was booted already: make another one")
         self._stop = _Stop()
         self._keyboard = Keyboard()
-        self.console = Console(self._keyboard, self._stop.fileno())
+        self._console = Console(self._keyboard, self._stop.fileno())
         self._thread = threading.Thread(target=self._run, name="lguest-py Launcher", daemon=True)
         try:
             self._thread.start()
@@ -114,6 +117,13 @@ class Machine:
         self.close()
         if kind is None and self._error:
             raise self._error
+
+    @property
+    def console(self) -> Console:
+        """From the start of the ``with`` on; its output stays readable behind it."""
+        if not self._console:
+            raise NotBootedError("this Machine has no console yet: boot it by 'with machine:', and use it in there")
+        return self._console
 
     def _run(self) -> None:
         try:

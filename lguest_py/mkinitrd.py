@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import os
 import stat
 import tempfile
@@ -28,30 +29,47 @@ INIT = """\
 # Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
 # line it does that instead, and tells its status.  So it does with input that was piped and has ended: a line that ends
 # with Ctrl-D before a shell reads it would lose that, for a terminal tells it by lines and a shell reads by keys.
-/bin/busybox --install -s /bin
-mkdir -p /proc /sys /dev /tmp /root
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-command=$run typed=/tmp/typed-ahead ended=
+#
+# busybox's poweroff, halt and reboot signal process 1.  A shell handles a signal late while a command runs in its
+# foreground, and a command in its background would ignore Ctrl-C.  So the session is a process of its own: the second
+# setsid forks, as its process leads a session already, and leaves it to process 1, which waits for the end of $ended.
+# Process 1 tells the status too: never when something else was asked for before the session ended.
+ended=/dev/lguest-session told=/dev/lguest-status
+if [ "$1" != session ]; then
+    mkdir -p /proc /sys /dev /tmp /root /bin /sbin /usr/bin /usr/sbin
+    /bin/busybox --install -s
+    export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
+    mount -t proc proc /proc
+    mount -t sysfs sysfs /sys
+    mount -t devtmpfs devtmpfs /dev
+    stty crtscts 2>/dev/null
+    trap 'halt -f' USR1
+    trap 'poweroff -f' USR2
+    trap 'reboot -f' TERM
+    mkfifo -m 600 $ended
+    read -r never <$ended &
+    setsid setsid /bin/sh "$0" session
+    wait
+    [ ! -e $told ] || { read -r line <$told && echo "$line"; }
+    poweroff -f
+fi
+exec 9>$ended
+command=$run typed=/tmp/typed-ahead over=
 unset run
-export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
-stty crtscts 2>/dev/null
 : >$typed
 while [ -z "$command" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
-    IFS= read -r line || { ended=yes; break; }
+    IFS= read -r line || { over=yes; break; }
     printf '%s\\n' "$line" >>$typed
 done
 if [ -n "$command" ]; then
-    setsid cttyhack sh -c "$command"
-elif [ -n "$ended" ]; then
-    sh <$typed
+    setsid cttyhack sh -c "$command" 9>&-
+elif [ -n "$over" ]; then
+    sh <$typed 9>&-
 else
-    ENV=$typed setsid cttyhack sh
+    ENV=$typed setsid cttyhack sh 9>&-
 fi
 status=$?
-[ -z "$command$ended" ] || echo "lguest-py: exit status $status"
-poweroff -f
+[ -z "$command$over" ] || echo "lguest-py: exit status $status" >$told
 """
 
 
@@ -116,19 +134,30 @@ def _check_busybox(data: bytes, name: str) -> None:
         raise ImageError(f"{name} needs shared libraries: {BUSYBOX_ADVICE}")
 
 
+def _skeleton() -> Tree:
+    """What is laid around a busybox.  Every folder of programs is one, so that a program is found by any usual path."""
+    return {
+        **{name: Entry(stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "root", "sys", "usr")},
+        **{name: Entry(stat.S_IFLNK | 0o777, lambda: b"/bin") for name in ("sbin", "usr/bin", "usr/sbin")},
+        "tmp": Entry(stat.S_IFDIR | 0o1777),
+        "bin/sh": Entry(stat.S_IFLNK | 0o777, lambda: b"busybox"),
+        "init": Entry(stat.S_IFREG | 0o755, INIT.encode),
+    }
+
+
+def edition() -> str:
+    """A name for what busybox_tree() puts around a busybox: an initrd of another edition is to be made anew."""
+    whole = [(name, entry.mode, entry.read()) for name, entry in sorted(_skeleton().items())]
+    return hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
+
+
 def busybox_tree(path: str) -> Tree:
     """A root with the busybox at ``path``, and INIT.  Raises ImageError when it is not one that can run there."""
     file, size = open_regular(path, BUSYBOX_ADVICE)
     with file:
         data = file.read(size)
     _check_busybox(data, printable(path))
-    return {
-        **{name: Entry(stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "root", "sys")},
-        "tmp": Entry(stat.S_IFDIR | 0o1777),
-        "bin/busybox": Entry(stat.S_IFREG | 0o755, lambda: data),
-        "bin/sh": Entry(stat.S_IFLNK | 0o777, lambda: b"busybox"),
-        "init": Entry(stat.S_IFREG | 0o755, INIT.encode),
-    }
+    return {**_skeleton(), "bin/busybox": Entry(stat.S_IFREG | 0o755, lambda: data)}
 
 
 def _record(number: int, name: str, entry: Entry) -> bytes:

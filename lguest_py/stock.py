@@ -7,15 +7,16 @@ Read next: lguest_py/fetch.py, which gets them.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lguest_py.caches import folder
-from lguest_py.errors import ImageError
+from lguest_py.errors import ImageError, LguestError
 
 RECORD = "fetched.json"
-FILES = ("vmlinuz", "initrd", "modules", "copyright", "copyright-busybox", RECORD)
+FILES = ("vmlinuz", "initrd", "busybox", "modules", "copyright", "copyright-busybox", RECORD)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Kernel:
     package: str  # "linux-image-6.1.0-50-686 6.1.176-1"
     busybox: str  # "busybox-static 1:1.35.0-4"
     source: str  # "apt", or the local files that it was unpacked from, with a colon between
+    edition: str  # of its initrd (lguest_py/mkinitrd.py)
 
     @property
     def kernel(self) -> Path:
@@ -65,6 +67,40 @@ class Kernel:
         ]
 
 
+def make_initrd(directory: Path) -> str:
+    """Make the initrd of the kernel in ``directory``, of the busybox there; its edition.  Raises LguestError."""
+    from lguest_py import mkinitrd  # late: not every boot makes one
+
+    mkinitrd.make_initrd(str(directory / "initrd"), mkinitrd.busybox_tree(str(directory / "busybox")))
+    return mkinitrd.edition()
+
+
+def write_record(kernel: Kernel) -> None:
+    """Write down what the files in the kernel's directory are, in one step.  Raises OSError."""
+    import json
+
+    new = kernel.directory / f".{RECORD}.{os.getpid()}"
+    words = {name: value for name, value in asdict(kernel).items() if name not in ("name", "directory")}
+    new.write_text(json.dumps(words) + "\n")
+    new.replace(kernel.directory / RECORD)
+
+
+def refresh(kernel: Kernel) -> Kernel:
+    """Make its initrd anew if another version of lguest-py made it.
+
+    Where the cache cannot be written the old one stays.  Two processes may do so at once: each replaces the files by
+    the same ones.
+    """
+    from lguest_py.mkinitrd import edition
+
+    if kernel.edition == edition():
+        return kernel
+    with contextlib.suppress(OSError, LguestError):
+        kernel = replace(kernel, edition=make_initrd(kernel.directory))
+        write_record(kernel)
+    return kernel
+
+
 def kernels() -> Path:
     """The directory of fetched kernels; it need not exist."""
     return folder() / "kernels"
@@ -81,7 +117,8 @@ def find(name: str) -> Kernel | None:
         if not all((directory / file).exists() for file in FILES):
             return None
         record = json.loads((directory / RECORD).read_text())
-        return Kernel(name, directory, str(record["package"]), str(record["busybox"]), str(record["source"]))
+        package, busybox, source = (str(record[word]) for word in ("package", "busybox", "source"))
+        return Kernel(name, directory, package, busybox, source, str(record.get("edition", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -93,4 +130,4 @@ def resolve(image: str) -> Kernel | None:
     found = find(image)
     if not found:
         raise ImageError(f"the kernel {image} is not in the cache: run lguest-py fetch {image}")
-    return found
+    return refresh(found)

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from lguest_py.cli import VERBS, main
+from lguest_py.cli import VERBS, fetch, main
 from lguest_py.cli.completion import SHELLS, script
 from lguest_py.cli.parsers import command_line
+from lguest_py.stock import STOCK
 
 Complete = Callable[[str], set[str]]
 PATIENCE = 60
@@ -60,7 +61,7 @@ def zsh(directory: Path, line: str) -> set[str]:
     pid, terminal = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 400, 0, 0))
-        environment = {"PATH": os.environ["PATH"], "ZDOTDIR": str(directory), "TERM": "dumb"}
+        environment = {**os.environ, "ZDOTDIR": str(directory), "TERM": "dumb"}
         os.chdir(directory)
         os.execvpe("zsh", ["zsh", "-i"], environment)
     shown = b""
@@ -125,6 +126,23 @@ def test_files_where_files_belong(complete: Complete) -> None:
     assert "bzImage-of-mine" not in complete("lguest-py cache ")
 
 
+def test_names_of_kernels(complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert "bzImage-of-mine" in complete("lguest-py boot ")  # though none was fetched
+    for name in ("debian-6.1-686", "half"):
+        (tmp_path / "lguest-py/kernels" / name).mkdir(parents=True)
+    assert not [word for word in complete("lguest-py boot ") if "debian" in word or "*" in word]
+    (tmp_path / "lguest-py/kernels/debian-6.1-686/fetched.json").touch()
+    assert complete("lguest-py boot ") >= {"debian-6.1-686", "bzImage-of-mine"}
+    assert "debian-6.1-686" in complete("lguest-py boot --memory 16M deb")
+    assert "half" not in complete("lguest-py boot ")
+    assert complete("lguest-py mkinitrd --kernel ") & {"debian-6.1-686", "bzImage-of-mine"} == {"debian-6.1-686"}
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert "debian-6.1-686" not in complete("lguest-py boot ")
+    assert complete("lguest-py fetch ") >= set(STOCK)
+
+
 def test_every_verb_makes_its_parser_first_and_has_help() -> None:
     main_verb, *verbs = command_line()
     assert [verb.name for verb in verbs] == list(VERBS)
@@ -133,6 +151,10 @@ def test_every_verb_makes_its_parser_first_and_has_help() -> None:
         assert all(option.help for option in verb.options)
         assert verb.parser.usage
         assert verb.parser.usage.startswith("lguest-py")
+
+
+def test_what_can_be_fetched_is_known_without_an_import() -> None:
+    assert tuple(STOCK) == fetch.NAMES
 
 
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:

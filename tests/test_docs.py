@@ -2,7 +2,7 @@
 """The documentation is true: its commands run, its links lead somewhere, the tour and the picture are up to date.
 
 A fenced block of sh or python is run, in this directory, unless "<!-- not run: REASON -->" stands above it; those are
-listed in NOT_RUN.
+listed in NOT_RUN.  One of python that has tests in it is run by pytest.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ NOT_RUN = {  # page and first word: what stands there that no test of this file 
     ("docs/latency.md", "lguest-py bench"): "as above, one by one",
     ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/test_linux_shell.py",
     ("docs/kernels.md", "lguest-py fetch"): "downloads 60 MB",
-    ("docs/kernels.md", "lguest-py mkinitrd"): "needs a 32-bit busybox; tests of mkinitrd",
+    ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
+    ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/test_modules.py",
 }
 
 
@@ -54,8 +55,9 @@ class Block:
 
     @property
     def start(self) -> str:
-        """Its first two words, to tell it from others."""
-        return " ".join(self.code.split()[:2])
+        """Its first words, to tell it from others: two, or three of what has an option next."""
+        words = self.code.split()
+        return " ".join(words[: 3 if words[1:] and words[1] == "mkinitrd" else 2])
 
 
 def blocks() -> list[Block]:
@@ -92,8 +94,12 @@ def test_commands_stand_in_blocks_that_are_run() -> None:
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.page}:{block.start}")
-def test_what_the_page_says_to_run_runs(block: Block) -> None:
+def test_what_the_page_says_to_run_runs(block: Block, tmp_path: Path) -> None:
     command = ["sh", "-eu", "-c", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
+    tests = len(re.findall(r"^def test_", block.code, re.M)) if block.language == "python" else 0
+    if tests:
+        (tmp_path / "test_page.py").write_text(block.code)
+        command = [sys.executable, "-m", "pytest", "-q", str(tmp_path / "test_page.py")]
     # As in an installed environment that is active, without a terminal.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     done = subprocess.run(
@@ -101,6 +107,7 @@ def test_what_the_page_says_to_run_runs(block: Block) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert not tests or f"{tests} passed" in done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

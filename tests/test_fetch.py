@@ -7,17 +7,19 @@ import errno
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from imagewriter import ElfFile, Part
 
-from lguest_py import fetch, stock
+from lguest_py import fetch, mkinitrd, stock
 from lguest_py.cli import main
 from lguest_py.errors import ImageError
 
@@ -282,7 +284,9 @@ def test_with_a_local_kernel_busybox_comes_by_apt(archive: Archive, monkeypatch:
         ("missing", "no Debian package that can be read"),
         ("no deb", "no Debian package that can be read"),
         ("amd64", "is a package for amd64"),
-        ("busybox", "has no vmlinuz in it"),
+        ("busybox", "is busybox-static 1:1.35.0-4, which is not debian-6.1-686"),
+        ("newer", "is linux-image-6.12.9-686 1.2-3, which is not debian-6.1-686: set LGUEST_STOCK_DEB to Debian 12's"),
+        ("empty", "has no vmlinuz in it"),
         ("cut short", "get it anew"),
     ],
 )
@@ -293,6 +297,8 @@ def test_a_wrong_local_package(
     file.write_bytes(b"no deb at all")
     kernel = archive.kernel(7)
     paths = {"amd64": archive.kernel(7, architecture="amd64"), "busybox": archive.busybox(), "cut short": kernel}
+    paths["newer"] = archive.add("linux-image-6.12.9-686", {"boot/vmlinuz-6.12.9-686": b"another"})
+    paths["empty"] = archive.add(KERNEL.format(8), {"boot/other": b"x"})
     kernel.write_bytes(kernel.read_bytes()[:-200])
     monkeypatch.setenv("LGUEST_STOCK_DEB", f"{paths.get(which, archive.root / which)}:{archive.busybox()}")
     assert word in refused(capsys)
@@ -361,3 +367,44 @@ def test_a_broken_record_counts_as_not_there(archive: Archive) -> None:
     for text in ("", "[]", "{}", '{"package": 1'):
         (stock.kernels() / NAME / stock.RECORD).write_text(text)
         assert stock.find(NAME) is None
+
+
+def test_an_initrd_of_another_version_is_made_anew(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["fetch", NAME]) == 0
+    found = stock.find(NAME)
+    assert found
+    wanted, record = found.initrd.read_bytes(), found.directory / stock.RECORD
+
+    def spoil() -> None:
+        """As versions before there were editions left it."""
+        found.initrd.write_bytes(b"old")
+        old = json.loads(record.read_text())
+        del old["edition"]
+        record.write_text(json.dumps(old))
+
+    spoil()
+    assert stock.resolve(NAME) == found  # by boot
+    assert found.initrd.read_bytes() == wanted
+    assert stock.find(NAME) == found
+    spoil()
+    assert main(["fetch", NAME]) == 0
+    assert found.initrd.read_bytes() == wanted
+    monkeypatch.setattr(mkinitrd, "INIT", "#!/bin/sh\necho other\n")
+    stock.resolve(NAME)
+    assert b"echo other" in gzip.decompress(found.initrd.read_bytes())
+    assert {path.name for path in found.directory.iterdir()} == {*stock.FILES, "config"}
+
+
+def test_an_old_initrd_stays_where_the_cache_cannot_be_written(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["fetch", NAME]) == 0
+    before = stock.find(NAME)
+    assert before
+
+    def read_only(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mkinitrd, "INIT", "#!/bin/sh\necho other\n")
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", read_only)
+    assert stock.resolve(NAME) == before

@@ -63,6 +63,25 @@ def test_importing_the_package_imports_nothing_else() -> None:
         _ = lguest_py.Maschine
 
 
+def test_what_is_imported_late_is_listed_before() -> None:
+    program = "import sys, lguest_py; print(*dir(lguest_py)); assert 'lguest_py.machine' not in sys.modules"
+    shown = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    assert {*lguest_py.__all__, "__version__"} <= set(shown)
+    assert shown == sorted(set(shown))
+    assert all(hasattr(lguest_py, name) for name in shown)
+
+
+def test_the_console_before_the_boot_says_what_to_do(scripted: Scripted) -> None:
+    scripted(fake_cli.idle)
+    machine = Machine()
+    with pytest.raises(LguestError, match=r"no console yet: boot it by 'with machine:'"):
+        machine.console.expect("x")
+    assert not hasattr(machine, "console")
+    with machine:
+        machine.console.expect("ready", PATIENCE)
+    assert "ready" in machine.console.output
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [

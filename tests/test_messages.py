@@ -348,7 +348,8 @@ def test_a_cache_that_apt_cannot_be_told_of(
 def test_a_package_that_holds_no_archive(
     told: Told, cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program(path / "dpkg-deb", 'case $1 in --show) echo "linux-image 6.1 i386";; *) echo no tar archive at all;; esac')
+    shown = "linux-image-6.1.0-9-686 6.1 i386"
+    program(path / "dpkg-deb", f'case $1 in --show) echo "{shown}";; *) echo no tar archive at all;; esac')
     monkeypatch.setenv("LGUEST_STOCK_DEB", "/some/kernel.deb:/some/busybox.deb")
     line = told(1, "fetch", NAME, alone=False)
     assert line.startswith("/some/kernel.deb is damaged (")

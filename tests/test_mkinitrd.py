@@ -141,6 +141,7 @@ def test_busybox_gets_an_init_and_a_directory_is_laid_over_it(tmp_path: Path, ro
     assert members["bin/sh"].data == b"busybox"
     assert members["init"].data.startswith(b"#!/bin/sh\n")
     assert members["init"].mode == 0o100755
+    assert {members[name].data for name in ("sbin", "usr/bin", "usr/sbin")} == {b"/bin"}  # any usual path finds it
     both = unpack(made(tmp_path, "--busybox", str(busybox), str(root)))
     assert both["init"].data == b"#!/bin/sh\n"
     assert both["bin/busybox"] == Member(**{**vars(members["bin/busybox"]), "number": both["bin/busybox"].number})

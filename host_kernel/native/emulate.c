@@ -6,6 +6,7 @@
 #include "native.h"
 
 #define DIRECTION 0x400u
+#define DR6_STEP  0x4000u
 
 /* A memory operand.  False: the instruction is not done, and ends in the page fault. */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count)
@@ -225,4 +226,44 @@ bool native_emulate(u32 error)
 		return true;
 	}
 	return done;
+}
+
+/* The ports that in or out would use; false if it is neither, or one of strings. */
+static bool ports_used(struct instruction *instruction, u16 *port, u32 *size)
+{
+	struct instruction ahead = *instruction;
+	u8 byte;
+
+	*size = instruction->opcode & 1 ? instruction->size : 1;
+	*port = guest.regs->edx;
+	if (instruction->two_bytes || (instruction->opcode & 0xF4) != 0xE4)
+		return false;
+	if (!(instruction->opcode & 8)) { /* the port stands behind the opcode */
+		if (!next_byte(&ahead, &byte))
+			return false;
+		*port = byte;
+	}
+	return true;
+}
+
+/*
+ * A general protection fault in ring 3: true if it was in or out, at ports that the Guest's kernel lets its programs
+ * use (ioperm, iopl), and it is done.  There are no real ports, so the CPU's own TSS opens none.
+ */
+bool emulate_program_io(u32 error)
+{
+	struct registers *regs = guest.regs;
+	struct instruction instruction;
+	u16 port;
+	u32 size;
+
+	if (error || native.stepping || !is_flat_code(regs->cs) || !decode(&instruction) ||
+	    !ports_used(&instruction, &port, &size) || !tss_opens_ports(port, size) || !input_output(&instruction))
+		return false;
+	regs->eip += instruction.next;
+	if (regs->eflags & EFLAGS_TF) { /* a debugger steps through it */
+		native.dr[6] |= DR6_STEP;
+		native_deliver(TRAP_DEBUG, 0);
+	}
+	return true;
 }

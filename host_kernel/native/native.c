@@ -184,7 +184,7 @@ static void trap(void)
 		}
 		break;
 	case TRAP_GENERAL:
-		if (ring_1 ? native_emulate(error) : software_interrupt(error))
+		if (ring_1 ? native_emulate(error) : software_interrupt(error) || emulate_program_io(error))
 			return;
 		break;
 	case TRAP_NOT_PRESENT: /* iret to a program */

@@ -20,6 +20,7 @@
 #define SELECTOR_TI 4u
 #define TSS_ESP0 4 /* in a TSS: the stack for traps from ring 3 */
 #define TSS_SS0  8
+#define TSS_IO_BITMAP 0x66 /* a word: where in the TSS the I/O bitmap begins */
 
 #define TRAP_DEBUG       1
 #define TRAP_BREAKPOINT  3
@@ -37,7 +38,7 @@ struct native {
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
-	u32 tss_base;
+	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
 	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
 	u32 step_pages[2]; /* a store may cross from one into another */
@@ -72,6 +73,7 @@ u32 *general_register(u32 number);
 
 /* emulate.c, system.c */
 bool native_emulate(u32 error);
+bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
@@ -90,6 +92,8 @@ void ldt_load(u16 selector);
 bool ldt_hides_code(void);
 bool is_kernel_code(u16 selector);
 void tss_load(u16 selector);
+bool tss_opens_ports(u16 port, u32 size);
+bool is_flat_code(u16 selector);
 bool read_descriptor(u16 selector, u32 *low, u32 *high);
 u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);

@@ -14,6 +14,7 @@
 #define HIGH_DPL      0x6000u
 #define HIGH_DPL_1    0x2000u
 #define HIGH_P        0x8000u
+#define HIGH_D        0x400000u
 #define HIGH_G        0x800000u
 #define TYPE_LDT      0x200u
 #define TYPE_MASK     0x1F00u
@@ -219,6 +220,14 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 	return true;
 }
 
+/* Code of 32 bits that begins at 0: what decode() can read at eip. */
+bool is_flat_code(u16 selector)
+{
+	u32 low, high;
+
+	return read_descriptor(selector, &low, &high) && !base_of(low, high) && (high & HIGH_D);
+}
+
 u32 segment_base(u16 selector)
 {
 	u32 low, high;
@@ -274,8 +283,27 @@ void drop_bad_segments(void)
 /* ltr: from where the CPU takes the kernel's stack.  Read each time it is needed: it changes by plain stores. */
 void tss_load(u16 selector)
 {
+	u32 low, high;
+
 	native.tss_selector = selector;
-	native.tss_base = segment_base(selector);
+	native.tss_base = native.tss_limit = 0;
+	if (read_descriptor(selector, &low, &high)) {
+		native.tss_base = base_of(low, high);
+		native.tss_limit = limit_of(low, high);
+	}
+}
+
+/* Does the I/O bitmap in the Guest's TSS let programs use these ports?  The CPU reads two bytes of it, always. */
+bool tss_opens_ports(u16 port, u32 size)
+{
+	u32 bits = 0, at = 0;
+
+	if (native.tss_limit < TSS_IO_BITMAP + 1 || !guest_try_read(&at, native.tss_base + TSS_IO_BITMAP, 2))
+		return false;
+	at += port / 8;
+	if (at + 1 > native.tss_limit || !guest_try_read(&bits, native.tss_base + at, 2))
+		return false;
+	return !(bits >> port % 8 & ((1u << size) - 1));
 }
 
 /* lldt: the table is copied, and the copy loaded, through the Guest's GDT in which it stands at the same selector. */

@@ -24,6 +24,26 @@ fish:  lguest-py completion fish >~/.config/fish/completions/lguest-py.fish
 """
 
 
+# The names of the kernels that are in the cache at that moment (lguest_py/caches.py, lguest_py/stock.py).
+KERNELS = """\
+_lguest_py_kernels() {{
+    local base=$HOME/.cache record
+    [[ $XDG_CACHE_HOME = /* ]] && base=$XDG_CACHE_HOME
+    for record in "$base"/lguest-py/kernels/*/fetched.json{nothing}; do
+        record=${{record%/*}}
+        [[ $record = *\\* ]] || echo "${{record##*/}}"
+    done
+}}"""
+FISH_KERNELS = """\
+function __lguest_py_kernels
+    set -l base $HOME/.cache
+    string match -q '/*' -- "$XDG_CACHE_HOME"; and set base $XDG_CACHE_HOME
+    for record in $base/lguest-py/kernels/*/fetched.json
+        basename (dirname $record)
+    end
+end"""
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
@@ -36,16 +56,21 @@ def _bash_case(verb: Verb) -> Iterator[str]:
     for option in verb.options:
         if option.value:
             does = "files=1" if option.files else f"words={_quoted(' '.join(option.choices))}"
+            if option.kernels:
+                does = "words=$(_lguest_py_kernels)"
             pattern = "|".join(f'"{verb.name} {name}"' for name in option.names)
             yield f"        {pattern}) {does} ;;"
     yield f'        "{verb.name} "*)'
     yield f"            words={_quoted(' '.join([*verb.words, *_names(verb)]))}"
     if verb.files:
         yield "            [[ $word = -* ]] || files=1"
+    if verb.kernels:
+        yield "            words+=\" $(_lguest_py_kernels)\""
     yield "            ;;"
 
 
 def _bash(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
+    yield KERNELS.format(nothing="")
     yield "_lguest_py() {"
     yield "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= files="
     yield '    case "${COMP_WORDS[1]} $before" in'
@@ -65,12 +90,17 @@ def _zsh_option(option: Option) -> Iterator[str]:
     if option.value:
         what = re.sub(r"\W+", " ", option.value).strip()
         value = f":{what}:" + ("_files" if option.files else f"({' '.join(option.choices)})")
+        if option.kernels:
+            value = f":{what}:_lguest_py_fetched"
     for name in option.names:
         yield _quoted(f"{name}[{told}]{value}")
 
 
 def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
     yield "#compdef lguest-py"
+    yield KERNELS.format(nothing="(N)")
+    yield '_lguest_py_fetched() { compadd -- ${(f)"$(_lguest_py_kernels)"}; }'
+    yield "_lguest_py_images() { _lguest_py_fetched; _files; }"
     yield "_lguest_py() {"
     yield "    local -a verbs"
     yield "    verbs=("
@@ -88,6 +118,8 @@ def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
     yield "    case $words[1] in"
     for verb in verbs:
         specs = [spec for option in verb.options for spec in _zsh_option(option)]
+        if verb.kernels:
+            specs.append("1:image:_lguest_py_images")
         if verb.files:
             specs.append("'*:file:_files'")
         elif verb.words:
@@ -103,10 +135,13 @@ def _fish_option(condition: str, option: Option) -> str:
     value = ""
     if option.value:
         value = " -r -F" if option.files else f" -x -a {_quoted(' '.join(option.choices))}"
+        if option.kernels:
+            value = " -x -a '(__lguest_py_kernels)'"
     return f"complete -c lguest-py -n {_quoted(condition)} {names}{value} -d {_quoted(option.help)}"
 
 
 def _fish(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
+    yield FISH_KERNELS
     yield "complete -c lguest-py -f"
     for option in main.options:
         yield _fish_option("__fish_use_subcommand", option)
@@ -117,6 +152,8 @@ def _fish(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
             yield _fish_option(condition, option)
         if verb.words:
             yield f"complete -c lguest-py -n {_quoted(condition)} -a {_quoted(' '.join(verb.words))}"
+        if verb.kernels:
+            yield f"complete -c lguest-py -n {_quoted(condition)} -a '(__lguest_py_kernels)'"
         if verb.files:
             yield f"complete -c lguest-py -n {_quoted(condition)} -F"
 

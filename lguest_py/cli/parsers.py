@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 FILES = ("FILE", "DIR", "OUT")  # metavars that name a file
+KERNEL = "KERNEL"  # the metavar that names a kernel that was fetched
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Option:
         """Whether its value is a file's name."""
         return self.value in FILES
 
+    @property
+    def kernels(self) -> bool:
+        """Whether its value is the name of a kernel that was fetched."""
+        return self.value == KERNEL
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -39,6 +45,7 @@ class Verb:
     options: tuple[Option, ...]
     words: tuple[str, ...]  # what may stand without a dash
     files: bool  # whether names of files may stand there
+    kernels: bool  # whether names of kernels that were fetched may
 
 
 class _MadeError(Exception):
@@ -72,7 +79,7 @@ def _verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
     places = [action for action in parser._actions if not action.option_strings]
     words = tuple(str(word) for action in places for word in action.choices or ())
     files = name == "boot" or any(str(action.metavar or action.dest).upper() in FILES for action in places)
-    return Verb(name, summary, parser, tuple(_options(parser)), words, files)
+    return Verb(name, summary, parser, tuple(_options(parser)), words, files, name == "boot")
 
 
 def command_line() -> list[Verb]:
