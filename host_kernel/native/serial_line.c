@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When input reaches the serial port's receiver.  It comes in bursts of what the FIFO has room for, and never while the
- * driver is at work: a driver reads until the port is empty, and one that never finds it empty gives up with the
- * interrupt line still high, where no edge follows.  So the line pauses after a burst was read, until the Guest is idle
- * or has had several times as long for the rest of its work: reading from a faster line would starve that.
+ * When input reaches the serial port's receiver.  It comes in bursts, within which the FIFO is full again as soon as it
+ * was emptied.  Then the line pauses until the Guest is idle, or has had several times as long for the rest of its work.
+ * Without a pause a driver that reads until the port is empty would never find it so: it would starve all else, and
+ * give up some time with the interrupt line still high, where no edge follows.
  * Read before: uart.c.
  */
 #include "uart.h"
 
-#define SHARE 3u                /* a pause is so many times as long as the burst was in the FIFO, */
+#define SHARE 3u                /* a pause is so many times as long as the burst took, */
+#define BURST 128u              /* bytes */
 #define LONGEST_PAUSE_MS 10u    /* but no longer than this */
 #define POLLS 16u               /* a driver without interrupts is known by so many looks in vain, one after the other */
 
 static u64 arrived, read_last; /* TSC, of the burst; read_last is 0: it was not begun */
+static u32 burst_left; /* bytes that may follow without a pause */
 static bool pausing;
-
-void line_was_read(void)
-{
-	read_last = rdtsc();
-}
 
 void line_was_polled(void)
 {
@@ -46,16 +43,30 @@ static bool pause_is_over(void)
 	return rdtsc() - read_last >= (pause < longest ? pause : longest);
 }
 
-static void receive_burst(u32 waiting)
+static void fill(u32 waiting)
 {
 	u32 tail = mailbox->input_tail, taken = 0;
 
-	while (taken < waiting && uart.count < uart_capacity())
+	while (taken < waiting && taken < burst_left && uart.count < uart_capacity())
 		uart_push(mailbox->input[(tail + taken++) % INPUT_BYTES]);
+	burst_left -= taken;
 	exchange(&mailbox->input_tail, tail + taken); /* seen by all before we look at the head again */
 	waiting = read_once(&mailbox->input_head) - (tail + taken);
 	if (waiting <= INPUT_BYTES / 2 && waiting + taken > INPUT_BYTES / 2)
 		mailbox_doorbell(); /* the Launcher may be waiting for room */
+	uart.timed_out = uart.count && uart.count < uart_trigger();
+}
+
+/* A byte was read. */
+void line_was_read(void)
+{
+	u32 waiting = read_once(&mailbox->input_head) - mailbox->input_tail;
+
+	read_last = rdtsc();
+	if (uart.count || !waiting || !burst_left || !guest_wants_input())
+		return;
+	uart_update(); /* the interrupt line falls for a moment */
+	fill(waiting);
 }
 
 /* Let the line do what is due. */
@@ -74,11 +85,10 @@ void line_check(void)
 	pausing = !pause_is_over();
 	if (pausing)
 		return;
-	if (burst)
-		receive_burst(waiting);
+	burst_left = BURST;
 	arrived = rdtsc();
 	read_last = 0;
-	uart.timed_out = uart.count && uart.count < uart_trigger();
+	fill(burst ? waiting : 0);
 	uart_update();
 }
 
