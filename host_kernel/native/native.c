@@ -94,7 +94,7 @@ static bool emulate_store(u32 address)
 
 static void interrupts(void)
 {
-	uart_check();
+	line_check();
 	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_waiting())
 		return;
 	guest.halted = false;
@@ -104,7 +104,7 @@ static void interrupts(void)
 
 static bool must_retry(void)
 {
-	return false; /* with its flag set the real interrupt comes through; without it, its sti does */
+	return line_pauses(); /* for interrupts not: with its flag set the real one comes through; without it, its sti does */
 }
 
 static void asleep(void)
@@ -115,7 +115,7 @@ static void asleep(void)
 
 static void device_irq(u32 irq)
 {
-	(void)irq; /* the Launcher has no devices here: uart_check() looks at what it typed */
+	(void)irq; /* the Launcher has no devices here: line_check() looks at what it typed */
 }
 
 static void before_entry(void)

@@ -145,9 +145,10 @@ void speaker_out(u8 value);
 u8 cmos_in(u16 port);
 void cmos_out(u16 port, u8 value);
 
-/* uart.c */
+/* uart.c, serial_line.c */
 u8 uart_in(u16 port);
 void uart_out(u16 port, u8 value);
-void uart_check(void);
+void line_check(void);
+bool line_pauses(void);
 
 #endif
