@@ -12,6 +12,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from lguest_py.descriptors import names_it, told
 from lguest_py.errors import LguestError
 
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
@@ -44,7 +45,8 @@ class Apt:
         for name in ("state/lists/partial", "cache/archives/partial"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "status").touch()
-        (root / "apt.conf").write_text(CONFIGURATION.format(root=root, architecture=architecture))
+        configuration = CONFIGURATION.format(root=root, architecture=architecture)
+        (root / "apt.conf").write_bytes(os.fsencode(configuration))
         self._root = root
         self._architecture = architecture
         self._trouble = ""  # what apt said of sources it could not read
@@ -103,7 +105,9 @@ def _readable(pattern: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """What apt or dpkg said on stderr, in one line: its first error."""
+    """What apt or dpkg said on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
+    if names_it(text):
+        raise told()
     lines = [line.strip() for line in text.splitlines()]
     errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
     first = errors[0] if errors else "no reason given"

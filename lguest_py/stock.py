@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lguest_py.caches import folder
+from lguest_py.descriptors import check
 from lguest_py.errors import ImageError
 
 RECORD = "fetched.json"
@@ -82,7 +83,8 @@ def find(name: str) -> Kernel | None:
             return None
         record = json.loads((directory / RECORD).read_text())
         return Kernel(name, directory, str(record["package"]), str(record["busybox"]), str(record["source"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        check(error)
         return None
 
 

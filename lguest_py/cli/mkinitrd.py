@@ -26,7 +26,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser = make_parser("lguest-py mkinitrd", USAGE, "Make an initrd.", EPILOG)
     parser.add_argument("directory", metavar="DIR", nargs="?", help="what becomes the root")
     parser.add_argument("--busybox", metavar="FILE", help="a static 32-bit busybox")
-    parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write (initrd)")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write, or - (initrd)")
     options = parser.parse_args(arguments)
     if options.directory is None and options.busybox is None:
         parser.error("neither DIR nor --busybox was given")

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
+from lguest_py.descriptors import check
+
 LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
 LZMA_MEMORY = 256 << 20  # bytes: a dictionary of four times what `xz -9` asks for
 
@@ -72,7 +74,8 @@ def _lzma(data: memoryview) -> bytes:
 def _zstd(data: memoryview) -> bytes:
     try:
         import zstandard
-    except ImportError:
+    except ImportError as error:
+        check(error)
         raise NoLibraryError("zstd") from None
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data)) as reader:
@@ -88,7 +91,8 @@ def _lz4(data: memoryview) -> bytes:
         from lguest_py.images import frames
 
         return frames.lz4_legacy(data)
-    except ImportError:
+    except ImportError as error:
+        check(error)
         raise NoLibraryError("lz4") from None
 
 
@@ -97,7 +101,8 @@ def _lzo(data: memoryview) -> bytes:
         from lguest_py.images import frames
 
         return frames.lzop(data)
-    except ImportError:
+    except ImportError as error:
+        check(error)
         raise NoLibraryError("lzo") from None
 
 
@@ -120,5 +125,6 @@ def decompress(data: memoryview) -> bytes:
             try:
                 return unpack(data)
             except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, CorruptError) as error:
+                check(error)
                 raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
     raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")
