@@ -46,7 +46,7 @@ done
 if [ -n "$asked" ] && [ -z "$command" ]; then
     wrong="run= names no command"
 elif [ -n "$asked" ] && [ -n "$more" ]; then
-    wrong="unknown words beside run=:$more (a command of several words is run=\"A B\")"
+    wrong="unknown words beside run=:$more (a command of several words must be quoted)"
 fi
 export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
 stty crtscts 2>/dev/null
