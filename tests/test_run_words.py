@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words of the kernel's command line: they arrive as they were given, or are refused; and run= runs what was asked."""
+"""The words of the kernel's command line: they arrive as they were given, or are refused; run= runs what was asked."""
 
 from __future__ import annotations
 
