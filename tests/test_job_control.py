@@ -125,13 +125,15 @@ def test_stopped_its_time_limit_continues_and_ends_it(job: Start, stop: signal.S
 
 def test_in_an_orphaned_process_group_nothing_stops_it(fake_images: Path) -> None:
     """Where no process could continue it: it leads its session."""
-    s = Session(str(FAKE_CLI), "idle", str(fake_images), "boot")
+    s = Session(str(FAKE_CLI), "echo", str(fake_images), "boot")
     try:
         s.wait_for(b"ready")
         s.wait_until(lambda: is_raw(s.slave), "the terminal is not raw")
         for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             s.process.send_signal(number)
-        s.wait_until(lambda: is_raw(s.slave), "the terminal is not raw again")
+            s.type(number.name.encode())
+            s.wait_for(number.name.encode())
+        assert is_raw(s.slave)
         s.process.send_signal(signal.SIGTERM)
         assert s.end() == 128 + signal.SIGTERM
         assert modes(s.slave) == s.before
@@ -142,7 +144,8 @@ def test_in_an_orphaned_process_group_nothing_stops_it(fake_images: Path) -> Non
 def test_timeout_in_a_script_on_a_terminal_ends_it(job: Start) -> None:
     if not shutil.which("timeout"):
         pytest.skip("no timeout(1) here")
-    j = job("idle", before=("timeout", "2"), foreground=True)
+    script = ("sh", "-c", '"$@"; exit $?', "sh")  # timeout(1) leaves its process group, and so the foreground
+    j = job("idle", before=(*script, "timeout", "2"), foreground=True)
     j.wait_for(b"ready")
     os.write(j.master, b"\r")
     assert j.wait("ended")[1] == "124"
