@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The prompt: a ring-1 task that reads a line, finds the command and runs it. With "run=COMMAND;COMMAND" on the
- * kernel's command line (it takes the rest of it, spaces and all) there is no prompt.
+ * The prompt: a ring-1 task that reads a line, finds the command and runs it. With run=COMMAND;COMMAND on the
+ * kernel's command line there is no prompt: it takes the rest of the line, or run="COMMAND;COMMAND" what is quoted.
  *
  * Read next: commands.c, faults.c.
  */
@@ -31,11 +31,12 @@ static char *strip(char *text)
 	return text;
 }
 
-static void run(char *line)
+/* false: there is no such command */
+static bool run(char *line)
 {
 	char *name = strip(line), *rest = name;
 	if (!*name)
-		return;
+		return true;
 	while (*rest && !is_space(*rest))
 		rest++;
 	if (*rest)
@@ -43,21 +44,26 @@ static void run(char *line)
 	for (u32 i = 0; i < command_count; i++) {
 		if (text_equal(commands[i].name, name)) {
 			commands[i].run(strip(rest));
-			return;
+			return true;
 		}
 	}
 	print("no command %s; try: help\n", name);
+	return false;
 }
 
 static void run_all(char *text)
 {
+	text = strip(text);
+	if (!*text)
+		power_panic("run= names no command");
 	while (*text) {
 		char *end = text;
 		while (*end && *end != ';')
 			end++;
 		bool more = *end;
 		*end = 0;
-		run(text);
+		if (!run(text)) /* what follows may tell a success that there was not */
+			power_panic("run= names a command that there is not");
 		text = end + more;
 	}
 	power_off();
@@ -88,14 +94,31 @@ static void shell(void)
 	prompt();
 }
 
-void shell_start(char *command_line)
+/* What is quoted where a value begins with a double quote: to the one that ends the word. Else the rest of the line. */
+static char *value(char *text)
 {
-	for (char *word = command_line; *word; word++) {
-		bool starts = word == command_line || is_space(word[-1]);
-		if (starts && text_starts(word, "run=")) {
-			to_run = word + 4;
+	if (*text != '"')
+		return text;
+	for (char *end = ++text; *end; end++) {
+		if (*end == '"' && (!end[1] || is_space(end[1]))) {
+			*end = 0;
 			break;
 		}
+	}
+	return text;
+}
+
+void shell_start(char *command_line)
+{
+	bool quoted = false;
+	for (char *word = command_line; *word; word++) {
+		bool starts = !quoted && (word == command_line || is_space(word[-1]));
+		if (starts && text_starts(word, "run=")) {
+			to_run = value(word + 4);
+			break;
+		}
+		if (*word == '"')
+			quoted = !quoted;
 	}
 	if (!task_kernel("shell", shell))
 		power_panic("no room for the shell");

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lguest_py.descriptors import names_it, told
 from lguest_py.errors import LguestError
 from lguest_py.progress import Progress
 
@@ -53,7 +54,8 @@ class Apt:
         for name in ("state/lists/partial", "cache/archives/partial"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "status").touch()
-        (root / "apt.conf").write_text(CONFIGURATION.format(root=root, architecture=architecture))
+        configuration = CONFIGURATION.format(root=root, architecture=architecture)
+        (root / "apt.conf").write_bytes(os.fsencode(configuration))
         self._root = root
         self._architecture = architecture
         self._trouble = ""  # what apt said of sources it could not read
@@ -176,7 +178,9 @@ def _one_line(text: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """What apt or dpkg said on stderr, in one line: its first error."""
+    """What apt or dpkg said on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
+    if names_it(text):
+        raise told()
     lines = [line.strip() for line in text.splitlines()]
     errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
     first = errors[0] if errors else "no reason given"

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lguest_py.descriptors import check
 from lguest_py.errors import LguestError
 
 CONTENTS = {
@@ -50,7 +51,8 @@ def _size(path: Path) -> int:
         total = path.lstat().st_blocks * 512
         if path.is_dir() and not path.is_symlink():
             total += sum(_size(child) for child in path.iterdir())
-    except OSError:  # it went away, or may not be read
+    except OSError as error:  # it went away, or may not be read
+        check(error)
         return 0
     return total
 
@@ -62,6 +64,7 @@ def entries() -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        check(error)
         why = f"cannot be read ({error.strerror})"
         raise LguestError(f"{folder()} {why}: set XDG_CACHE_HOME to another place") from None
     return [Entry(path, CONTENTS.get(path.name, ""), _size(path)) for path in paths]
@@ -93,5 +96,6 @@ def remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
+        check(error)
         why = f"{error.filename}: {error.strerror}"
         raise LguestError(f"{path} cannot be deleted ({why}): see whose it is, and delete it by hand") from None

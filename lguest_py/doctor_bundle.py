@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lguest_py import report
+from lguest_py.descriptors import check
 from lguest_py.doctor import Diagnosis, cpuinfo
 from lguest_py.errors import LguestError
 
@@ -116,6 +117,7 @@ def _open(directory: Path) -> IO[bytes]:
         except FileExistsError:
             number += 1
         except OSError as error:
+            check(error)
             raise LguestError(f"{path} cannot be written ({error.strerror}): go where you may write") from None
 
 
@@ -126,11 +128,14 @@ def write(diagnosis: Diagnosis, directory: Path = Path()) -> Path:
     try:
         with file, tarfile.open(fileobj=file, mode="w:gz") as tar:
             for name, text in texts(diagnosis, own_scrubber()).items():
-                content = text.encode()
+                content = text.encode(errors="backslashreplace")
                 entry = tarfile.TarInfo(f"{NAME}/{name}")  # owned by nobody: 0 and no names
                 entry.size, entry.mtime = len(content), int(time.time())
                 tar.addfile(entry, io.BytesIO(content))
-    except OSError as error:
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        check(error)
         raise LguestError(f"{path} cannot be written ({error.strerror}): make room, or go elsewhere") from None
     return path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import math
 import os
 import re
 import threading
@@ -77,6 +78,10 @@ class Keyboard:
             if self._wake and data:
                 self._typed += data
                 self._wake.set()
+
+    def attend(self) -> float:
+        """See Source."""
+        return math.inf
 
     def fileno(self) -> int:
         """See Source."""

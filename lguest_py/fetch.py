@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from lguest_py.apt import Apt, complaint
+from lguest_py.descriptors import check, names_it, told
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.stock import STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
 
@@ -46,6 +47,7 @@ def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
+        check(error)
         where = f" {error.filename}" if error.filename else ""
         raise LguestError(
             f"{name} cannot be written to the cache{where} ({error.strerror}): "
@@ -134,7 +136,9 @@ def _deb(*arguments: str) -> subprocess.Popen[bytes]:
 def _identity(deb: Path) -> str:
     """ "name version" of a package.  Raises LguestError when it is none for 32-bit x86."""
     process = _deb("--show", "--showformat=${Package} ${Version} ${Architecture}", str(deb))
-    out, _ = process.communicate()
+    out, errors = process.communicate()
+    if names_it(errors.decode(errors="replace")):
+        raise told()
     words = out.decode(errors="replace").split()
     if process.returncode or len(words) != 3:
         raise LguestError(f"{deb} is no Debian package that can be read: set {LOCAL} to one")

@@ -12,7 +12,7 @@ import math
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,7 +84,7 @@ def prepare(
     engine: str = "auto",
     *,
     memory: int = 64 << 20,
-    command_line: str = "",
+    command_line: str | Sequence[str] = "",
     initrd: str | None = None,
     restart: bool = True,
     timeout: float | None = None,
@@ -93,12 +93,16 @@ def prepare(
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
+    ``command_line`` is a line as the kernel reads it, or words that are to arrive there as they are.
     ``timeout`` runs from here.  Raises LguestError; StoppedError when it is over.
     """
     from lguest_py import engines, images, stock
+    from lguest_py.images.command_line import join
 
     started = time.monotonic()
     Plan(memory)  # before anything long: it may be wrong
+    if not isinstance(command_line, str):
+        command_line = join(command_line)
     if image is None:
         image = str(built("guest.elf"))
     elif found := stock.resolve(image):
@@ -197,14 +201,14 @@ class Launcher:
         progress, cause = Progress.MORE, None
         told_end = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
         while True:
-            watched = [output.fileno()]
+            attend, watched = source.attend(), [output.fileno()]
             if cause is None:
                 watched.append(vm.engine.fileno())
                 if source.fileno() >= 0 and (vm.console.hungry or (source.interactive and len(inbox) < INBOX_LIMIT)):
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
                 output.tell_when(LIMIT // 2)
-            until = self._deadline if cause else min(self._deadline, vm.deadline)
+            until = self._deadline if cause else min(self._deadline, vm.deadline, attend)
             ready = self._wait(watched, 0 if progress is Progress.MORE else until)
             if stopped := self._stopped(self._deadline):
                 return stopped

@@ -20,9 +20,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Literal
 
+from lguest_py.descriptors import enough
 from lguest_py.errors import UsageError
 from lguest_py.expect import Console, Keyboard, Wake
 from lguest_py.launcher import Launcher, prepare
@@ -59,6 +62,8 @@ class Machine:
     ``image``: a bzImage or ELF; None is the bundled tiny Guest.  ``memory``: bytes, or "64M".  ``engine``: "auto",
     "kvm" or "tcg"; the attribute of the same name says which it became.  ``on_reboot``: boot again, or take it for the
     end.  ``timeout``: seconds for the whole run, after which the Guest is ended.
+    ``command_line``: the kernel's, as it reads it ('console=hvc0 run="uname -m"'), or a list of words, which arrive
+    there as they are (["console=hvc0", "run=uname -m"]).
     ``switcher``: how worlds are switched, "lean" or the reference, "classic".
 
     Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted; StoppedError
@@ -71,7 +76,7 @@ class Machine:
         *,
         initrd: str | os.PathLike[str] | None = None,
         memory: int | str = "64M",
-        command_line: str = "",
+        command_line: str | Sequence[str] = "",
         engine: Literal["auto", "kvm", "tcg"] = "auto",
         on_reboot: Literal["restart", "exit"] = "restart",
         timeout: float | None = None,
@@ -79,16 +84,17 @@ class Machine:
     ) -> None:
         if on_reboot not in ("restart", "exit"):
             raise UsageError(f"on_reboot cannot be {on_reboot!r}: give 'restart' or 'exit'")
-        self._settings, self._choice = prepare(
-            None if image is None else os.fspath(image),
-            engine,
-            memory=_bytes(memory),
-            command_line=command_line,
-            initrd=None if initrd is None else os.fspath(initrd),
-            restart=on_reboot == "restart",
-            timeout=timeout,
-            switcher=switcher,
-        )
+        with enough():
+            self._settings, self._choice = prepare(
+                None if image is None else os.fspath(image),
+                engine,
+                memory=_bytes(memory),
+                command_line=command_line,
+                initrd=None if initrd is None else os.fspath(initrd),
+                restart=on_reboot == "restart",
+                timeout=timeout,
+                switcher=switcher,
+            )
         self.engine = self._choice.name
         self._console: Console | None = None
         self._thread: threading.Thread | None = None
@@ -100,8 +106,11 @@ class Machine:
     def __enter__(self) -> Machine:
         if self._thread:
             raise UsageError("this Machine was booted already: make another one")
-        self._stop = _Stop()
-        self._keyboard = Keyboard()
+        with enough(), ExitStack() as stack:
+            self._stop = _Stop()
+            stack.callback(self._stop.close)
+            self._keyboard = Keyboard()
+            stack.pop_all()
         self._console = Console(self._keyboard, self._stop.fileno())
         self._thread = threading.Thread(target=self._run, name="lguest-py Launcher", daemon=True)
         try:
@@ -128,7 +137,8 @@ class Machine:
     def _run(self) -> None:
         try:
             launcher = Launcher(self._settings, self._choice.make, self._keyboard, self.console, self._stop)
-            self._result = launcher.run()
+            with enough():
+                self._result = launcher.run()
         except BaseException as error:  # for the thread that waits
             self._error = error
         self.console.over(self._why_over)

@@ -7,19 +7,19 @@ bytes.  Source: Linux's description of the initramfs buffer format.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from lguest_py.errors import ImageError, LguestError
+from lguest_py.descriptors import check
+from lguest_py.errors import ImageError
 from lguest_py.images.files import open_regular, printable
+from lguest_py.outputs import writing
 
 BUSYBOX_ADVICE = "give a static 32-bit busybox, as Debian's busybox-static:i386 has it in /bin"
 LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
@@ -48,20 +48,37 @@ if [ "$1" != session ]; then
     trap 'reboot -f' TERM
     mkfifo -m 600 $ended
     read -r never <$ended &
-    setsid setsid /bin/sh "$0" session
+    setsid setsid /bin/sh "$0" session "$@"
     wait
     [ ! -e $told ] || { read -r line <$told && echo "$line"; }
     poweroff -f
 fi
+shift
 exec 9>$ended
-command=$run typed=/tmp/typed-ahead over=
+asked=${run+yes} command=$run typed=/tmp/typed-ahead over= more= wrong=
 unset run
+for word in "$@"; do
+    case $word in
+        run=*) asked=yes command=${word#run=} ;; # behind --
+        nolapic) ;; # lguest-py gives it, and not every kernel knows it
+        *) more="$more $word" ;;
+    esac
+done
+# No test may pass that ran something else than what was asked.
+if [ -n "$asked" ] && [ -z "$command" ]; then
+    wrong="run= names no command"
+elif [ -n "$asked" ] && [ -n "$more" ]; then
+    wrong="unknown words beside run=:$more (a command of several words must be quoted)"
+fi
 : >$typed
-while [ -z "$command" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
+while [ -z "$asked" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
     IFS= read -r line || { over=yes; break; }
     printf '%s\\n' "$line" >>$typed
 done
-if [ -n "$command" ]; then
+if [ -n "$wrong" ]; then
+    echo "init: $wrong"
+    (exit 2)
+elif [ -n "$command" ]; then
     setsid cttyhack sh -c "$command" 9>&-
 elif [ -n "$over" ]; then
     sh <$typed 9>&-
@@ -69,7 +86,7 @@ else
     ENV=$typed setsid cttyhack sh 9>&-
 fi
 status=$?
-[ -z "$command$over" ] || echo "lguest-py: exit status $status" >$told
+[ -z "$asked$over" ] || echo "lguest-py: exit status $status" >$told
 """
 
 
@@ -111,6 +128,7 @@ def directory_tree(path: str) -> Tree:
     try:
         add(path, "")
     except OSError as error:
+        check(error)
         name = printable(str(error.filename))
         raise ImageError(f"{name} cannot be read ({error.strerror}): make it readable, or leave it out") from None
     return tree
@@ -188,6 +206,7 @@ def write_archive(out: BinaryIO, tree: Tree) -> None:
             try:
                 record = _record(number, name, whole[name])
             except OSError as error:
+                check(error)
                 raise ImageError(f"{printable(name)} cannot be read ({error.strerror}): make it readable") from None
             packed.write(record)
         packed.write(_record(0, "TRAILER!!!", Entry(0)))
@@ -195,18 +214,5 @@ def write_archive(out: BinaryIO, tree: Tree) -> None:
 
 def make_initrd(out: str, tree: Tree) -> None:
     """Write the initrd to the file ``out``: all of it or, with an LguestError, none."""
-    directory = os.path.dirname(out) or "."
-    temporary = ""
-    try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=".initrd-", delete=False) as file:
-            temporary = file.name
-            write_archive(file, tree)  # type: ignore[arg-type]
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-        temporary = ""
-    except OSError as error:
-        raise LguestError(f"{printable(out)} cannot be written ({error.strerror}): choose another place (-o)") from None
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with writing(out, "choose another place (-o)") as file:
+        write_archive(file, tree)

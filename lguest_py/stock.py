@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lguest_py.caches import folder
+from lguest_py.descriptors import check
 from lguest_py.errors import ImageError, LguestError
 
 RECORD = "fetched.json"
@@ -119,7 +120,8 @@ def find(name: str) -> Kernel | None:
         record = json.loads((directory / RECORD).read_text())
         package, busybox, source = (str(record[word]) for word in ("package", "busybox", "source"))
         return Kernel(name, directory, package, busybox, source, str(record.get("edition", "")))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        check(error)
         return None
 
 

@@ -7,6 +7,7 @@ Read next: lguest_py/terminal.py, the source when a person sits there; lguest_py
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -176,8 +177,11 @@ class Source(Protocol):
 
     interactive: bool  # a person is there: read on even while the Guest does not (up to a bound)
 
+    def attend(self) -> float:
+        """Called before each wait: when (time.monotonic) to be called again, even if nothing happens."""
+
     def fileno(self) -> int:
-        """To wait for; -1 when there is nothing more to come."""
+        """To wait for; -1 when there is nothing to come, or not yet (``attend``)."""
 
     def read(self) -> bytes:
         """What came, for the Guest; blocks only where ``fileno`` is not readable."""
@@ -193,6 +197,10 @@ class Input:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+
+    def attend(self) -> float:
+        """See Source."""
+        return math.inf
 
     def fileno(self) -> int:
         """See Source."""

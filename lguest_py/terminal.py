@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import termios
+import time
 import tty
 from types import TracebackType
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from lguest_py.streams import CHUNK
 
 ESCAPE = 0x01  # Ctrl-A
+GLANCE = 0.5  # seconds between two looks whether we came to the foreground: not every shell sends a signal then
 HELP = b"\r\nCtrl-A x    end the Guest and leave\r\nCtrl-A Ctrl-A    send Ctrl-A\r\nCtrl-A ?    this help\r\n"
 
 
@@ -58,8 +61,8 @@ class EscapeFilter:
 class Terminal:
     """The terminal at ``fd`` as a Source, and its modes as a context manager: raw within, restored after.
 
-    ``suspend`` and ``resume`` do the same around a stop of the process.  The modes are touched only while this
-    process is in the terminal's foreground; another program is at the terminal otherwise.
+    ``suspend`` and ``resume`` do the same around a stop of the process.  The terminal is read, and its modes are
+    touched, only while this process is in its foreground; another program is at the terminal otherwise.
     """
 
     interactive = True
@@ -67,12 +70,13 @@ class Terminal:
     def __init__(self, fd: int, show: int) -> None:
         self._fd = fd
         self._hung_up = False
+        self.waiting = False  # for the foreground
         self._show = show  # where help is written
         self._saved: list[Any] | None = None
         self._filter = EscapeFilter()
 
     def __enter__(self) -> Terminal:
-        self.resume()
+        self.attend()
         atexit.register(self.suspend)
         return self
 
@@ -105,9 +109,18 @@ class Terminal:
             termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
         self._saved = None
 
+    def attend(self) -> float:
+        """See Source.  Takes the terminal when we came to its foreground."""
+        self.waiting = not self._hung_up and not self._foreground()
+        if self.waiting:
+            return time.monotonic() + GLANCE
+        if self._saved is None:
+            self.resume()
+        return math.inf
+
     def fileno(self) -> int:
         """See Source."""
-        return -1 if self._hung_up else self._fd
+        return -1 if self._hung_up or self.waiting else self._fd
 
     def read(self) -> bytes:
         """See Source.  Raises Left when the user wants to leave."""
@@ -115,8 +128,11 @@ class Terminal:
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
             return b""
-        except OSError:  # hung up
+        except OSError:  # hung up, or not ours any more
+            self.waiting = not self._foreground()
             data = b""
+        if self.waiting:
+            return b""
         if not data:
             self._hung_up = True
             return b""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Generator, Iterator
@@ -30,6 +31,9 @@ class NoSource:
 
     def read(self) -> bytes:
         raise AssertionError("nothing to read")
+
+    def attend(self) -> float:
+        return math.inf
 
     def ended(self) -> bytes:
         return b""

@@ -33,7 +33,8 @@ CALM = 400_000  # bytes that a Guest which does not read may hold with all on th
 
 def lines(size: int, start: str = "") -> bytes:
     """So many bytes of text, no two lines alike, and none that a terminal would change."""
-    text = "".join(f"{start}{n:06} abcdefghijklmnopqrstuvwxyz 0123456789\n" for n in range(size // (43 + len(start)) + 1))
+    count = size // (43 + len(start)) + 1
+    text = "".join(f"{start}{n:06} abcdefghijklmnopqrstuvwxyz 0123456789\n" for n in range(count))
     return text.encode()
 
 
@@ -140,7 +141,8 @@ def test_who_writes_waits_for_a_guest_that_does_not_read(engine_name: str, stock
 
 
 def test_a_slow_reader_gets_all_output(engine_name: str, stock: Kernel) -> None:
-    words = boot(engine_name, "--guest-status", NAME, "quiet", 'run="stty -opost; seq 70000 | tee /tmp/all; md5sum </tmp/all"')
+    run = "run=stty -opost; seq 70000 | tee /tmp/all; md5sum </tmp/all"
+    words = boot(engine_name, "--guest-status", NAME, "quiet", run)
     process = subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout
     shown = b""

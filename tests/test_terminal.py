@@ -153,23 +153,6 @@ def test_a_bug_of_ours_leaves_the_terminal_as_before(session: Start) -> None:
     assert modes(s.slave) == s.before
 
 
-def test_a_stop_gives_the_terminal_back_and_going_on_takes_it_again(session: Start) -> None:
-    s = session("echo")
-    s.wait_for(b"ready")
-    for _ in range(2):
-        s.wait_until(lambda: is_raw(s.slave), "the terminal is not raw")
-        s.process.send_signal(signal.SIGTSTP)
-        _, status = os.waitpid(s.process.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status)
-        assert modes(s.slave) == s.before
-        s.process.send_signal(signal.SIGCONT)
-    s.wait_until(lambda: is_raw(s.slave), "the terminal is not raw again")
-    s.type(b"still here q")
-    assert s.end() == 0
-    assert b"still here" in s.shown
-    assert modes(s.slave) == s.before
-
-
 def test_a_terminal_that_hangs_up_ends_it(session: Start) -> None:
     s = session("idle")
     s.wait_for(b"ready")

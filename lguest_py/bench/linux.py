@@ -9,6 +9,7 @@ Read next: samples.py, which reads what is printed; native.py.
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from collections import Counter
@@ -24,6 +25,7 @@ from lguest_py.bench.native import Twin, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
 from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.bench.samples import Printed, parse, without_clock
+from lguest_py.descriptors import check, enough
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.vm_memory import Switcher, built
 
@@ -88,11 +90,22 @@ def linux_rows(
     wanted = [name for name in LINUX if not names or name in names]
     profiling = engine_for(engine, counted, HOST_KERNEL)[1]
     runs = _Runs(*engine_for(engine, counted), profiling, chosen, counted, wanted)
-    with tempfile.TemporaryDirectory(prefix="lguest-py-bench.") as directory:
+    with _temporary_directory() as directory:
         disk = initrd or Path(directory, "initrd")
         if not initrd:
             make_initrd(disk)
         return runs.rows(Twin(str(image), str(disk), WORDS), f" rounds={rounds}" if rounds else "")
+
+
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Raises LguestError where there can be none."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="lguest-py-bench.")
+    except OSError as error:
+        check(error)
+        with enough():  # tempfile says the same of too few descriptors
+            os.close(os.open("/", os.O_RDONLY))
+        raise LguestError("no directory for temporary files can be written: set TMPDIR to one") from None
 
 
 def make_initrd(path: Path) -> None:

@@ -16,6 +16,7 @@ from lguest_py.bench.row import Row
 from lguest_py.bench.stats import stats
 from lguest_py.bench.table import heading
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.outputs import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ TIMES: Final[Mapping[str, int | tuple[str, int]]] = {  # steps of a switch there
     **dict.fromkeys(("step-gdt", "step-idt", "step-tss"), ("table_loads", 3)),
     "step-segments": ("segment_loads", 4),
 }
+OTHER: Final = "give another place (--plot)"
 FAR: Final = 3  # interquartile ranges above the third quartile
 
 
@@ -151,8 +153,6 @@ def draw(record: Record, path: str, distributions: bool = True) -> None:
     import matplotlib as mpl
 
     told: dict[str, Any] = {"metadata": {"Date": None}} if path.lower().endswith(".svg") else {}
-    try:
-        with mpl.rc_context({"svg.hashsalt": "lguest-py", "text.parse_math": False}):
-            _figure(record, distributions).savefig(path, **told)
-    except OSError as error:
-        raise LguestError(f"{path} cannot be written: {error.strerror}") from None
+    kind = Path(path).suffix.lower().removeprefix(".")
+    with mpl.rc_context({"svg.hashsalt": "lguest-py", "text.parse_math": False}), writing(path, OTHER) as file:
+        _figure(record, distributions).savefig(file, format=kind, **told)

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
+from lguest_py.cli.signals import unwinding
+from lguest_py.cli.text import tolerate
+from lguest_py.descriptors import lacking
 from lguest_py.errors import LguestError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
@@ -85,12 +88,16 @@ def make_main_parser() -> Parser:
 
 def _ensure_standard_descriptors() -> None:
     """Open what the caller closed of 0, 1 and 2, so that no other file gets these numbers."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(fd)
+    for standard in range(3):
+        try:
+            os.fstat(standard)
+        except OSError:
+            place = os.devnull if os.path.exists(os.devnull) else "/"
+            os.open(place, os.O_RDWR if place == os.devnull else os.O_RDONLY)  # the lowest number that is free
     for name, standard in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:  # what Python makes of one that was closed
             setattr(sys, name, open(standard, "w", closefd=False))  # noqa: SIM115
+        tolerate(getattr(sys, name))
 
 
 def _give_up(standard: int) -> None:
@@ -120,12 +127,12 @@ def _run(arguments: Sequence[str]) -> int:
     raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status (lguest_py/cli/boot.py lists them)."""
-    _ensure_standard_descriptors()
+def _guarded(arguments: Sequence[str]) -> int:
     try:
+        _ensure_standard_descriptors()
         try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
+            with unwinding():
+                return _run(arguments)
         except LguestError as error:
             _say(error)
             return error.status
@@ -145,3 +152,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up(1)
         _say(f"the output cannot be written ({error.strerror}): make room, or give it another place")
         return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status (lguest_py/cli/boot.py lists them)."""
+    try:
+        return _guarded(sys.argv[1:] if arguments is None else arguments)
+    except (OSError, ImportError) as error:
+        few = lacking(error)
+        if not few:
+            raise
+        _say(few)
+        return few.status

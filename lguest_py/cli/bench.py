@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lguest_py.cli.boot import MakeParser
-from lguest_py.errors import LguestError, UsageError
+from lguest_py.errors import UsageError
 
 if TYPE_CHECKING:
     from lguest_py.bench.record import Record
@@ -153,11 +153,10 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
 
 
 def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise LguestError(f"{path} cannot be written ({error.strerror}): give another place (--export)") from None
+    from lguest_py.outputs import writing
+
+    with writing(path, "give another place (--export)") as file:
+        file.write(text.encode())
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:

@@ -25,8 +25,9 @@ EPILOG = """\
 IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
 (lguest-py fetch), which has its own initrd.  Without IMAGE the bundled tiny Guest boots.  A Linux that was built with
 CONFIG_LGUEST_GUEST calls its Host; any other, from 5.12 on, runs unmodified by trap and emulate ("native").
-Everything after IMAGE is the kernel's command line, as it stands.  Only a native one gets something put before it:
-what it needs and was not given is told.
+Everything after IMAGE is the kernel's command line, a parameter a word; one with white space in it (run="ls -l") gets
+the double quotes that the kernel wants.  Only a native one gets something put before it: what it needs and was not
+given is told.
 
 keys, when the input is a terminal:
   Ctrl-A x       end the Guest and leave
@@ -47,6 +48,7 @@ exit status:
   5      no engine can serve here
   128+n  signal n; 130 also for Ctrl-A x, 141 when nobody reads the output any more
 """
+IN_BACKGROUND = "in the background of its terminal: what is typed is not the Guest's (fg; timeout --foreground)"
 
 
 class MakeParser(Protocol):
@@ -115,6 +117,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
     from lguest_py.cli.early_signals import ending_signals
     from lguest_py.cli.signals import SignalPipe
+    from lguest_py.cli.waking import continued_after
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
     from lguest_py.launcher import Launcher, prepare
@@ -128,7 +131,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
             options.image,
             options.engine,
             memory=options.memory,
-            command_line=" ".join(options.kernel_arguments),
+            command_line=options.kernel_arguments,
             initrd=options.initrd,
             restart=options.on_reboot == "restart",
             timeout=options.timeout,
@@ -142,11 +145,13 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
     with ExitStack() as stack:
+        stack.enter_context(continued_after(options.timeout))
         source: Source = Input(0)
         if os.isatty(0):
             source = terminal = Terminal(0, show=2)
             signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume))
             stack.enter_context(terminal)
+            announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
         result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
@@ -182,14 +187,20 @@ def _write_json(data: dict[str, Any]) -> None:
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """The verb.  Returns the exit status; raises LguestError."""
     options = parse(make_parser, arguments)
-    try:
-        result = boot(options, _silent if options.quiet else _tell)
-    except LguestError as error:
+
+    from lguest_py.cli.signals import never_stopped
+    from lguest_py.descriptors import enough
+
+    with never_stopped():
+        try:
+            with enough():
+                result = boot(options, _silent if options.quiet else _tell)
+        except LguestError as error:
+            if options.json:
+                end = error.end if isinstance(error, StoppedError) else "error"
+                _write_json({"end": end, "reason": str(error), "status": error.status})
+            raise
+        _conclude(options, result)
         if options.json:
-            end = error.end if isinstance(error, StoppedError) else "error"
-            _write_json({"end": end, "reason": str(error), "status": error.status})
-        raise
-    _conclude(options, result)
-    if options.json:
-        _write_json(result.as_dict())
-    return result.status
+            _write_json(result.as_dict())
+        return result.status

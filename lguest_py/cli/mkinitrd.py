@@ -64,7 +64,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--module", metavar="MODULE", action="append", default=[], help="a module to put in; may be given often"
     )
-    parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write (initrd)")
+    parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write, or - (initrd)")
     options = parser.parse_args(arguments)
     if options.directory is None and options.busybox is None and options.kernel is None:
         parser.error("neither DIR nor --busybox nor --kernel was given")

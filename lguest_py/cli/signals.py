@@ -3,6 +3,7 @@
 
 Within the context: INT, TERM, HUP and QUIT end the run in order (a second one leaves at once, unwinding); TSTP gives
 the terminal back before it stops us, and CONT takes it again.  A signal that was ignored when we came stays ignored.
+A stopped process takes none of these until it is continued, so the terminal never stops us: see ``never_stopped``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,49 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
 _ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
+
+
+def _in_main_thread() -> bool:
+    import sys  # without threading, which the help of a verb does not need
+
+    threading = sys.modules.get("threading")
+    return threading is None or threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def _handled(numbers: Sequence[int], handler: Any, instead_of: Sequence[Any]) -> Iterator[None]:
+    """Within it these signals have this handler, where they have one of ``instead_of`` now."""
+    old: dict[int, Any] = {}
+    if _in_main_thread():  # no other may
+        old = {number: now for number in numbers if (now := signal.getsignal(number)) in instead_of}
+    for number in old:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in old.items():
+            signal.signal(number, before)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def unwinding() -> contextlib.AbstractContextManager[None]:
+    """Within it, SIGTERM and SIGHUP end this process by an exception: what it made for a while is removed."""
+    return _handled((signal.SIGTERM, signal.SIGHUP), _unwind, (signal.SIG_DFL,))
+
+
+def never_stopped() -> contextlib.AbstractContextManager[None]:
+    """Within it, using the terminal from the background stops nobody: a read fails there, and a write is done."""
+    return _handled((signal.SIGTTIN, signal.SIGTTOU), signal.SIG_IGN, (signal.SIG_DFL,))
 
 
 class SignalPipe:
@@ -70,6 +107,9 @@ class SignalPipe:
         if self._stopping and not self._ended_by:
             self._stopping = False
             self._suspend()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # As any program stops: in an orphaned process group, where nobody could continue us, the kernel does not.
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTSTP)
+            signal.signal(signal.SIGTSTP, self._handle)
             self._resume()
         return self._ended_by

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from lguest_py.errors import EngineError
+from lguest_py.descriptors import lacking
+from lguest_py.errors import EngineError, LguestError
 
 SMALLER: Final = "give the Guest less (--memory)"
 
@@ -41,8 +42,10 @@ class MachineEnd:
     detail: str = ""
 
 
-def no_memory(memory_bytes: int, error: OSError) -> EngineError:
+def no_memory(memory_bytes: int, error: OSError) -> LguestError:
     """What to raise when there is no memory for a VM of this size."""
+    if few := lacking(error):
+        return few
     return EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB ({error.strerror}): {SMALLER}")
 
 

@@ -16,6 +16,7 @@ import signal
 import threading
 from typing import Final
 
+from lguest_py.descriptors import check
 from lguest_py.engines import cpuid
 from lguest_py.engines.base import SMALLER, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError
@@ -55,6 +56,7 @@ class KvmEngine:
                 self._vcpu = self._furnish(kvm, self._vm)
                 kvm.close()
             except KvmError as error:
+                check(error)
                 raise EngineError(f"KVM failed: {error}; {ADVICE}") from None
             except OSError as error:
                 raise no_memory(memory_bytes, error) from None

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lguest_py.descriptors import check
+
 if TYPE_CHECKING:
     from lguest_py.kvm import Kvm, KvmError
     from lguest_py.kvm.selftest import Result
@@ -49,7 +51,7 @@ class KvmProbe:
 
 
 def probe_kvm(device: str = "/dev/kvm", sys_module: str = "/sys/module", cpuinfo: str = "/proc/cpuinfo") -> KvmProbe:
-    """Look, and if there is a KVM run the self-test, for at most SECONDS."""
+    """Look, and if there is a KVM run the self-test, for at most SECONDS.  Raises DescriptorError."""
     if sys.platform != "linux":
         return KvmProbe(False, "not Linux", f"KVM is a part of Linux, and this is {platform.system()}")
     if platform.machine() not in X86:
@@ -57,11 +59,13 @@ def probe_kvm(device: str = "/dev/kvm", sys_module: str = "/sys/module", cpuinfo
     try:
         from lguest_py.kvm import Kvm, KvmError
     except ImportError as error:
+        check(error)
         return KvmProbe(False, "no binding", f"the KVM extension of lguest-py was not built or does not load ({error})")
     try:
         with Kvm(device) as kvm:
             return _judge(kvm, kvm_flavour(sys_module, cpuinfo))
     except KvmError as error:
+        check(error)
         return _refused(error, device, kvm_flavour(sys_module, cpuinfo))
 
 

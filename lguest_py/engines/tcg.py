@@ -2,7 +2,7 @@
 """The machine emulated by QEMU's TCG: it runs where there is no KVM, and on any processor.
 
 QEMU is a CPU and its interrupt controllers here, and nothing more: it is given neither a kernel nor a device of
-the Guest's.  RAM is a file that both processes map; the doorbell is a byte on a debug console's socket, the
+the Guest's.  RAM is a file that both processes map (ram.py); the doorbell is a byte on a debug console's socket, the
 interrupt a byte on a serial port's.  Our own ROM stands at the reset vector (host_kernel/reset/reset.S).
 
 Read next: host_kernel/start.S, the first thing that runs.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import mmap
 import os
 import re
 import shutil
@@ -28,8 +27,10 @@ from pathlib import Path
 from typing import IO
 
 from lguest_py import _layouts as layouts
+from lguest_py.descriptors import check, names_it, scarce, told
 from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
+from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
 
 QEMU = "qemu-system-i386"
@@ -51,26 +52,33 @@ def find_qemu() -> tuple[str, str] | None:
     if path is None:
         return None
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        check(error)
+        return None
+    said = done.stdout
+    if done.returncode:
+        if names_it(done.stderr) or scarce():
+            raise told()
         return None
     version = re.search(r"version (\d+[.\d]*)", said)
     return path, version.group(1) if version else "of unknown version"
 
 
-def _shared_memory(size: int) -> tuple[IO[bytes], mmap.mmap]:
-    """A file of this size that goes away with us, mapped; in memory, where the system can do that."""
-    file: IO[bytes]
-    if sys.platform == "linux":
-        file = os.fdopen(os.memfd_create("lguest-py"), "r+b")
-    else:
-        file = tempfile.NamedTemporaryFile(prefix="lguest-py.")  # noqa: SIM115 - the engine closes it
-    try:
-        file.truncate(size)
-        return file, mmap.mmap(file.fileno(), size)
-    except OSError:
-        file.close()
-        raise
+def _scratch() -> IO[bytes]:
+    """A file without a name."""
+    if sys.platform == "linux":  # in memory: there may be no directory to write to
+        return os.fdopen(os.memfd_create("lguest-py errors"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    ours, far = socket.socketpair()
+    stack.enter_context(ours)
+    stack.enter_context(far)
+    return ours, far
 
 
 def _die_with_parent() -> Callable[[], None] | None:
@@ -105,16 +113,20 @@ class TcgEngine:
         self._qemu, version = found
         self.about = f"QEMU {version} emulates the CPU"
         self._size = memory_bytes
-        try:
-            self._file, self._map = _shared_memory(memory_bytes)
-        except OSError as error:
-            raise no_memory(memory_bytes, error) from None
-        self.memory = memoryview(self._map)
+        with contextlib.ExitStack() as stack:  # what is made is given back, should the next step fail
+            try:
+                self._ram = Ram(memory_bytes)
+            except OSError as error:
+                raise no_memory(memory_bytes, error) from None
+            stack.callback(self._ram.close)
+            stack.enter_context(self._ram.map)
+            self._errors = stack.enter_context(_scratch())
+            self._doorbell, self._doorbell_far = _pair(stack)
+            self._serial, self._serial_far = _pair(stack)
+            self._debug, self._debug_far = _pair(stack)
+            stack.pop_all()
+        self.memory = memoryview(self._ram.map)
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
-        self._doorbell, self._doorbell_far = socket.socketpair()
-        self._serial, self._serial_far = socket.socketpair()
-        self._debug, self._debug_far = socket.socketpair()
         for ours in (self._doorbell, self._serial, self._debug):
             ours.setblocking(False)
         self._text = bytearray()
@@ -122,8 +134,7 @@ class TcgEngine:
 
     def arguments(self) -> list[str]:
         """The command line: a CPU, RAM, our ROM and four small devices."""
-        size = f"{self._size // 1024}k"
-        ram = f"/proc/self/fd/{self._file.fileno()}" if sys.platform == "linux" else str(self._file.name)
+        size, ram = f"{self._size // 1024}k", self._ram.name.replace(",", ",,")  # a comma ends a value
         return [
             *(self._qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-accel", "tcg", "-cpu", qemu_cpu(), "-m", size),
@@ -145,14 +156,15 @@ class TcgEngine:
         try:
             self._process = subprocess.Popen(
                 self.arguments(),
-                stdin=subprocess.DEVNULL,
+                stdin=self._errors,  # it reads nothing
                 stdout=self._errors,
                 stderr=self._errors,
-                pass_fds=(self._file.fileno(), *(each.fileno() for each in far)),
+                pass_fds=(*self._ram.passed, *(each.fileno() for each in far)),
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
+            check(error)
             raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None
         for each in far:
             each.close()
@@ -167,6 +179,7 @@ class TcgEngine:
             while self._end is None:
                 if not self._doorbell.recv(4096):
                     self._end = self._reap()
+                self._ram.opened()
         except BlockingIOError:
             pass
         except ConnectionError:
@@ -184,6 +197,8 @@ class TcgEngine:
             return MachineEnd(exited=True)
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
+        if any(map(names_it, said)):
+            raise told()
         if status == 0 and not said:  # a signal ends it with status 0 too, and it says which
             return MachineEnd(exited=False, detail="triple fault of the Host kernel: the emulated CPU shut down")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
@@ -216,5 +231,5 @@ class TcgEngine:
         self._errors.close()
         with contextlib.suppress(BufferError):  # somebody still looks at the memory: it goes when they let go
             self.memory.release()
-            self._map.close()
-        self._file.close()
+            self._ram.map.close()
+        self._ram.close()

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from lguest_py.descriptors import DescriptorError, check
 from lguest_py.images.cancellation import STEP, point
 
 LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
@@ -156,8 +157,8 @@ def _library(name: str, *modules: str) -> Any:
     for module in modules:
         try:
             return importlib.import_module(module)
-        except ImportError:
-            continue
+        except ImportError as error:
+            check(error)
     raise NoLibraryError(name)
 
 
@@ -224,9 +225,10 @@ def decompress(data: memoryview, *, whole: bool = False) -> bytes:
         try:
             pieces = pieces or unpack(data, whole)
             piece = next(pieces, None)
-        except (NoLibraryError, MemoryError):
+        except (NoLibraryError, DescriptorError, MemoryError):
             raise
         except Exception as error:  # of the libraries' own classes, too
+            check(error)
             raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
         if piece is None:
             return unpacked.getvalue()

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from lguest_py.descriptors import check
 from lguest_py.errors import ImageError
 from lguest_py.images.cancellation import STEP, point
 
@@ -32,6 +33,7 @@ def open_regular(path: str, advice: str) -> tuple[BinaryIO, int]:
     except PermissionError:
         raise ImageError(f"{name} may not be read: give yourself read permission, or {advice}") from None
     except (OSError, ValueError) as error:
+        check(error)
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{name} cannot be opened ({reason}): {advice}") from None
     facts = os.fstat(descriptor)

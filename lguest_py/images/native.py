@@ -21,6 +21,7 @@ from lguest_py.images.boot_params import (
     SETUP_DATA_END,
     encoded_command_line,
 )
+from lguest_py.images.command_line import split
 from lguest_py.images.files import printable
 from lguest_py.images.image import MIB, Image
 from lguest_py.images.support import numbers, version_word
@@ -43,7 +44,7 @@ ADDED = (  # what is added to the command line, unless the user gave one that be
 
 def additions(command_line: str) -> list[str]:
     """What a native Guest needs on its command line and the user did not give."""
-    words = command_line.split()
+    words = split(command_line)
     return [addition for start, addition in ADDED if not any(word.startswith(start) for word in words)]
 
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""RAM that another process can map too, by the name of a file: QEMU cannot be given a descriptor for it.
+
+Read next: tcg.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+
+from lguest_py.descriptors import check
+from lguest_py.errors import EngineError
+
+SHARED = "/dev/shm"
+
+
+class Ram:
+    """``map`` is the memory, ``name`` what the other process opens; it inherits the descriptors ``passed``."""
+
+    def __init__(self, size: int) -> None:
+        """Raises OSError for lack of memory, EngineError where no file can have a name."""
+        self._path = ""  # to be deleted
+        self._fd, self.name = self._without_place(size) or self._in_a_directory(size)
+        self.passed = () if self._path else (self._fd,)
+        try:
+            self.map = mmap.mmap(self._fd, size)
+        except OSError:
+            self.close()
+            raise
+
+    @staticmethod
+    def _without_place(size: int) -> tuple[int, str] | None:
+        """In memory and in no directory, so that it goes away with those who use it.  It has a name in /proc alone."""
+        if sys.platform != "linux":
+            return None
+        fd = os.memfd_create("lguest-py")
+        try:
+            if os.path.exists(name := f"/proc/self/fd/{fd}"):
+                os.ftruncate(fd, size)
+                return fd, name
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None
+
+    def _in_a_directory(self, size: int) -> tuple[int, str]:
+        directories = list(dict.fromkeys(filter(None, (SHARED, os.environ.get("TMPDIR"), "/tmp", "/var/tmp"))))
+        for directory in directories:
+            path = os.path.join(os.path.abspath(directory), f"lguest-py.{os.getpid()}.{os.urandom(6).hex()}")
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                check(error)
+                continue
+            self._path = path
+            try:
+                os.posix_fallocate(fd, 0, size)  # there is room for all of it, or a store would end us
+                return fd, path
+            except OSError:
+                os.close(fd)
+                self.opened()
+        raise EngineError(
+            f"QEMU must open the VM's memory ({size >> 20} MiB) by a name: there is no /proc, and no room in "
+            f"{', '.join(directories)}: mount -t proc proc /proc"
+        )
+
+    def opened(self) -> None:
+        """The other process has opened it: the name can go."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._path = ""
+
+    def close(self) -> None:
+        """Give it back, but for ``map``."""
+        self.opened()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
