@@ -46,16 +46,19 @@ static bool is_user_code(u32 high)
 	return (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL);
 }
 
-/* A descriptor made safe: for code and data DPL 0 becomes 1; anything else is not there for the CPU. */
+/*
+ * A descriptor made safe: for code and data DPL 0 becomes 1, also where it is absent, or its load would be the wrong
+ * fault; anything else is not there for the CPU.
+ */
 static u64 safe(u32 low, u32 high)
 {
-	if (!(high & HIGH_P))
-		return (u64)high << 32 | low;
 	if (!(high & HIGH_S))
-		return 0;
+		return high & HIGH_P ? 0 : (u64)high << 32 | low;
 	if (!(high & HIGH_DPL))
 		high |= HIGH_DPL_1;
-	return (u64)(high | HIGH_TYPE_ACCESSED) << 32 | low;
+	if (high & HIGH_P)
+		high |= HIGH_TYPE_ACCESSED;
+	return (u64)high << 32 | low;
 }
 
 static void set_both(u32 entry, u64 descriptor)

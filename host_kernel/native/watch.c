@@ -18,6 +18,7 @@
 static u32 busy_frame;   /* the page that was last stored to, beside the tables, */
 static u32 busy_stores;  /* and how often */
 static bool tables_written; /* since they were loaded: no page of theirs is opened any more */
+static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page open */
 static u32 hidden;       /* bit n: entry n of the CPU's GDT is not what the Guest's says */
 
 /* What follows from the Guest's tables, after it may have written to them. */
@@ -97,12 +98,10 @@ bool open_busy_page(u32 address, u32 frame)
 bool open_page_trap(u32 vector, u32 error)
 {
 	u32 was_hidden = hidden, entry = error >> 3;
-	u64 before[GDT_ENTRIES];
 
-	memcpy(before, state->gdt, sizeof(before));
 	tables_sync();
 	for (u32 each = 0; each < GDT_ENTRIES; each++)
-		tables_written |= !(was_hidden >> each & 1) && state->gdt[each] != before[each];
+		tables_written |= state->gdt[each] != seen[each];
 	if (tables_written)
 		close_page();
 	if (vector < TRAP_NOT_PRESENT || vector > TRAP_GENERAL || (error & (SELECTOR_TI | ERROR_IDT)) || entry >= GDT_ENTRIES ||
@@ -119,6 +118,7 @@ void open_page_hide(void)
 	const struct registers *regs = guest.regs;
 	const u32 in_use[] = { regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs };
 
+	memcpy(seen, state->gdt, sizeof(seen));
 	hidden = ~(1u << GDT_HOST_CS | 1u << GDT_HOST_DS | 1u << GDT_TSS | 1u << (native.ldt_selector >> 3));
 	for (u32 each = 0; each < sizeof(in_use) / sizeof(*in_use); each++)
 		if (!(in_use[each] & SELECTOR_TI))
