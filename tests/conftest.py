@@ -57,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--engines={named}: give tcg, kvm or tcg,kvm")
     obey_signals()
     linux_directory()
+    packed_directory()
     kvm_carrier.pytest_configure(config)
     if kvm_carrier.inside():
         return
@@ -97,6 +98,17 @@ def linux_directory() -> Path | None:
     return directory
 
 
+def packed_directory() -> Path | None:
+    """LGUEST_PACKED.  Raises UsageError when there is no kernel in it."""
+    name = os.environ.get("LGUEST_PACKED")
+    if not name:
+        return None
+    directory = Path(name).resolve()
+    if not list(directory.glob("bzImage.*")):
+        raise pytest.UsageError(f"LGUEST_PACKED={name}: no bzImage.gz, bzImage.xz, … there")
+    return directory
+
+
 @cache
 def stock_trouble() -> str:
     """Fetch the distribution's kernel, unless it is there; why that failed."""
@@ -121,6 +133,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("linux")
             if not linux_directory():
                 left_out[item] = "real Linux"
+        elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
+            left_out[item] = "packed kernels"
         elif "stock" in getattr(item, "fixturenames", ()):
             item.add_marker("stock")
             if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
@@ -156,6 +170,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("engine kvm", "KVM cannot serve here, or --engines; --engines=kvm takes the carrier"),
         ("nightly", "--nightly"),
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd"),
+        ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
         ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
     ):
         if what in left_out or (what == "real Linux" and not linux_directory()):
@@ -176,6 +191,14 @@ def linux() -> RealLinux:
     directory = linux_directory()
     assert directory
     return RealLinux(directory / "bzImage", directory / "vmlinux", directory / "initrd")
+
+
+@pytest.fixture(scope="session")
+def packed() -> Path:
+    """The kernels in LGUEST_PACKED."""
+    directory = packed_directory()
+    assert directory
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ void idt_sync(void)
 	u32 low, high, ours = switcher_entries[SYSTEM_CALL];
 
 	/* The selector is the Guest's: ours would be ring 0. */
-	if (!ldt_hides_code() && read_gate(SYSTEM_CALL, &low, &high) && (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT &&
+	if (!ldt_hides_code() && !native.page_open && read_gate(SYSTEM_CALL, &low, &high) && (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT &&
 	    is_kernel_code(low >> 16))
 		state->idt[SYSTEM_CALL] = (u64)high << 32 | (low | 1u << 16);
 	else

@@ -75,14 +75,32 @@ static void begin_step(u32 address)
 	open_step_pages(true);
 }
 
+/* pushf must not show the flags of the step. */
+static bool emulate_pushf(struct instruction *instruction, u32 address)
+{
+	struct registers *regs = guest.regs;
+	u32 value = regs->eflags & ~(EFLAGS_VM | EFLAGS_RF), at = regs->esp - instruction->size;
+	u32 linear = segment_base(regs->ss) + at;
+
+	if (address - linear >= instruction->size || !guest_try_write(linear, &value, instruction->size))
+		return false;
+	regs->esp = at;
+	regs->eip += instruction->next;
+	tables_sync();
+	return true;
+}
+
 /* The plain store that changes a descriptor in Linux: done here, it saves the step. */
 static bool emulate_store(u32 address)
 {
 	struct instruction instruction;
 	u32 value;
 
-	if (!decode(&instruction) || instruction.two_bytes || instruction.opcode != 0x89 || instruction.size != 4 ||
-	    !decode_modrm(&instruction) || instruction.address != address)
+	if (!decode(&instruction) || instruction.two_bytes)
+		return false;
+	if (instruction.opcode == 0x9C)
+		return emulate_pushf(&instruction, address);
+	if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) || instruction.address != address)
 		return false;
 	value = *general_register(MODRM_REG(instruction.modrm));
 	if (!guest_try_write(address, &value, 4))
@@ -124,6 +142,20 @@ static void before_entry(void)
 	choose_gdt(guest.regs->cs & RPL);
 	open_step_pages(true); /* looking at the TSS may have closed its page */
 	drop_bad_segments();
+	if (native.page_open)
+		open_page_hide();
+}
+
+/* A store to a page that is watched, or to where there is no memory. */
+static void watched_store(u32 address, u32 frame)
+{
+	if (is_watched(frame) && open_busy_page(address, frame)) {
+		if (native.stepping)
+			end_step();
+		return;
+	}
+	if (!emulate_store(address))
+		begin_step(address);
 }
 
 void native_reflect_page_fault(u32 address, u32 error)
@@ -144,8 +176,8 @@ static void page_fault(u32 address, u32 error)
 	}
 	mailbox->faults_filled++;
 	if ((access & FAULT_W) && walk(address, access, &entry, &upper, &error) &&
-	    (is_watched(entry >> 12) || !guest_frame_valid(entry)) && !emulate_store(address))
-		begin_step(address);
+	    (is_watched(entry >> 12) || !guest_frame_valid(entry)))
+		watched_store(address, entry >> 12);
 }
 
 /* From ring 3 `int n` faults unless the machine's own gate lets it pass, and none does: the Guest's gate decides. */
@@ -168,6 +200,8 @@ static void trap(void)
 	u32 vector = regs->trapnum, error = regs->errcode;
 	bool ring_1 = (regs->cs & RPL) == 1;
 
+	if (native.page_open && open_page_trap(vector, error))
+		return;
 	switch (vector) {
 	case VECTOR_TIMER:
 	case VECTOR_DOORBELL:

@@ -43,6 +43,8 @@ struct native {
 	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
 	u32 step_pages[2]; /* a store may cross from one into another */
 	u32 step_flags;    /* its IF and TF before that */
+	bool page_open;    /* a page that holds a table may be written to (watch.c): */
+	u32 open_frame;    /* this one */
 };
 extern struct native native;
 
@@ -85,8 +87,7 @@ void native_reflect_page_fault(u32 address, u32 error);
 void native_segments_init(void);
 void gdt_load(u32 base, u32 limit);
 void gdt_sync(void);
-void tables_sync(void);
-void tables_watch(void);
+void gdt_hide(u32 entries);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
@@ -98,6 +99,14 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high);
 u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
+
+/* watch.c */
+#define ERROR_IDT 2u /* in the error code of a fault: what was wrong is an IDT entry */
+void tables_sync(void);
+void tables_watch(void);
+bool open_busy_page(u32 address, u32 frame);
+bool open_page_trap(u32 vector, u32 error);
+void open_page_hide(void);
 
 /* deliver.c */
 void native_deliver(u32 vector, u32 error);

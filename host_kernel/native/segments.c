@@ -47,16 +47,19 @@ static bool is_user_code(u32 high)
 	return (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL);
 }
 
-/* A descriptor made safe: for code and data DPL 0 becomes 1; anything else is not there for the CPU. */
+/*
+ * A descriptor made safe: for code and data DPL 0 becomes 1, also where it is absent, or its load would be the wrong
+ * fault; anything else is not there for the CPU.
+ */
 static u64 safe(u32 low, u32 high)
 {
-	if (!(high & HIGH_P))
-		return (u64)high << 32 | low;
 	if (!(high & HIGH_S))
-		return 0;
+		return high & HIGH_P ? 0 : (u64)high << 32 | low;
 	if (!(high & HIGH_DPL))
 		high |= HIGH_DPL_1;
-	return (u64)(high | HIGH_TYPE_ACCESSED) << 32 | low;
+	if (high & HIGH_P)
+		high |= HIGH_TYPE_ACCESSED;
+	return (u64)high << 32 | low;
 }
 
 static void set_both(u32 entry, u64 descriptor)
@@ -115,34 +118,11 @@ bool ldt_hides_code(void)
 	return ldt_has_code;
 }
 
-/* What follows from the Guest's tables, after it may have written to them. */
-void tables_sync(void)
+/* For the CPU these entries are not there. */
+void gdt_hide(u32 entries)
 {
-	gdt_sync();
-	idt_sync();
-}
-
-static u32 watch(u32 *frames, u32 count, u32 base, u32 limit)
-{
-	u32 entry, unused, error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
-
-	for (u32 page = 0; page < pages && count < WATCHED_FRAMES; page++)
-		if (walk(base + page * PAGE_BYTES, 0, &entry, &unused, &error))
-			frames[count++] = entry >> 12;
-	return count;
-}
-
-/* lgdt or lidt: plain stores to where the tables are now must be noticed. */
-void tables_watch(void)
-{
-	u32 frames[WATCHED_FRAMES], count = 0;
-
-	if (native.gdt_limit)
-		count = watch(frames, count, native.gdt_base, native.gdt_limit);
-	if (native.idt_limit)
-		count = watch(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
-	watch_frames(frames, count);
-	tables_sync();
+	for (; entries; entries &= entries - 1)
+		set_both(__builtin_ctz(entries), 0);
 }
 
 /*
@@ -181,7 +161,7 @@ void choose_gdt(u32 ring)
 	state->esp0_address = native.tss_base + TSS_ESP0;
 	if (ldt_has_code)
 		choose_ldt(ring);
-	else if (mapped && state->kernel_ss && !segment_base(state->kernel_ss))
+	else if (mapped && !native.page_open && state->kernel_ss && !segment_base(state->kernel_ss))
 		state->answer = ANSWER_FLAGS | ANSWER_IRET;
 	else
 		state->answer = ANSWER_FLAGS;

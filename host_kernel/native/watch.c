@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pages that hold the Guest's GDT and IDT are write-protected, since both change by plain stores.  Where such a page
+ * also holds what is stored to all the time (the stack and the variables of a kernel's own decompressor), a trap for each
+ * store would be the end of it, so that page is opened: until a store to the tables is seen, the CPU's copy of the GDT
+ * has just the descriptors in it that the Guest's registers hold.  The load of any other one faults, and is found anew
+ * in the Guest's memory.
+ *
+ * What is not noticed at once: a store to a descriptor that a register holds, while its page is open.  It counts from
+ * the next trap on.  So a table that was ever stored to since it was loaded keeps its page closed.
+ * Read before: native.c, segments.c.
+ */
+#include "native.h"
+
+#define STORES_TO_OPEN 64u /* to one page, in a row, and none of them to a table */
+#define LONGEST_STORE  8u
+
+static u32 busy_frame;   /* the page that was last stored to, beside the tables, */
+static u32 busy_stores;  /* and how often */
+static bool tables_written; /* since they were loaded: no page of theirs is opened any more */
+static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page open */
+static u32 hidden;       /* bit n: entry n of the CPU's GDT is not what the Guest's says */
+
+/* What follows from the Guest's tables, after it may have written to them. */
+void tables_sync(void)
+{
+	hidden = 0;
+	gdt_sync();
+	idt_sync();
+}
+
+static u32 watch(u32 *frames, u32 count, u32 base, u32 limit)
+{
+	u32 entry, unused, error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
+
+	for (u32 page = 0; page < pages && count < WATCHED_FRAMES; page++) {
+		if (!walk(base + page * PAGE_BYTES, 0, &entry, &unused, &error))
+			continue;
+		if (!native.page_open || native.open_frame != entry >> 12)
+			frames[count++] = entry >> 12;
+	}
+	return count;
+}
+
+static void watch_tables(void)
+{
+	u32 frames[WATCHED_FRAMES], count = 0;
+
+	if (native.gdt_limit)
+		count = watch(frames, count, native.gdt_base, native.gdt_limit);
+	if (native.idt_limit)
+		count = watch(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
+	watch_frames(frames, count);
+	tables_sync();
+}
+
+/* lgdt or lidt: plain stores to where the tables are now must be noticed. */
+void tables_watch(void)
+{
+	native.page_open = false;
+	busy_stores = 0;
+	tables_written = false;
+	watch_tables();
+}
+
+static void close_page(void)
+{
+	native.page_open = false;
+	busy_stores = 0;
+	watch_tables();
+}
+
+static bool is_in(u32 address, u32 base, u32 limit)
+{
+	return limit && address + LONGEST_STORE - base <= limit + LONGEST_STORE;
+}
+
+/* A store to a watched page: true if it may now be repeated, and all that follow, since the page was opened. */
+bool open_busy_page(u32 address, u32 frame)
+{
+	if (is_in(address, native.gdt_base, native.gdt_limit) || is_in(address, native.idt_base, native.idt_limit))
+		tables_written = true;
+	if (frame != busy_frame)
+		busy_stores = 0;
+	busy_frame = frame;
+	if (tables_written || ++busy_stores < STORES_TO_OPEN)
+		return false;
+	native.page_open = true;
+	native.open_frame = frame;
+	watch_tables();
+	return true;
+}
+
+/*
+ * A trap while a page is open: from here on the CPU's GDT is the Guest's again.  True if the trap comes from a descriptor
+ * that was hidden: the instruction is repeated with the page closed.
+ */
+bool open_page_trap(u32 vector, u32 error)
+{
+	u32 was_hidden = hidden, entry = error >> 3;
+
+	tables_sync();
+	for (u32 each = 0; each < GDT_ENTRIES; each++)
+		tables_written |= state->gdt[each] != seen[each];
+	if (tables_written)
+		close_page();
+	if (vector < TRAP_NOT_PRESENT || vector > TRAP_GENERAL || (error & (SELECTOR_TI | ERROR_IDT)) || entry >= GDT_ENTRIES ||
+	    !(was_hidden >> entry & 1))
+		return false;
+	if (native.page_open)
+		close_page();
+	return true;
+}
+
+/* Before an entry while a page is open: all descriptors but those that are in use become absent. */
+void open_page_hide(void)
+{
+	const struct registers *regs = guest.regs;
+	const u32 in_use[] = { regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs };
+
+	memcpy(seen, state->gdt, sizeof(seen));
+	hidden = ~(1u << GDT_HOST_CS | 1u << GDT_HOST_DS | 1u << GDT_TSS | 1u << (native.ldt_selector >> 3));
+	for (u32 each = 0; each < sizeof(in_use) / sizeof(*in_use); each++)
+		if (!(in_use[each] & SELECTOR_TI))
+			hidden &= ~(1u << ((in_use[each] & 0xFFFF) >> 3) % GDT_ENTRIES);
+	gdt_hide(hidden);
+}
