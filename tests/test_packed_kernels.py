@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Linux compressed in each way that it knows: unpacked by the Launcher, and entered, so that it unpacks itself in ring 1.
+"""Linux compressed in each way that it knows: unpacked by the Launcher, and entered, so that it unpacks itself.
 
 LGUEST_PACKED=DIR names kernels of either personality: ``bzImage.FORMAT``, one kernel compressed in these ways, and an
 ``initrd`` as ``lguest-py mkinitrd`` makes it (without one, the initrd of the fetched kernel).  Without it there is
