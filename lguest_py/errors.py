@@ -37,7 +37,7 @@ class NoEngineError(LguestError):
 class StoppedError(LguestError):
     """A time limit or a signal ended the run before there was a machine.
 
-    ``end`` is what --json calls it (lguest_py/result.py, End).
+    ``end`` is what --json calls it (lguest_py/launcher/result.py, End).
     """
 
     def __init__(self, message: str, status: int, end: str) -> None:

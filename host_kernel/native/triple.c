@@ -3,7 +3,7 @@
  * What follows when an exception cannot be delivered: another exception, a double fault, a triple fault.
  * Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: deliver.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define TRAP_DIVIDE      0
 #define TRAP_INVALID_TSS 10

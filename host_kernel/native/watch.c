@@ -10,7 +10,7 @@
  * the next trap on.  So a table that was ever stored to since it was loaded keeps its page closed.
  * Read before: native.c, segments.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define STORES_TO_OPEN 64u /* to one page, in a row, and none of them to a table */
 #define LONGEST_STORE  8u

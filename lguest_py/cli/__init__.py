@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: a thin layer on lguest_py.launcher, one file a verb.
+"""The command line: a thin layer on lguest_py.launcher.launcher, one file a verb.
 
 ``--help`` must come at once: what a verb needs is imported when it runs.
 Read next: lguest_py/cli/boot.py.
@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
 from lguest_py.cli.signals import unwinding
 from lguest_py.cli.text import tolerate
-from lguest_py.descriptors import lacking
+from lguest_py.files.descriptors import lacking
 from lguest_py.errors import LguestError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py boot``: boot a Guest with its console here, and exit as it ended.
 
-Read next: lguest_py/launcher.py.
+Read next: lguest_py/launcher/launcher.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lguest_py.errors import LguestError, StoppedError
-from lguest_py.values import seconds, size
+from lguest_py.launcher.values import seconds, size
 
 if TYPE_CHECKING:
-    from lguest_py.result import Result
+    from lguest_py.launcher.result import Result
 
 SUMMARY = "boot a Guest with its console on this terminal"
 USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
@@ -120,9 +120,9 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     from lguest_py.cli.waking import continued_after
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
-    from lguest_py.launcher import Launcher, prepare
-    from lguest_py.streams import Input, Output, Source
-    from lguest_py.terminal import Terminal
+    from lguest_py.launcher.launcher import Launcher, prepare
+    from lguest_py.console.streams import Input, Output, Source
+    from lguest_py.console.terminal import Terminal
 
     if options.misplaced:
         tell(misplaced_warning(options.misplaced))
@@ -161,8 +161,8 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
 
 
 def _conclude(options: argparse.Namespace, result: Result) -> None:
-    from lguest_py import report
-    from lguest_py.result import End
+    from lguest_py.launcher import report
+    from lguest_py.launcher.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
     if not ordinary or options.verbose:
@@ -189,7 +189,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     options = parse(make_parser, arguments)
 
     from lguest_py.cli.signals import never_stopped
-    from lguest_py.descriptors import enough
+    from lguest_py.files.descriptors import enough
 
     with never_stopped():
         try:

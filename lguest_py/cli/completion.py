@@ -24,7 +24,7 @@ fish:  lguest-py completion fish >~/.config/fish/completions/lguest-py.fish
 """
 
 
-# The names of the kernels that are in the cache at that moment (lguest_py/caches.py, lguest_py/stock.py).
+# The names of the kernels that are in the cache at that moment (lguest_py/files/caches.py, lguest_py/kernels/stock.py).
 KERNELS = """\
 _lguest_py_kernels() {{
     local base=$HOME/.cache record

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py fetch``: get a distribution's kernel into the cache, to be booted by its name.
 
-Read next: lguest_py/fetch.py.
+Read next: lguest_py/kernels/fetch.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from lguest_py.cli.boot import MakeParser
 
-NAMES = ("debian-6.1-686",)  # those of lguest_py/stock.py, which a help is too quick to import
+NAMES = ("debian-6.1-686",)  # those of lguest_py/kernels/stock.py, which a help is too quick to import
 SUMMARY = "get a distribution's kernel, to boot it by its name"
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
@@ -32,7 +32,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="even if it is there already")
     options = parser.parse_args(arguments)
 
-    from lguest_py import fetch
+    from lguest_py.kernels import fetch
 
     kernel = fetch.fetch(options.name, lambda text: print(f"lguest-py: {text}", file=sys.stderr), again=options.again)
     print(f"kernel {kernel.kernel}\ninitrd {kernel.initrd}")

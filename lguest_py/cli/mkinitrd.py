@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py mkinitrd``: make an initrd from a directory, from busybox, or from both, with modules of a kernel.
 
-Read next: lguest_py/mkinitrd.py, lguest_py/modules.py.
+Read next: lguest_py/kernels/mkinitrd.py, lguest_py/kernels/modules.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lguest_py.cli.boot import MakeParser
 from lguest_py.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from lguest_py.mkinitrd import Tree
-    from lguest_py.stock import Kernel
+    from lguest_py.kernels.mkinitrd import Tree
+    from lguest_py.kernels.stock import Kernel
 
 SUMMARY = "make an initrd from a directory, or from a busybox"
 USAGE = "lguest-py mkinitrd [DIR] [--kernel KERNEL] [--busybox FILE] [--modules DIR] [--module MODULE] [-o OUTPUT]"
@@ -34,7 +34,7 @@ kernel that was fetched:
 
 
 def _fetched(name: str) -> Kernel:
-    from lguest_py import stock
+    from lguest_py.kernels import stock
 
     if name not in stock.STOCK:
         raise UsageError(f"--kernel cannot be {name!r}: choose from {', '.join(stock.STOCK)}")
@@ -45,7 +45,7 @@ def _fetched(name: str) -> Kernel:
 
 
 def _modules(directory: str, names: list[str]) -> Tree:
-    from lguest_py.modules import Modules
+    from lguest_py.kernels.modules import Modules
 
     modules = Modules(directory)
     chosen, built_in = modules.choose(names)
@@ -73,7 +73,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     if options.modules is not None and not options.module:
         parser.error("--modules needs to know which of them: give --module too")
 
-    from lguest_py import mkinitrd
+    from lguest_py.kernels import mkinitrd
 
     busybox, modules = options.busybox, options.modules
     if options.kernel is not None:

@@ -4,7 +4,7 @@
 The doorbell is an ioeventfd and the interrupt an irqfd, so neither stops the vCPU for Python.  Only the debug
 port and the end do.
 
-Read next: lguest_py/kvm for the calls, host_kernel/start.S for what runs first.
+Read next: lguest_py/kvm for the calls, host_kernel/core/start.S for what runs first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import threading
 from typing import Final
 
-from lguest_py.descriptors import check
+from lguest_py.files.descriptors import check
 from lguest_py.engines import cpuid
 from lguest_py.engines.base import SMALLER, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lguest_py.descriptors import check
+from lguest_py.files.descriptors import check
 
 if TYPE_CHECKING:
     from lguest_py.kvm import Kvm, KvmError

@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 
-from lguest_py.descriptors import check
+from lguest_py.files.descriptors import check
 from lguest_py.errors import EngineError
 
 SHARED = "/dev/shm"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import open_regular, printable, read_exactly, read_large
+from lguest_py.files.inputs import open_regular, printable, read_exactly, read_large
 from lguest_py.images.image import Image, Segment
 
 __all__ = ["Image", "Segment", "open_image"]

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from lguest_py.errors import ImageError
-from lguest_py.images.cancellation import STEP, point
-from lguest_py.images.files import open_regular, printable
+from lguest_py.files.cancellation import STEP, point
+from lguest_py.files.inputs import open_regular, printable
 from lguest_py.images.image import MIB, suggestion
 from lguest_py.images.initrd_format import HEAD, is_kernel
 

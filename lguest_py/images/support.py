@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lguest_py.errors import ImageError
-from lguest_py.images.cancellation import STEP, point
+from lguest_py.files.cancellation import STEP, point
 from lguest_py.images.image import WANTED, Personality
 from lguest_py.images.whose import name_of
 

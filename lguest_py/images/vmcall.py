@@ -12,7 +12,7 @@ bytes it is made of.
 
 from __future__ import annotations
 
-from lguest_py.images.cancellation import point
+from lguest_py.files.cancellation import point
 
 VMCALL = b"\x0f\x01\xc1"
 INT_1F = b"\xcd\x1f\x90"

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Guest's memory as the Host kernel may touch it: always checked first, so that a Guest can never send us
+ * to an address that is not its own.  Physical addresses are the Guest's; walk() (page_tables.c) turns virtual ones.
+ */
+#include "host_kernel/memory/shadow.h"
+
+/* A pointer to count bytes of Guest-physical memory; what names them if the Guest must die for it. */
+void *guest_physical(u32 address, u32 count, const char *what)
+{
+	if (!guest_range(address, count))
+		kill_guest("%s at physical %#x is beyond the Guest's memory (%#x)", what, address, guest.limit);
+	return (void *)(machine.guest_base + address);
+}
+
+struct guest_fault guest_fault;
+
+/*
+ * Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it.  As the Guest
+ * itself would (exact): guest_fault is then the page fault that it deserves, and where there is no memory, ones are read
+ * and what is written is lost.  Otherwise there has to be memory.
+ */
+static inline __attribute__((always_inline)) bool copy(u32 address, void *ours, u32 count, u32 access, bool exact)
+{
+	static u8 lost[PAGE_BYTES];
+	u8 *next = ours;
+
+	while (count) {
+		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
+		u8 *theirs = mapped(address, access & FAULT_W);
+
+		if (chunk > count)
+			chunk = count;
+		if (!theirs) {
+			bool allowed = walk(address, access, &entry, &unused, &error);
+
+			if (exact && !allowed)
+				guest_fault = (struct guest_fault){ address, error };
+			if (!allowed || (!exact && !guest_frame_valid(entry)))
+				return false;
+			theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			if (exact && !guest_frame_valid(entry))
+				theirs = access & FAULT_W ? lost : nothing;
+		}
+		if (access & FAULT_W)
+			memcpy(theirs, next, chunk);
+		else
+			memcpy(next, theirs, chunk);
+		address += chunk;
+		next += chunk;
+		count -= chunk;
+	}
+	return true;
+}
+
+static bool __attribute__((noinline)) copy_memory(u32 address, void *ours, u32 count, u32 access)
+{
+	return copy(address, ours, count, access, false);
+}
+
+bool guest_try_read(void *to, u32 address, u32 count)
+{
+	return copy_memory(address, to, count, 0);
+}
+
+bool guest_try_write(u32 address, const void *from, u32 count)
+{
+	return copy_memory(address, (void *)(uintptr_t)from, count, FAULT_W);
+}
+
+/* Could the Guest write to all of it?  If not: guest_fault. */
+bool guest_may_write(u32 address, u32 count)
+{
+	while (count) {
+		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
+
+		if (!walk(address, FAULT_W, &entry, &unused, &error)) {
+			guest_fault = (struct guest_fault){ address, error };
+			return false;
+		}
+		address += chunk;
+		count -= chunk < count ? chunk : count;
+	}
+	return true;
+}
+
+/* As an instruction of the Guest's would. */
+bool guest_load(void *to, u32 address, u32 count)
+{
+	return copy(address, to, count, 0, true);
+}
+
+/* A store to two pages is made whole or not at all. */
+bool guest_store(u32 address, const void *from, u32 count)
+{
+	return guest_may_write(address, count) && copy(address, (void *)(uintptr_t)from, count, FAULT_W, true);
+}
+
+void guest_write(u32 address, const void *from, u32 count)
+{
+	if (!guest_try_write(address, from, count))
+		kill_guest("cannot write %u bytes at %#x", count, address);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The serial port at 0x3F8: a 16550A whose line leads to the mailbox's text, and from its input (serial_line.c).
+ * The transmitter sends a byte as soon as it is written.  The interrupt line is the OR of all causes that are pending
+ * and enabled: its edges are what the interrupt controller sees, so every access brings it up to date.
+ * Source: National PC16550D datasheet.  Read next: serial_line.c.
+ */
+#include "host_kernel/native/pc/uart.h"
+
+#define UART_IRQ 4
+#define IER_EMPTY  0x02
+#define IER_STATUS 0x04
+#define IER_MODEM  0x08
+#define IIR_MODEM    0x00 /* the causes, from the lowest priority to the highest; a pending one has bit 0 clear */
+#define IIR_NONE     0x01
+#define IIR_EMPTY    0x02
+#define IIR_TIMEOUT  0x0C /* of the same priority as IIR_RECEIVED */
+#define IIR_RECEIVED 0x04
+#define IIR_STATUS   0x06
+#define IIR_FIFO     0xC0
+#define FCR_RESET_RECEIVER 0x02
+#define LCR_DIVISOR  0x80
+#define LSR_DATA     0x01
+#define LSR_OVERRUN  0x02
+#define LSR_EMPTY    0x60
+#define MSR_READY    0xB0 /* carrier, data set ready, clear to send */
+#define MSR_RING     0x40
+#define MSR_CHANGES  0x0F /* one for each of the upper four bits */
+
+struct uart uart;
+
+static u8 interrupt_cause(void)
+{
+	if ((uart.enable & IER_STATUS) && uart.errors)
+		return IIR_STATUS;
+	if ((uart.enable & IER_RECEIVED) && uart.count >= uart_trigger())
+		return IIR_RECEIVED;
+	if ((uart.enable & IER_RECEIVED) && uart.timed_out)
+		return IIR_TIMEOUT;
+	if ((uart.enable & IER_EMPTY) && uart.empty_waits)
+		return IIR_EMPTY;
+	if ((uart.enable & IER_MODEM) && uart.changes)
+		return IIR_MODEM;
+	return IIR_NONE;
+}
+
+/* OUT2 opens the way to the interrupt controller; loopback drives that pin to its inactive level. */
+void uart_update(void)
+{
+	pic_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && interrupt_cause() != IIR_NONE);
+}
+
+static u8 receive(void)
+{
+	u8 byte = uart.received[uart.first];
+
+	if (!uart.count)
+		return 0;
+	uart.first = (uart.first + 1) % UART_FIFO_BYTES;
+	uart.count--;
+	uart.timed_out = false;
+	line_was_read();
+	return byte;
+}
+
+/* In loopback nothing holds a byte back for which there is no room: it is lost, which the line status tells. */
+static void loop_back(u8 byte)
+{
+	if (uart.count < uart_capacity()) {
+		uart_push(byte);
+		return;
+	}
+	uart.errors |= LSR_OVERRUN;
+	if (!(uart.control & FCR_FIFO))
+		uart.received[uart.first] = byte;
+}
+
+static void send(u8 byte)
+{
+	uart.empty_waits = false;
+	uart_update(); /* the line falls until the byte is sent: without this edge an edge-triggered driver would wait forever */
+	if (uart.modem & MCR_LOOP)
+		loop_back(byte);
+	else
+		mailbox_text(&byte, 1);
+	uart.empty_waits = true;
+}
+
+static u8 modem_lines(void)
+{
+	u8 modem = uart.modem;
+
+	if (!(modem & MCR_LOOP))
+		return MSR_READY;
+	return (modem & 2) << 3 | (modem & 1) << 5 | (modem & 4) << 4 | (modem & 8) << 4;
+}
+
+static void set_modem(u8 value)
+{
+	u8 before = modem_lines(), now;
+
+	uart.modem = value & 0x1F;
+	now = modem_lines();
+	uart.changes |= ((before ^ now) & ~MSR_RING) >> 4 | (before & ~now & MSR_RING) >> 4; /* of ring only its end */
+}
+
+static void set_control(u8 value)
+{
+	if ((value ^ uart.control) & FCR_FIFO || ((value & FCR_FIFO) && (value & FCR_RESET_RECEIVER))) {
+		uart.count = 0;
+		uart.timed_out = false;
+	}
+	uart.control = value & FCR_FIFO ? value & (FCR_FIFO | FCR_TRIGGER) : 0;
+}
+
+static void set_enable(u8 value)
+{
+	if (value & ~uart.enable & IER_EMPTY)
+		uart.empty_waits = true;
+	uart.enable = value & 0xF;
+}
+
+static u8 take_cause(void)
+{
+	u8 cause = interrupt_cause();
+
+	if (cause == IIR_EMPTY)
+		uart.empty_waits = false;
+	return cause | (uart.control & FCR_FIFO ? IIR_FIFO : 0);
+}
+
+static u8 take_line_status(void)
+{
+	u8 status = LSR_EMPTY | uart.errors | (uart.count ? LSR_DATA : 0);
+
+	uart.errors = 0;
+	if (!uart.count)
+		line_was_polled();
+	return status;
+}
+
+static u8 take_modem_status(void)
+{
+	u8 status = modem_lines() | (uart.changes & MSR_CHANGES);
+
+	uart.changes = 0;
+	return status;
+}
+
+static u8 read(u16 port)
+{
+	switch (port & 7) {
+	case 0:
+		return uart.line & LCR_DIVISOR ? uart.divisor[0] : receive();
+	case 1:
+		return uart.line & LCR_DIVISOR ? uart.divisor[1] : uart.enable;
+	case 2:
+		return take_cause();
+	case 3:
+		return uart.line;
+	case 4:
+		return uart.modem;
+	case 5:
+		return take_line_status();
+	case 6:
+		return take_modem_status();
+	default:
+		return uart.scratch;
+	}
+}
+
+u8 uart_in(u16 port)
+{
+	u8 value = read(port);
+
+	uart_update();
+	return value;
+}
+
+void uart_out(u16 port, u8 value)
+{
+	uart.polls = 0;
+	switch (port & 7) {
+	case 0:
+		if (uart.line & LCR_DIVISOR)
+			uart.divisor[0] = value;
+		else
+			send(value);
+		break;
+	case 1:
+		if (uart.line & LCR_DIVISOR)
+			uart.divisor[1] = value;
+		else
+			set_enable(value);
+		break;
+	case 2:
+		set_control(value);
+		break;
+	case 3:
+		uart.line = value;
+		break;
+	case 4:
+		set_modem(value);
+		break;
+	case 7:
+		uart.scratch = value;
+		break;
+	default:
+		break;
+	}
+	uart_update();
+}

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Get Debian packages of another architecture through apt's own client, from the mirrors that this machine uses.
+
+apt works in a directory of its own, so neither root nor a change to the system is needed; sources, proxies and keys are
+the system's, and apt checks signatures and checksums itself.  Source: apt.conf(5).  Read next: lguest_py/kernels/fetch.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from lguest_py.files.descriptors import names_it, told
+from lguest_py.errors import LguestError
+from lguest_py.console.progress import Progress
+
+LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
+# Read behind the system's own configuration.  What that has its hooks do is not for us.
+CONFIGURATION = """\
+#clear APT::Architectures;
+#clear APT::Update;
+#clear DPkg;
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Dir::State "{root}/state";
+Dir::State::status "{root}/status";
+Dir::Cache "{root}/cache";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Dir::Log "{root}";
+"""
+# What apt says of a host that it cannot talk to; then "apt-get update" warns, and ends with 0.
+_FAILED = re.compile(r"^[WE]: Failed to fetch \S+?://([^/\s]+)\S*\s+(\S.*)$", re.MULTILINE)
+_NETWORK = re.compile(
+    r"Could not (resolve|connect)|Unable to connect|Cannot initiate the connection|Connection (failed|refused|reset)"
+    r"|timed out|[Tt]emporary failure|[Uu]nreachable|No route to host|Something wicked happened resolving"
+)
+_PROGRESS = re.compile(r"dlstatus:\d+:(\d+)")  # apt's README.progress-reporting: item, percent
+
+
+class Apt:
+    """apt for one architecture, with all that it keeps below ``root``, an absolute path."""
+
+    def __init__(self, root: Path, architecture: str) -> None:
+        if '"' in str(root) or "\\" in str(root):
+            raise LguestError(f"{root} has a quotation mark or backslash in it: set XDG_CACHE_HOME to another place")
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        (root / "status").touch()
+        configuration = CONFIGURATION.format(root=root, architecture=architecture)
+        (root / "apt.conf").write_bytes(os.fsencode(configuration))
+        self._root = root
+        self._architecture = architecture
+        self._trouble = ""  # what apt said of sources it could not read
+        self._unreachable = ""  # a host that it could not talk to
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [program, "-c", str(self._root / "apt.conf"), "-q", *arguments]
+        environment = {**os.environ, "LC_ALL": "C"}
+        try:
+            return subprocess.run(
+                command, env=environment, text=True, errors="replace", capture_output=True,
+                stdin=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise _no_program(program) from None
+
+    def _run_long(self, what: str, *arguments: str, cwd: Path | None = None) -> tuple[int, str]:
+        """Run apt-get, and show on a terminal how far it is; its exit status and its stderr."""
+        reader, writer = os.pipe()
+        with (
+            Progress(what) as progress,
+            open(reader, errors="replace") as status,
+            tempfile.TemporaryFile("w+", errors="replace") as said,
+        ):
+            try:
+                options = ["-c", str(self._root / "apt.conf"), "-q", "-o", f"APT::Status-Fd={writer}"]
+                process = subprocess.Popen(
+                    ["apt-get", *options, *arguments], cwd=cwd, env={**os.environ, "LC_ALL": "C"}, pass_fds=(writer,),
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                )  # fmt: skip
+            except FileNotFoundError:
+                raise _no_program("apt-get") from None
+            finally:
+                os.close(writer)
+            try:
+                for line in status:
+                    if match := _PROGRESS.match(line):
+                        progress.say(f"{match[1]} %")
+                process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            said.seek(0)
+            return process.returncode, said.read()
+
+    def update(self) -> None:
+        """Read the sources' lists.  What cannot be read is told only if a package is then missing."""
+        status, said = self._run_long("reading package sources", "update")
+        self._unreachable = _unreachable(said)
+        if status:
+            self._trouble = complaint(said)
+
+    def has_lists(self) -> bool:
+        """Whether update() could read any source."""
+        return any((self._root / "state/lists").glob("*Packages*"))
+
+    def _search(self, pattern: str) -> list[str]:
+        """The names of the packages for our architecture.  From apt 3 on a search may find other ones, too."""
+        lines = self._run("apt-cache", "search", "--names-only", pattern).stdout.splitlines()
+        found = [f"{line.partition(' ')[0]}:{self._architecture}" for line in lines]
+        stanzas = self._run("apt-cache", "show", *found).stdout if found else ""
+        return re.findall(r"^Package: (\S+)$", stanzas, re.MULTILINE)
+
+    def newest(self, pattern: str) -> str:
+        """The package whose name matches ``pattern``; of several, the one with the highest number as its first group.
+
+        The pattern is for apt (POSIX, extended) and for Python.  Raises LguestError when there is none.
+        """
+        matches = [match for name in self._search(f"^{pattern}$") if (match := re.fullmatch(pattern, name))]
+        if not matches:
+            raise self._missing(f"{_readable(pattern)}:{self._architecture}")
+        return max(matches, key=lambda match: int(match[1]) if match.lastindex else 0)[0]
+
+    def _missing(self, package: str) -> LguestError:
+        """Why there is no ``package``: nobody could be asked, the sources are broken, or they do not have it."""
+        if self._unreachable and not self.has_lists():
+            return LguestError(
+                f"apt cannot reach {self._unreachable}: "
+                f"check this machine's network, and the proxy if it has one, {LOCAL}"
+            )
+        if self._trouble:
+            return LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
+        others = f", and {self._unreachable} cannot be reached" if self._unreachable else ""
+        return LguestError(
+            f"this machine's package sources have no {package}{others}: "
+            f"add Debian 12's (bookworm) to /etc/apt/sources.list.d, {LOCAL}"
+        )
+
+    def download(self, package: str, into: Path) -> Path:
+        """Download the package into the directory ``into``, checked; its file.  Raises LguestError."""
+        before = set(into.glob("*.deb"))
+        status, said = self._run_long(f"downloading {package}", "download", f"{package}:{self._architecture}", cwd=into)
+        new = [path for path in into.glob("*.deb") if path not in before]
+        if status or not new:
+            if host := _unreachable(said):
+                raise LguestError(f"apt cannot reach {host} for {package}: check this machine's network, {LOCAL}")
+            raise LguestError(f"apt cannot download {package} ({complaint(said)}): try again later, {LOCAL}")
+        return new[0]
+
+
+def _readable(pattern: str) -> str:
+    return re.sub(r"\(.*?\)", "N", pattern).replace("\\", "")
+
+
+def _no_program(program: str) -> LguestError:
+    return LguestError(f"{program} is not here, and only apt can fetch: do it on a Debian, {LOCAL}")
+
+
+def _unreachable(text: str) -> str:
+    """A host that apt's stderr says it could not talk to, and why: "deb.debian.org (Could not resolve …)", or ""."""
+    for host, reason in _FAILED.findall(text):
+        if _NETWORK.search(reason):
+            return f"{host} ({_one_line(reason)})"
+    return ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def complaint(text: str) -> str:
+    """What apt or dpkg said on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
+    if names_it(text):
+        raise told()
+    lines = [line.strip() for line in text.splitlines()]
+    errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
+    first = errors[0] if errors else "no reason given"
+    return _one_line(first)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
+
+Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S, host_kernel/native/watch.c.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+import toolchain
+from hostile_lab import Run, run_image
+
+from lguest_py.images import Image
+from lguest_py.images.elf import read_elf
+from lguest_py.launcher.result import End
+from lguest_py.launcher.vm_memory import Switcher
+
+SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
+START = 0x101000  # the ELF header goes before it
+DEBUG, PAGE_FAULT = 1, 14
+STEPS = 63  # before a page is opened: STORES_TO_OPEN of watch.c, less the one that opens it
+CLOSED = 3  # times, by a load of what was hidden
+
+
+@cache
+def guest(paging: bool, writes: bool) -> Image:
+    """tests/lab/busy_gdt.S as a kernel that knows nothing of lguest."""
+    tools = toolchain.find()
+    with tempfile.TemporaryDirectory() as name:
+        where = Path(name)
+        defines = [f"-DPAGING={int(paging)}", f"-DWRITES={int(writes)}"]
+        for command in (
+            [*tools.compile, *defines, "-c", SOURCE, "-o", where / "o"],
+            [*tools.link, f"-Ttext={START:#x}", "-e", "start", where / "o", "-o", where / "elf"],
+        ):
+            subprocess.run([str(word) for word in command], check=True)
+        data = (where / "elf").read_bytes()
+    parsed = read_elf(io.BytesIO(data), len(data), "busy_gdt")
+    return Image("busy_gdt", "ELF", parsed.entry, parsed.segments, b"", None, 1, personality="native")
+
+
+def ended(run: Run) -> dict[int, int]:
+    """Its exits by vector, when all its checks held and nothing of the Host's is wrong."""
+    assert not run.failures
+    snapshot = run.result.snapshot
+    assert run.result.outcome.end is End.POWERED_OFF, f"check {snapshot.guest['eax']}: {run.result.outcome}"
+    return snapshot.by_vector
+
+
+@pytest.mark.parametrize("paging", [False, True])
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+def test_a_stack_in_the_gdts_page_is_not_stepped(engine_name: str, paging: bool, switcher: Switcher) -> None:
+    vectors = ended(run_image(engine_name, guest(paging, writes=False), switcher=switcher))
+    assert 0 < vectors[DEBUG] <= STEPS * (CLOSED + 1)
+    assert vectors[PAGE_FAULT] < 1000
+
+
+@pytest.mark.parametrize("paging", [False, True])
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+def test_tables_in_such_a_page_that_change_are_followed(engine_name: str, paging: bool, switcher: Switcher) -> None:
+    """From then on each store beside them is stepped: some descriptor in a register might be changed by the next."""
+    vectors = ended(run_image(engine_name, guest(paging, writes=True), switcher=switcher))
+    assert 500 < vectors[DEBUG] < 5000
