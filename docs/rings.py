@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Draw docs/rings.svg, the README's picture of the rings: python docs/rings.py
 
-A box is what runs, an arrow is a way from one to another.  tests/test_docs.py sees to it that the picture is as
+A box is what runs, an arrow is a way from one to another.  tests/sources/test_docs.py sees to it that the picture is as
 this file draws it.
 """
 

@@ -5,12 +5,13 @@ Run it: python examples/break_a_rule.py [NAME]
 
 NAME is one of the offences that the tiny Guest's command "fault" lists; without one it is a descriptor that
 would be a door to ring 0.  Below the reason: the registers the Guest died with, and how it came there.
-Read next: guest_kernel/offences.c, host_kernel/end.c, lguest_py/report.py.
+Read next: guest_kernel/faults/offences.c, host_kernel/base/end.c, lguest_py/launcher/report.py.
 """
 
 import sys
 
-from lguest_py import End, Machine, report
+from lguest_py import End, Machine
+from lguest_py.launcher import report
 
 offence = sys.argv[1] if len(sys.argv) > 1 else "call-gate"
 with Machine(command_line=f"run=fault {offence}") as guest:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lguest_py.errors import LguestError as LguestError
-    from lguest_py.expect import ExpectError as ExpectError
+    from lguest_py.console.expect import ExpectError as ExpectError
     from lguest_py.machine import Machine as Machine
-    from lguest_py.result import End as End
-    from lguest_py.result import Result as Result
+    from lguest_py.launcher.result import End as End
+    from lguest_py.launcher.result import Result as Result
 
 __version__ = "0.1.0"
 

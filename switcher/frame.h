@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * For the assembler: how every way into ring 0 makes the same frame, struct registers (lguest_pages.h).
- * Used by switcher.S for the Guest's traps and by host_kernel/start.S for the Host kernel's own.
+ * Used by switcher.S for the Guest's traps and by host_kernel/core/start.S for the Host kernel's own.
  */
 
 /* A word in place of the error code, where the CPU pushes none.  Source: Intel SDM vol. 3, table 6-1. */

@@ -7,10 +7,10 @@
  * it writes them through its own mapping, so the region can be read-only in both worlds.  So a gate does not tell
  * whose trap it is; the ring that the CPU saved does.
  *
- * Read before: switcher.S, for what makes a switch safe.  Read next: reflect.h, host_kernel/tables.c.
+ * Read before: switcher.S, for what makes a switch safe.  Read next: reflect.h, host_kernel/machine/tables.c.
  */
 #include "offsets.h"
-#include "frame.h"
+#include "switcher/frame.h"
 
 #define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
@@ -127,8 +127,8 @@ hypercall:
 	pushl $HYPERCALL_VECTOR
 	jmp return_to_host
 
-#include "answers.h"
-#include "reflect.h"
+#include "switcher/answers.h"
+#include "switcher/reflect.h"
 
 /* The 256 ways in, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector

@@ -3,7 +3,7 @@
 
 A test that starts an engine takes the fixture ``engine_name``: it then runs once for "tcg" and once for "kvm".
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
-in the carrier (tests/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
+in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
 A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
 into the user's cache when it is not there.  What is long is marked ``nightly``.
@@ -24,8 +24,8 @@ import pytest
 from toolchain import BuildError
 
 from lguest_py.errors import LguestError
-from lguest_py.fetch import fetch
-from lguest_py.stock import Kernel, find
+from lguest_py.kernels.fetch import fetch
+from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
 STOCK = "debian-6.1-686"

@@ -28,7 +28,7 @@ import layouts
 import toolchain
 from toolchain import BuildError, Step
 
-from lguest_py.progress import Progress
+from lguest_py.console.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,19 +49,19 @@ class Image:
 
 LINUX = ("guest_kernel/linux/*.c", "guest_kernel/linux/*.S")  # what each program for a Linux Guest stands on
 HOST = ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S")
-SAMPLES = "guest_kernel/bench_samples.c"  # what each that measures prints its results with
+SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with
 IMAGES = (
     Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
     Image("host_bench", (*HOST, "host_kernel/bench/*.c", "host_kernel/bench/*.S", SAMPLES),
-          "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without="host_kernel/run.c"),
+          "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without="host_kernel/core/run.c"),
     Image("host_profile", (*HOST, "host_kernel/profile/*.c", "host_kernel/bench/print.c"),
-          "host_kernel/host_kernel.ld", flat="host_profile.bin", whole=True, without="host_kernel/run.c"),
+          "host_kernel/host_kernel.ld", flat="host_profile.bin", whole=True, without="host_kernel/core/run.c"),
     Image("native_bench", ("guest_kernel/bench_native/*.c", "guest_kernel/bench_native/*.S", SAMPLES,
-                           "guest_kernel/print.c", "guest_kernel/text.c"),
-          "guest_kernel/bench_native/bench_native.ld", elf="native_bench.elf"),
+                           "guest_kernel/console/print.c", "guest_kernel/console/text.c"),
+          "guest_kernel/native_bench/bench_native.ld", elf="native_bench.elf"),
     Image("linux_bench", (*LINUX, "guest_kernel/linux/bench/*.c"), "guest_kernel/linux/program.ld",
           elf="linux_bench.elf", strip=True),
     Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),

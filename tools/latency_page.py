@@ -21,7 +21,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 import latency_tables as tables
 
-from lguest_py.bench.record import Record, read
+from lguest_py.measurements.record import Record, read
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "latency.md"
@@ -87,7 +87,7 @@ def picture(name: str, found: Records) -> tuple[Record, bool]:
 
 def main() -> int:
     """Write them."""
-    from lguest_py.bench import plot
+    from lguest_py.measurements import plot
 
     found = records()
     PAGE.write_text(page(PAGE.read_text(), found))

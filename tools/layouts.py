@@ -6,7 +6,7 @@ The C headers are the one description.  This reads their ``#define NAME integer`
 
 * ``offsets.h`` for the assembler: every constant, ``STRUCT_field`` offsets and ``STRUCT_SIZE``;
 * ``checks.c``, which fails to compile where the i386 compiler lays a struct out differently;
-* ``_layouts.py`` for Python (see lguest_py/layout.py).
+* ``_layouts.py`` for Python (see lguest_py/shared_memory/layout.py).
 
 Run by tools/build_images.py; by hand: ``python tools/layouts.py OUTPUT_DIRECTORY PYTHON_FILE``.
 """
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADERS = ("switcher/lguest_pages.h", "host_kernel/machine.h", "host_kernel/lguest_abi.h")
+HEADERS = ("switcher/lguest_pages.h", "host_kernel/machine/machine.h", "host_kernel/lguest/lguest_abi.h")
 SCALARS = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t"}
 FORMATS = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q"}
 
@@ -73,7 +73,7 @@ def generate(output: Path, python: Path) -> None:
         "# SPDX-License-Identifier: GPL-2.0-or-later",
         f'"""{made}"""',
         "",
-        "from lguest_py.layout import Layout",
+        "from lguest_py.shared_memory.layout import Layout",
         "",
     ]
     for name, value in values.items():

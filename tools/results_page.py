@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lguest_py.bench.record import Record, read
-from lguest_py.bench.row import Row
-from lguest_py.bench.stats import nanoseconds, stats
-from lguest_py.bench.table import BLOCKS, told_counts
+from lguest_py.measurements.record import Record, read
+from lguest_py.measurements.row import Row
+from lguest_py.measurements.stats import nanoseconds, stats
+from lguest_py.measurements.table import BLOCKS, told_counts
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 PAGE = "RESULTS.md"

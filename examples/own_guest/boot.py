@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lguest_py import Machine, report
+from lguest_py import Machine
+from lguest_py.launcher import report
 
 BUILD = "gcc -m32 -nostdlib -static -Wl,-Ttext=0x100000,--build-id=none"
 

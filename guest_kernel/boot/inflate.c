@@ -3,7 +3,7 @@
  * DEFLATE, undone. Source: RFC 1951. Codes are decoded bit by bit against the number of codes of each length: slow
  * and small, which is right for a kernel of this size.
  */
-#include "boot.h"
+#include "guest_kernel/boot/boot.h"
 #include <stdbool.h>
 
 #define LONGEST  15

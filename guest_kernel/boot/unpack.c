@@ -2,9 +2,9 @@
 /*
  * From the gzip file in the bzImage to a kernel in its place: undo gzip (RFC 1952), then load the ELF.
  *
- * Read next: inflate.c; then guest_kernel/start.S, where the kernel goes on.
+ * Read next: inflate.c; then guest_kernel/cpu/start.S, where the kernel goes on.
  */
-#include "boot.h"
+#include "guest_kernel/boot/boot.h"
 #include <stdbool.h>
 
 #define LOWEST     0x100000 /* what the kernel may be put over: from here to our own memory */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Signals.  Source: Linux's sigaction(2), sigreturn(2), setitimer(2).  Read before: signals.h. */
-#include "signals.h"
+#include "guest_kernel/linux/signals.h"
 
 struct action {
 	signal_handler *handler;

@@ -2,7 +2,7 @@
 /* Signals and what a handler is given, as the kernel lays it out on i386.  Read before: system.h. */
 #ifndef SIGNALS_H
 #define SIGNALS_H
-#include "system.h"
+#include "guest_kernel/linux/system.h"
 
 enum { SIGILL = 4, SIGTRAP = 5, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGUSR1 = 10, SIGSEGV = 11, SIGUSR2 = 12, SIGALRM = 14,
        SIGCONT = 18, SIGSTOP = 19 };

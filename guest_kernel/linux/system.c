@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a program of ours needs besides bare system calls.  Read before: system.h. */
-#include "system.h"
+#include "guest_kernel/linux/system.h"
 #include <stdarg.h>
 
 #define STACK_BYTES (64 * 1024)

@@ -26,9 +26,9 @@
 #define DEBUG_VECTOR  1
 
 #ifndef __ASSEMBLER__
-#include "../host.h"
-#include "../../guest_kernel/bench_samples.h"
-#include "../../guest_kernel/print.h"
+#include "host_kernel/base/host.h"
+#include "guest_kernel/bench/bench_samples.h"
+#include "guest_kernel/console/print.h"
 
 void run_loop(void) __attribute__((noreturn)); /* run.c: the Host kernel's own */
 

@@ -2,9 +2,9 @@
 /*
  * The null hypercall through the Host kernel's own run loop, with nothing in the way that is not there otherwise: the
  * Guest takes the time itself, and only when it sleeps do we have the say again.
- * Read before: host_kernel/run.c.  Read next: walks.c, trace.c.
+ * Read before: host_kernel/core/run.c.  Read next: walks.c, trace.c.
  */
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 #define WALKS_ROUND 16 /* of the 64 calls of stub_counted */
 #define TRACE_ROUND 32

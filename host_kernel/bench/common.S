@@ -4,7 +4,7 @@
  * ss and cs are flat and the Host's in all of it; ds may be anything. Read next: trace.c.
  */
 #include "offsets.h"
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 #define STATE(field) (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define FLAG_TF 0x100

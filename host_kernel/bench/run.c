@@ -2,12 +2,12 @@
 /*
  * Where the Host kernel would begin to run its Guest, it measures. Its own loop is here too, under another name: what
  * goes on in it while a Guest calls is measured as well.
- * Read before: host_kernel/main.c.  Read next: world.c.
+ * Read before: host_kernel/core/main.c.  Read next: world.c.
  */
 #define run run_loop
-#include "../run.c"
+#include "host_kernel/core/run.c"
 #undef run
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 void run(void) __attribute__((noreturn));
 

@@ -4,7 +4,7 @@
  * meanwhile. A step is what the Switcher does once in each direction.
  * Read before: switcher/switcher.S.
  */
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 extern volatile u32 middle; /* common.S */
 void middle_entry(void);

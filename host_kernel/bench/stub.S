@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The Guest of these measurements: copied to STUB_CODE in its memory, it runs in ring 1 without page tables of its own.
- * The clock is read as in guest_kernel/bench_samples.h. Read next: common.S.
+ * The clock is read as in guest_kernel/bench/bench_samples.h. Read next: common.S.
  */
 #include "offsets.h"
-#include "bench.h"
-#include "../../guest_kernel/bench_samples.h"
+#include "host_kernel/bench/bench.h"
+#include "guest_kernel/bench/bench_samples.h"
 
 	.section .rodata
 	.globl stub_start, stub_end, stub_floor, stub_calls, stub_counted

@@ -5,7 +5,7 @@
  * GDTR, IDTR, LDTR and TR; not what int and iret load by themselves, two segments each. Source: Intel SDM vol. 2.
  * Read next: lguest_py/bench/micro.py.
  */
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 #define REG(modrm) ((modrm) >> 3 & 7)
 #define IS_MEMORY(modrm) ((modrm) < 0xC0)

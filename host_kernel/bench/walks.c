@@ -5,7 +5,7 @@
  * Guest's tables, and of those in the Host's. (A CPU may also walk for an access that it only guessed.)
  * Source: Intel SDM vol. 3, 4.8.
  */
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 #define ENTRIES 1024
 

@@ -4,7 +4,7 @@
  * alone takes for int and iret between rings 1 and 0 with two loads of CR3.
  * Read before: bench.h.  Read next: switcher/switcher.S, calls.c.
  */
-#include "bench.h"
+#include "host_kernel/bench/bench.h"
 
 #define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 #define TRAP_PAGE_FAULT 14

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Control and model-specific registers, as an unmodified kernel sees them.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define CR4_PSE_BIT 0x10u
 #define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */

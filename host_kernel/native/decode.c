@@ -3,7 +3,7 @@
  * Read one instruction of ring 1's: prefixes, opcode, and for those that have one the ModRM byte with its address.
  * 32-bit code only.  Source: Intel SDM vol. 2, 2.1.  Read next: emulate.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 static void fetch(struct instruction *instruction)
 {

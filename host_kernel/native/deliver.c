@@ -4,7 +4,7 @@
  * What is pushed looks as if the kernel ran in ring 0, so that its iret comes to us.  Source: Intel SDM vol. 3, 6.12.
  * Read next: iret.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define GATE_P      0x8000u
 #define GATE_DPL    0x6000u

@@ -3,7 +3,7 @@
  * The privileged instructions of an unmodified kernel, done for it in ring 0.  Those with two opcode bytes are in
  * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define DIRECTION 0x400u
 

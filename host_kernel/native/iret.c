@@ -3,7 +3,7 @@
  * Returns of an unmodified kernel, which fault in ring 1 so that they come here: iret, and lret to "ring 0".
  * Source: Intel SDM vol. 2, IRET, RET.  Read before: deliver.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define HIGH_CODE 0x800u
 #define HIGH_S    0x1000u

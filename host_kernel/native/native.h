@@ -11,7 +11,7 @@
  */
 #ifndef NATIVE_H
 #define NATIVE_H
-#include "../host.h"
+#include "host_kernel/base/host.h"
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10

@@ -4,7 +4,7 @@
  * and keep a copy with safe descriptors in the state page, as for any Guest.  Its LDT is copied when it is loaded.
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
  */
-#include "native.h"
+#include "host_kernel/native/native.h"
 
 #define HIGH_TYPE_ACCESSED 0x100u
 #define HIGH_WRITABLE 0x200u /* data */

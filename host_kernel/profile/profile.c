@@ -6,12 +6,12 @@
  * number twice is a section; of those with one number the shortest is told.
  *
  * All of the Host kernel is in it, as it is; world_switch leads here first.
- * Read before: host_kernel/run.c.  Read next: lguest_py/bench/profile.py, which starts it.
+ * Read before: host_kernel/core/run.c.  Read next: lguest_py/bench/profile.py, which starts it.
  */
 #define run run_loop
-#include "../run.c"
+#include "host_kernel/core/run.c"
 #undef run
-#include "../../guest_kernel/print.h"
+#include "guest_kernel/console/print.h"
 
 #define CR4_TSD 0x4
 #define TRAP_GENERAL 13

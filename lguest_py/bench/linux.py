@@ -18,18 +18,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lguest_py import mkinitrd
+from lguest_py.kernels import mkinitrd
 from lguest_py.bench.counting import as_switcher, choose, run_machine
 from lguest_py.bench.native import Twin, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
-from lguest_py.bench.row import CYCLES, INSTRUCTIONS, Row
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.bench.samples import Printed, parse, without_clock
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.vm_memory import Switcher, built
+from lguest_py.launcher.vm_memory import Switcher, built
 
 if TYPE_CHECKING:
     from lguest_py.engines.base import Engine
-    from lguest_py.mailbox import Snapshot
+    from lguest_py.shared_memory.mailbox import Snapshot
 
 BOOT: Final = "boot-to-init"
 BOOT_WITHOUT_LPJ: Final = "boot-to-init-without-lpj"
@@ -176,7 +176,7 @@ def run_guest(
 ) -> tuple[str, Snapshot]:
     """Boot it in a Guest, to its power-off; its console's output.  Raises LguestError when it ends another way."""
     from lguest_py.images import open_image
-    from lguest_py.launcher import Settings
+    from lguest_py.launcher.launcher import Settings
 
     image = open_image(twin.kernel)
     words = f"console={'ttyS0' if image.personality == 'native' else 'hvc0'} {twin.words}"

@@ -2,7 +2,7 @@
 """What a world switch costs, and all around it: measured in the tiny Guest, in the Host kernel and in a native Guest.
 
 Nothing of Python's is in the way of what is measured, but where a row says so.  Three machines are booted: the tiny
-Guest with its command ``bench`` (guest_kernel/bench.c); the Host kernel with its own measurements in place of its run
+Guest with its command ``bench`` (guest_kernel/bench/bench.c); the Host kernel with its own measurements in place of its run
 loop (host_kernel/bench/); and a small kernel for the native personality (guest_kernel/bench_native/).
 
 Read next: counting.py for the machines, samples.py for what they print.
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lguest_py.bench.row import CYCLES, INSTRUCTIONS, MILLISECONDS, Row
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, MILLISECONDS, Row
 from lguest_py.bench.samples import parse, without_clock
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.images.image import Image
-from lguest_py.mailbox import Snapshot
-from lguest_py.vm_memory import Switcher
+from lguest_py.shared_memory.mailbox import Snapshot
+from lguest_py.launcher.vm_memory import Switcher
 
 SECONDS: Final = 300.0  # for one of the machines; it takes one or two
 MEMORY: Final = 64 << 20
@@ -158,7 +158,7 @@ def _run(
 ) -> tuple[str, Snapshot]:
     """Boot one of the three; what it printed."""
     from lguest_py.bench.counting import choose, run_machine
-    from lguest_py.launcher import Settings
+    from lguest_py.launcher.launcher import Settings
 
     choice = choose(engine, counted, "host_bench.bin" if machine == "host" else "")
     words = _words(machine, wanted)
@@ -174,7 +174,7 @@ def _words(machine: Machine, wanted: dict[str, What]) -> str:
 
 def _image(machine: Machine) -> Image:
     from lguest_py.images.elf import read_elf
-    from lguest_py.vm_memory import built
+    from lguest_py.launcher.vm_memory import built
 
     if machine == "host":  # it writes its Guest itself
         return Image("none", "none", 0, (), b"", None, 1)

@@ -16,7 +16,7 @@ from lguest_py.engines.tcg import _die_with_parent, find_qemu
 from lguest_py.errors import LguestError, NoEngineError
 
 ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of the machine's time is one instruction
-TOLD = b"lguest-py: exit status "  # the end of what an init of ours does (lguest_py/mkinitrd.py)
+TOLD = b"lguest-py: exit status "  # the end of what an init of ours does (lguest_py/kernels/mkinitrd.py)
 SECONDS = 300.0
 
 

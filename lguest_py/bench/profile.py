@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lguest_py import _layouts as L
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.bench.samples import CLOCK, Printed
 from lguest_py.errors import LguestError
-from lguest_py.mailbox import hypercall_name
+from lguest_py.shared_memory.mailbox import hypercall_name
 
 HOST_KERNEL: Final = "host_profile.bin"
 ROUNDS: Final = 10  # samples of which the shortest is told

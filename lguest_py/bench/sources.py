@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lguest_py.bench.row import Row
+from lguest_py.measurements.row import Row
 from lguest_py.errors import UsageError
 
 BOOT: Final = "boot"
@@ -67,8 +67,8 @@ def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
 
     Raises UsageError or ImageError.
     """
-    from lguest_py import stock
-    from lguest_py.bench.about import kernel_release
+    from lguest_py.kernels import stock
+    from lguest_py.measurements.about import kernel_release
 
     directory = os.environ.get("LGUEST_LINUX")
     if image is None and directory and kind == "linux":

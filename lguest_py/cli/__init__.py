@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: a thin layer on lguest_py.launcher, one file a verb.
+"""The command line: a thin layer on lguest_py.launcher.launcher, one file a verb.
 
 ``--help`` must come at once: what a verb needs is imported when it runs.
 Read next: lguest_py/cli/boot.py.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py bench``: measure what a Guest costs, and where it goes.
 
-Read next: lguest_py/bench/sources.py for what is measured, lguest_py/bench/row.py for what comes of it.
+Read next: lguest_py/bench/sources.py for what is measured, lguest_py/measurements/row.py for what comes of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lguest_py.cli.boot import MakeParser
 from lguest_py.errors import LguestError, UsageError
 
 if TYPE_CHECKING:
-    from lguest_py.bench.record import Record
+    from lguest_py.measurements.record import Record
     from lguest_py.bench.sources import Source
-    from lguest_py.bench.stats import Repeated
+    from lguest_py.measurements.stats import Repeated
 
 SUMMARY = "measure what a Guest costs"
 USAGE = "lguest-py bench [options] [NAME …]"
@@ -108,7 +108,7 @@ def _check_writable(path: str | None) -> None:
 
 
 def _repeat(source: Source, say: Callable[[str], None]) -> Repeated:
-    from lguest_py.bench.stats import repeat
+    from lguest_py.measurements.stats import repeat
 
     title = " ".join(filter(None, (source.kind, source.switcher)))
     say(title)
@@ -124,9 +124,10 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
     """Do it; ``old``, what it will be compared with, must be alike.  Raises LguestError."""
     from datetime import UTC, datetime
 
-    from lguest_py.bench import compare, record, sources, stats
-    from lguest_py.bench.about import about
-    from lguest_py.progress import Progress
+    from lguest_py.bench import sources
+    from lguest_py.measurements import compare, record, stats
+    from lguest_py.measurements.about import about
+    from lguest_py.console.progress import Progress
 
     chosen = sources.select(options.names, options.linux)
     twins = [kind for kind in chosen if kind in sources.TWINS]
@@ -171,7 +172,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
 
     import json
 
-    from lguest_py.bench import compare, export, plot, record, table
+    from lguest_py.measurements import compare, export, plot, record, table
 
     old = record.read(options.compare) if options.compare else None
     if options.plot:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py boot``: boot a Guest with its console here, and exit as it ended.
 
-Read next: lguest_py/launcher.py.
+Read next: lguest_py/launcher/launcher.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lguest_py.errors import LguestError
-from lguest_py.values import seconds, size
+from lguest_py.launcher.values import seconds, size
 
 if TYPE_CHECKING:
-    from lguest_py.result import Result
+    from lguest_py.launcher.result import Result
 
 SUMMARY = "boot a Guest with its console on this terminal"
 USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
@@ -101,9 +101,9 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
     from lguest_py.cli.signals import SignalPipe
     from lguest_py.images.native import personality_line
-    from lguest_py.launcher import Launcher, prepare
-    from lguest_py.streams import Input, Output, Source
-    from lguest_py.terminal import Terminal
+    from lguest_py.launcher.launcher import Launcher, prepare
+    from lguest_py.console.streams import Input, Output, Source
+    from lguest_py.console.terminal import Terminal
 
     settings, choice = prepare(
         options.image,
@@ -135,8 +135,8 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
 
 
 def _conclude(options: argparse.Namespace, result: Result) -> None:
-    from lguest_py import report
-    from lguest_py.result import End
+    from lguest_py.launcher import report
+    from lguest_py.launcher.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
     if not ordinary:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py cache``: what lies in the user's cache folder, and away with it.
 
-Read next: lguest_py/caches.py.
+Read next: lguest_py/files/caches.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser.add_argument("action", nargs="?", choices=("clear",), metavar="clear", help="delete everything there")
     options = parser.parse_args(arguments)
 
-    from lguest_py import caches
+    from lguest_py.files import caches
 
     found = caches.entries()
     total = sum(entry.size for entry in found)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py doctor``: what this machine can do, found by running it, and the fix for each lack.
 
-Read next: lguest_py/doctor.py.
+Read next: lguest_py/doctor/diagnosis.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lguest_py.cli.boot import MakeParser
-    from lguest_py.doctor import Diagnosis
+    from lguest_py.doctor.diagnosis import Diagnosis
 
 SUMMARY = "tell what this machine can do, and what to do about what it cannot"
 USAGE = "lguest-py doctor [--json] [--self-test]"
@@ -35,12 +35,12 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser.add_argument("--self-test", action="store_true", help="run all tests of the images, and write a bundle")
     options = parser.parse_args(arguments)
 
-    from lguest_py import doctor
+    from lguest_py.doctor import diagnosis as doctor
 
     diagnosis = doctor.examine(self_test=options.self_test)
     data = diagnosis.as_dict()
     if options.self_test:
-        from lguest_py import doctor_bundle
+        from lguest_py.doctor import bundle as doctor_bundle
 
         data["bundle"] = str(doctor_bundle.write(diagnosis))
     if options.json:
@@ -55,7 +55,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
 
 
 def _text(diagnosis: Diagnosis) -> str:
-    from lguest_py.progress import paint
+    from lguest_py.console.progress import paint
 
     lines = []
     for finding in diagnosis.findings:

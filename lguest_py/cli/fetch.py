@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py fetch``: get a distribution's kernel into the cache, to be booted by its name.
 
-Read next: lguest_py/fetch.py.
+Read next: lguest_py/kernels/fetch.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="even if it is there already")
     options = parser.parse_args(arguments)
 
-    from lguest_py import fetch
+    from lguest_py.kernels import fetch
 
     kernel = fetch.fetch(options.name, lambda text: print(f"lguest-py: {text}", file=sys.stderr), again=options.again)
     print(f"kernel {kernel.kernel}\ninitrd {kernel.initrd}")

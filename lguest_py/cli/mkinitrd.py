@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py mkinitrd``: make an initrd from a directory, from busybox, or from both.
 
-Read next: lguest_py/mkinitrd.py.
+Read next: lguest_py/kernels/mkinitrd.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     if options.directory is None and options.busybox is None:
         parser.error("neither DIR nor --busybox was given")
 
-    from lguest_py import mkinitrd
+    from lguest_py.kernels import mkinitrd
 
     tree: mkinitrd.Tree = {}
     if options.busybox is not None:

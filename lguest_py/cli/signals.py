@@ -59,11 +59,11 @@ class SignalPipe:
             self._ended_by = number
 
     def fileno(self) -> int:
-        """See lguest_py.launcher.Signals."""
+        """See lguest_py.launcher.launcher.Signals."""
         return self._read
 
     def take(self) -> int:
-        """See lguest_py.launcher.Signals.  Stops the process here when SIGTSTP came."""
+        """See lguest_py.launcher.launcher.Signals.  Stops the process here when SIGTSTP came."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._read, 64):
                 pass

@@ -4,7 +4,7 @@
 Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
 sink is full, and the Launcher reads input only while ``hungry``.
 
-Source: virtio 1.0, section 5.3.  Read next: lguest_py/streams.py, the sink and the source.
+Source: virtio 1.0, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Launcher's end of the native Guest's serial port: the mailbox's input ring.
 
-The port itself is in the Host kernel (host_kernel/native/uart.c); its output is the mailbox's text, which the Vm
+The port itself is in the Host kernel (host_kernel/native/pc/uart.c); its output is the mailbox's text, which the Vm
 takes.  Here the same rules hold as for the virtio console: nothing is lost, and input is read only when ``hungry``.
 Read next: lguest_py/devices/panic.py, which reads along.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lguest_py import _layouts as L
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.devices.console import Progress
-from lguest_py.mailbox import Mailbox
+from lguest_py.shared_memory.mailbox import Mailbox
 
 
 class Serial:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lguest_py.devices import GuestError
-from lguest_py.layout import Layout, View
-from lguest_py.mailbox import barrier
+from lguest_py.shared_memory.layout import Layout, View
+from lguest_py.shared_memory.mailbox import barrier
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
 AVAIL_NO_INTERRUPT = 1

@@ -4,7 +4,7 @@
 The doorbell is an ioeventfd and the interrupt an irqfd, so neither stops the vCPU for Python.  Only the debug
 port and the end do.
 
-Read next: lguest_py/kvm for the calls, host_kernel/start.S for what runs first.
+Read next: lguest_py/kvm for the calls, host_kernel/core/start.S for what runs first.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ QEMU is a CPU and its interrupt controllers here, and nothing more: it is given 
 the Guest's.  RAM is a file that both processes map; the doorbell is a byte on a debug console's socket, the
 interrupt a byte on a serial port's.  Our own ROM stands at the reset vector (host_kernel/reset/reset.S).
 
-Read next: host_kernel/start.S, the first thing that runs.
+Read next: host_kernel/core/start.S, the first thing that runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from lguest_py import _layouts as layouts
+from lguest_py.shared_memory import _layouts as layouts
 from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.errors import EngineError, NoEngineError

@@ -8,7 +8,7 @@ elf.py and bzimage.py; boot_params.py and initrd.py for what else a Linux is giv
 from __future__ import annotations
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import open_regular, printable, read_exactly
+from lguest_py.files.inputs import open_regular, printable, read_exactly
 from lguest_py.images.image import WANTED, Image, Segment
 
 __all__ = ["Image", "Segment", "open_image"]

@@ -2,7 +2,7 @@
 """The ACPI tables that a native Guest finds: only what power-off and restart need.
 
 RSDP, RSDT, FADT, FACS and a DSDT that holds nothing but \\_S5.  The registers that they name are
-host_kernel/native/ports.c's.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+host_kernel/native/pc/ports.c's.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
 Read next: lguest_py/images/native.py, which puts them into the Guest's memory.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from lguest_py import _layouts as at
+from lguest_py.shared_memory import _layouts as at
 
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
 SCI_IRQ = 9

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import struct
 
-from lguest_py import _layouts as at
+from lguest_py.shared_memory import _layouts as at
 from lguest_py.errors import ImageError
-from lguest_py.images.files import printable
+from lguest_py.files.inputs import printable
 from lguest_py.images.image import RESERVED_LOW, Image
 
 HEADER_START = 0x1F1

@@ -20,7 +20,7 @@ from elftools.elf.constants import P_FLAGS, SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import read_exactly
+from lguest_py.files.inputs import read_exactly
 from lguest_py.images.image import HIGHEST, RESERVED_LOW, WANTED, Segment
 
 MAGIC = b"\x7fELF"

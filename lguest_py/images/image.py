@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import printable
+from lguest_py.files.inputs import printable
 
 MIB = 1 << 20
 RESERVED_LOW = 0x2000  # boot_params and the command line (boot_params.py)

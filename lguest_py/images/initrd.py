@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lguest_py.errors import ImageError
-from lguest_py.images.files import open_regular, printable
+from lguest_py.files.inputs import open_regular, printable
 from lguest_py.images.image import MIB, suggestion
 
 PAGE = 4096

@@ -2,14 +2,14 @@
 """What a Linux that knows nothing of us expects to find when it starts: as a PC's firmware and loader leave it.
 
 boot_params, the command line, a memory map and a little ACPI, all in the first MiB of the Guest's RAM.
-Source: Linux's boot protocol, x86, and its zero page.  Read next: acpi.py, and host_kernel/native/native.c.
+Source: Linux's boot protocol, x86, and its zero page.  Read next: acpi.py, and host_kernel/native/personality.c.
 """
 
 from __future__ import annotations
 
 import struct
 
-from lguest_py import _layouts as at
+from lguest_py.shared_memory import _layouts as at
 from lguest_py.errors import ImageError
 from lguest_py.images.acpi import tables
 from lguest_py.images.boot_params import (
@@ -21,7 +21,7 @@ from lguest_py.images.boot_params import (
     SETUP_DATA_END,
     encoded_command_line,
 )
-from lguest_py.images.files import printable
+from lguest_py.files.inputs import printable
 from lguest_py.images.image import MIB, Image
 from lguest_py.images.support import numbers, version_word
 

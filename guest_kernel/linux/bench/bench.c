@@ -6,7 +6,7 @@
  *
  * Source: Linux's manual, reboot(2), ioctl_tty(2).
  */
-#include "bench.h"
+#include "guest_kernel/linux/bench/bench.h"
 
 enum { NR_IOCTL = 54, NR_REBOOT = 88 };
 enum { DRAIN = 0x5409, REBOOT_MAGIC = (int)0xFEE1DEAD, REBOOT_MAGIC_2 = 672274793, POWER_OFF = 0x4321FEDC,

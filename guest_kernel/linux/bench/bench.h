@@ -16,8 +16,8 @@
  */
 #ifndef BENCH_H
 #define BENCH_H
-#include "../signals.h"
-#include "../system.h"
+#include "guest_kernel/linux/signals.h"
+#include "guest_kernel/linux/system.h"
 
 struct bench {
 	const char *name;

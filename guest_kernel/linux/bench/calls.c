@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a process does by itself.  Read before: bench.h. */
-#include "bench.h"
+#include "guest_kernel/linux/bench/bench.h"
 
 #define CALLS 100
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes, and what goes between them.  Read before: bench.h. */
-#include "bench.h"
+#include "guest_kernel/linux/bench/bench.h"
 
 BENCH(forks, "fork", 1) /* and its end, waited for */
 {

@@ -5,7 +5,7 @@
  *
  * Printed as lguest_py/bench/samples.py reads them.
  */
-#include "bench.h"
+#include "guest_kernel/linux/bench/bench.h"
 
 #define BENCHES 24
 #define MOST 255 /* samples of one benchmark */

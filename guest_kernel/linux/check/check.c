@@ -3,7 +3,7 @@
  * Runs the checks, all or those whose names are given.  Prints "CHECK name ok" or "CHECK name FAILED: …" for each, and
  * "CHECK PASSED n/n" at the end; the exit status is how many failed.
  */
-#include "check.h"
+#include "guest_kernel/linux/check/check.h"
 
 #define SECONDS 240 /* for one check */
 

@@ -7,8 +7,8 @@
  */
 #ifndef CHECK_H
 #define CHECK_H
-#include "../signals.h"
-#include "../system.h"
+#include "guest_kernel/linux/signals.h"
+#include "guest_kernel/linux/system.h"
 
 struct check {
 	const char *name;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Faults as a signal handler sees them.  Read before: probe.h, probe.S. */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define HANDLER_STACK (8 * PAGE)
 #define USER_CS 0x73u

@@ -2,7 +2,7 @@
 /* Run code that faults, and see which signal came of it.  Read next: probe.c, test_faults.c. */
 #ifndef PROBE_H
 #define PROBE_H
-#include "check.h"
+#include "guest_kernel/linux/check/check.h"
 
 struct fault {
 	s32 signal; /* 0: there was none */

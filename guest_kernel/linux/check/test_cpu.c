@@ -5,7 +5,7 @@
  *
  * Read before: probe.h.
  */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define USER_CS 0x73u
 #define USER_DS 0x7Bu

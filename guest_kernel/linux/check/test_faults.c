@@ -3,7 +3,7 @@
  * A signal for each kind of fault, with the number, error code and address that the kernel tells of it.
  * Source of the error codes: Intel SDM vol. 3, 6.13 and 6.15.  Read before: probe.h.
  */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define GDT_ERROR(selector) ((selector) & 0xFFFCu)
 #define GATE_ERROR(vector)  ((vector) * 8 + 2u)

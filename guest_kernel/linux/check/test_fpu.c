@@ -5,7 +5,7 @@
  *
  * Read before: probe.h.
  */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define SPINNERS 2
 #define SWITCHES 20 /* that each of them must live through */

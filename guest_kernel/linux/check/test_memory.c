@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Memory as a program has it: copied on write, protected, moved, shared, of a file; and code that is stored to. */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define COUNT 64
 #define AT_SYSINFO 32

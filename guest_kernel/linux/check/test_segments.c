@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The LDT: data, 32-bit and 16-bit code, a 16-bit stack; used, changed and removed.  Source: Intel SDM vol. 3, 3.4.5. */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define LDT_SELECTOR(number) ((number) << 3 | 7u)
 #define SPIN_MS 100

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Signals: delivered, blocked, nested, on another stack, in the middle of a system call, by the clock. */
-#include "check.h"
+#include "guest_kernel/linux/check/check.h"
 
 #define HANDLER_STACK (8 * PAGE)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Threads: their thread-local segments over many switches, and futexes. */
-#include "probe.h"
+#include "guest_kernel/linux/check/probe.h"
 
 #define THREADS 3
 #define TURNS   300

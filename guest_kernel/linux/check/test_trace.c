@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One program traces another: single steps, breakpoints, registers, system calls.  Read before: trace.h. */
-#include "trace.h"
+#include "guest_kernel/linux/check/trace.h"
 
 #define STEPS 20
 #define EFLAGS_TF 0x100u

@@ -2,7 +2,7 @@
 /* ptrace(2), as i386 has it. */
 #ifndef TRACE_H
 #define TRACE_H
-#include "check.h"
+#include "guest_kernel/linux/check/check.h"
 
 enum { TRACE_ME = 0, TRACE_PEEK_TEXT = 1, TRACE_PEEK_USER = 3, TRACE_POKE_TEXT = 4, TRACE_POKE_USER = 6, TRACE_CONT = 7,
        TRACE_KILL = 8, TRACE_STEP = 9, TRACE_GET_REGISTERS = 12, TRACE_SET_REGISTERS = 13, TRACE_ATTACH = 16,

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The checks on a trap that many tests share: how the Host, or the processor on a direct way, must have delivered it.
+ *
+ * Read next: test_traps.c.
+ */
+#include "guest_kernel/tests/expect.h"
+
+static bool through_trap_gate(u32 vector)
+{
+	return vector == TRAP_BREAKPOINT || vector == TRAP_OVERFLOW || vector == SYSTEM_CALL_VECTOR;
+}
+
+static void check(u32 ring, const struct caught *caught, u32 vector, u32 error, u32 eip)
+{
+	const struct frame *frame = &caught->frame;
+	HOLDS(caught->trapped);
+	SAME("vector", vector, frame->vector);
+	SAME("error code", error, frame->error);
+	SAME("cs", ring == 3 ? USER_CS : GUEST_CS, frame->cs);
+	if (eip)
+		SAME("eip", eip, frame->eip);
+	if (ring == 3)
+		SAME("ss", USER_DS, frame->ss);
+	SAME("saved IF", EFLAGS_IF, frame->eflags & EFLAGS_IF);
+	SAME("saved IOPL", 0, frame->eflags & EFLAGS_IOPL);
+	SAME("saved TF", vector == TRAP_DEBUG ? EFLAGS_TF : 0, frame->eflags & EFLAGS_TF);
+	SAME("irq_enabled in the handler", through_trap_gate(vector) ? GUEST_IF : 0, caught->irq_enabled);
+	SAME("flags in the handler", EFLAGS_IF, caught->real_eflags & (EFLAGS_IF | EFLAGS_TF | EFLAGS_NT | EFLAGS_IOPL));
+}
+
+void expect_trap(u32 ring, const char *start, u32 eax, u32 vector, u32 error, const char *at)
+{
+	struct caught caught = catch_in(ring, start, eax);
+	check(ring, &caught, vector, error, (u32)at);
+}
+
+void expect_page_fault(u32 ring, const char *start, u32 address, u32 error, const char *at)
+{
+	struct caught caught = catch_in(ring, start, address);
+	check(ring, &caught, TRAP_PAGE_FAULT, error, (u32)at);
+	if (!test_failed())
+		SAME("cr2", address, caught.cr2);
+}
+
+void expect_result(u32 ring, const char *start, u32 eax, u32 ebx)
+{
+	struct caught caught = catch_in(ring, start, eax);
+	check(ring, &caught, SYSTEM_CALL_VECTOR, 0, 0);
+	if (!test_failed())
+		SAME("ebx", ebx, caught.frame.ebx);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Instructions that ring 1 may not execute and a kernel does all the same: the Host does them, or leaves them out.
+ * And what ring 1 must not be able to change.
+ *
+ * Read next: test_gates.c.
+ */
+#include "guest_kernel/tests/expect.h"
+
+TEST(own_ring, "instructions: ring 1 reads RPL 1 in cs")
+{
+	u32 cs;
+	__asm__("mov %%cs, %0" : "=r"(cs));
+	SAME("cs", GUEST_CS, cs);
+}
+
+TEST(user_ring, "instructions: ring 3 reads RPL 3 in cs")
+{
+	expect_result(3, snippet_ring, 0, USER_CS);
+}
+
+TEST(in_ring1, "instructions: in gives all ones, in each of its six forms")
+{
+	expect_result(1, snippet_in_all, 0, 6);
+}
+
+TEST(out_ring1, "instructions: out goes nowhere, in each of its six forms")
+{
+	expect_result(1, snippet_out_all, 0, 6);
+}
+
+TEST(cli_ring1, "instructions: cli is skipped")
+{
+	expect_trap(1, snippet_cli, 0, SYSTEM_CALL_VECTOR, 0, NULL);
+	if (!test_failed())
+		SAME("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
+}
+
+/* IOPL and the real IF are the Host's: neither popf nor iret can change them. */
+static void flags_kept(u32 ring, const char *start)
+{
+	struct caught caught = catch_in(ring, start, EFLAGS_IOPL);
+	HOLDS(caught.trapped);
+	SAME("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);
+	SAME("IOPL", 0, caught.frame.ebx & EFLAGS_IOPL);
+	SAME("real IF", EFLAGS_IF, caught.frame.ebx & EFLAGS_IF);
+}
+
+TEST(popf_ring1, "instructions: popf in ring 1 changes neither IOPL nor IF")
+{
+	flags_kept(1, snippet_popf);
+}
+
+TEST(popf_ring3, "instructions: popf in ring 3 changes neither IOPL nor IF")
+{
+	flags_kept(3, snippet_popf);
+}
+
+TEST(iret_ring1, "instructions: iret in ring 1 changes neither IOPL nor IF")
+{
+	flags_kept(1, snippet_iret);
+}
+
+TEST(iret_ring3, "instructions: iret in ring 3 changes neither IOPL nor IF")
+{
+	flags_kept(3, snippet_iret);
+}
+
+static void again(void)
+{
+	test_arm_us(2000);
+}
+
+/* The clock goes on and on: with one shot, that could be over before hlt. */
+TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
+{
+	test_own_clock();
+	irq_set_handler(IRQ_CLOCK, again);
+	again();
+	for (u32 i = 1; i <= 10; i++) {
+		__asm__ volatile("hlt");
+		HOLDS(test_clock_count() >= i);
+	}
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changes to page tables: each way of telling the Host must make them seen, and the accessed and dirty bits must be
+ * as the processor would have set them.
+ *
+ * Read next: test_directories.c.
+ */
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/memory/paging.h"
+#include "guest_kernel/console/text.h"
+
+#define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
+
+static u32 frame_with(u32 word)
+{
+	u32 frame = test_frame();
+	*(u32 *)virtual(frame) = word;
+	return frame;
+}
+
+static u32 read_page(u32 address)
+{
+	return *(volatile u32 *)address;
+}
+
+static void write_page(u32 address, u32 word)
+{
+	*(volatile u32 *)address = word;
+}
+
+static u32 *entry_of(u32 address)
+{
+	return page_entry(current_directory(), address, true);
+}
+
+static void map(u32 address, u32 entry)
+{
+	page_set(current_directory(), address, entry);
+}
+
+/* Accessed and dirty. */
+static void bits(u32 flags, bool write, u32 expected)
+{
+	map(TEST_PAGES, test_frame() | flags);
+	SAME("bits before", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	if (write)
+		write_page(TEST_PAGES, 1);
+	else
+		(void)read_page(TEST_PAGES);
+	SAME("bits after", expected, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+}
+
+TEST(read_sets, "paging: a read sets accessed and not dirty")
+{
+	bits(USER_RW, false, PTE_ACCESSED);
+}
+
+TEST(write_sets, "paging: a write sets accessed and dirty")
+{
+	bits(USER_RW, true, PTE_ACCESSED | PTE_DIRTY);
+}
+
+TEST(read_only_sets, "paging: a read of a read-only page sets accessed")
+{
+	bits(PTE_PRESENT | PTE_USER, false, PTE_ACCESSED);
+}
+
+TEST(read_then_write, "paging: a write after a read sets dirty")
+{
+	map(TEST_PAGES, test_frame() | USER_RW);
+	(void)read_page(TEST_PAGES);
+	SAME("bits", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	write_page(TEST_PAGES, 1);
+	SAME("bits", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+}
+
+TEST(user_sets, "paging: ring 3 sets them too")
+{
+	map(TEST_PAGES, test_frame() | USER_RW);
+	expect_result(3, snippet_read, TEST_PAGES, 0);
+	if (test_failed())
+		return;
+	SAME("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	catch_ring3(snippet_write, TEST_PAGES);
+	SAME("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+}
+
+TEST(cleared, "paging: cleared by us and told, they are set again")
+{
+	map(TEST_PAGES, test_frame() | USER_RW);
+	write_page(TEST_PAGES, 1);
+	map(TEST_PAGES, *entry_of(TEST_PAGES) & ~(u32)(PTE_ACCESSED | PTE_DIRTY));
+	(void)read_page(TEST_PAGES);
+	SAME("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	write_page(TEST_PAGES, 2);
+	SAME("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+}
+
+TEST(directory_accessed, "paging: the directory entry's accessed bit is set")
+{
+	map(TEST_PAGES, test_frame() | USER_RW);
+	(void)read_page(TEST_PAGES);
+	SAME("bit", PTE_ACCESSED, directory_words(current_directory())[TEST_PAGES >> 22] & PTE_ACCESSED);
+}
+
+TEST(refused_not_dirty, "paging: a write that is refused sets nothing")
+{
+	map(TEST_PAGES, test_frame() | PTE_PRESENT | PTE_USER);
+	catch_ring3(snippet_write, TEST_PAGES);
+	SAME("bits", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+}
+
+/* SET_PTE. */
+TEST(remap, "paging: SET_PTE to another frame is seen")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW);
+	SAME("first", 1, read_page(TEST_PAGES));
+	map(TEST_PAGES, frame_with(2) | USER_RW);
+	SAME("second", 2, read_page(TEST_PAGES));
+	expect_result(3, snippet_read, TEST_PAGES, 2);
+}
+
+TEST(unmap, "paging: SET_PTE to nothing is seen")
+{
+	map(TEST_PAGES, test_frame() | USER_RW);
+	write_page(TEST_PAGES, 1);
+	map(TEST_PAGES, 0);
+	expect_page_fault(1, snippet_read, TEST_PAGES, 0, snippet_read_at);
+	if (!test_failed())
+		expect_page_fault(3, snippet_write, TEST_PAGES, FAULT_USER | FAULT_WRITE, snippet_write_at);
+}
+
+TEST(unmap_remap, "paging: unmapped and mapped again to another frame")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW);
+	SAME("first", 1, read_page(TEST_PAGES));
+	map(TEST_PAGES, 0);
+	map(TEST_PAGES, frame_with(2) | USER_RW);
+	SAME("second", 2, read_page(TEST_PAGES));
+}
+
+TEST(fault_then_map, "paging: mapped after a fault")
+{
+	expect_page_fault(1, snippet_read, TEST_PAGES, 0, snippet_read_at);
+	if (test_failed())
+		return;
+	map(TEST_PAGES, frame_with(3) | USER_RW);
+	SAME("word", 3, read_page(TEST_PAGES));
+}
+
+TEST(protect, "paging: SET_PTE to read-only is seen")
+{
+	u32 frame = frame_with(1);
+	map(TEST_PAGES, frame | USER_RW);
+	write_page(TEST_PAGES, 5);
+	map(TEST_PAGES, frame | PTE_PRESENT | PTE_USER);
+	expect_page_fault(1, snippet_write, TEST_PAGES, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
+	SAME("word", 5, read_page(TEST_PAGES));
+}
+
+TEST(protect_bit, "paging: only the write bit changed, with accessed and dirty kept")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW);
+	write_page(TEST_PAGES, 5);
+	map(TEST_PAGES, *entry_of(TEST_PAGES) & ~(u32)PTE_WRITE);
+	expect_page_fault(3, snippet_write, TEST_PAGES, FAULT_USER | FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
+	if (test_failed())
+		return;
+	map(TEST_PAGES, *entry_of(TEST_PAGES) | PTE_WRITE);
+	write_page(TEST_PAGES, 6);
+	SAME("word", 6, read_page(TEST_PAGES));
+}
+
+TEST(to_kernel, "paging: only the user bit changed")
+{
+	map(TEST_PAGES, frame_with(4) | USER_RW);
+	expect_result(3, snippet_read, TEST_PAGES, 4);
+	if (test_failed())
+		return;
+	map(TEST_PAGES, *entry_of(TEST_PAGES) & ~(u32)PTE_USER);
+	expect_page_fault(3, snippet_read, TEST_PAGES, FAULT_USER | FAULT_PRESENT, snippet_read_at);
+}
+
+/* Linux flushes one page by a SET_PTE of 0: the Host has to look at the table, not at the value. */
+TEST(look_again, "paging: SET_PTE of 0 with the entry still there means look again")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW);
+	SAME("first", 1, read_page(TEST_PAGES));
+	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW;
+	hypercall(LHCALL_SET_PTE, current_directory(), TEST_PAGES, 0, 0);
+	SAME("second", 2, read_page(TEST_PAGES));
+}
+
+TEST(async_pte, "paging: 64 SET_PTEs in the asynchronous ring")
+{
+	u32 frames[64];
+	for (u32 i = 0; i < 64; i++) {
+		frames[i] = i < 32 ? frame_with(100 + i) : frames[i - 32];
+		map(TEST_PAGES + i * PAGE, frames[i] | USER_RW);
+		(void)read_page(TEST_PAGES + i * PAGE);
+	}
+	for (u32 i = 0; i < 64; i++) {
+		u32 entry = frames[63 - i] | USER_RW, address = TEST_PAGES + i * PAGE;
+		*entry_of(address) = entry;
+		hypercall_async(LHCALL_SET_PTE, current_directory(), address, entry, 0);
+	}
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
+	for (u32 i = 0; i < 64; i++)
+		SAME("word", 100 + (63 - i) % 32, read_page(TEST_PAGES + i * PAGE));
+}
+
+/* FLUSH_TLB after changes that nobody was told of. */
+static void silent(u32 address, u32 everything)
+{
+	map(address, frame_with(1) | USER_RW);
+	map(address + PAGE, frame_with(2) | USER_RW);
+	map(address + 2 * PAGE, frame_with(3) | USER_RW);
+	write_page(address, 11);
+	write_page(address + PAGE, 22);
+	write_page(address + 2 * PAGE, 33);
+	*entry_of(address) = frame_with(7) | USER_RW;
+	*entry_of(address + PAGE) = 0;
+	*entry_of(address + 2 * PAGE) &= ~(u32)PTE_WRITE;
+	hypercall(LHCALL_FLUSH_TLB, everything, 0, 0, 0);
+	SAME("changed frame", 7, read_page(address));
+	expect_page_fault(1, snippet_read, address + PAGE, 0, snippet_read_at);
+	if (test_failed())
+		return;
+	expect_page_fault(1, snippet_write, address + 2 * PAGE, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
+	SAME("read-only page", 33, read_page(address + 2 * PAGE));
+}
+
+TEST(flush_user, "paging: FLUSH_TLB(0) after silent changes to a program's pages")
+{
+	silent(TEST_PAGES, 0);
+}
+
+TEST(flush_all, "paging: FLUSH_TLB(1) after silent changes to a program's pages")
+{
+	silent(TEST_PAGES, 1);
+}
+
+TEST(flush_kernel, "paging: FLUSH_TLB(1) after silent changes to the kernel's pages")
+{
+	silent(SCRATCH_WINDOW, 1);
+	for (u32 i = 0; i < 3; i++)
+		map(SCRATCH_WINDOW + i * PAGE, 0);
+}
+
+TEST(flush_keeps, "paging: FLUSH_TLB keeps what did not change")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW);
+	write_page(TEST_PAGES, 9);
+	for (u32 i = 0; i < 10; i++) {
+		hypercall(LHCALL_FLUSH_TLB, i & 1, 0, 0, 0);
+		SAME("word", 9 + i, read_page(TEST_PAGES));
+		write_page(TEST_PAGES, 10 + i);
+	}
+}
+
+/* SET_PGD. */
+static u32 table_with(u32 word)
+{
+	u32 table = test_frame();
+	*(u32 *)virtual(table) = frame_with(word) | USER_RW;
+	return table;
+}
+
+static void set_table(u32 entry)
+{
+	directory_words(current_directory())[TEST_PAGES >> 22] = entry;
+	hypercall(LHCALL_SET_PGD, current_directory(), TEST_PAGES >> 22, 0, 0);
+}
+
+TEST(pgd_change, "paging: SET_PGD to another table is seen")
+{
+	set_table(table_with(1) | USER_RW);
+	SAME("first", 1, read_page(TEST_PAGES));
+	set_table(table_with(2) | USER_RW);
+	SAME("second", 2, read_page(TEST_PAGES));
+	expect_result(3, snippet_read, TEST_PAGES, 2);
+}
+
+TEST(pgd_clear, "paging: SET_PGD to nothing is seen")
+{
+	set_table(table_with(1) | USER_RW);
+	SAME("word", 1, read_page(TEST_PAGES));
+	set_table(0);
+	expect_page_fault(1, snippet_read, TEST_PAGES, 0, snippet_read_at);
+}
+
+TEST(pgd_protect, "paging: SET_PGD to read-only is seen")
+{
+	u32 table = table_with(1);
+	set_table(table | USER_RW);
+	write_page(TEST_PAGES, 8);
+	set_table(table | PTE_PRESENT | PTE_USER);
+	expect_page_fault(1, snippet_write, TEST_PAGES, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
+	SAME("word", 8, read_page(TEST_PAGES));
+}
+
+TEST(two_slots, "paging: one table in two places")
+{
+	u32 table = table_with(1), directory = current_directory(), other = TEST_PAGES + (PAGE << 10);
+	set_table(table | USER_RW);
+	directory_words(directory)[other >> 22] = table | USER_RW;
+	hypercall(LHCALL_SET_PGD, directory, other >> 22, 0, 0);
+	write_page(TEST_PAGES, 5);
+	SAME("word", 5, read_page(other));
+	map(other, frame_with(6) | USER_RW);
+	SAME("word through the first", 6, read_page(TEST_PAGES));
+	SAME("word through the second", 6, read_page(other));
+	directory_words(directory)[other >> 22] = 0; /* its frames must not be freed twice */
+	hypercall(LHCALL_SET_PGD, directory, other >> 22, 0, 0);
+}
+
+TEST(same_frame, "paging: one frame at many addresses")
+{
+	u32 frame = frame_with(0);
+	for (u32 i = 0; i < 32; i++)
+		map(TEST_PAGES + i * PAGE, frame | USER_RW);
+	for (u32 i = 0; i < 32; i++) {
+		write_page(TEST_PAGES + i * PAGE, i + 1);
+		SAME("word", i + 1, read_page(TEST_PAGES + (31 - i) * PAGE));
+	}
+}
+
+/* Kernel pages: the change must be seen whichever directory was current when it was made. */
+TEST(kernel_pte, "paging: SET_PTE of a kernel address")
+{
+	map(SCRATCH_WINDOW, frame_with(1) | PTE_PRESENT | PTE_WRITE);
+	SAME("first", 1, read_page(SCRATCH_WINDOW));
+	map(SCRATCH_WINDOW, frame_with(2) | PTE_PRESENT | PTE_WRITE);
+	SAME("second", 2, read_page(SCRATCH_WINDOW));
+	expect_page_fault(3, snippet_read, SCRATCH_WINDOW, FAULT_USER | FAULT_PRESENT, snippet_read_at);
+	map(SCRATCH_WINDOW, 0);
+	if (!test_failed())
+		expect_page_fault(1, snippet_read, SCRATCH_WINDOW, 0, snippet_read_at);
+}
+
+TEST(global_bit, "paging: an entry with G set is as one without")
+{
+	map(TEST_PAGES, frame_with(1) | USER_RW | 0x100);
+	SAME("first", 1, read_page(TEST_PAGES));
+	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW | 0x100;
+	hypercall(LHCALL_FLUSH_TLB, 0, 0, 0, 0);
+	SAME("second", 2, read_page(TEST_PAGES));
+}
+
+TEST(stack_demand, "paging: a program's stack grows page by page")
+{
+	u32 bytes = 16 * PAGE, before = current->faults;
+	expect_result(3, snippet_stack, bytes, bytes / 4);
+	if (!test_failed())
+		HOLDS(current->faults - before >= 16);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * LOAD_GDT_ENTRY and LOAD_TLS: what a program reads through a segment, and what the Host makes of a descriptor.
+ * `lar` gives the access byte, shifted left by 8.
+ *
+ * Read next: test_switcher.c.
+ */
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/memory/paging.h"
+#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/cpu/segments.h"
+
+#define FIRST_BASE (TEST_PAGES + 0x100)
+
+/* A page for programs with some words in it. */
+static void words_page(void)
+{
+	page_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
+	for (u32 i = 0; i < PAGE / 4; i++)
+		test_word(TEST_PAGES)[i] = 0x5000 + i;
+}
+
+static u32 word_at(u32 address)
+{
+	return 0x5000 + (address - TEST_PAGES) / 4;
+}
+
+static u32 access_rights(u32 selector)
+{
+	u32 result = 0;
+	__asm__ volatile("lar %1, %0" : "+r"(result) : "r"(selector) : "cc");
+	return result >> 8 & 0xFF;
+}
+
+static u32 limit_of(u32 selector)
+{
+	u32 result = 0xDEAD;
+	__asm__ volatile("lsl %1, %0" : "+r"(result) : "r"(selector) : "cc");
+	return result;
+}
+
+static void load_tls(const u32 bases[3])
+{
+	for (u32 i = 0; i < TLS_COUNT; i++)
+		segment_words(bases[i], PAGE - 1, SEGMENT_DATA | SEGMENT_DPL(3), &current->tls[i * 2]);
+	schedule_load_tls();
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
+}
+
+TEST(tls, "segments: three TLS segments, read through fs and gs in ring 3")
+{
+	static const u32 bases[] = { FIRST_BASE, FIRST_BASE + 0x40, FIRST_BASE + 0x80 };
+	words_page();
+	load_tls(bases);
+	for (u32 i = 0; i < TLS_COUNT && !test_failed(); i++) {
+		u32 selector = (GDT_TLS + i) * 8 | 3;
+		expect_result(3, snippet_read_gs, selector, word_at(bases[i]));
+		if (!test_failed())
+			expect_result(3, snippet_read_fs, selector, word_at(bases[i]));
+	}
+}
+
+TEST(tls_again, "segments: LOAD_TLS again takes the place of the old ones")
+{
+	static const u32 first[] = { FIRST_BASE, FIRST_BASE, FIRST_BASE };
+	static const u32 second[] = { FIRST_BASE + 0x200, FIRST_BASE, FIRST_BASE };
+	words_page();
+	load_tls(first);
+	expect_result(3, snippet_read_gs, TLS_SELECTOR, word_at(first[0]));
+	if (test_failed())
+		return;
+	load_tls(second);
+	expect_result(3, snippet_read_gs, TLS_SELECTOR, word_at(second[0]));
+}
+
+TEST(tls_empty, "segments: an empty TLS segment cannot be used")
+{
+	for (u32 i = 0; i < TLS_COUNT * 2; i++)
+		current->tls[i] = 0;
+	schedule_load_tls();
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
+	struct caught caught = catch_ring3(snippet_read_gs, TLS_SELECTOR);
+	HOLDS(caught.trapped);
+	HOLDS(caught.frame.vector == TRAP_NOT_PRESENT || caught.frame.vector == TRAP_PROTECTION);
+	SAME("error code", GDT_TLS * 8, caught.frame.error);
+}
+
+TEST(own_segment, "segments: an entry of our own, read through gs in ring 3")
+{
+	words_page();
+	segment_load(GDT_TEST + 1, FIRST_BASE + 0x300, 0xFF, SEGMENT_DATA | SEGMENT_DPL(3));
+	expect_result(3, snippet_read_gs, (GDT_TEST + 1) * 8 | 3, word_at(FIRST_BASE + 0x300));
+}
+
+TEST(dpl0, "segments: DPL 0 becomes 1")
+{
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, SEGMENT_DATA);
+	SAME("access byte", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GDT_TEST * 8 | 1));
+}
+
+TEST(accessed, "segments: the accessed bit is set")
+{
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_DATA & ~1u) | SEGMENT_DPL(3));
+	SAME("access byte", SEGMENT_DATA | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_CODE & ~1u) | SEGMENT_DPL(3));
+	SAME("access byte", SEGMENT_CODE | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
+}
+
+TEST(limit_kept, "segments: the limit is as it was given")
+{
+	segment_load(GDT_TEST, 0, 0x12345, SEGMENT_DATA | SEGMENT_DPL(3));
+	SAME("limit", 0x12345, limit_of(GDT_TEST * 8 | 3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, SEGMENT_DATA | SEGMENT_DPL(3));
+	SAME("limit", 0xFFFFFFFF, limit_of(GDT_TEST * 8 | 3));
+}
+
+TEST(taken_away, "segments: an entry can be emptied again")
+{
+	segment_load(GDT_TEST, 0, 0xFFF, SEGMENT_DATA | SEGMENT_DPL(3));
+	HOLDS(access_rights(GDT_TEST * 8 | 3));
+	hypercall(LHCALL_LOAD_GDT_ENTRY, GDT_TEST, 0, 0, 0);
+	SAME("access byte", 0, access_rights(GDT_TEST * 8 | 3));
+}
+
+/* The Switcher's own: 10, 11, 16 and 31. */
+TEST(ignored_entries, "segments: entries 10, 11, 16 and 31 are ignored")
+{
+	static const u32 entries[] = { GDT_HOST_CS, GDT_HOST_DS, GDT_TSS, 31 };
+	for (u32 i = 0; i < 4; i++) {
+		u32 selector = entries[i] * 8 | 3;
+		segment_load(entries[i], 0, 0x777, SEGMENT_DATA | SEGMENT_DPL(3));
+		HOLDS(access_rights(selector) != (SEGMENT_DATA | SEGMENT_DPL(3)));
+		HOLDS(limit_of(selector) != 0x777);
+	}
+	expect_trap(3, snippet_load_ds, HOST_DS | 3, TRAP_PROTECTION, HOST_DS, snippet_load_ds_at);
+}
+
+TEST(kernel_segments, "segments: ring 1 has entries 12 and 13")
+{
+	SAME("access byte of cs", SEGMENT_CODE | SEGMENT_DPL(1), access_rights(GUEST_CS));
+	SAME("access byte of ds", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GUEST_DS));
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Programs and the scheduler, which stand on all that the tests before this have tried one by one.
+ */
+#include "guest_kernel/memory/memory.h"
+#include "guest_kernel/console/print.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/user.h"
+
+TEST(exits, "tasks: a program's exit code comes back")
+{
+	struct task *task = task_program("exit test", (program *)snippet_exit, 42);
+	HOLDS(task);
+	SAME("exit code", 42, task_join(task));
+}
+
+TEST(ring3, "tasks: a program runs in ring 3")
+{
+	struct task *task = task_program("exit test", (program *)snippet_exit, 0);
+	HOLDS(task);
+	task_join(task);
+	SAME("ring", 3, task->ring);
+}
+
+TEST(bad_program, "tasks: a program that faults is ended, and nobody else")
+{
+	struct task *task = task_program("fault test", (program *)snippet_undefined, 0);
+	HOLDS(task);
+	SAME("exit code", -TRAP_UNDEFINED - 1, task_join(task));
+}
+
+TEST(preemption, "tasks: three that only spin share the processor, and the shell wakes among them")
+{
+	struct task *spin[3];
+	for (u32 i = 0; i < 3; i++) {
+		spin[i] = task_program("spin test", program_spin, 0);
+		HOLDS(spin[i]);
+	}
+	u32 from = clock_ms();
+	while (clock_ms() - from < 5000 && (spin[0]->runs < 3 || spin[1]->runs < 3 || spin[2]->runs < 3))
+		task_sleep(20 * (u64)NS_PER_MS);
+	u32 runs[3];
+	for (u32 i = 0; i < 3; i++) {
+		runs[i] = spin[i]->runs;
+		task_kill(spin[i]);
+		task_join(spin[i]);
+	}
+	for (u32 i = 0; i < 3; i++)
+		HOLDS(runs[i] >= 3);
+}
+
+TEST(sleeping, "tasks: sleep is not too short")
+{
+	u64 from = clock_ns();
+	task_sleep(30 * (u64)NS_PER_MS);
+	HOLDS(clock_ns() - from >= 30 * (u64)NS_PER_MS);
+}
+
+/* With everybody asleep there is nothing to tick for. */
+TEST(tickless, "tasks: an idle Guest has no tick")
+{
+	u32 before = irq_count(IRQ_CLOCK);
+	task_sleep(300 * (u64)NS_PER_MS);
+	HOLDS(irq_count(IRQ_CLOCK) - before <= 10); /* a tick 100 times a second would make 30 */
+}
+
+TEST(tls, "tasks: four programs keep their TLS segments over a hundred turns each")
+{
+	struct task *each[4];
+	for (u32 i = 0; i < 4; i++) {
+		each[i] = task_program("tls test", program_tls, 100);
+		HOLDS(each[i]);
+	}
+	for (u32 i = 0; i < 4; i++)
+		SAME("exit code", PROGRAM_OK, task_join(each[i]));
+}
+
+TEST(no_leak, "tasks: a program gives all its memory back")
+{
+	task_join(task_program("exit test", (program *)snippet_exit, 0));
+	u32 before = memory_use().used;
+	for (u32 i = 0; i < 30; i++) {
+		struct task *task = task_program("exit test", (program *)snippet_exit, i);
+		HOLDS(task);
+		SAME("exit code", i, task_join(task));
+	}
+	SAME("frames in use", before, memory_use().used);
+}
+
+TEST(bad_pointer, "tasks: a system call with a bad pointer fails, and that is all")
+{
+	static const u32 bad[] = { 0, TEST_PAGES, KERNEL_OFFSET, 0xFFC00000, 0xFFFFFFFF };
+	for (u32 i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct task *task = task_program("write test", (program *)snippet_write_call, bad[i]);
+		HOLDS(task);
+		SAME("what write returned", -1, task_join(task));
+	}
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The instructions that C has no words for.  Source: Intel SDM vol. 2. */
+#ifndef CPU_H
+#define CPU_H
+#include "switcher/lguest_pages.h"
+
+#define CR0_MP 0x2
+#define CR0_EM 0x4
+#define CR0_TS 0x8
+#define CR0_NE 0x20
+#define CR0_WP 0x10000
+#define CR0_PG 0x80000000
+#define CR4_PSE 0x10
+#define CR4_OSFXSR 0x200
+#define CR4_OSXMMEXCPT 0x400
+#define CR4_UMIP 0x800
+
+#define EFLAGS_FIXED 0x2
+#define EFLAGS_TF 0x100
+#define EFLAGS_IF 0x200
+#define EFLAGS_IOPL 0x3000
+#define EFLAGS_NT 0x4000
+#define EFLAGS_RF 0x10000
+#define EFLAGS_VM 0x20000
+#define EFLAGS_VIF 0x80000
+#define EFLAGS_VIP 0x100000
+
+static inline void outb(u16 port, u8 value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline u8 inb(u16 port)
+{
+	u8 value;
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
+}
+
+static inline u64 rdtsc(void)
+{
+	u64 value;
+	__asm__ volatile("rdtsc" : "=A"(value));
+	return value;
+}
+
+static inline u32 read_cr0(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%cr0, %0" : "=r"(value));
+	return value;
+}
+
+static inline void write_cr0(u32 value)
+{
+	__asm__ volatile("movl %0, %%cr0" : : "r"(value) : "memory");
+}
+
+static inline u32 read_cr2(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%cr2, %0" : "=r"(value));
+	return value;
+}
+
+/* Why a debug trap came; cleared, since the CPU only ever adds to it. */
+static inline u32 take_dr6(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%dr6, %0" : "=r"(value));
+	__asm__ volatile("movl %0, %%dr6" : : "r"(0xFFFF0FF0));
+	return value;
+}
+
+static inline u32 read_cr3(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%cr3, %0" : "=r"(value));
+	return value;
+}
+
+static inline void write_cr3(u32 value)
+{
+	__asm__ volatile("movl %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline void write_cr4(u32 value)
+{
+	__asm__ volatile("movl %0, %%cr4" : : "r"(value) : "memory");
+}
+
+static inline u32 read_cr4(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%cr4, %0" : "=r"(value));
+	return value;
+}
+
+static inline void load_gdt(const struct table_register *table)
+{
+	__asm__ volatile("lgdt %0" : : "m"(table->limit), "m"(table->base));
+}
+
+/* CPUID leaf 7, subleaf 0: ecx; 0 where there is no such leaf. */
+static inline u32 cpuid_7_ecx(void)
+{
+	u32 a = 0, b, c = 0, d;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (a < 7)
+		return 0;
+	a = 7;
+	c = 0;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c;
+}
+
+static inline void invlpg(u32 address)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+/* Exchange with a full barrier: the Launcher's thread may be writing the same word. */
+static inline u32 exchange(volatile u32 *word, u32 value)
+{
+	__asm__ volatile("xchgl %0, %1" : "+r"(value), "+m"(*word) : : "memory");
+	return value;
+}
+
+/* What the other side changes without our knowing is read once, here. */
+static inline u32 read_once(const volatile u32 *word)
+{
+	return *word;
+}
+
+/*
+ * 64 by 32 bits, without libgcc.  The quotient must fit 64 bits, which it always does; remainder may be NULL.
+ */
+static inline u64 divide(u64 value, u32 by, u32 *remainder)
+{
+	u32 high = value >> 32, low = value, rest = high % by, quotient;
+	high /= by;
+	__asm__("divl %4" : "=a"(quotient), "=d"(rest) : "0"(low), "1"(rest), "rm"(by));
+	if (remainder)
+		*remainder = rest;
+	return ((u64)high << 32) | quotient;
+}
+
+/* value * by / over, with the product kept whole; the result saturates where it would not fit. */
+static inline u64 scale(u64 value, u32 by, u32 over)
+{
+	u64 low = (value & 0xFFFFFFFF) * by, high = (value >> 32) * by + (low >> 32);
+	u32 rest;
+	u64 quotient = divide(high, over, &rest);
+
+	if (quotient >> 32)
+		return ~0ULL;
+	return (quotient << 32) | divide(((u64)rest << 32) | (u32)low, over, NULL);
+}
+
+#endif

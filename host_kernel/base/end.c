@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ends.  Each leaves its reason and both worlds' state in the mailbox and stops the machine, so none
+ * returns: a caller that found a broken rule need not think of what comes after.
+ */
+#include "host_kernel/base/host.h"
+
+static void stop(u32 kind, const void *caller) __attribute__((noreturn));
+static void stop(u32 kind, const void *caller)
+{
+	if (guest.regs)
+		mailbox->guest = *guest.regs;
+	mailbox->guest_cr2 = guest.cr2;
+	mailbox->guest_directory = guest.directory;
+	mailbox->shadow_directory = state->guest_cr3;
+	mailbox->host_eip = (u32)caller;
+	mailbox->end_tsc = rdtsc();
+	mailbox->end_kind = kind;
+	outb(machine.exit_port, EXIT_VALUE);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void end_guest(u32 kind, const char *message)
+{
+	format((char *)mailbox->end_reason, REASON_BYTES, "%s", message);
+	stop(kind, __builtin_return_address(0));
+}
+
+void kill_guest(const char *why, ...)
+{
+	va_list values;
+
+	va_start(values, why);
+	format_list((char *)mailbox->end_reason, REASON_BYTES, why, values);
+	va_end(values);
+	stop(END_KILLED, __builtin_return_address(0));
+}
+
+void host_failed(const char *why, ...)
+{
+	va_list values;
+
+	va_start(values, why);
+	format_list((char *)mailbox->end_reason, REASON_BYTES, why, values);
+	va_end(values);
+	debug("Host kernel: %s\n", (char *)mailbox->end_reason);
+	stop(END_INTERNAL, __builtin_return_address(0));
+}
+
+/* From start.S: an exception in the Host kernel itself. */
+void host_exception(const struct registers *at)
+{
+	host_failed("exception %u, error code %#x, at eip %#x, cr2 %#x, esp %#x", at->trapnum, at->errcode, at->eip,
+		    read_cr2(), (u32)&at->esp);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Host kernel starts: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
+ * Read before: start.S.  Read next: tables.c for the CPU's tables, run.c for what it then does for ever.
+ */
+#include "host_kernel/base/host.h"
+
+struct machine machine HOT;
+struct mailbox *const mailbox = (struct mailbox *)MAILBOX_ADDRESS;
+struct guest guest HOT;
+struct personality personality HOT;
+
+/* The linker script's: the first byte behind the image. */
+extern u8 image_end[];
+
+void host_main(const struct machine *given)
+{
+	machine = *given;
+	mailbox->boot_tsc = rdtsc();
+	if (machine.magic != MACHINE_MAGIC)
+		host_failed("no struct machine at %#x", (u32)given);
+	if (machine.personality == PERSONALITY_LGUEST)
+		personality = lguest_personality;
+	else if (machine.personality == PERSONALITY_NATIVE)
+		personality = native_personality;
+	else
+		host_failed("unknown personality %u", machine.personality);
+	if (machine.switcher > SWITCHER_LEAN)
+		host_failed("unknown Switcher %u", machine.switcher);
+	page_tables_init();
+	gates_init();
+	tables_init();
+	apic_init();
+	clock_init();
+	personality.init();
+	mailbox_init();
+	run();
+}

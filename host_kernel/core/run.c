@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The run loop: look for interrupts, enter the Guest, see why it came out; for ever.
+ * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is the quicker one), then traps.c.
+ */
+#include "host_kernel/base/host.h"
+
+#define NEVER (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
+#define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
+#define TRAP_PAGE_FAULT 14
+
+/* Ring 1 could have written the frame before it was last pushed, and its handlers chose some of it: impose what must hold. */
+static void impose(void)
+{
+	struct registers *regs = guest.regs;
+
+	if (!(regs->cs & 3))
+		regs->cs |= 1;
+	if (!(regs->ss & 3))
+		regs->ss |= 1;
+	regs->eflags = (regs->eflags & ~NEVER) | EFLAGS_FIXED;
+	regs->trapnum = TRAP_NONE;
+}
+
+/* CR0.TS is the Guest's while it runs; the Host kernel has no use for the FPU. */
+static void set_ts(void)
+{
+	static bool set HOT; /* as tables_init() left it */
+
+	if (guest.ts == set)
+		return;
+	set = guest.ts;
+	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
+}
+
+/* One world switch, there and back. */
+static void enter(void)
+{
+	u32 frame;
+
+	impose();
+	personality.before_entry();
+	set_ts();
+	if (!mailbox->switches++)
+		mailbox->guest_tsc = rdtsc();
+	frame = world_switch();
+	untrusted->reflected = 0;
+	if (frame != FRAME_PLACE)
+		switcher_faulted((const struct registers *)frame);
+	if (guest.regs->trapnum == TRAP_PAGE_FAULT)
+		guest.cr2 = read_cr2();
+	mailbox_record_switch();
+}
+
+void ALWAYS __attribute__((noinline)) run(void)
+{
+	for (;;) {
+		mailbox_irqs();
+		clock_check();
+		personality.interrupts();
+		if (guest.halted) {
+			personality.asleep();
+			mailbox_flush();
+			clock_arm(false);
+			wait_for_interrupt();
+			continue;
+		}
+		clock_arm(personality.must_retry());
+		enter();
+		personality.trap();
+		if (guest.regs->trapnum == VECTOR_TIMER)
+			mailbox_flush(); /* a Guest that is never idle may have said something short */
+	}
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Give the Guest a trap or an interrupt, by doing what the CPU would have done: switch to the kernel's stack if it
+ * was in ring 3, push, and go on at its handler.  Source: Intel SDM vol. 3, 6.12.
+ * Read before: gates.c.  Read next: interrupts.c.
+ */
+#include "host_kernel/memory/shadow.h"
+
+#define GATE_P         0x800000000000ull
+#define GATE_TRAP      0x10000000000ull /* the bit that tells a trap gate from an interrupt gate */
+
+bool has_handler(u32 vector)
+{
+	return guest.idt[vector] & GATE_P;
+}
+
+bool pushes_error(u32 vector)
+{
+	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
+
+void deliver(u32 vector, u32 error)
+{
+	struct registers *regs = guest.regs;
+	u64 gate = guest.idt[vector];
+	bool from_program = (regs->ss & 3) != 1, with_error = pushes_error(vector);
+	u32 count = 3 + 2 * from_program + with_error, stack = regs->esp, pushed[6], *frame, *next;
+
+	if (from_program)
+		stack = state->guest_tss.esp1;
+	stack -= count * 4;
+	/* The kernel's stack is mapped: it was pinned.  Then this needs no look at the Guest's tables. */
+	frame = stack % PAGE_BYTES <= PAGE_BYTES - sizeof(pushed) ? (u32 *)mapped(stack, true) : NULL;
+	next = frame ? frame : pushed;
+	if (with_error)
+		*next++ = error;
+	*next++ = regs->eip;
+	*next++ = regs->cs;
+	*next++ = (regs->eflags & ~EFLAGS_IF) | interrupts_flag();
+	if (from_program) {
+		*next++ = regs->esp;
+		*next++ = regs->ss;
+		regs->ss = state->guest_tss.ss1;
+	}
+	regs->esp = stack;
+	if (!frame)
+		guest_write(stack, pushed, count * 4);
+	regs->eflags &= ~(EFLAGS_TF | EFLAGS_VM | EFLAGS_RF | EFLAGS_NT);
+	regs->cs = GUEST_CS;
+	regs->eip = ((gate >> 32) & 0xFFFF0000) | (gate & 0xFFFF);
+	if (!(gate & GATE_TRAP))
+		interrupts_disable();
+}

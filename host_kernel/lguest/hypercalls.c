@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Hypercalls: what an lguest Guest asks for, one by one or from the asynchronous ring in lguest_data.
+ * None returns a value.  Read before: traps.c.  The numbers and layouts: lguest_abi.h.
+ */
+#include "host_kernel/base/host.h"
+
+#define MESSAGE_BYTES 128u
+
+/* The next entry to look at; the lean Switcher looks too, whether there is anything to do. */
+static void ring_moved(u32 cursor)
+{
+	guest.ring_cursor = cursor;
+	if (guest.data_seen)
+		state->ring_next = guest.data_seen + offsetof(struct lguest_data, hcall_status) + cursor;
+}
+
+/* LGUEST_INIT: where lguest_data is.  What it holds from the Guest's side is read now, once. */
+static void __attribute__((noinline)) init(u32 address)
+{
+	struct lguest_data *data;
+
+	if (guest.data)
+		kill_guest("LGUEST_INIT a second time");
+	if (address % 4 || address > machine.guest_bytes || machine.guest_bytes - address < sizeof(*data))
+		kill_guest("lguest_data at bad physical address %#x", address);
+	data = guest_physical(address, sizeof(*data), "lguest_data");
+	if (data->kernel_address > SWITCHER_BASE || data->kernel_address < 0x400000)
+		kill_guest("bad kernel address %#x in lguest_data", data->kernel_address);
+	guest.noirq_start = data->noirq_start;
+	guest.noirq_end = data->noirq_end;
+	guest.kernel_address = data->kernel_address;
+	guest.data = data;
+	guest.data_seen = is_lean() ? map_data(address) : 0;
+	ring_moved(0);
+	gates_reflect();
+	data->reserve_mem = RESERVE_MEM;
+	data->tsc_khz = machine.tsc_khz;
+	clock_wall(&data->time_seconds, &data->time_nanoseconds);
+}
+
+static void __attribute__((noinline)) shutdown(u32 address, u32 type)
+{
+	char message[MESSAGE_BYTES + 1];
+	u32 count = 0;
+
+	if (type == SHUTDOWN_RESTART)
+		end_guest(END_RESTART, "the Guest restarts");
+	if (type != SHUTDOWN_POWEROFF)
+		kill_guest("SHUTDOWN of unknown type %u", type);
+	while (count < MESSAGE_BYTES) {
+		char next = *(char *)guest_physical(address + count, 1, "a SHUTDOWN message");
+
+		if (!next)
+			break;
+		message[count++] = next;
+	}
+	message[count] = 0;
+	for (count = 0; "Power down"[count] && message[count] == "Power down"[count]; count++)
+		;
+	if (!"Power down"[count] && !message[count])
+		end_guest(END_POWER_OFF, message);
+	end_guest(END_PANIC, message);
+}
+
+/* NOTIFY: of a device, in the pages above RAM; or early console text, in RAM. */
+static void __attribute__((noinline)) notify(u32 address)
+{
+	u32 count = 0;
+	const u8 *text;
+
+	if (address >= machine.guest_bytes) {
+		guest_physical(address, 1, "a NOTIFY");
+		mailbox_notify(address);
+		return;
+	}
+	text = guest_physical(address, 1, "a NOTIFY");
+	while (address + count < machine.guest_bytes && count < PAGE_BYTES && text[count])
+		count++;
+	mailbox_text(text, count);
+}
+
+/* HALT counts as `sti; hlt`: eip is already behind it. */
+void halt_guest(void)
+{
+	guest.data->irq_enabled = GUEST_IF;
+	guest.halted = true;
+}
+
+_Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
+
+/* One call, from the ring or from the registers, which begin alike.  Each word is read once: a device may write there. */
+static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
+{
+	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
+	u32 arg3 = read_once(&call->arg3);
+
+	if (number < HYPERCALL_COUNT)
+		mailbox->by_hypercall[number]++;
+	switch (number) {
+	case LHCALL_FLUSH_ASYNC:
+	case LHCALL_SEND_INTERRUPTS:
+		break; /* the way here did it: the ring is drained, and the run loop delivers */
+	case LHCALL_LGUEST_INIT:
+		init(arg1);
+		break;
+	case LHCALL_SHUTDOWN:
+		shutdown(arg1, arg2);
+		break;
+	case LHCALL_NEW_PGTABLE:
+		set_directory(arg1);
+		break;
+	case LHCALL_FLUSH_TLB:
+		if (arg1)
+			flush_all();
+		else
+			flush_user();
+		break;
+	case LHCALL_LOAD_IDT_ENTRY:
+		load_idt_entry(arg1, arg2, arg3);
+		break;
+	case LHCALL_SET_STACK:
+		set_stack(arg1, arg2, arg3);
+		break;
+	case LHCALL_TS:
+		guest.ts = arg1;
+		break;
+	case LHCALL_SET_CLOCKEVENT:
+		clock_set_event(arg1);
+		break;
+	case LHCALL_HALT:
+		halt_guest();
+		break;
+	case LHCALL_SET_PTE:
+		set_entry(arg1, arg2, arg3);
+		break;
+	case LHCALL_SET_PGD:
+		set_directory_entry(arg1, arg2);
+		break;
+	case LHCALL_LOAD_TLS:
+		load_tls(guest_physical(arg1, 24, "TLS descriptors"));
+		break;
+	case LHCALL_NOTIFY:
+		notify(arg1);
+		break;
+	case LHCALL_LOAD_GDT_ENTRY:
+		load_gdt_entry(arg1, arg2, arg3);
+		break;
+	case LHCALL_SET_PMD:
+		kill_guest("hypercall SET_PMD: a PAE kernel cannot run here");
+	default:
+		kill_guest("unknown hypercall %u (%#x %#x %#x %#x)", number, arg1, arg2, arg3, call->arg4);
+	}
+}
+
+/* Do what waits in the ring: from the cursor on, each entry once, at most one round. */
+static void ALWAYS __attribute__((noinline)) drain_ring(void)
+{
+	struct lguest_data *data = guest.data;
+	u32 cursor = guest.ring_cursor;
+
+	for (u32 done = 0; done < HCALL_RING && data->hcall_status[cursor] != HCALL_FREE; done++) {
+		const struct hypercall_entry *entry = &data->hcalls[cursor];
+		u8 *status = &data->hcall_status[cursor];
+
+		cursor = (cursor + 1) % HCALL_RING;
+		if (read_once(&entry->nr) == LHCALL_SET_PTE) { /* nine of ten */
+			const struct hypercall_entry *next = &data->hcalls[cursor];
+			u32 directory = read_once(&entry->arg1), address = read_once(&entry->arg2);
+
+			mailbox->by_hypercall[LHCALL_SET_PTE]++;
+			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
+			if (next->arg2 != address || next->nr != LHCALL_SET_PTE || next->arg1 != directory ||
+			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
+				set_entry(directory, address, read_once(&entry->arg3));
+		} else {
+			hypercall(entry);
+		}
+		*status = HCALL_FREE;
+	}
+	ring_moved(cursor);
+}
+
+void do_hypercalls(void)
+{
+	const struct registers *regs = guest.regs;
+	const struct lguest_data *data = guest.data;
+
+	if (!data) {
+		if (regs->eax != LHCALL_LGUEST_INIT)
+			kill_guest("hypercall %u before LGUEST_INIT", regs->eax);
+	} else if (data->hcall_status[guest.ring_cursor] != HCALL_FREE) {
+		drain_ring();
+	}
+	if (regs->eax == LHCALL_SET_PTE) {
+		mailbox->by_hypercall[LHCALL_SET_PTE]++;
+		set_entry(regs->ebx, regs->ecx, regs->edx);
+	} else if (regs->eax == LHCALL_FLUSH_ASYNC) {
+		mailbox->by_hypercall[LHCALL_FLUSH_ASYNC]++;
+	} else {
+		hypercall((const struct hypercall_entry *)regs);
+	}
+}

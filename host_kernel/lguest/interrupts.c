@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual interrupts, as an lguest Guest knows them: it keeps its interrupt flag and its mask in lguest_data, and
+ * never asks for an interrupt that waits (the Host comes back by itself: clock.c).
+ * Read before: deliver.c.  Read next: hypercalls.c.
+ */
+#include "host_kernel/base/host.h"
+
+#define CLOCK_IRQ 1u /* as a bit */
+
+void raise_irq(u32 irq)
+{
+	guest.pending |= 1u << irq;
+}
+
+/* The Guest's interrupt flag, as it stands in eflags. */
+u32 interrupts_flag(void)
+{
+	return guest.data ? guest.data->irq_enabled & GUEST_IF : EFLAGS_IF;
+}
+
+void interrupts_disable(void)
+{
+	if (guest.data)
+		guest.data->irq_enabled = 0;
+}
+
+/* The few instructions of its interrupt return between setting its flag and leaving: an interrupt there would nest. */
+static bool in_noirq_window(void)
+{
+	return (guest.regs->cs & 3) == 1 && guest.regs->eip >= guest.noirq_start && guest.regs->eip < guest.noirq_end;
+}
+
+static u32 lowest_with_handler(u32 ready)
+{
+	for (u32 irq = 0; irq < LGUEST_IRQS; irq++)
+		if ((ready >> irq & 1) && has_handler(FIRST_IRQ_VECTOR + irq))
+			return irq;
+	return LGUEST_IRQS;
+}
+
+static void __attribute__((noinline)) deliver_pending(struct lguest_data *data)
+{
+	u32 ready, irq;
+
+	ready = guest.pending & ~data->blocked_interrupts;
+	if (!ready || in_noirq_window())
+		return;
+	if (!(data->irq_enabled & GUEST_IF)) {
+		data->irq_pending = GUEST_IF;
+		return;
+	}
+	irq = lowest_with_handler(ready);
+	if (irq == LGUEST_IRQS)
+		return;
+	guest.pending &= ~(1u << irq);
+	guest.halted = false;
+	clock_wall(&data->time_seconds, &data->time_nanoseconds);
+	deliver(FIRST_IRQ_VECTOR + irq, 0);
+	/* The handler of an interrupt gate runs with interrupts off: it must ask, if another one waits behind this. */
+	data->irq_pending = (ready & ~(1u << irq)) && !(data->irq_enabled & GUEST_IF) ? GUEST_IF : 0;
+	mailbox->interrupts_delivered++;
+}
+
+/* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
+void ALWAYS interrupts_deliver(void)
+{
+	if (guest.pending && guest.data) /* rarely: most entries have nothing to deliver */
+		deliver_pending(guest.data);
+}
+
+/* The Guest sleeps: if nothing can ever wake it, this is its end. */
+void interrupts_can_wake(void)
+{
+	u32 open = guest.data ? ~guest.data->blocked_interrupts : 0;
+
+	if (!guest.clock_deadline && !(guest.pending & CLOCK_IRQ))
+		open &= ~CLOCK_IRQ;
+	if (!open)
+		end_guest(END_HALTED, "the Guest halted with every interrupt blocked and its clock off");
+}

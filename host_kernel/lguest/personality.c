@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lguest personality: a kernel that knows its Host, keeps its interrupt flag in memory and calls for the rest.
+ * Read before: run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
+ */
+#include "host_kernel/base/host.h"
+
+static void init(void)
+{
+	guest.strict = true;
+	guest.write_protect = true;
+	segments_init();
+}
+
+/* Every interrupt that waits: nothing makes the Guest ask for it. */
+static bool ALWAYS must_retry(void)
+{
+	return guest.pending != 0;
+}
+
+static void clock_expired(void)
+{
+	raise_irq(0);
+}
+
+/* The real flag is always set: the Guest's own is in lguest_data. */
+static void ALWAYS before_entry(void)
+{
+	guest.regs->eflags |= EFLAGS_IF;
+	state->waiting = guest.pending;
+}
+
+const struct personality lguest_personality = {
+	.init = init,
+	.interrupts = interrupts_deliver,
+	.must_retry = must_retry,
+	.asleep = interrupts_can_wake,
+	.clock_expired = clock_expired,
+	.device_irq = raise_irq,
+	.before_entry = before_entry,
+	.trap = handle_trap,
+};

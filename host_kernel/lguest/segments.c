@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Guest's GDT, in the state page, by the rules that keep ring 0 ours: no descriptor has DPL 0, none is a gate or
+ * a TSS, and none has to be written by the CPU (the page is read-only in the Guest's tables).
+ * Source: Intel SDM vol. 3, 3.4.5.
+ */
+#include "host_kernel/base/host.h"
+
+#define HIGH_ACCESSED 0x100u
+#define HIGH_S        0x1000u /* a code or data segment, not a system one */
+#define HIGH_DPL      0x6000u
+#define HIGH_DPL_1    0x2000u
+#define HIGH_P        0x8000u
+#define GDT_DOUBLE_FAULT 31
+#define GDT_TLS       6
+
+#define CODE_RING_1 0x00CFBB000000FFFFull
+#define DATA_RING_1 0x00CFB3000000FFFFull
+
+static inline __attribute__((always_inline)) void set_descriptor(u32 entry, u32 low, u32 high)
+{
+	if (high & HIGH_P) {
+		if (!(high & HIGH_S))
+			kill_guest("GDT entry %u is a system descriptor: %#08x %#08x", entry, low, high);
+		if (!(high & HIGH_DPL))
+			high |= HIGH_DPL_1;
+		high |= HIGH_ACCESSED;
+	}
+	state->gdt[entry] = ((u64)high << 32) | low;
+}
+
+void segments_init(void)
+{
+	struct registers *regs = guest.regs;
+
+	state->gdt[GDT_GUEST_CS] = CODE_RING_1;
+	state->gdt[GDT_GUEST_DS] = DATA_RING_1;
+	*regs = (struct registers){ .eip = machine.guest_entry, .cs = GUEST_CS, .eflags = EFLAGS_FIXED | EFLAGS_IF,
+				    .ds = GUEST_DS, .es = GUEST_DS, .ss = GUEST_DS, .trapnum = TRAP_NONE };
+}
+
+void load_gdt_entry(u32 entry, u32 low, u32 high)
+{
+	if (entry >= GDT_ENTRIES)
+		kill_guest("GDT entry %u does not exist", entry);
+	if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS || entry == GDT_DOUBLE_FAULT)
+		return;
+	set_descriptor(entry, low, high);
+}
+
+void load_tls(const u32 descriptors[6])
+{
+	for (u32 slot = 0; slot < 3; slot++)
+		set_descriptor(GDT_TLS + slot, descriptors[slot * 2], descriptors[slot * 2 + 1]);
+}
+
+/* SET_STACK: where the CPU goes on a trap from ring 3 that is direct to the Guest, and where we push. */
+void set_stack(u32 selector, u32 pointer, u32 pages)
+{
+	if ((selector & 3) != 1)
+		kill_guest("bad stack segment %#x", selector);
+	if (pages < 1 || pages > 2)
+		kill_guest("a stack of %u pages", pages);
+	state->guest_tss.ss1 = selector;
+	state->guest_tss.esp1 = pointer;
+	pin_stack((pointer + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), pages);
+}

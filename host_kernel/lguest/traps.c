@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Why the Guest came out, and what to do about it.  Most faults are the Guest's own business and go to its handler.
+ * Read before: run.c.  Read next: page_tables.c for faults, hypercalls.c for calls, deliver.c for the rest.
+ */
+#include "host_kernel/base/host.h"
+
+#define TRAP_DEBUG           1
+#define TRAP_DOUBLE_FAULT    8
+#define TRAP_GENERAL         13
+#define TRAP_PAGE_FAULT      14
+
+/* Hand the trap to the Guest. */
+static void reflect(u32 vector, u32 error)
+{
+	struct registers *regs = guest.regs;
+
+	if (!has_handler(vector)) {
+		if (vector == TRAP_PAGE_FAULT)
+			kill_guest("page fault at %#x (error code %#x, eip %#x) without a handler", guest.cr2, error, regs->eip);
+		kill_guest("trap %u (error code %#x, eip %#x) without a handler", vector, error, regs->eip);
+	}
+	deliver(vector, error);
+}
+
+static void page_fault(u32 error)
+{
+	if (demand_page(guest.cr2, error, &error)) {
+		mailbox->faults_filled++;
+		return;
+	}
+	if (guest.data)
+		guest.data->cr2 = guest.cr2;
+	mailbox->faults_reflected++;
+	reflect(TRAP_PAGE_FAULT, error);
+}
+
+static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
+{
+	switch (vector) {
+	case VECTOR_TIMER:
+	case VECTOR_DOORBELL:
+	case VECTOR_SPURIOUS:
+		return; /* its handler ran on the way out of the Switcher */
+	case TRAP_GENERAL:
+		if (!error && emulate())
+			return;
+		break;
+	case TRAP_DEBUG:
+		guest.dr6 = take_dr6();
+		break;
+	case TRAP_DOUBLE_FAULT:
+		kill_guest("double fault at eip %#x", guest.regs->eip);
+	default:
+		break;
+	}
+	reflect(vector, error);
+}
+
+void ALWAYS handle_trap(void)
+{
+	u32 vector = guest.regs->trapnum;
+
+	if (vector == HYPERCALL_VECTOR)
+		do_hypercalls();
+	else if (vector == TRAP_PAGE_FAULT)
+		page_fault(guest.regs->errcode);
+	else
+		other_trap(vector, guest.regs->errcode);
+}
+
+/* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
+void switcher_faulted(const struct registers *at)
+{
+	if (at->eflags & EFLAGS_VM)
+		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
+	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine's interrupts: the local APIC's one-shot timer, and the doorbell that comes from the Launcher
+ * through one pin of the I/O APIC.  Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.
+ */
+#include "host_kernel/base/host.h"
+
+#define LOCAL_APIC 0xFEE00000u
+#define IO_APIC    0xFEC00000u
+#define APIC_EOI        0x0B0
+#define APIC_SPURIOUS   0x0F0
+#define APIC_LVT_TIMER  0x320
+#define APIC_LVT_LINT0  0x350
+#define APIC_LVT_LINT1  0x360
+#define APIC_COUNT      0x380
+#define APIC_CURRENT    0x390
+#define APIC_DIVIDE     0x3E0
+#define APIC_ENABLE     0x100
+#define APIC_MASKED     0x10000
+#define DIVIDE_BY_1     0xB
+#define APIC_HZ         1000000000u /* of both engines: one count is one nanosecond */
+
+#define UART_DATA   0
+#define UART_ENABLE 1
+#define UART_FIFO   2
+#define UART_MODEM  4
+#define UART_STATUS 5
+
+static void apic_write(u32 at, u32 value)
+{
+	*(volatile u32 *)(LOCAL_APIC + at) = value;
+}
+
+static u32 apic_read(u32 at)
+{
+	return *(volatile u32 *)(LOCAL_APIC + at);
+}
+
+static void io_apic_write(u32 at, u32 value)
+{
+	*(volatile u32 *)IO_APIC = at;
+	*(volatile u32 *)(IO_APIC + 0x10) = value;
+}
+
+/* Takes what the serial port holds, which lowers its line: the pin is edge-triggered, so nothing may be left. */
+static void acknowledge_doorbell(void)
+{
+	u16 port = machine.doorbell_ack_port;
+
+	while (port && (inb(port + UART_STATUS) & 1))
+		inb(port + UART_DATA);
+}
+
+void apic_init(void)
+{
+	/* The 8259s power up unmasked and with vectors of exceptions: silence them, and the pin that passes them on. */
+	outb(0x21, 0xFF);
+	outb(0xA1, 0xFF);
+	apic_write(APIC_LVT_LINT0, APIC_MASKED);
+	apic_write(APIC_LVT_LINT1, APIC_MASKED);
+	apic_write(APIC_SPURIOUS, APIC_ENABLE | VECTOR_SPURIOUS);
+	apic_write(APIC_DIVIDE, DIVIDE_BY_1);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
+	io_apic_write(0x10 + 2 * machine.doorbell_pin + 1, 0);
+	io_apic_write(0x10 + 2 * machine.doorbell_pin, VECTOR_DOORBELL);
+	if (machine.doorbell_ack_port) {
+		outb(machine.doorbell_ack_port + UART_ENABLE, 1);
+		outb(machine.doorbell_ack_port + UART_FIFO, 0); /* with one, an interrupt could wait for the next byte */
+		outb(machine.doorbell_ack_port + UART_MODEM, 8); /* OUT2 lets the line through */
+		acknowledge_doorbell();
+	}
+}
+
+/* Arm the timer; 0 stops it. */
+void apic_timer(u32 nanoseconds)
+{
+	apic_write(APIC_COUNT, nanoseconds);
+}
+
+/* One moment on both clocks: of several tries the one whose two TSC readings lie closest together. */
+static u32 moment(u64 *tsc)
+{
+	u32 count = 0, best = ~0u;
+
+	for (int try = 0; try < 8; try++) {
+		u64 before = rdtsc();
+		u32 current = apic_read(APIC_CURRENT);
+		u32 took = rdtsc() - before;
+
+		if (took < best) {
+			best = took;
+			count = current;
+			*tsc = before + took / 2;
+		}
+	}
+	return count;
+}
+
+/* Measure the TSC against the timer for 10 ms: an error of a microsecond is one part in ten thousand. */
+void apic_measure_tsc(void)
+{
+	u64 start = 0, end = 0;
+	u32 first, last;
+
+	apic_write(APIC_LVT_TIMER, APIC_MASKED | VECTOR_TIMER);
+	apic_write(APIC_COUNT, ~0u);
+	first = moment(&start);
+	while (first - apic_read(APIC_CURRENT) < APIC_HZ / 100)
+		;
+	last = moment(&end);
+	apic_write(APIC_COUNT, 0);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
+	machine.tsc_khz = (u32)scale(end - start, 1000000, first - last);
+}
+
+/* From start.S, interrupts off: note it and acknowledge it.  The run loop looks at what it means. */
+void host_interrupt(u32 vector)
+{
+	if (vector == VECTOR_TIMER) {
+		clock_timer_fired();
+	} else {
+		acknowledge_doorbell();
+		mailbox_rung();
+	}
+	apic_write(APIC_EOI, 0);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the CPU looks things up in: the Host's GDT, IDT and TSS, and the fixed part of the Guest's (in the state page).
+ * Read before: main.c.  Read next: run.c.
+ */
+#include "host_kernel/base/host.h"
+
+#define CODE_RING_0 0x00CF9B000000FFFFull /* flat, accessed: no CPU may want to write a descriptor later */
+#define DATA_RING_0 0x00CF93000000FFFFull
+#define GATE_INTERRUPT 0x8E00u
+
+void load_tables(const struct table_register *gdt, const struct table_register *idt);
+void ignore_entry(void);
+void timer_entry(void);
+void doorbell_entry(void);
+extern const u32 exception_entries[32];
+
+u32 (*world_switch)(void) HOT;
+
+/* The classic Switcher's: with the lean one the Host runs on the Guest's. */
+static u64 host_gdt[GDT_ENTRIES] HOT;
+static u64 host_idt[IDT_ENTRIES];
+static struct tss host_tss;
+
+/* Source: Intel SDM vol. 3, 8.2.2; type 9, a TSS that is not busy. */
+static u64 tss_descriptor(u32 base)
+{
+	return (sizeof(struct tss) - 1) | ((u64)(base & 0xFFFFFF) << 16) | (0x89ull << 40) | ((u64)(base >> 24) << 56);
+}
+
+/* An interrupt gate into the Host kernel's ring, for int from ring dpl and inwards. */
+u64 gate_to(u32 handler, u32 dpl)
+{
+	return ((u64)((handler & 0xFFFF0000) | GATE_INTERRUPT | dpl << 13) << 32) | (HOST_CS << 16) | (handler & 0xFFFF);
+}
+
+static void set_gate(u32 vector, u32 handler)
+{
+	host_idt[vector] = gate_to(handler, 0);
+}
+
+static void host_tables(void)
+{
+	host_gdt[GDT_HOST_CS] = CODE_RING_0;
+	host_gdt[GDT_HOST_DS] = DATA_RING_0;
+	host_gdt[GDT_TSS] = tss_descriptor((u32)&host_tss);
+	host_tss.io_bitmap = sizeof(host_tss);
+	for (u32 vector = 0; vector < 32; vector++)
+		set_gate(vector, exception_entries[vector]);
+	set_gate(2, (u32)ignore_entry);
+	set_gate(VECTOR_TIMER, (u32)timer_entry);
+	set_gate(VECTOR_DOORBELL, (u32)doorbell_entry);
+	set_gate(VECTOR_SPURIOUS, (u32)ignore_entry);
+
+	state->host_gdt = (struct table_register){ 0, sizeof(host_gdt) - 1, (u32)host_gdt };
+	state->host_idt = (struct table_register){ 0, sizeof(host_idt) - 1, (u32)host_idt };
+	state->host_gdt_base = (u32)host_gdt;
+}
+
+void tables_init(void)
+{
+	struct table_register writable = { 0, sizeof(state->gdt) - 1, (u32)state->gdt };
+
+	state->host_cr3 = read_cr3();
+	state->kernel_gdt = (struct table_register){ 0, sizeof(state->gdt) - 1,
+						     SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt) };
+	state->user_gdt = (struct table_register){ 0, sizeof(state->gdt_user) - 1,
+						   SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt_user) };
+	state->guest_gdt = state->kernel_gdt;
+	state->guest_idt = (struct table_register){ 0, sizeof(state->idt) - 1,
+						    SWITCHER_STATE_PAGE + offsetof(struct lguest_state, idt) };
+	state->gdt[GDT_HOST_CS] = CODE_RING_0;
+	state->gdt[GDT_HOST_DS] = DATA_RING_0;
+	state->gdt[GDT_TSS] = tss_descriptor(SWITCHER_STATE_PAGE + offsetof(struct lguest_state, guest_tss));
+	for (u32 entry = 0; entry < GDT_ENTRIES; entry++)
+		state->gdt_user[entry] = state->gdt[entry];
+	state->guest_tss.ss0 = HOST_DS;
+	state->guest_tss.esp0 = SWITCHER_STACK_PAGE + PAGE_BYTES;
+	state->guest_tss.io_bitmap = sizeof(struct tss);
+	state->ring_next = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, never_free);
+
+	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
+	if (is_lean()) {
+		state->host_gdt = state->kernel_gdt;
+		load_tables(&writable, &state->guest_idt); /* by where ltr may mark the TSS as busy */
+		load_gdt(&state->kernel_gdt);
+	} else {
+		host_tables();
+		load_tables(&state->host_gdt, &state->host_idt);
+	}
+
+	/* The Guest's programs may use the FPU and SSE; the Host kernel never does, so their state just stays. */
+	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS));
+	__asm__ volatile("fninit");
+}

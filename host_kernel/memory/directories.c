@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The shadow directories: one for each page directory that the Guest used lately, so that going back to it costs no
+ * refill.  One of them is the current one, whose shadow is in the state page for the Switcher to load.
+ *
+ * Read before: shadow.c.  Read next: page_tables.c.
+ */
+#include "host_kernel/memory/shadow.h"
+
+#define DIRECTORIES 64
+#define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: what the CPU adds up with the table's */
+
+static struct directory directories[DIRECTORIES];
+static struct directory *buckets[DIRECTORIES];
+static struct directory *current HOT;
+static u32 switcher_entry; /* the same in all */
+static u32 switches HOT;
+u32 directories_changed HOT;
+
+void directories_init(u32 entry)
+{
+	switcher_entry = entry;
+	directories_changed = 1;
+}
+
+struct directory *directory_current(void)
+{
+	return current;
+}
+
+static inline struct directory **bucket_of(u32 guest_directory)
+{
+	return &buckets[FRAME(guest_directory) % DIRECTORIES];
+}
+
+struct directory *directory_find(u32 guest_directory)
+{
+	struct directory *each = *bucket_of(guest_directory);
+
+	while (each && each->guest != guest_directory)
+		each = each->next;
+	return each;
+}
+
+static void unlink(struct directory *directory, u32 index)
+{
+	u32 *entry = page_entries(directory->page) + index;
+
+	if (*entry) {
+		directories_changed++;
+		table_release(page_of(*entry));
+		*entry = 0;
+		page_unuse(directory->page, index);
+	}
+}
+
+static void drop(struct directory *directory)
+{
+	struct directory **link = bucket_of(directory->guest);
+
+	while (*link != directory)
+		link = &(*link)->next;
+	*link = directory->next;
+	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1))
+		unlink(directory, index);
+	page_free(directory->page);
+	directory->page = 0;
+}
+
+/* Where the Guest's kernel begins: from here on all its directories agree. */
+static u32 kernel_index(void)
+{
+	return guest.kernel_address ? INDEX(guest.kernel_address) : SWITCHER_INDEX;
+}
+
+/* Point a shadow directory at the shadow of the table that the Guest's checked entry names. */
+void directory_link(struct directory *directory, u32 index, u32 guest_entry)
+{
+	bool shared;
+	u16 page = table_get(table_key(guest_entry), &shared);
+
+	table_hold(page);
+	/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
+	if (shared && (!table_is_global(page) || pages[page].flushed != flushes))
+		table_sync(page);
+	unlink(directory, index);
+	directories_changed++;
+	page_use(directory->page, index);
+	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
+}
+
+/* Does the shadow's entry still say what the Guest's says? */
+static bool agrees(u32 shadow_entry, u32 guest_entry)
+{
+	return shadow_entry && (guest_entry & PTE_P) && table_frame(page_of(shadow_entry)) == table_key(guest_entry) &&
+	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
+}
+
+/* Look again at one entry of a directory: drop what no longer holds, and link the kernel's at once. */
+void OFTEN directory_sync_one(struct directory *directory, u32 index)
+{
+	u32 entry = directory_entry(directory->guest, index);
+
+	if (entry & PTE_P)
+		check_directory_entry(entry, index << 22);
+	if (agrees(page_entries(directory->page)[index], entry))
+		return;
+	if ((entry & PTE_P) && table_find(table_key(entry)))
+		directory_link(directory, index, entry);
+	else
+		unlink(directory, index);
+}
+
+/*
+ * Look again at what a directory maps below index end: all of it, or only the tables for which which() is true.
+ * A directory of ours holds a handful of tables, a table hundreds of pages.
+ */
+static inline void sync(struct directory *directory, u32 end, bool (*which)(u16 table))
+{
+	const struct shadow_page *own = &pages[directory->page];
+	const u32 *entries = page_entries(directory->page);
+
+	if (directory->guest == LINEAR_MAP)
+		return;
+	for (u32 words = own->words; words; words &= words - 1) {
+		u32 first = __builtin_ctz(words) * 32;
+
+		for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
+			u32 index = first + __builtin_ctz(bits);
+
+			if (index >= end)
+				return;
+			directory_sync_one(directory, index);
+			if (entries[index] && which(page_of(entries[index])))
+				table_sync(page_of(entries[index]));
+		}
+	}
+}
+
+static inline bool any(u16 table)
+{
+	(void)table;
+	return true;
+}
+
+static inline bool is_local(u16 table)
+{
+	return !table_is_global(table);
+}
+
+/* Tables that all directories share were looked at, since the flush, when the first of them was. */
+static inline bool is_old(u16 table)
+{
+	return pages[table].flushed != flushes;
+}
+
+/* A flush of what lies below an address. */
+void directory_sync_below(struct directory *directory, u32 address)
+{
+	sync(directory, INDEX(address), any);
+}
+
+/* What a load of CR3 flushes: all but the tables that hold nothing but global entries. */
+void directory_sync_local(struct directory *directory)
+{
+	sync(directory, SWITCHER_INDEX, is_local);
+}
+
+/* What a flush of everything leaves to do when the directory is the current one. */
+void directory_sync_old(struct directory *directory)
+{
+	directory->flushed = flushes;
+	sync(directory, SWITCHER_INDEX, is_old);
+}
+
+/* The one that has not been used for longest makes room, but never the current one; false if there is none. */
+bool directory_evict(void)
+{
+	struct directory *oldest = NULL;
+
+	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
+		if (each->page && each != current && (!oldest || switches - each->used > switches - oldest->used))
+			oldest = each;
+	if (!oldest)
+		return false;
+	drop(oldest);
+	return true;
+}
+
+static struct directory *make(u32 guest_directory)
+{
+	struct directory *slot = directories;
+
+	while (slot < directories + DIRECTORIES && slot->page)
+		slot++;
+	if (slot == directories + DIRECTORIES) {
+		directory_evict();
+		for (slot = directories; slot->page; slot++)
+			;
+	}
+	*slot = (struct directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
+				    .next = *bucket_of(guest_directory) };
+	*bucket_of(guest_directory) = slot;
+	page_entries(slot->page)[SWITCHER_INDEX] = switcher_entry;
+	page_use(slot->page, SWITCHER_INDEX);
+	/* What the kernel has in one directory it has in all: link what is in use now. */
+	if (current)
+		for (u32 index = page_next(current->page, kernel_index()); index < SWITCHER_INDEX;
+		     index = page_next(current->page, index + 1))
+			directory_sync_one(slot, index);
+	return slot;
+}
+
+/* Make a directory of the Guest's the current one. */
+void OFTEN directory_enter(u32 guest_directory)
+{
+	struct directory *next = directory_find(guest_directory);
+
+	if (!next)
+		next = make(guest_directory);
+	if (current && current->guest == LINEAR_MAP && next != current)
+		drop(current);
+	current = next;
+	next->used = ++switches;
+	if (next->flushed != flushes)
+		directory_sync_old(next);
+	state->guest_cr3 = (u32)page_entries(next->page);
+}

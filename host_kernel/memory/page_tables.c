@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Paging, as the rest of the Host kernel and the Guest's hypercalls see it; and the Host's own page directory.
+ *
+ * Read before: walk.c, shadow.c, directories.c.
+ */
+#include "host_kernel/memory/shadow.h"
+
+#define PTE_PCD 0x10u
+
+static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u32 guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static u8 stack_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+static u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+_Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
+
+extern u8 switcher_load[], image_end[];
+
+/*
+ * The Host is mapped where it lies, in 4 MiB pages; devices stand above memory, uncached.  The Switcher's region is
+ * mapped in both worlds, but for the state page alike: there the Guest only reads.
+ */
+void page_tables_init(void)
+{
+	for (u32 index = 0; index < SWITCHER_INDEX; index++)
+		host_directory[index] = (index << 22) | PTE_P | PTE_RW | PTE_PS | PTE_A | PTE_D |
+					((index << 22) >= machine.memory_bytes ? PTE_PCD : 0);
+	host_directory[SWITCHER_INDEX] = (u32)host_switcher_table | PTE_P | PTE_RW | PTE_A;
+	guest_switcher_table[SUBINDEX(SWITCHER_BASE)] = (u32)(switcher_load + (is_lean() ? PAGE_BYTES : 0)) | PTE_P | PTE_A;
+	guest_switcher_table[SUBINDEX(SWITCHER_STACK_PAGE)] = (u32)stack_page | PTE_P | PTE_RW | PTE_A | PTE_D;
+	guest_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] = (u32)state_page | PTE_P | PTE_A | PTE_D;
+	memcpy(host_switcher_table, guest_switcher_table, sizeof(host_switcher_table));
+	host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
+
+	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	write_cr3((u32)host_directory);
+	write_cr0(read_cr0() | CR0_PG | CR0_WP);
+
+	if (pool_init((u32)image_end) < 2 * ENTRIES)
+		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
+	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
+	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
+	guest.directory = LINEAR_MAP;
+	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
+	directory_enter(LINEAR_MAP);
+}
+
+/* Pages of ours that the Guest's CPU must find in the Switcher's 4 MiB: read-only, in both worlds. */
+void map_for_guest(u32 address, const void *pages, u32 bytes)
+{
+	for (u32 offset = 0; offset < bytes; offset += PAGE_BYTES) {
+		u32 entry = ((u32)pages + offset) | PTE_P | PTE_A;
+
+		guest_switcher_table[SUBINDEX(address + offset)] = entry;
+		host_switcher_table[SUBINDEX(address + offset)] = entry;
+	}
+}
+
+/* The lean Switcher sees lguest_data, which is the Guest's own to write; returns where. */
+u32 map_data(u32 address)
+{
+	for (u32 page = 0; page < 2; page++) {
+		u32 frame = (address & ~(PAGE_BYTES - 1)) + page * PAGE_BYTES;
+
+		if (!guest_range(frame, PAGE_BYTES))
+			continue;
+		guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
+			(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
+		writers[FRAME(frame)] += 2; /* whatever the shadow says: a table here always counts as written */
+	}
+	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
+}
+
+/* NEW_PGTABLE: the first one ends the linear map. */
+void set_directory(u32 directory)
+{
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	guest.directory = directory;
+	state->directory_at = guest.kernel_address + directory;
+	if (!state->reflect_to)
+		gates_reflect();
+	directory_enter(directory);
+}
+
+/* CR3 is loaded: enter a directory, or paging is off (LINEAR_MAP); what is not global is looked at again. */
+void load_directory(u32 directory)
+{
+	if (directory != LINEAR_MAP && !guest_range(directory & ~(PAGE_BYTES - 1), PAGE_BYTES))
+		kill_guest("CR3 %#x is beyond the Guest's memory", directory);
+	guest.directory = directory == LINEAR_MAP ? LINEAR_MAP : directory & ~(PAGE_BYTES - 1);
+	directory_enter(guest.directory);
+	directory_sync_local(directory_current());
+}
+
+/* INVLPG. */
+void flush_address(u32 address)
+{
+	struct directory *directory = directory_current();
+	u32 *linked = page_entries(directory->page) + INDEX(address);
+
+	if (INDEX(address) == SWITCHER_INDEX || directory->guest == LINEAR_MAP)
+		return;
+	directory_sync_one(directory, INDEX(address));
+	if (*linked)
+		table_sync_one(page_of(*linked), SUBINDEX(address));
+}
+
+/* Open, or close again, one page of the current directory to writes, whatever watch_frames() says. */
+void shadow_allow_write(u32 address, bool allow)
+{
+	u32 *linked = page_entries(directory_current()->page) + INDEX(address);
+	u32 *entry;
+
+	if (!*linked)
+		return;
+	entry = page_entries(page_of(*linked)) + SUBINDEX(address);
+	if (*entry)
+		put(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
+}
+
+/* Where the last SET_PTE led: the next one is mostly a neighbour, or one of the other directory of a fork. */
+static struct recent {
+	u32 directory, index, changed;
+	u16 table;         /* the shadow */
+	const u32 *theirs; /* NULL: there is no shadow */
+} recent HOT, before_recent HOT;
+
+/* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
+static u16 table_of(u32 directory, u32 address)
+{
+	struct directory *cached = directory_find(directory);
+	u32 upper;
+
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	if (cached)
+		directory_sync_one(cached, INDEX(address));
+	upper = directory_entry(directory, INDEX(address));
+	if (!(upper & PTE_P))
+		return 0;
+	check_directory_entry(upper, address);
+	return table_find(table_key(upper));
+}
+
+static bool is_recent(u32 directory, u32 address)
+{
+	return recent.directory == directory && recent.index == INDEX(address) && recent.changed == directories_changed;
+}
+
+static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 address)
+{
+	struct recent last = recent;
+
+	recent = before_recent;
+	before_recent = last;
+	if (is_recent(directory, address))
+		return;
+	recent.table = table_of(directory, address);
+	recent.theirs = recent.table ? table_of_guest(recent.table) : NULL;
+	recent.directory = directory;
+	recent.index = INDEX(address);
+	recent.changed = directories_changed;
+}
+
+/*
+ * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
+ * what its table holds now; the value is looked at only for what it must never be.
+ */
+void OFTEN set_entry(u32 directory, u32 address, u32 value)
+{
+	u32 entry;
+
+	if (value & PTE_P)
+		check_entry(value, address);
+	if (!is_recent(directory, address)) {
+		if (INDEX(address) == SWITCHER_INDEX) {
+			if (value & PTE_P)
+				kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
+			return;
+		}
+		find_table(directory, address);
+	}
+	if (!recent.theirs)
+		return;
+	entry = read_once(&recent.theirs[SUBINDEX(address)]);
+	if ((entry & PTE_P) && entry != value)
+		check_entry(entry, address);
+	table_map(recent.table, SUBINDEX(address), entry);
+}
+
+/* SET_PGD: the Guest changed an entry of a directory. */
+void set_directory_entry(u32 directory, u32 index)
+{
+	struct directory *cached = directory_find(directory);
+
+	directories_changed++;
+	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
+	if (index == SWITCHER_INDEX) {
+		if (directory_entry(directory, index) & PTE_P)
+			kill_guest("page directory entry set for the Switcher's addresses in directory %#x", directory);
+	} else if (cached) {
+		directory_sync_one(cached, index);
+	}
+}
+
+/* FLUSH_TLB(0): the user part of the current directory. */
+void flush_user(void)
+{
+	directory_sync_below(directory_current(), guest.kernel_address);
+}
+
+/* FLUSH_TLB(1): everything. */
+void flush_all(void)
+{
+	flushes++;
+	directory_sync_old(directory_current());
+}
+
+/* The pages of a kernel stack, which the CPU itself pushes to on a direct system call. */
+void pin_stack(u32 top, u32 pages)
+{
+	for (u32 page = 1; page <= pages; page++) {
+		u32 error;
+
+		if (!mapped(top - page * PAGE_BYTES, true) && !demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
+			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
+	}
+}

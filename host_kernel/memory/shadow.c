@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shadow page tables: the tables that the CPU really uses, made on demand from the Guest's.
+ *
+ * A shadow table stands for one page table of the Guest's, found by that table's frame, and is shared by every
+ * directory that points to it: so the kernel's tables, which are in all directories, exist once, and a change is
+ * made once.  It lives as long as some shadow directory points to it.  Entries behave like a TLB: they may be older
+ * than the Guest's until it says so (a hypercall that names the address, or a flush), and they always lead to the
+ * Guest's own memory.
+ *
+ * Read before: walk.c.  Read next: directories.c.
+ */
+#include "host_kernel/memory/shadow.h"
+
+#define BUCKETS 1024u
+#define NO_FRAME 0xFFFFFFFFu
+
+struct shadow_page *pages HOT;
+u32 pool HOT, flushes HOT;
+static u16 buckets[BUCKETS];
+static u16 free_list;        /* of pages that were used before, and are empty again */
+static u32 fresh = 1, page_count; /* from fresh on none was used yet */
+static u8 nothing[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))); /* what is read where no memory is: all ones */
+static u32 watched[WATCHED_FRAMES];
+u32 watched_count HOT;
+
+/* Undo what the Guest wrote where there is nothing. */
+void nothing_restore(void)
+{
+	memset(nothing, 0xFF, sizeof(nothing));
+}
+
+/* Takes all of the Host area from first_free on.  Returns how many pages the pool has. */
+u32 pool_init(u32 first_free)
+{
+	first_free = writers_init(first_free);
+	page_count = (machine.guest_base - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
+	if (page_count > 0xFFFF)
+		page_count = 0xFFFF;
+	nothing_restore();
+	pages = (struct shadow_page *)first_free;
+	pool = machine.guest_base - page_count * PAGE_BYTES;
+	return page_count;
+}
+
+/* An empty page; directories that were not used for long make room. */
+u16 page_alloc(void)
+{
+	u16 page;
+
+	while (!free_list && fresh == page_count)
+		if (!directory_evict())
+			host_failed("no memory for shadow page tables");
+	if (!free_list) {
+		page = fresh++;
+		memset(page_entries(page), 0, PAGE_BYTES);
+		pages[page] = (struct shadow_page){ .frame = NO_FRAME };
+		return page;
+	}
+	page = free_list;
+	free_list = pages[page].next;
+	pages[page].next = 0;
+	return page;
+}
+
+/* Emptied by what is known to be in use: cheaper than a whole page of zeros later. */
+void page_free(u16 page)
+{
+	struct shadow_page *own = &pages[page];
+
+	for (; own->words; own->words &= own->words - 1) {
+		u32 word = __builtin_ctz(own->words), *entries = page_entries(page) + word * 32;
+
+		for (u32 bits = own->used[word]; bits; bits &= bits - 1)
+			put(&entries[__builtin_ctz(bits)], 0);
+		own->used[word] = 0;
+	}
+	own->frame = NO_FRAME;
+	own->references = 0;
+	own->local = false;
+	own->next = free_list;
+	free_list = page;
+}
+
+u16 table_find(u32 frame)
+{
+	u16 page = buckets[frame % BUCKETS];
+
+	while (page && pages[page].frame != frame)
+		page = pages[page].next;
+	return page;
+}
+
+/* The shadow of the Guest's table in this frame; *shared tells that others use it already. */
+u16 table_get(u32 frame, bool *shared)
+{
+	u16 page = table_find(frame);
+
+	*shared = page != 0;
+	if (!page) {
+		page = page_alloc();
+		pages[page].frame = frame;
+		pages[page].flushed = flushes;
+		pages[page].next = buckets[frame % BUCKETS];
+		buckets[frame % BUCKETS] = page;
+	}
+	return page;
+}
+
+/* The next entry from index on that is in use, or ENTRIES. */
+u32 page_next(u16 page, u32 index)
+{
+	const u32 *entries = page_entries(page);
+
+	while (index < ENTRIES) {
+		u32 word = pages[page].used[index / 32] >> index % 32;
+
+		if (!word) {
+			index = (index | 31) + 1;
+			continue;
+		}
+		index += __builtin_ctz(word);
+		if (entries[index])
+			return index;
+		page_unuse(page, index);
+	}
+	return ENTRIES;
+}
+
+void table_hold(u16 page)
+{
+	pages[page].references++;
+}
+
+void table_release(u16 page)
+{
+	u16 *link = &buckets[pages[page].frame % BUCKETS];
+
+	if (--pages[page].references)
+		return;
+	while (*link != page)
+		link = &pages[*link].next;
+	*link = pages[page].next;
+	page_free(page);
+}
+
+bool is_watched(u32 frame)
+{
+	for (u32 index = 0; index < watched_count; index++)
+		if (watched[index] == frame)
+			return true;
+	return false;
+}
+
+/* What may stand in a shadow where the frame is none of the Guest's, or one whose changes we must notice. */
+u32 shadow_of_rare(u32 entry)
+{
+	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
+
+	if (!guest_frame_valid(entry))
+		return (u32)nothing | (flags & ~PTE_RW);
+	if (is_watched(FRAME(entry)))
+		flags &= ~PTE_RW;
+	return machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + flags;
+}
+
+/* From now on writes to these frames, and to no others, are faults: what is mapped already is mapped anew. */
+void watch_frames(const u32 *frames, u32 count)
+{
+	watched_count = 0;
+	for (; watched_count < count && watched_count < WATCHED_FRAMES; watched_count++)
+		watched[watched_count] = frames[watched_count];
+	for (u32 bucket = 0; bucket < BUCKETS; bucket++) {
+		for (u16 page = buckets[bucket]; page; page = pages[page].next) {
+			u32 *entries = page_entries(page);
+
+			for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1))
+				if (is_watched(FRAME(entries[index] - machine.guest_base)))
+					put(&entries[index], entries[index] & ~PTE_RW);
+		}
+	}
+}
+
+/* The Guest's table that a shadow stands for: its frame was checked when it was linked.  NULL: it has none. */
+const u32 *table_of_guest(u16 page)
+{
+	if (pages[page].frame >= LINEAR_FRAME)
+		return NULL;
+	return (const u32 *)(machine.guest_base + (pages[page].frame << 12));
+}
+
+/* Look again at one entry, and map it at once if the Guest has used it before. */
+void table_sync_one(u16 page, u32 index)
+{
+	const u32 *theirs = table_of_guest(page);
+	u32 entry;
+
+	if (!theirs)
+		return;
+	entry = read_once(&theirs[index]);
+	if (entry & PTE_P)
+		check_entry(entry, index << 12);
+	table_map(page, index, entry);
+}
+
+/*
+ * An entry that differs.  The shadow's may still hold where it only allows less than the Guest's: no write before the
+ * first, no dirty bit where written.c took it.
+ */
+static void __attribute__((noinline)) sync_entry(u16 page, u32 index, u32 entry)
+{
+	u32 ours = page_entries(page)[index], differs = (ours - machine.guest_base) ^ entry;
+
+	if (!(differs & (~(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A)) &&
+	    (!(ours & PTE_RW) || (entry & (PTE_RW | PTE_D)) == (PTE_RW | PTE_D)))
+		return;
+	if (entry & PTE_P)
+		check_entry(entry, index << 12);
+	table_map(page, index, entry);
+}
+
+/* Which of these (32) entries differ.  Nearly all will be as they were: a loop to keep short, in registers. */
+static u32 OFTEN __attribute__((noinline)) differing(const u32 *ours, const u32 *theirs, u32 bits, u32 base)
+{
+	do {
+		u32 index = __builtin_ctz(bits);
+
+		if (((read_once(&theirs[index]) + base) ^ ours[index]) & ~KEPT_ELSEWHERE)
+			return bits;
+		bits &= bits - 1;
+	} while (bits);
+	return 0;
+}
+
+/* Does any of 32 entries differ?  The quicker question, where all are in use. */
+static bool OFTEN __attribute__((noinline)) any_differs(const u32 *ours, const u32 *theirs, u32 base)
+{
+	u32 difference = 0;
+
+	_Pragma("GCC unroll 32")
+	for (u32 index = 0; index < 32; index++)
+		difference |= (read_once(&theirs[index]) + base) ^ ours[index];
+	return difference & ~KEPT_ELSEWHERE;
+}
+
+/* Look again at all entries that are in use. */
+void OFTEN table_sync(u16 page)
+{
+	struct shadow_page *own = &pages[page];
+	const u32 *theirs = table_of_guest(page), *ours = page_entries(page);
+
+	own->flushed = flushes;
+	if (!theirs || !take_written(own->frame))
+		return;
+	for (u32 words = own->words; words; words &= words - 1) {
+		u32 word = __builtin_ctz(words), first = word * 32, bits = own->used[word];
+
+		if (bits == ~0u && !any_differs(ours + first, theirs + first, machine.guest_base))
+			continue;
+		while (bits && (bits = differing(ours + first, theirs + first, bits, machine.guest_base))) {
+			u32 index = first + __builtin_ctz(bits);
+
+			sync_entry(page, index, read_once(&theirs[index]));
+			bits &= bits - 1;
+		}
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which of the Guest's page tables may have been written since we last looked, so that a flush need not compare the
+ * others: the kernel's map thousands of pages, and hardly ever change.
+ *
+ * The CPU itself tells, by the dirty bit that it sets in a shadow entry at the first write through it.  The Guest's own
+ * dirty bit, in its own entry, is set before a shadow entry allows a write, so that in the shadow is free for this.
+ * Cleared here, it is set again by the next write, since each entry to the Guest loads CR3.  Where a table's frame
+ * can be written through more than one shadow entry, or by one that we do not find, the table counts as written.
+ *
+ * Read before: shadow.c.
+ */
+#include "host_kernel/memory/shadow.h"
+
+u32 *writers HOT;
+u32 writers_count HOT;
+
+/* Takes memory from first_free on; returns where it ends. */
+u32 writers_init(u32 first_free)
+{
+	writers = (u32 *)first_free;
+	writers_count = FRAME(machine.guest_bytes) + machine.device_pages;
+	memset(writers, 0, writers_count * 4);
+	return first_free + writers_count * 4;
+}
+
+/* Where a kernel like Linux has all of its memory: the shadow entry that maps this frame there for writing, or NULL. */
+static u32 *usual_place(u32 frame)
+{
+	u32 address = guest.kernel_address + (frame << 12);
+	u32 upper = page_entries(directory_current()->page)[INDEX(address)], *entry;
+
+	if (INDEX(address) == SWITCHER_INDEX || !upper)
+		return NULL;
+	entry = page_entries(page_of(upper)) + SUBINDEX(address);
+	return FRAME(*entry - machine.guest_base) == frame && (*entry & PTE_RW) ? entry : NULL;
+}
+
+/* May the Guest have written to this frame since the last call? */
+bool take_written(u32 frame)
+{
+	u32 count = writers[frame] & ~WRITTEN;
+	bool written = (writers[frame] & WRITTEN) || count > 1;
+	u32 *entry;
+
+	writers[frame] = count;
+	if (count != 1)
+		return written;
+	entry = usual_place(frame);
+	if (!entry || (*entry & PTE_D))
+		written = true;
+	if (entry)
+		*entry &= ~PTE_D;
+	return written;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ports of an otherwise empty PC: where nothing is, reads give all ones and writes are lost.
+ * Power-off and restart are here too: the little of ACPI that they need, and the keyboard controller's reset line.
+ * Source: ACPI specification 4.8.3 (PM1 registers), 4.8.3.6 (reset register); lguest_py/images/acpi.py has the tables.
+ */
+#include "host_kernel/native/native.h"
+
+#define KEYBOARD_COMMAND 0x64
+#define KEYBOARD_RESET   0xFE
+#define RESET_PORT       0xCF9
+#define PCI_FIRST        0xCF8
+#define PCI_LAST         0xCFF
+#define SLEEP_ENABLE     0x2000u
+#define SLEEP_TYPE(value) ((value) >> 10 & 7)
+#define SCI_ENABLED      1u
+
+static u16 pm1_status, pm1_enable;
+
+static u8 in_byte(u16 port)
+{
+	switch (port) {
+	case 0x20 ... 0x21:
+	case 0xA0 ... 0xA1:
+	case 0x4D0 ... 0x4D1:
+		return pic_in(port);
+	case 0x40 ... 0x43:
+		return pit_in(port);
+	case 0x61:
+		return speaker_in();
+	case 0x70 ... 0x71:
+		return cmos_in(port);
+	case 0x3F8 ... 0x3FF:
+		return uart_in(port);
+	case ACPI_PM1_EVENT ... ACPI_PM1_EVENT + 1:
+		return pm1_status >> port % 2 * 8;
+	case ACPI_PM1_EVENT + 2 ... ACPI_PM1_EVENT + 3:
+		return pm1_enable >> port % 2 * 8;
+	case ACPI_PM1_CONTROL:
+		return SCI_ENABLED;
+	case ACPI_PM1_CONTROL + 1:
+		return 0;
+	default:
+		return 0xFF;
+	}
+}
+
+static void out_byte(u16 port, u8 value)
+{
+	switch (port) {
+	case 0x20 ... 0x21:
+	case 0xA0 ... 0xA1:
+	case 0x4D0 ... 0x4D1:
+		pic_out(port, value);
+		break;
+	case 0x40 ... 0x43:
+		pit_out(port, value);
+		break;
+	case 0x61:
+		speaker_out(value);
+		break;
+	case KEYBOARD_COMMAND:
+		if (value == KEYBOARD_RESET)
+			end_guest(END_RESTART, "the Guest restarts by the keyboard controller");
+		break;
+	case 0x70 ... 0x71:
+		cmos_out(port, value);
+		break;
+	case 0x3F8 ... 0x3FF:
+		uart_out(port, value);
+		break;
+	case ACPI_PM1_EVENT + 2:
+		pm1_enable = (pm1_enable & 0xFF00) | value;
+		break;
+	case ACPI_PM1_EVENT + 3:
+		pm1_enable = (pm1_enable & 0xFF) | value << 8;
+		break;
+	case RESET_PORT:
+		if (value & 4)
+			end_guest(END_RESTART, "the Guest restarts by the reset register");
+		break;
+	default:
+		break;
+	}
+}
+
+u32 port_in(u16 port, u32 size)
+{
+	u32 value = 0;
+
+	if (port >= PCI_FIRST && port <= PCI_LAST) /* configuration: there is no bus */
+		return ~0u;
+	for (u32 byte = 0; byte < size; byte++)
+		value |= (u32)in_byte(port + byte) << byte * 8;
+	return value;
+}
+
+void port_out(u16 port, u32 value, u32 size)
+{
+	if (port == ACPI_PM1_CONTROL && size >= 2 && (value & SLEEP_ENABLE) && SLEEP_TYPE(value) == ACPI_SLEEP_TYPE_OFF)
+		end_guest(END_POWER_OFF, "Power down");
+	if (size > 1 && port >= PCI_FIRST && port <= PCI_LAST) /* there is no bus; RESET_PORT lies among these */
+		return;
+	for (u32 byte = 0; byte < size; byte++)
+		out_byte(port + byte, value >> byte * 8);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The native personality's outline: how it begins, when it is interrupted, and what each trap means.
+ * Read before: native.h.  Read next: emulate.c, deliver.c.
+ */
+#include "host_kernel/native/native.h"
+
+#define KERNEL_HALF 0xC0000000u /* where the tables that all directories share begin in Linux: a hint, not a rule */
+
+struct native native;
+
+/*
+ * Write the TSC's rate, which nobody knew before this machine ran, into the kernel's command line: measured by the
+ * kernel itself, against a timer that traps, it would be a poor one.  Left-aligned: a leading zero would mean octal.
+ */
+static void tell_tsc_rate(void)
+{
+	char digits[TSC_DIGITS + 1], *text;
+	int count;
+
+	if (!machine.tsc_text)
+		return;
+	text = guest_physical(machine.tsc_text, TSC_DIGITS, "the command line");
+	count = format(digits, sizeof(digits), "%u", machine.tsc_khz);
+	for (int index = 0; index < TSC_DIGITS; index++)
+		text[index] = index < count ? digits[index] : ' ';
+}
+
+static void init(void)
+{
+	native.cr0 = CR0_PE | CR0_ET;
+	native.dr[6] = 0xFFFF0FF0;
+	native.dr[7] = 0x400;
+	guest.kernel_address = KERNEL_HALF;
+	state->answer = ANSWER_FLAGS;
+	tell_tsc_rate();
+	control_init();
+	native_segments_init();
+	pic_init();
+	pit_init();
+}
+
+static void open_step_pages(bool open)
+{
+	for (u32 page = 0; page < native.stepping; page++)
+		shadow_allow_write(native.step_pages[page], open);
+}
+
+/* One instruction has run with a watched page open: close it, and see what it changed. */
+static void end_step(void)
+{
+	struct registers *regs = guest.regs;
+
+	open_step_pages(false);
+	native.stepping = 0;
+	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
+	nothing_restore();
+	tables_sync();
+}
+
+/*
+ * The Guest writes to a page that we watch (its GDT's), or where there is no memory: let that one instruction pass, with interrupts off, and look
+ * afterwards.  No decoder of stores has to be trusted for this.
+ */
+static void begin_step(u32 address)
+{
+	struct registers *regs = guest.regs;
+
+	if (native.stepping == 2)
+		end_step();
+	if (!native.stepping)
+		native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
+	native.step_pages[native.stepping++] = address;
+	regs->eflags = (regs->eflags & ~EFLAGS_IF) | EFLAGS_TF;
+	open_step_pages(true);
+}
+
+/* The plain store that changes a descriptor in Linux: done here, it saves the step. */
+static bool emulate_store(u32 address)
+{
+	struct instruction instruction;
+	u32 value;
+
+	if (!decode(&instruction) || instruction.two_bytes || instruction.opcode != 0x89 || instruction.size != 4 ||
+	    !decode_modrm(&instruction) || instruction.address != address)
+		return false;
+	value = *general_register(MODRM_REG(instruction.modrm));
+	if (!guest_try_write(address, &value, 4))
+		return false;
+	guest.regs->eip += instruction.next;
+	tables_sync();
+	return true;
+}
+
+static void interrupts(void)
+{
+	uart_check();
+	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_waiting())
+		return;
+	guest.halted = false;
+	mailbox->interrupts_delivered++;
+	native_deliver(pic_acknowledge(), 0);
+}
+
+static bool must_retry(void)
+{
+	return false; /* with its flag set the real interrupt comes through; without it, its sti does */
+}
+
+static void asleep(void)
+{
+	if (!(guest.regs->eflags & EFLAGS_IF))
+		end_guest(END_HALTED, "the Guest halted with interrupts off");
+}
+
+static void device_irq(u32 irq)
+{
+	(void)irq; /* the Launcher has no devices here: uart_check() looks at what it typed */
+}
+
+static void before_entry(void)
+{
+	state->waiting = pic_waiting();
+	choose_gdt(guest.regs->cs & RPL);
+	open_step_pages(true); /* looking at the TSS may have closed its page */
+	drop_bad_segments();
+}
+
+static void page_fault(u32 address, u32 error)
+{
+	u32 access = error, entry, upper;
+
+	if (!demand_page(address, access, &error)) {
+		mailbox->faults_reflected++;
+		if (native.stepping)
+			end_step();
+		native_page_fault(address, error);
+		return;
+	}
+	mailbox->faults_filled++;
+	if ((access & FAULT_W) && walk(address, access, &entry, &upper, &error) &&
+	    (is_watched(entry >> 12) || !guest_frame_valid(entry)) && !emulate_store(address))
+		begin_step(address);
+}
+
+/* From ring 3 `int n` faults unless the machine's own gate lets it pass, and none does: the Guest's gate decides. */
+static bool software_interrupt(u32 error)
+{
+	u32 vector = error >> 3;
+	u8 opcode;
+
+	if ((error & 7) != 2 || !gate_for_programs(vector))
+		return false;
+	if (!guest_try_read(&opcode, guest.regs->eip + segment_base(guest.regs->cs), 1))
+		return false;
+	guest.regs->eip += opcode == 0xCD ? 2 : 1;
+	native_deliver(vector, 0);
+	return true;
+}
+
+static void trap(void)
+{
+	struct registers *regs = guest.regs;
+	u32 vector = regs->trapnum, error = regs->errcode;
+	bool ring_1 = (regs->cs & RPL) == 1;
+
+	switch (vector) {
+	case VECTOR_TIMER:
+	case VECTOR_DOORBELL:
+	case VECTOR_SPURIOUS:
+		return;
+	case TRAP_PAGE_FAULT:
+		page_fault(guest.cr2, error);
+		return;
+	case TRAP_DEBUG:
+		native.dr[6] |= take_dr6();
+		if (native.stepping) {
+			end_step();
+			return;
+		}
+		break;
+	case TRAP_GENERAL:
+		if (ring_1 ? native_emulate(error) : software_interrupt(error))
+			return;
+		break;
+	case TRAP_NOT_PRESENT: /* iret to a program */
+	case TRAP_STACK:
+		if (ring_1 && native_emulate(error))
+			return;
+		break;
+	case TRAP_DOUBLE:
+		kill_guest("double fault at eip %#x", regs->eip);
+	default:
+		break;
+	}
+	if (native.stepping)
+		end_step();
+	native_deliver(vector, error);
+}
+
+const struct personality native_personality = {
+	.init = init,
+	.interrupts = interrupts,
+	.must_retry = must_retry,
+	.asleep = asleep,
+	.clock_expired = pit_expired,
+	.device_irq = device_irq,
+	.before_entry = before_entry,
+	.trap = trap,
+};

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The outer ends of the Guest's console: a sink that takes bytes without blocking, and a source of them.
+
+Read next: lguest_py/console/terminal.py, the source when a person sits there; lguest_py/console/expect.py, both when a program does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import Protocol
+
+LIMIT = 0x40000  # bytes that wait for a slow reader before the Guest has to
+CHUNK = 0x1000
+END_OF_INPUT = b"\x04"  # Ctrl-D: what a terminal sends for it
+
+
+class Drain(Protocol):
+    """Where the Guest's output goes, as the Launcher sees it."""
+
+    error: OSError | None  # why no more can be written; ``fileno`` is readable then
+
+    @property
+    def room(self) -> int:
+        """How many bytes ``write`` takes now."""
+
+    @property
+    def empty(self) -> bool:
+        """Everything was written."""
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append ``data``; never blocks."""
+
+    def finish(self, seconds: float) -> int:
+        """Wait until all is written, but no longer than this; how many bytes were not."""
+
+    def fileno(self) -> int:
+        """To wait for."""
+
+    def tell_when(self, left: int) -> None:
+        """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
+
+    def clear(self) -> None:
+        """Take note of what ``fileno`` told."""
+
+
+class Tail:
+    """Passes output on to ``sink``, and keeps the last of it in ``text``."""
+
+    def __init__(self, sink: Drain) -> None:
+        self._sink = sink
+        self.text = b""
+
+    @property
+    def room(self) -> int:
+        """See Drain."""
+        return self._sink.room
+
+    def write(self, data: bytes | bytearray) -> None:
+        """See Drain."""
+        self._sink.write(data)
+        self.text = (self.text + data)[-CHUNK:]
+
+
+class Output:
+    """A Drain that writes to a file descriptor whole and in order, from a thread of its own.
+
+    A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
+    leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when writing
+    failed (``error``), and once after ``tell_when``.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._data = bytearray()
+        self._changed = threading.Condition()
+        self._told_at: int | None = None
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self.error: OSError | None = None
+        self.last = b"\n"  # the byte written last, to know whether a line is open
+
+    def fileno(self) -> int:
+        """To wait for; see ``clear``."""
+        return self._wake_read
+
+    def tell_when(self, left: int) -> None:
+        """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
+        with self._changed:
+            self._told_at = left
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.error or (self._told_at is not None and len(self._data) <= self._told_at):
+            self._told_at = None
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_write, b"!")
+
+    def clear(self) -> None:
+        """Take note of what ``fileno`` told."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_read, 64):
+                pass
+
+    @property
+    def room(self) -> int:
+        """How many bytes ``write`` takes now."""
+        with self._changed:
+            return max(0, LIMIT - len(self._data))
+
+    @property
+    def empty(self) -> bool:
+        """Everything was written."""
+        with self._changed:
+            return not self._data
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append ``data``; never blocks.  After an error it is dropped."""
+        with self._changed:
+            if self.error or not data:
+                return
+            self._data += data
+            self.last = bytes(data[-1:])
+            self._changed.notify_all()
+            if not self._thread:
+                self._thread = threading.Thread(target=self._run, name="console output", daemon=True)
+                self._thread.start()
+
+    def finish(self, seconds: float) -> int:
+        """Wait until all is written, but no longer than this; how many bytes were not."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._data, seconds)
+            return len(self._data)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._data))
+                piece = bytes(self._data[:CHUNK])
+            try:
+                written = self._write_some(piece)
+            except OSError as error:
+                self.error = error
+                written = 0
+            with self._changed:
+                if self.error:
+                    self._data.clear()
+                else:
+                    del self._data[:written]
+                self._tell()
+                self._changed.notify_all()
+                if self.error:
+                    return
+
+    def _write_some(self, piece: bytes) -> int:
+        try:
+            return os.write(self._fd, piece)
+        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
+            poller = select.poll()
+            poller.register(self._fd, select.POLLOUT)
+            poller.poll()
+            return 0
+
+
+class Source(Protocol):
+    """Where the Guest's input comes from."""
+
+    interactive: bool  # a person is there: read on even while the Guest does not (up to a bound)
+
+    def fileno(self) -> int:
+        """To wait for; -1 when there is nothing more to come."""
+
+    def read(self) -> bytes:
+        """What came, for the Guest; blocks only where ``fileno`` is not readable."""
+
+    def ended(self) -> bytes:
+        """What a Guest is to be told, once, when the input is at its end."""
+
+
+class Input:
+    """Input that is no terminal: a pipe, a file.  At its end the Guest gets one Ctrl-D, and runs on."""
+
+    interactive = False
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """See Source."""
+        return self._fd
+
+    def read(self) -> bytes:
+        """See Source."""
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError:  # closed, or a directory: nothing will come
+            data = b""
+        if not data:
+            self._fd = -1
+        return data
+
+    def ended(self) -> bytes:
+        """See Source."""
+        return END_OF_INPUT

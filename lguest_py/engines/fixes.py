@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to do about what is lacking, one line each, by where we are: a VM, a container, WSL, bare metal.
+
+Used by lguest_py/doctor/diagnosis.py.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from lguest_py.engines import INSTALL_QEMU as QEMU_FIX
+from lguest_py.engines.probe import KvmProbe
+
+__all__ = ["IMAGES_FIX", "NO_ENGINE_FIX", "QEMU_FIX", "Place", "kvm_fix"]
+IMAGES_FIX = "install lguest-py anew with gcc and binutils there (Debian: apt-get install gcc binutils)"
+NO_ENGINE_FIX = "the fix for qemu above is the easiest: the engine tcg needs nothing else"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where we run.  ``device_group`` is the group that may open /dev/kvm; empty where none but root may."""
+
+    virtual: bool = False  # in a VM: the processor says so
+    container: bool = False
+    wsl: bool = False
+    module: str = ""  # the KVM module for this processor: "kvm_intel", "kvm_amd", or "" where it can have none
+    device_group: str = ""
+
+    @classmethod
+    def here(cls) -> Place:
+        """This machine."""
+        try:
+            text = Path("/proc/cpuinfo").read_text(errors="replace")
+        except OSError:
+            text = ""
+        flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+        return cls(
+            virtual="hypervisor" in flags,
+            container=any(os.path.exists(name) for name in ("/run/.containerenv", "/.dockerenv")),
+            wsl="microsoft" in platform.release().lower(),
+            module="kvm_intel" if "vmx" in flags else "kvm_amd" if "svm" in flags else "",
+            device_group=_device_group(),
+        )
+
+
+def _device_group(device: str = "/dev/kvm") -> str:
+    try:
+        found = os.stat(device)
+        if found.st_gid == 0 or found.st_mode & 0o060 != 0o060:
+            return ""
+        return grp.getgrgid(found.st_gid).gr_name
+    except OSError:
+        return ""
+    except KeyError:
+        return str(found.st_gid)
+
+
+def kvm_fix(probe: KvmProbe, place: Place) -> str:
+    """One line for a KVM that cannot serve."""
+    match probe.flavour:
+        case "no device":
+            return _no_device(place)
+        case "no permission":
+            return _no_permission(place)
+        case "no binding":
+            return "install lguest-py anew with a compiler there (Debian: apt-get install gcc libc6-dev python3-dev)"
+        case "not Linux" | "not x86":
+            return "nothing: the engine tcg does the same here"
+        case "PVM":
+            return "nothing in this VM: take one with nested VT-x or AMD-V, or a real machine; till then --engine tcg"
+    return "run lguest-py doctor --self-test and report its file; till then --engine tcg"
+
+
+def _no_device(place: Place) -> str:
+    if place.container:
+        return "start the container with --device /dev/kvm (the machine around it must have that)"
+    if place.wsl:
+        return "on Windows put nestedVirtualization=true below [wsl2] in %UserProfile%\\.wslconfig, then wsl --shutdown"
+    if place.module:
+        return f"load the module: sudo modprobe {place.module}"
+    if place.virtual:
+        return "turn on nested virtualisation for this VM, on the machine around it; till then --engine tcg"
+    return "turn on VT-x or AMD-V in the firmware's setup, then sudo modprobe kvm_intel or kvm_amd"
+
+
+def _no_permission(place: Place) -> str:
+    if place.container:
+        return "start the container with --group-add keep-groups (podman), or --group-add $(stat -c %g /dev/kvm)"
+    if place.device_group:
+        return f'join the group of /dev/kvm: sudo usermod -aG {place.device_group} "$USER", and log in again'
+    return "let users open it, until the next boot: sudo chmod 666 /dev/kvm"

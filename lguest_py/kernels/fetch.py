@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Get a distribution's kernel into the cache (lguest_py/kernels/stock.py says what lies there).
+
+It is unpacked beside its place and moved there whole, by one process at a time.
+Read next: lguest_py/kernels/apt.py, where packages come from; lguest_py/kernels/mkinitrd.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from lguest_py.kernels.apt import Apt, complaint
+from lguest_py.errors import LguestError, UsageError
+from lguest_py.kernels.stock import RECORD, STOCK, Kernel, Stock, find, kernels
+
+Tell = Callable[[str], None]
+LOCAL = "LGUEST_STOCK_DEB"
+ARCHITECTURE = "i386"
+BUSYBOX = "busybox-static"
+
+
+def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
+    """The kernel ``name``, fetched unless it is there already.  Raises LguestError."""
+    if name not in STOCK:
+        raise UsageError(f"{name!r} cannot be fetched: choose from {', '.join(STOCK)}")
+    local = [str(Path(path).absolute()) for path in os.environ.get(LOCAL, "").split(":") if path]
+    try:
+        with _locked(kernels(), tell):
+            found = find(name)
+            if found and not again and (not local or found.source == ":".join(local)):
+                tell(f"{name} is there already: {found.package}")
+                return found
+            work = kernels() / f".{name}"
+            shutil.rmtree(work, ignore_errors=True)
+            try:
+                _fill(STOCK[name], work, local, tell)
+                _replace(work / "new", kernels() / name)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise LguestError(
+            f"{name} cannot be written to the cache{where} ({error.strerror}): "
+            f"make room, or set XDG_CACHE_HOME to another directory"
+        ) from None
+    done = find(name)
+    if not done:
+        raise LguestError(f"{name} was fetched, but is not whole: try again")
+    return done
+
+
+@contextmanager
+def _locked(directory: Path, tell: Tell) -> Iterator[None]:
+    """One process at a time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("waiting for another lguest-py that is fetching")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(new: Path, place: Path) -> None:
+    if place.exists():
+        old = new.parent / "old"
+        place.rename(old)
+    new.rename(place)
+
+
+def _fill(stock: Stock, work: Path, local: list[str], tell: Tell) -> None:
+    """Make all that belongs into the cache in ``work``/new."""
+    import json  # late: the help of a verb must come at once
+
+    new = work / "new"
+    new.mkdir(parents=True)
+    kernel = _kernel_deb(stock, work, local, tell)
+    kernel_name = _identity(kernel)
+    tell(f"unpacking {kernel_name}")
+    _unpack(kernel, new, _kernel_file)
+    busybox = _busybox_deb(work, local, tell)
+    busybox_name = _identity(busybox)
+    _unpack(busybox, new, _busybox_file)
+    _check_unpacked(new, ("vmlinuz", "copyright"), kernel_name)
+    _check_unpacked(new, ("busybox", "copyright-busybox"), busybox_name)
+    (new / "modules").mkdir(exist_ok=True)
+
+    from lguest_py.kernels.mkinitrd import busybox_tree, make_initrd
+
+    make_initrd(str(new / "initrd"), busybox_tree(str(new / "busybox")))
+    record = {"package": kernel_name, "busybox": busybox_name, "source": ":".join(local) or "apt"}
+    (new / RECORD).write_text(json.dumps(record) + "\n")
+
+
+# --- packages ------------------------------------------------------------------------------------------------------
+
+
+def _kernel_deb(stock: Stock, work: Path, local: list[str], tell: Tell) -> Path:
+    if local:
+        return Path(local[0])
+    return _by_apt(stock.package, work, tell)
+
+
+def _busybox_deb(work: Path, local: list[str], tell: Tell) -> Path:
+    return Path(local[1]) if len(local) > 1 else _by_apt(BUSYBOX, work, tell)
+
+
+def _by_apt(pattern: str, work: Path, tell: Tell) -> Path:
+    apt = Apt(work / "apt", ARCHITECTURE)
+    if not any((work / "apt/state/lists").glob("*Packages*")):
+        tell("reading this machine's package sources (apt-get update)")
+        apt.update()
+    package = apt.newest(pattern)
+    tell(f"downloading {package}:{ARCHITECTURE} (apt-get download)")
+    return apt.download(package, work)
+
+
+def _deb(*arguments: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(["dpkg-deb", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        raise LguestError("dpkg-deb is not here, which unpacks Debian's packages: install dpkg") from None
+
+
+def _identity(deb: Path) -> str:
+    """ "name version" of a package.  Raises LguestError when it is none for 32-bit x86."""
+    process = _deb("--show", "--showformat=${Package} ${Version} ${Architecture}", str(deb))
+    out, _ = process.communicate()
+    words = out.decode(errors="replace").split()
+    if process.returncode or len(words) != 3:
+        raise LguestError(f"{deb} is no Debian package that can be read: set {LOCAL} to one")
+    if words[2] != ARCHITECTURE:
+        raise LguestError(f"{deb} is a package for {words[2]}: set {LOCAL} to one for {ARCHITECTURE}")
+    return " ".join(words[:2])
+
+
+def _kernel_file(path: PurePosixPath) -> str | None:
+    """Where a file of the kernel's package goes in the cache."""
+    parts = path.parts[1:] if path.parts[:1] == ("usr",) and path.parts[1:2] == ("lib",) else path.parts
+    if len(parts) == 2 and parts[0] == "boot" and parts[1].startswith("vmlinuz-"):
+        return "vmlinuz"
+    if len(parts) == 2 and parts[0] == "boot" and parts[1].startswith("config-"):
+        return "config"
+    if parts[:2] == ("lib", "modules") and len(parts) > 2:
+        return "/".join(parts[1:])
+    if parts[:3] == ("usr", "share", "doc") and parts[-1] == "copyright":
+        return "copyright"
+    return None
+
+
+def _busybox_file(path: PurePosixPath) -> str | None:
+    if str(path) in ("bin/busybox", "usr/bin/busybox"):
+        return "busybox"
+    return "copyright-busybox" if path.parts[:3] == ("usr", "share", "doc") and path.name == "copyright" else None
+
+
+def _unpack(deb: Path, into: Path, choose: Callable[[PurePosixPath], str | None]) -> None:
+    """Write the package's regular files, as far as chosen, below ``into``."""
+    process = _deb("--fsys-tarfile", str(deb))
+    assert process.stdout
+    try:
+        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+            for member in archive:
+                path = PurePosixPath(member.name)
+                name = choose(path) if member.isreg() and ".." not in path.parts else None
+                source = archive.extractfile(member) if name else None
+                if name and source:
+                    (into / name).parent.mkdir(parents=True, exist_ok=True)
+                    with open(into / name, "wb") as target:
+                        shutil.copyfileobj(source, target)
+    except tarfile.TarError as error:
+        raise LguestError(f"{deb} is damaged ({error}): get it anew") from None
+    finally:
+        process.stdout.close()
+        errors = process.communicate()[1] if process.stderr and not process.stderr.closed else b""
+    if process.returncode:
+        raise LguestError(f"{deb} cannot be unpacked ({complaint(errors.decode(errors='replace'))}): get it anew")
+
+
+def _check_unpacked(new: Path, files: tuple[str, ...], package: str) -> None:
+    for file in files:
+        if not (new / file).is_file():
+            raise LguestError(f"{package} has no {file} in it: set {LOCAL} to a kernel's package, then a {BUSYBOX}'s")

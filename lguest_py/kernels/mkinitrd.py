@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make an initrd: a directory, or busybox with an init that gives a shell, as a gzipped cpio archive.
+
+The archive is in "newc" format; all in it belongs to root and has no date, so that the same input gives the same
+bytes.  Source: Linux's description of the initramfs buffer format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from lguest_py.errors import ImageError, LguestError
+from lguest_py.files.inputs import open_regular, printable
+
+BUSYBOX_ADVICE = "give a static 32-bit busybox, as Debian's busybox-static:i386 has it in /bin"
+LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
+CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of allocated devices
+INIT = """\
+#!/bin/sh
+# Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
+# line it does that instead, and tells its status.  So it does with input that was piped and has ended: a line that ends
+# with Ctrl-D before a shell reads it would lose that, for a terminal tells it by lines and a shell reads by keys.
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev /tmp /root
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+command=$run typed=/tmp/typed-ahead ended=
+unset run
+export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
+stty crtscts 2>/dev/null
+: >$typed
+while [ -z "$command" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
+    IFS= read -r line || { ended=yes; break; }
+    printf '%s\\n' "$line" >>$typed
+done
+if [ -n "$command" ]; then
+    setsid cttyhack sh -c "$command"
+elif [ -n "$ended" ]; then
+    sh <$typed
+else
+    ENV=$typed setsid cttyhack sh
+fi
+status=$?
+[ -z "$command$ended" ] || echo "lguest-py: exit status $status"
+poweroff -f
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in an archive: its mode with the file type, and what it holds."""
+
+    mode: int
+    read: Callable[[], bytes] = field(default=bytes)  # a file's bytes, or where a symbolic link leads
+    device: tuple[int, int] = (0, 0)  # major, minor
+
+
+Tree = dict[str, Entry]  # by path without a leading slash; parents come first when sorted
+
+
+def directory_tree(path: str) -> Tree:
+    """Everything below the directory at ``path``; sockets are left out.  Raises ImageError."""
+    root = printable(path)
+    if not os.path.isdir(path):
+        raise ImageError(f"{root} is no directory: give the directory that is to become the initrd's root")
+    tree: Tree = {}
+
+    def add(directory: str, prefix: str) -> None:
+        with os.scandir(directory) as found:
+            items = sorted(found, key=lambda item: item.name)
+        for item in items:
+            facts = item.stat(follow_symlinks=False)
+            kind, name = stat.S_IFMT(facts.st_mode), prefix + item.name
+            if kind == stat.S_IFREG:
+                tree[name] = Entry(facts.st_mode, Path(item.path).read_bytes)
+            elif kind == stat.S_IFLNK:
+                target = os.fsencode(os.readlink(item.path))
+                tree[name] = Entry(facts.st_mode, lambda target=target: target)  # type: ignore[misc]
+            elif kind != stat.S_IFSOCK:
+                tree[name] = Entry(facts.st_mode, device=(os.major(facts.st_rdev), os.minor(facts.st_rdev)))
+            if kind == stat.S_IFDIR:
+                add(item.path, name + "/")
+
+    try:
+        add(path, "")
+    except OSError as error:
+        name = printable(str(error.filename))
+        raise ImageError(f"{name} cannot be read ({error.strerror}): make it readable, or leave it out") from None
+    return tree
+
+
+def _check_busybox(data: bytes, name: str) -> None:
+    """Raise ImageError when it is not a 32-bit x86 program that needs no libraries."""
+    import io
+
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(io.BytesIO(data))
+        right = elf.elfclass == 32 and elf["e_machine"] == "EM_386"
+        dynamic = any(segment["p_type"] == "PT_INTERP" for segment in elf.iter_segments())
+    except Exception:  # pyelftools reports what is malformed in many ways
+        raise ImageError(f"{name} is no ELF program: {BUSYBOX_ADVICE}") from None
+    if not right:
+        raise ImageError(f"{name} is not built for 32-bit x86: {BUSYBOX_ADVICE}")
+    if dynamic:
+        raise ImageError(f"{name} needs shared libraries: {BUSYBOX_ADVICE}")
+
+
+def busybox_tree(path: str) -> Tree:
+    """A root with the busybox at ``path``, and INIT.  Raises ImageError when it is not one that can run there."""
+    file, size = open_regular(path, BUSYBOX_ADVICE)
+    with file:
+        data = file.read(size)
+    _check_busybox(data, printable(path))
+    return {
+        **{name: Entry(stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "root", "sys")},
+        "tmp": Entry(stat.S_IFDIR | 0o1777),
+        "bin/busybox": Entry(stat.S_IFREG | 0o755, lambda: data),
+        "bin/sh": Entry(stat.S_IFLNK | 0o777, lambda: b"busybox"),
+        "init": Entry(stat.S_IFREG | 0o755, INIT.encode),
+    }
+
+
+def _record(number: int, name: str, entry: Entry) -> bytes:
+    """One archive member: header, name and contents, each padded to 4 bytes."""
+    contents = entry.read()
+    if len(contents) > LARGEST:
+        raise ImageError(f"{printable(name)} has more than {LARGEST >> 20}M, which no Guest has room for: leave it out")
+    path = os.fsencode(name) + b"\0"
+    links = 2 if stat.S_ISDIR(entry.mode) else 1
+    fields = (number, entry.mode, 0, 0, links, 0, len(contents), 0, 0, *entry.device, len(path), 0)
+    header = b"070701" + b"".join(b"%08X" % value for value in fields) + path
+    return header + bytes(-len(header) % 4) + contents + bytes(-len(contents) % 4)
+
+
+def write_archive(out: BinaryIO, tree: Tree) -> None:
+    """Write ``tree`` as a gzipped archive.  What a kernel needs before init runs (/dev/console) is added.
+
+    Raises ImageError when a file of it cannot be read.
+    """
+    whole = {
+        "dev": Entry(stat.S_IFDIR | 0o755),
+        "dev/console": Entry(stat.S_IFCHR | 0o600, device=CONSOLE),
+        "dev/null": Entry(stat.S_IFCHR | 0o666, device=NULL),
+        **tree,
+    }
+    with gzip.GzipFile("", "wb", 9, out, 0) as packed:
+        for number, name in enumerate(sorted(whole, key=lambda name: name.split("/")), 1):
+            try:
+                record = _record(number, name, whole[name])
+            except OSError as error:
+                raise ImageError(f"{printable(name)} cannot be read ({error.strerror}): make it readable") from None
+            packed.write(record)
+        packed.write(_record(0, "TRAILER!!!", Entry(0)))
+
+
+def make_initrd(out: str, tree: Tree) -> None:
+    """Write the initrd to the file ``out``: all of it or, with an LguestError, none."""
+    directory = os.path.dirname(out) or "."
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".initrd-", delete=False) as file:
+            temporary = file.name
+            write_archive(file, tree)  # type: ignore[arg-type]
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, out)
+        temporary = ""
+    except OSError as error:
+        raise LguestError(f"{printable(out)} cannot be written ({error.strerror}): choose another place (-o)") from None
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Distribution kernels that can be booted by their name, once they are in the cache.
+
+A kernel comes with its modules, its licence, and an initrd made of the same distribution's static busybox.
+Read next: lguest_py/kernels/fetch.py, which gets them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lguest_py.files.caches import folder
+from lguest_py.errors import ImageError
+
+RECORD = "fetched.json"
+FILES = ("vmlinuz", "initrd", "modules", "copyright", "copyright-busybox", RECORD)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A kernel that can be fetched: a pattern of its package's name, whose first group is a number to be highest."""
+
+    package: str
+    about: str
+
+
+STOCK = {
+    "debian-6.1-686": Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686"),
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel in the cache."""
+
+    name: str
+    directory: Path
+    package: str  # "linux-image-6.1.0-50-686 6.1.176-1"
+    busybox: str  # "busybox-static 1:1.35.0-4"
+    source: str  # "apt", or the local files that it was unpacked from, with a colon between
+
+    @property
+    def kernel(self) -> Path:
+        """The bzImage."""
+        return self.directory / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        """An initrd that gives a shell (lguest_py/kernels/mkinitrd.py, INIT)."""
+        return self.directory / "initrd"
+
+    @property
+    def modules(self) -> Path:
+        """What a system has in /lib/modules: one directory, named after the kernel's release."""
+        return self.directory / "modules"
+
+    @property
+    def licences(self) -> list[str]:
+        """A line for each work."""
+        return [
+            f"{self.package}: GPL-2.0, see {self.directory / 'copyright'}",
+            f"{self.busybox}: GPL-2.0, see {self.directory / 'copyright-busybox'}",
+        ]
+
+
+def kernels() -> Path:
+    """The directory of fetched kernels; it need not exist."""
+    return folder() / "kernels"
+
+
+def find(name: str) -> Kernel | None:
+    """The kernel ``name``, if it is in the cache, whole."""
+    import json  # late: the help of a verb must come at once
+
+    if name not in STOCK:
+        return None
+    directory = kernels() / name
+    try:
+        if not all((directory / file).exists() for file in FILES):
+            return None
+        record = json.loads((directory / RECORD).read_text())
+        return Kernel(name, directory, str(record["package"]), str(record["busybox"]), str(record["source"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def resolve(image: str) -> Kernel | None:
+    """The kernel meant by ``image``, when that is a name and no file.  Raises ImageError when it was not fetched."""
+    if image not in STOCK or os.path.exists(image):
+        return None
+    found = find(image)
+    if not found:
+        raise ImageError(f"the kernel {image} is not in the cache: run lguest-py fetch {image}")
+    return found

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Launcher: boots a Guest, waits on everything that can happen, and says how it ended.
+
+It does not know who uses it: the command line (lguest_py/cli/boot.py) or a Python program (lguest_py/machine.py).
+Read next: lguest_py/launcher/vm.py, one boot of the Guest.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lguest_py.devices import GuestError
+from lguest_py.devices.console import Progress
+from lguest_py.engines.base import Engine, MachineEnd
+from lguest_py.errors import LguestError
+from lguest_py.images import Image
+from lguest_py.launcher.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
+from lguest_py.console.streams import LIMIT, Drain, Source, Tail
+from lguest_py.console.terminal import Left
+from lguest_py.launcher.vm import Vm
+from lguest_py.launcher.vm_memory import Plan, Switcher, built
+
+if TYPE_CHECKING:
+    from lguest_py.engines import Choice
+
+INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
+GRACE = 2.0  # seconds for the last output, when the run ends before the Guest does
+
+
+class Signals(Protocol):
+    """Signals as something to wait for."""
+
+    def fileno(self) -> int:
+        """Readable when one came."""
+
+    def take(self) -> int:
+        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise Left."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to boot and how.  ``memory`` in bytes, ``timeout`` in seconds for the whole run."""
+
+    image: Image
+    memory: int = 64 << 20
+    command_line: str = ""
+    initrd: str | None = None
+    restart: bool = True  # boot anew when the Guest restarts; else that is the end
+    timeout: float | None = None
+    obey_guest: bool = False  # the status that the Guest tells is the Result's
+    switcher: Switcher = "lean"
+
+
+def prepare(
+    image: str | None,
+    engine: str = "auto",
+    *,
+    memory: int = 64 << 20,
+    command_line: str = "",
+    initrd: str | None = None,
+    restart: bool = True,
+    timeout: float | None = None,
+    obey_guest: bool = False,
+    switcher: Switcher = "lean",
+) -> tuple[Settings, Choice]:
+    """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
+
+    Raises LguestError.
+    """
+    from lguest_py import engines, images
+    from lguest_py.kernels import stock
+
+    Plan(memory)  # before anything long: it may be wrong
+    if image is None:
+        image = str(built("guest.elf"))
+    elif found := stock.resolve(image):
+        image, initrd = str(found.kernel), initrd or str(found.initrd)
+    kernel = images.open_image(image)
+    settings = Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher)
+    return settings, engines.choose(engine)
+
+
+class Launcher:
+    """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        make: Callable[[int], Engine],
+        source: Source,
+        output: Drain,
+        signals: Signals | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+        announcement: str = "",
+    ) -> None:
+        self._settings = settings
+        self._plan = Plan(settings.memory)
+        self._make = make
+        self._source = source
+        self._output = output
+        self._signals = signals
+        self._tell = tell
+        self._announcement = announcement
+        self._inbox = bytearray()
+        self._restarts = 0
+        self._deadline = float("inf")
+
+    def run(self) -> Result:
+        """Boot, and again when it restarts, until the end.  Raises LguestError for what is not the Guest's doing."""
+        started = time.monotonic()
+        if self._settings.timeout is not None:
+            self._deadline = started + self._settings.timeout
+        while True:
+            try:
+                result = self._boot(started)
+            except BaseException:
+                self._output.finish(GRACE)
+                raise
+            if result.outcome.end is not End.RESTARTED or not self._settings.restart:
+                return result
+            self._restarts += 1
+            self._tell(f"the Guest restarts ({self._restarts})")
+
+    def _boot(self, started: float) -> Result:
+        settings, tail = self._settings, Tail(self._output)
+        guest = settings.image, settings.command_line, settings.initrd
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, settings.switcher)
+        try:
+            if self._announcement:
+                for line in self._announcement.splitlines():
+                    self._tell(line)
+                self._announcement = ""
+            try:
+                cause = self._until_end(vm)
+            except GuestError as error:
+                cause = Outcome(End.KILLED, str(error))
+            except Left as left:
+                cause = Outcome(End.LEFT, str(left) or "Ctrl-A x was typed", SIGINT)
+            snapshot = vm.snapshot()
+            outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
+            times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
+            debug_text = vm.engine.debug_text()
+        finally:
+            vm.close()
+        outcome = self._flush(outcome)
+        status = told_status(tail.text) if not outcome.status else None
+        return Result(
+            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest
+        )
+
+    def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
+        source, output, inbox = self._source, self._output, self._inbox
+        progress, cause = Progress.MORE, None
+        told_end = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
+        while True:
+            watched = [output.fileno()]
+            if cause is None:
+                watched.append(vm.engine.fileno())
+                if source.fileno() >= 0 and (vm.console.hungry or (source.interactive and len(inbox) < INBOX_LIMIT)):
+                    watched.append(source.fileno())
+            if progress is Progress.BLOCKED:
+                output.tell_when(LIMIT // 2)
+            until = self._deadline if cause else min(self._deadline, vm.deadline)
+            ready = self._wait(watched, 0 if progress is Progress.MORE else until)
+            if stopped := self._stopped(self._deadline):
+                return stopped
+            if source.fileno() in ready:
+                inbox += source.read()
+            if source.fileno() < 0 and not told_end:
+                inbox += source.ended()
+                told_end = True
+            cause = cause or vm.poll() or vm.panicked()
+            progress = vm.service()
+            if cause and progress is Progress.IDLE:
+                return vm.panicked() or cause
+
+    def _wait(self, watched: list[int], until: float) -> set[int]:
+        """Which of these are readable, waiting for one, a signal or the time (time.monotonic)."""
+        poller = select.poll()
+        if self._signals:
+            watched = [*watched, self._signals.fileno()]
+        for fd in watched:
+            poller.register(fd, select.POLLIN)
+        milliseconds = min(max(0.0, until - time.monotonic()) * 1000, 60_000.0)
+        ready = {fd for fd, _ in poller.poll(math.ceil(milliseconds))}
+        self._output.clear()
+        return ready
+
+    def _stopped(self, until: float) -> Outcome | None:
+        """Did anything but the Guest end the run?  Raises LguestError when the output cannot be written."""
+        if number := self._signals.take() if self._signals else 0:
+            return Outcome(End.SIGNAL, signal.Signals(number).name, number)
+        error = self._output.error
+        if error and error.errno == errno.EPIPE:
+            return Outcome(End.OUTPUT_CLOSED, "nobody reads the console's output any more", SIGPIPE)
+        if error:
+            raise LguestError(f"the console's output cannot be written ({error.strerror}): give it another place")
+        if time.monotonic() >= until:
+            return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds are over")
+        return None
+
+    def _flush(self, outcome: Outcome) -> Outcome:
+        """Wait for the output to be written: long, after the Guest's own end; else as long as a user would."""
+        hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
+        until = time.monotonic() + GRACE if hurried else self._deadline
+        while not self._output.empty:
+            self._output.tell_when(0)
+            self._wait([self._output.fileno()], until)
+            if stopped := self._stopped(until):
+                return outcome if hurried else stopped
+        return outcome

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a user reads when a Guest dies, and with -v at every end: plain text from a Result.
+
+The reason first, then the Guest's registers as it was last left, then the way there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.mailbox import Exit, Snapshot, hypercall_name, vector_name
+from lguest_py.launcher.result import End, Result
+
+DEATHS = (End.PANICKED, End.KILLED, End.HALTED, End.INTERNAL_ERROR, End.MACHINE_FAILED)
+_PAGE_FAULT = 14
+_FLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
+_SENTENCES = {
+    End.PANICKED: "the Guest panicked",
+    End.KILLED: "the Guest was killed",
+    End.HALTED: "the Guest halted for good",
+    End.INTERNAL_ERROR: "the Host kernel failed",
+    End.MACHINE_FAILED: "the machine failed",
+    End.TIME_LIMIT: "the time limit ended the Guest",
+    End.LEFT: "the Guest was ended",
+    End.SIGNAL: "the Guest was ended by a signal",
+}
+
+
+def headline(result: Result) -> str:
+    """One line: how it ended and why."""
+    said = _SENTENCES.get(result.outcome.end, f"the Guest {result.outcome.end.value}")
+    return f"{said}: {result.outcome.reason}" if result.outcome.reason else said
+
+
+def _fault(errcode: int) -> str:
+    """A page fault's error code in words. Source: Intel SDM vol. 3, 4.7."""
+    access = "write" if errcode & 2 else "read"
+    who = "user" if errcode & 4 else "kernel"
+    return f"{who} {access}, {'protection' if errcode & 1 else 'not present'}"
+
+
+def _cause(record: Exit) -> str:
+    name = vector_name(record.trapnum)
+    if record.trapnum == L.HYPERCALL_VECTOR:
+        return f"{name} {hypercall_name(record.eax)}"
+    if record.trapnum == _PAGE_FAULT:
+        return f"{name} at {record.cr2:08x} ({_fault(record.errcode)})"
+    return f"{name}, error code {record.errcode:#x}" if record.errcode else name
+
+
+def _registers(shot: Snapshot) -> Iterator[str]:
+    r = shot.guest
+    ring = r["cs"] & 3
+    flags = " ".join(name for bit, name in _FLAGS.items() if r["eflags"] >> bit & 1)
+    yield f"Guest registers, in ring {ring}, after {vector_name(r['trapnum'])} (error code {r['errcode']:#x}):"
+    for names in (("eax", "ebx", "ecx", "edx"), ("esi", "edi", "ebp", "esp")):
+        yield "  " + "  ".join(f"{name} {r[name]:08x}" for name in names)
+    yield f"  eip {r['eip']:08x}  eflags {r['eflags']:08x} ({flags})"
+    yield "  " + "  ".join(f"{name} {r[name] & 0xFFFF:04x}" for name in ("cs", "ss", "ds", "es", "fs", "gs"))
+    directory = shot.guest_directory
+    tables = "none yet: virtual is physical" if directory == 0xFFFFFFFF else f"{directory:08x} (Guest-physical)"
+    yield f"  cr2 {shot.guest_cr2:08x}  page directory {tables}"
+    yield f"Host kernel at {shot.host_eip:08x}, shadow directory {shot.shadow_directory:08x} (VM-physical)"
+
+
+def _last_switches(shot: Snapshot) -> Iterator[str]:
+    yield f"the last {len(shot.last)} of {shot.switches} world switches, the oldest first:"
+    before = shot.last[0].tsc
+    for record in shot.last:
+        ago = record.tsc - before
+        since = f"+{ago / shot.tsc_khz * 1000:.1f} us" if shot.tsc_khz else f"+{ago} ticks"
+        before = record.tsc
+        yield f"  {since:>14}  ring {record.cs & 3}  eip {record.eip:08x}  {_cause(record)}"
+
+
+def death(result: Result) -> str:
+    """The report on a death, without the headline; it ends with a newline or is empty."""
+    shot = result.snapshot
+    lines: list[str] = []
+    if shot.end_kind and shot.guest:
+        lines += _registers(shot)
+    if shot.last:
+        lines += _last_switches(shot)
+    if result.debug_text:
+        lines += ["the Host kernel's own words:", *("  " + line for line in result.debug_text.splitlines()[-40:])]
+    return "".join(line + "\n" for line in lines)
+
+
+def statistics(result: Result) -> str:
+    """Times and counts, for -v."""
+    data = result.as_dict()
+    lines = [
+        "seconds: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in data["times"].items() if value is not None),
+        f"rings seen: {' '.join(map(str, data['rings'])) or 'none'}",
+        f"world switches: {data['switches']['total']}",
+    ]
+    for title in ("by_cause", "hypercalls"):
+        counts = sorted(data["switches"][title].items(), key=lambda item: -item[1])
+        if counts:
+            lines += [f"{title.replace('_', ' ')}:", *(f"  {count:>10}  {name}" for name, count in counts)]
+    return "".join(line + "\n" for line in lines)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How a run ended, as data: for --json, for the report, for a program that uses the Launcher.
+
+Read next: lguest_py/launcher/report.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.engines.base import MachineEnd
+from lguest_py.shared_memory.mailbox import Snapshot, hypercall_name, vector_name
+
+
+class End(enum.Enum):
+    """The ways in which a run is over."""
+
+    POWERED_OFF = "powered off"
+    RESTARTED = "restarted"
+    PANICKED = "panicked"
+    KILLED = "killed"
+    HALTED = "halted"
+    INTERNAL_ERROR = "internal error"
+    MACHINE_FAILED = "machine failed"
+    TIME_LIMIT = "time limit"
+    SIGNAL = "signal"
+    LEFT = "left"
+    OUTPUT_CLOSED = "output closed"
+
+
+_STATUS = {End.POWERED_OFF: 0, End.RESTARTED: 0, End.PANICKED: 3, End.KILLED: 3, End.HALTED: 3, End.TIME_LIMIT: 4}
+_KINDS = {
+    L.END_POWER_OFF: End.POWERED_OFF,
+    L.END_RESTART: End.RESTARTED,
+    L.END_PANIC: End.PANICKED,
+    L.END_KILLED: End.KILLED,
+    L.END_INTERNAL: End.INTERNAL_ERROR,
+    L.END_HALTED: End.HALTED,
+}
+SIGINT, SIGPIPE = 2, 13  # the same everywhere
+NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
+_TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
+
+
+def told_status(output: bytes) -> int | None:
+    """The exit status (0 to 255) that the end of a Guest's console output tells, if it does.
+
+    The last line ``lguest-py: exit status N`` counts; what the kernel says of its power-off may stand behind it.
+    """
+    told = [int(number) for number in _TOLD.findall(output)]
+    return told[-1] if told and told[-1] <= 255 else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Why one boot is over."""
+
+    end: End
+    reason: str = ""
+    signal: int = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that ends with this."""
+        if self.signal:
+            return 128 + self.signal
+        return _STATUS.get(self.end, 1)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds since the work on the (last) boot began; None: not reached, or not known."""
+
+    engine: float | None = None  # the engine had started
+    host_kernel: float | None = None  # the Host kernel's first instruction
+    guest: float | None = None  # the Guest's first instruction
+    total: float | None = None  # of the whole run, with all restarts
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole run.  Counts, times and ``snapshot`` are the last boot's; ``times.total`` and ``restarts`` the run's."""
+
+    outcome: Outcome
+    engine: str
+    times: Times
+    snapshot: Snapshot
+    restarts: int = 0
+    debug_text: str = ""
+    guest_status: int | None = None  # what the Guest told on its console (told_status); None: nothing
+    obey_guest: bool = False  # that is the exit status of a Guest that powered off, or restarted
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.obey_guest and not self.outcome.status:
+            return NOT_TOLD if self.guest_status is None else self.guest_status
+        return self.outcome.status
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        shot = self.snapshot
+        return {
+            "end": self.outcome.end.value,
+            "reason": self.outcome.reason,
+            "status": self.status,
+            "guest_status": self.guest_status,
+            "engine": self.engine,
+            "restarts": self.restarts,
+            "times": {name: value if value is None else round(value, 6) for name, value in vars(self.times).items()},
+            "rings": list(shot.rings),
+            "switches": {
+                "total": shot.switches,
+                "by_cause": {vector_name(vector): count for vector, count in shot.by_vector.items()},
+                "hypercalls": {hypercall_name(number): count for number, count in shot.by_hypercall.items()},
+            },
+            "interrupts_delivered": shot.interrupts_delivered,
+            "page_faults": {"filled": shot.faults_filled, "reflected": shot.faults_reflected},
+        }
+
+
+def machine_outcome(end: MachineEnd, snapshot: Snapshot) -> Outcome:
+    """What it means that the machine ended like this."""
+    if not end.exited:
+        return Outcome(End.MACHINE_FAILED, end.detail or "the machine ended without a word")
+    kind = _KINDS.get(snapshot.end_kind)
+    if kind is None:
+        return Outcome(End.INTERNAL_ERROR, f"the Host kernel left without a reason (end kind {snapshot.end_kind})")
+    return Outcome(kind, snapshot.reason)
+
+
+def boot_times(made: float, running: float, ended: float, started: float, snapshot: Snapshot) -> Times:
+    """Times from the Launcher's clock (seconds) and the machine's TSC.
+
+    The two clocks meet at the machine's end only, which the Launcher sees at once; without it (``end_tsc`` 0) only
+    the Launcher's own times are known.
+    """
+    shot = snapshot
+
+    def at(tsc: int) -> float | None:
+        if not (tsc and shot.end_tsc and shot.tsc_khz):
+            return None
+        return ended - made - (shot.end_tsc - tsc) / (shot.tsc_khz * 1000)
+
+    return Times(running - made, at(shot.boot_tsc), at(shot.guest_tsc), ended - started)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One machine with one Guest, from its first byte of memory to its end: what the Launcher waits on.
+
+Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/bus.py for its devices.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.devices.bus import Bus
+from lguest_py.devices.console import Console, Progress, Sink
+from lguest_py.devices.panic import PanicWatch
+from lguest_py.devices.serial import Serial
+from lguest_py.engines.base import Engine, MachineEnd
+from lguest_py.errors import ImageError
+from lguest_py.images import Image
+from lguest_py.files.inputs import printable
+from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
+from lguest_py.launcher.result import End, Outcome
+from lguest_py.launcher.vm_memory import Plan, Switcher, fill
+
+
+class Vm:
+    """Made: running.  ``close`` it, whatever happened.
+
+    ``made``, ``running`` and ``ended`` are when (time.monotonic, seconds) the work on it began, the engine had started,
+    and the machine had ended (0: it did not).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Engine],
+        plan: Plan,
+        image: Image,
+        command_line: str,
+        initrd: str | None,
+        inbox: bytearray,
+        sink: Sink,
+        switcher: Switcher = "lean",
+    ) -> None:
+        native = image.personality == "native"
+        if image.generation != 1 and not native:
+            raise ImageError(
+                f"{printable(image.path)} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
+                "does not offer yet: give a kernel up to 3.19"
+            )
+        self.made = time.monotonic()
+        self.ended = 0.0
+        self.engine = make(plan.total)
+        try:
+            fill(self.engine, plan, image, command_line, initrd, switcher)
+            self._sink = sink
+            self._mailbox = Mailbox(self.engine.memory)
+            top = plan.guest_bytes + plan.device_bytes
+            guest = self.engine.memory[plan.guest_base : plan.guest_base + top]
+            self._interrupt = False
+            self._bus = Bus(guest, plan.guest_bytes, self._raise_irq)
+            self._panic = PanicWatch() if native else None
+            self.console: Console | Serial
+            if native:
+                self.console = Serial(inbox, self._mailbox, self._wake)
+            else:
+                self.console = console = Console(inbox, sink)
+                self._bus.add(console)  # further devices go before it: the console comes last
+            self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
+        except BaseException:
+            self.close()
+            raise
+        self.running = time.monotonic()
+
+    def _raise_irq(self, irq: int) -> None:
+        self._mailbox.raise_irq(irq)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._interrupt = True
+
+    @property
+    def deadline(self) -> float:
+        """When (time.monotonic) to ask ``panicked`` again, even if nothing happens."""
+        return self._panic.deadline if self._panic else math.inf
+
+    def poll(self) -> MachineEnd | None:
+        """How the machine ended, if it did.  Call ``service`` after it: what it said last is still to be taken."""
+        end = self.engine.poll()
+        if end and not self.ended:
+            self.ended = time.monotonic()
+        return end
+
+    def panicked(self) -> Outcome | None:
+        """Did the Guest say on its console that it panicked?  Whatever it did then (restart, halt) is part of that."""
+        panic = self._panic
+        if panic and panic.reason is not None and (self.ended or panic.over):
+            return Outcome(End.PANICKED, panic.reason)
+        return None
+
+    def service(self) -> Progress:
+        """Answer what the Host kernel and the Guest asked so far, as far as the sink has room.
+
+        Raises GuestError when the Guest broke a rule of its devices.
+        """
+        mailbox = self._mailbox
+        mailbox.clear_doorbell()
+        text, wake = mailbox.take_text(self._sink.room)
+        self._sink.write(text)
+        if self._panic:
+            self._panic.feed(text)
+        for _ in range(L.NOTIFY_RECORDS):
+            address = mailbox.next_notify()
+            if address is None:
+                break
+            if self._bus.holds(address):  # the Guest waits until it is consumed
+                self._bus.notify(address)
+                mailbox.consume_notify()
+                wake = True
+            else:  # a ring kicked once more while it stands here leaves no second entry: look after taking it out
+                wake |= mailbox.consume_notify()
+                self._bus.notify(address)
+        progress = self.console.service()
+        if mailbox.text_waits():
+            progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
+        if mailbox.next_notify() is not None:
+            progress = Progress.MORE
+        if wake or self._interrupt:
+            self._interrupt = False
+            self.engine.interrupt()
+        return progress
+
+    def snapshot(self) -> Snapshot:
+        """What the mailbox tells now."""
+        return self._mailbox.snapshot()
+
+    def close(self) -> None:
+        """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""
+        for name in ("_mailbox", "_bus", "console"):
+            self.__dict__.pop(name, None)
+        self.engine.close()

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where everything lies in the machine's memory, and putting it there (host_kernel/machine/machine.h).
+
+From 0: the Host area (machine description, mailbox, Host kernel, the pages it hands out to shadow tables), then
+at ``guest_base`` the Guest's RAM, then the device pages.  Read next: lguest_py/launcher/vm.py.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.engines.base import Engine
+from lguest_py.errors import LguestError, UsageError
+from lguest_py.images import Image
+from lguest_py.shared_memory.layout import View
+
+PAGE = 4096
+MIB = 1 << 20
+IMAGES = Path(__file__).resolve().parents[1] / "_images"
+MEMORY_LIMITS = 4 * MIB, 2048 * MIB
+_STEP = 4 * MIB
+Switcher = Literal["classic", "lean"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A machine for a Guest with ``guest_bytes`` of RAM."""
+
+    guest_bytes: int
+
+    def __post_init__(self) -> None:
+        low, high = MEMORY_LIMITS
+        if not low <= self.guest_bytes <= high or self.guest_bytes % PAGE:
+            raise UsageError(
+                f"memory of {self.guest_bytes} bytes cannot be: give {low // MIB}M to {high // MIB}M, in steps of 4 KiB"
+            )
+
+    @property
+    def guest_base(self) -> int:
+        """VM-physical address of the Guest's RAM. A sixty-fourth more is room for its shadow tables."""
+        wanted = 16 * MIB + self.guest_bytes // 64
+        return max(L.HOST_MINIMUM, -(-wanted // _STEP) * _STEP)
+
+    @property
+    def device_bytes(self) -> int:
+        """What lies above the Guest's RAM that the Guest may map too."""
+        return L.LGUEST_DEVICE_PAGES * PAGE
+
+    @property
+    def total(self) -> int:
+        """The whole machine's memory."""
+        return self.guest_base + self.guest_bytes + self.device_bytes
+
+
+def built(name: str) -> Path:
+    """One of the images that come with lguest-py.  Raises LguestError when it was not built."""
+    path = IMAGES / name
+    if not path.is_file():
+        raise LguestError(f"{name} was not built: install lguest-py anew (pip install .), and look for its errors")
+    return path
+
+
+def fill(
+    engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None, switcher: Switcher = "lean"
+) -> None:
+    """Write the Host kernel, its description of the machine, and the Guest into fresh (zeroed) memory.
+
+    Raises ImageError when something does not fit.
+    """
+    from lguest_py.images.boot_params import write_boot_params
+    from lguest_py.images.initrd import load_initrd
+    from lguest_py.images.native import BOOT_PARAMS, write_native
+
+    memory = engine.memory
+    kernel = built("host_kernel.bin").read_bytes()
+    memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
+    ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
+    image.load(ram)
+    where = load_initrd(initrd, ram, lowest=image.end) if initrd else None
+    native = image.personality == "native"
+    tsc_text = 0
+    if native:
+        tsc_text = write_native(ram, image, command_line=command_line, initrd=where)
+    else:
+        write_boot_params(ram, image, command_line=command_line, initrd=where)
+
+    facts = engine.facts
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    machine = View(memory, L.MACHINE_ADDRESS, L.MACHINE)
+    for name, value in {
+        "magic": L.MACHINE_MAGIC,
+        "memory_bytes": plan.total,
+        "guest_base": plan.guest_base,
+        "guest_bytes": plan.guest_bytes,
+        "device_pages": 0 if native else L.LGUEST_DEVICE_PAGES,
+        "guest_entry": image.entry,
+        "boot_params": BOOT_PARAMS if native else 0,
+        "personality": L.PERSONALITY_NATIVE if native else L.PERSONALITY_LGUEST,
+        "tsc_khz": facts.tsc_khz,
+        "wall_seconds": seconds,
+        "wall_nanoseconds": nanoseconds,
+        "doorbell_port": facts.doorbell_port,
+        "doorbell_pin": facts.doorbell_pin,
+        "doorbell_ack_port": facts.doorbell_ack_port,
+        "debug_port": facts.debug_port,
+        "exit_port": facts.exit_port,
+        "switcher": L.SWITCHER_LEAN if switcher == "lean" else L.SWITCHER_CLASSIC,
+        "tsc_text": tsc_text,
+    }.items():
+        machine[name] = value

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""On what it was measured: the processor, what virtualises it, the engine, the commit."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lguest_py import __version__
+from lguest_py.errors import UsageError
+from lguest_py.version import UNKNOWN, commit
+
+if TYPE_CHECKING:
+    from lguest_py.bench.sources import Kernel
+
+VIRTUALISED = {"kvm_intel": "VT-x", "kvm_amd": "SVM"}
+EMULATED_CPU = ("QEMU TCG", "QEMU Virtual CPU")  # how its processors call themselves
+MOST = 80  # letters of a processor's name
+ICOUNT_NEEDS_TCG = "--icount needs --engine tcg: only QEMU's emulation can count instructions"
+
+
+@dataclass(frozen=True)
+class About:
+    """``flavour``: VT-x, SVM (with "nested" or "emulated" before it where it is not the machine's own), emulated (no
+    virtualisation: QEMU's TCG).  ``qemu``: its version, "" without it.  ``kernel``: the release of the Linux that was
+    measured in, "" where none was."""
+
+    version: str
+    commit: str
+    engine: str
+    flavour: str
+    cpu: str
+    qemu: str
+    kernel: str = ""
+
+
+def cpu_model(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """The processor's name for itself; what Python calls it where there is no /proc."""
+    try:
+        text = Path(cpuinfo).read_text(errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:(.*)$", text, re.M)
+    name = " ".join((found[1] if found else platform.processor() or platform.machine()).split())
+    return re.sub(r"[^ -~]", "?", name)[:MOST] or UNKNOWN
+
+
+def flavour(engine: str, kvm: str, cpu: str) -> str:
+    """``kvm``: as probe.kvm_flavour() tells it."""
+    if engine == "tcg":
+        return "emulated"
+    name = kvm.removeprefix("nested ")
+    kind = VIRTUALISED.get(name, name)
+    if any(word in cpu for word in EMULATED_CPU):
+        return f"emulated {kind}"
+    return f"nested {kind}" if kvm.startswith("nested ") else kind
+
+
+def about(engine: str, counted: bool, kernels: Iterable[Kernel]) -> About:
+    """Of this machine with ``--engine engine``, measured in these kernels.
+
+    Raises NoEngineError when it cannot serve, UsageError when it cannot count instructions.
+    """
+    from lguest_py.engines import choose
+    from lguest_py.engines.probe import kvm_flavour
+    from lguest_py.engines.tcg import find_qemu
+
+    if counted and engine == "kvm":
+        raise UsageError(ICOUNT_NEEDS_TCG)
+    name = choose("tcg" if counted else engine).name
+    cpu, qemu = cpu_model(), find_qemu()
+    releases = ", ".join(dict.fromkeys(kernel.release for kernel in kernels))
+    version = qemu[1] if qemu else ""
+    return About(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version, releases)
+
+
+def kernel_release(image: str) -> str:
+    """The release that a bzImage names ("3.18.24"), or its file name's last part where it names none."""
+    from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
+    from lguest_py.files.inputs import open_regular, printable
+
+    file, size = open_regular(image, "give a bzImage")
+    with file:
+        data = memoryview(file.read(size))
+    if data[MAGIC_AT : MAGIC_AT + len(MAGIC)] == MAGIC:
+        version = read_header(data, printable(image)).version
+        if version:
+            return version.split()[0]
+    return re.sub(r"[^ -~]", "?", Path(image).name)[:MOST]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What changed between two measurements, beyond noise.
+
+Times: the medians differ by more than either interquartile range, and by more than 1 %.  Instructions: the minimum or
+the median differs by more than 0.5 %.  Only rows alike are compared: same name, place, Switcher and unit, same engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lguest_py.measurements.record import Record
+from lguest_py.measurements.row import INSTRUCTIONS, Row
+from lguest_py.measurements.stats import stats
+from lguest_py.measurements.table import columns
+from lguest_py.errors import UsageError
+
+TIMES, COUNTED = 0.01, 0.005
+RULE = {
+    True: f"instructions: minimum or median by more than {COUNTED:.1%}",
+    False: f"times: medians by more than both interquartile ranges and {TIMES:.0%}",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """``what``: "min" or "median"; both values."""
+
+    row: Row
+    what: str
+    old: int
+    new: int
+
+    @property
+    def told(self) -> str:
+        """ "+12.3 %"."""
+        return f"{100 * (self.new - self.old) / self.old:+.1f} %" if self.old else f"+{self.new}"
+
+
+def change(old: Row, new: Row) -> Change | None:
+    """How a row changed beyond noise, if it did."""
+    before, after = stats(old.samples), stats(new.samples)
+    if new.unit == INSTRUCTIONS:
+        for what in ("median", "min"):
+            one, other = getattr(before, what), getattr(after, what)
+            if abs(other - one) > COUNTED * one:
+                return Change(new, what, one, other)
+        return None
+    moved = abs(after.median - before.median)
+    if moved > max(before.spread, after.spread) and moved > TIMES * before.median:
+        return Change(new, "median", before.median, after.median)
+    return None
+
+
+def check_alike(name: str, old: Record, engine: str, counted: bool) -> None:
+    """Before anything is measured.  Raises UsageError where no row of it could be compared."""
+    if old.about.engine != engine:
+        raise UsageError(f"{name} was measured on the engine {old.about.engine}, this is {engine}: no row is alike")
+    units = {row.unit == INSTRUCTIONS for row in old.rows}
+    if counted not in units:
+        said = "only instructions" if True in units else "no instructions"
+        raise UsageError(f"{name} holds {said}: compare it {'without' if counted else 'with'} --icount")
+
+
+def compare(name: str, old: Record, new: Record) -> str:
+    """As text.  Raises UsageError when the two have no row in common."""
+    before = {row.key: row for row in old.rows}
+    pairs = [(before[row.key], row) for row in new.rows if row.key in before]
+    if old.about.engine != new.about.engine or not pairs:
+        raise UsageError(f"{name} has no row like one of these (same name, place, Switcher, unit and engine)")
+    return "\n".join(_lines(name, old, new, pairs)) + "\n"
+
+
+def _lines(name: str, old: Record, new: Record, pairs: list[tuple[Row, Row]]) -> Iterator[str]:
+    changes = [found for one, other in pairs if (found := change(one, other))]
+    rules = "; ".join(RULE[counted] for counted in sorted({row.unit == INSTRUCTIONS for _, row in pairs}))
+    more = len({row.key for row in [*old.rows, *new.rows]}) - len(pairs)
+    alone = f", not in both: {more}" if more else ""
+    yield f"against {name} (commit {old.about.commit}): {len(changes)} of {len(pairs)} rows changed{alone} ({rules})"
+    for what in ("cpu", "flavour", "qemu", "kernel"):
+        one, other = getattr(old.about, what), getattr(new.about, what)
+        if one != other:
+            yield f"  note: {what} was {one or 'none'}, is {other or 'none'}"
+    if changes:
+        lines = [["name", "where", "switcher", "unit", "", "was", "is", "change"]]
+        for found in changes:
+            row = found.row
+            words = [row.name, row.where, row.switcher or "-", row.unit, found.what]
+            lines.append([*words, str(found.old), str(found.new), found.told])
+        yield from columns(lines)

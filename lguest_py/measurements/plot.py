@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A measurement as a picture: where the cost of a world switch and of work in Linux goes; each row's distribution.
+
+It needs matplotlib, which lguest-py does not depend on.  The same record gives the same SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lguest_py.bench.profile import IN_HOST, IN_SWITCHER
+from lguest_py.measurements.record import Record
+from lguest_py.measurements.row import Row
+from lguest_py.measurements.stats import stats
+from lguest_py.measurements.table import heading
+from lguest_py.errors import LguestError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES: Final = (".svg", ".png")
+ACROSS: Final = 3  # distributions side by side
+BINS: Final = 40
+WHOLE: Final = ("null-switch", "floor")  # rows to be seen beside the steps
+TIMES: Final[Mapping[str, int | tuple[str, int]]] = {  # steps of a switch there and back: how often, or of which count
+    "step-stack": 2,
+    **dict.fromkeys(("step-cr3", "step-refill"), ("cr3_loads", 1)),
+    **dict.fromkeys(("step-gdt", "step-idt", "step-tss"), ("table_loads", 3)),
+    "step-segments": ("segment_loads", 4),
+}
+FAR: Final = 3  # interquartile ranges above the third quartile
+
+
+def check(path: str) -> None:
+    """Before anything is measured.  Raises UsageError for a file of another kind, LguestError without matplotlib."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--plot {path}: give a name that ends in {' or '.join(SUFFIXES)}")
+    try:
+        import matplotlib.figure  # noqa: F401 - whether it is there
+    except ImportError:
+        raise LguestError("--plot needs matplotlib: pip install 'lguest-py[plot]'") from None
+
+
+def often(step: str, counts: Mapping[str, int]) -> float:
+    """How often a switch with these counts does a step; once, where they are not known."""
+    if not counts:
+        return 1
+    times = TIMES.get(step, 1)
+    return times if isinstance(times, int) else counts.get(times[0], 0) / times[1]
+
+
+def _steps(axes: Axes, rows: Sequence[Row]) -> None:
+    """A bar for each Switcher, of its steps on top of each other, and above it one for the whole switch (medians)."""
+    steps = [row for row in rows if row.group == "step"]
+    whole = [row for row in rows if row.name in WHOLE and row.unit == steps[0].unit]
+    counts = {row.switcher: row.counts for row in whole if row.name == WHOLE[0]} or {"": {}}
+    kinds = [" ".join(filter(None, ("steps", switcher))) for switcher in counts]
+    ends = [0.0] * len(kinds)
+    for name in dict.fromkeys(row.name for row in steps):
+        medians = {row.switcher: stats(row.samples).median for row in steps if row.name == name}
+        widths = [medians.get(one, medians.get("", 0)) * often(name, of) for one, of in counts.items()]
+        axes.barh(kinds, widths, left=ends, label=name)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    for row in whole:
+        label = " ".join(filter(None, (row.name, row.switcher)))
+        axes.barh(label, stats(row.samples).median, color="lightgrey", edgecolor="black")
+    axes.set_title("the null world switch, and its steps alone, as often as it does them (medians)", fontsize=9)
+    axes.set_xlabel(steps[0].unit, fontsize=7)
+    axes.legend(fontsize=7, ncols=9, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    axes.tick_params(labelsize=7)
+
+
+def _told(record: Record) -> list[tuple[Row, Row]]:
+    """The rows in Linux of which it is known where their instructions go, each with its native twin."""
+    native = {row.name: row for row in record.rows if (row.group, row.where) == ("linux", "native")}
+    guest = [row for row in record.rows if (row.group, row.where) == ("linux", "guest") and row.name in native]
+    known = {row.name for row in guest if IN_HOST in row.counts}
+    return [(row, native[row.name]) for row in guest if known]
+
+
+def _parts(axes: Axes, pairs: Sequence[tuple[Row, Row]]) -> None:
+    """A bar a row, as long as its minimum in units of the native one: where that goes."""
+    labels = [f"{row.name} {row.switcher}" for row, _ in pairs]
+    whole = [min(native.samples) for _, native in pairs]
+    host = [row.counts.get(IN_HOST, 0) for row, _ in pairs]
+    switcher = [row.counts.get(IN_SWITCHER, 0) for row, _ in pairs]
+    own = [
+        max(0, min(row.samples) - one - two - three)
+        for (row, _), one, two, three in zip(pairs, whole, host, switcher, strict=True)
+    ]
+    ends = [0.0] * len(pairs)
+    kinds = {"as natively": whole, "the Guest's kernel, more": own, "Switcher": switcher, "Host kernel": host}
+    for (kind, counts), colour in zip(kinds.items(), ("lightgrey", "tab:olive", "tab:orange", "tab:red"), strict=True):
+        widths = [count / native for count, native in zip(counts, whole, strict=True)]
+        axes.barh(labels, widths, left=ends, label=kind, color=colour)
+        ends = [end + width for end, width in zip(ends, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_title("work in Linux, and where its instructions go (minima; 1: natively)", fontsize=9)
+    axes.legend(fontsize=7, ncols=4, loc="upper right")
+    axes.tick_params(labelsize=7)
+
+
+def _distribution(axes: Axes, row: Row) -> None:
+    """As shares of all samples; a line at the median.  Values far above the others are counted only, in the title."""
+    from matplotlib.ticker import MaxNLocator
+
+    of = stats(row.samples)
+    end = min(of.p99, of.q3 + FAR * of.spread)
+    shown = {value: count for value, count in row.samples.items() if value <= end}
+    width = max(1, -(-(end - of.min + 1) // BINS))
+    edges = [edge - 0.5 for edge in range(of.min, end + width + 1, width)]  # a value is in the middle
+    axes.hist(list(shown), bins=edges, weights=[count / of.n for count in shown.values()])
+    axes.set_xlim(edges[0] - 1, edges[-1] + 1)
+    axes.axvline(of.median, color="black", linewidth=0.8)
+    where = " ".join(filter(None, (row.where, row.switcher)))
+    above = 1 - sum(shown.values()) / of.n
+    axes.set_title(f"{row.name} ({where})" + (f", {above:.1%} above" if above else ""), fontsize=8)
+    axes.set_xlabel(row.unit, fontsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.ticklabel_format(style="plain", useOffset=False)
+    axes.tick_params(labelsize=6)
+
+
+def _figure(record: Record, distributions: bool = True) -> Figure:
+    from matplotlib.figure import Figure
+
+    steps = [row for row in record.rows if row.group == "step"]
+    pairs = _told(record)
+    high = [3.0] * bool(steps) + [0.16 * len(pairs) + 1.0] * bool(pairs)  # inches
+    shown = record.rows if distributions else ()
+    heights = [*high, *[2.0] * -(-len(shown) // ACROSS)]
+    figure = Figure(figsize=(11, sum(heights) + 0.5), layout="constrained")
+    figure.suptitle(heading(record), fontsize=8)
+    grid = figure.add_gridspec(len(heights), ACROSS, height_ratios=heights)
+    if steps:
+        _steps(figure.add_subplot(grid[0, :]), record.rows)
+    if pairs:
+        _parts(figure.add_subplot(grid[bool(steps), :]), pairs)
+    for i, row in enumerate(shown):
+        _distribution(figure.add_subplot(grid[len(high) + i // ACROSS, i % ACROSS]), row)
+    return figure
+
+
+def draw(record: Record, path: str, distributions: bool = True) -> None:
+    """Write ``path``.  ``distributions``: of each row too.  Raises LguestError when that fails."""
+    check(path)
+    import matplotlib as mpl
+
+    told: dict[str, Any] = {"metadata": {"Date": None}} if path.lower().endswith(".svg") else {}
+    try:
+        with mpl.rc_context({"svg.hashsalt": "lguest-py", "text.parse_math": False}):
+            _figure(record, distributions).savefig(path, **told)
+    except OSError as error:
+        raise LguestError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Launcher's side of struct mailbox (host_kernel/machine/machine.h): everything the Host kernel says and hears.
+
+Every word has one writer, so there is no lock.  What must not be lost rests on one rule on both sides: store
+your own word, then a barrier, then read the other's.
+
+Read next: lguest_py/launcher/launcher.py, which answers it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.errors import LguestError
+from lguest_py.shared_memory.layout import View
+
+_fence = threading.Lock()
+
+# Intel SDM vol. 3, table 6-1.
+_TRAPS = """\
+divide error, debug, NMI, breakpoint, overflow, bound range, invalid opcode, device not available, double fault, \
+coprocessor overrun, invalid TSS, segment not present, stack fault, general protection, page fault, reserved 15, \
+x87 error, alignment check, machine check, SIMD error"""
+_VECTORS = {
+    **dict(enumerate(_TRAPS.split(", "))),
+    L.HYPERCALL_VECTOR: "hypercall",
+    0x80: "system call",
+    L.VECTOR_TIMER: "timer",
+    L.VECTOR_DOORBELL: "doorbell",
+    L.VECTOR_SPURIOUS: "spurious interrupt",
+    L.TRAP_NONE: "fault in the Switcher",
+}
+_HYPERCALLS = {value: name[7:] for name, value in vars(L).items() if name.startswith("LHCALL_")}
+
+
+def vector_name(vector: int) -> str:
+    """What exit vector ``vector`` stands for."""
+    return _VECTORS.get(vector, f"vector {vector:#x}")
+
+
+def hypercall_name(number: int) -> str:
+    """The name of hypercall ``number`` (host_kernel/lguest/lguest_abi.h), without its prefix."""
+    return _HYPERCALLS.get(number, f"hypercall {number}")
+
+
+def barrier() -> None:
+    """Let no load after this overtake a store before it.
+
+    Taking a free lock is an atomic read-modify-write, a full barrier on x86; Python offers nothing nearer.
+    """
+    with _fence:
+        pass
+
+
+@dataclass(frozen=True)
+class Exit:
+    """One exit from the Guest, from struct switch_record. ``cr2`` holds for a page fault only."""
+
+    tsc: int
+    trapnum: int
+    errcode: int
+    cs: int
+    eip: int
+    eax: int
+    cr2: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the mailbox told at the end; outlives the machine's memory. Times are TSC ticks, 0: not reached."""
+
+    end_kind: int = L.END_NONE
+    reason: str = ""
+    rings: tuple[int, ...] = ()
+    tsc_khz: int = 0
+    boot_tsc: int = 0
+    guest_tsc: int = 0
+    end_tsc: int = 0
+    switches: int = 0
+    by_vector: dict[int, int] = field(default_factory=dict)
+    by_hypercall: dict[int, int] = field(default_factory=dict)
+    interrupts_delivered: int = 0
+    faults_filled: int = 0
+    faults_reflected: int = 0
+    last: tuple[Exit, ...] = ()  # oldest first
+    guest: dict[str, int] = field(default_factory=dict)
+    guest_cr2: int = 0
+    guest_directory: int = 0
+    shadow_directory: int = 0
+    host_eip: int = 0
+
+
+def _printable(raw: bytes) -> str:
+    """One line without control characters: a Guest chose some of these bytes, and a terminal will show them."""
+    text = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+class Mailbox:
+    """struct mailbox in the machine's memory."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
+        self._text = self._view.bytes("text")
+        self._input = self._view.bytes("input")
+
+    def clear_doorbell(self) -> None:
+        """Before looking: what is written from now on rings again."""
+        if self._view["doorbell"]:
+            self._view["doorbell"] = 0
+        barrier()
+
+    def _waiting(self, ring: str, size: int) -> tuple[int, int]:
+        """A ring's tail and how many entries wait in it."""
+        tail = self._view[f"{ring}_tail"]
+        count = (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF
+        if count > size:
+            raise LguestError(f"the Host kernel's {ring} ring holds {count} entries of {size}: this is a bug")
+        return tail, count
+
+    def _consume(self, ring: str, size: int, tail: int, count: int) -> bool:
+        """Move a ring's tail; True if the Host kernel may have met it full and sleeps until it moves."""
+        self._view[f"{ring}_tail"] = (tail + count) & 0xFFFFFFFF
+        barrier()
+        return (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF >= size
+
+    def take_text(self, room: int) -> tuple[bytes, bool]:
+        """At most ``room`` bytes of early console text, and whether the Host kernel may wait for the space."""
+        tail, count = self._waiting("text", L.TEXT_BYTES)
+        count = min(count, room)
+        if not count:
+            return b"", False
+        start = tail % L.TEXT_BYTES
+        first = bytes(self._text[start : start + count])
+        text = first + bytes(self._text[: count - len(first)])
+        return text, self._consume("text", L.TEXT_BYTES, tail, count)
+
+    def text_waits(self) -> bool:
+        """Is there early text?"""
+        return self._waiting("text", L.TEXT_BYTES)[1] > 0
+
+    def next_notify(self) -> int | None:
+        """The oldest NOTIFY that was not consumed (a Guest-physical address); it stays."""
+        tail, count = self._waiting("notify", L.NOTIFY_RECORDS)
+        return self._view["notify", tail % L.NOTIFY_RECORDS] if count else None
+
+    def consume_notify(self) -> bool:
+        """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
+        return self._consume("notify", L.NOTIFY_RECORDS, self._view["notify_tail"], 1)
+
+    def input_waiting(self) -> int:
+        """How many bytes of input the Guest's serial port has not taken yet."""
+        return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
+
+    def give_input(self, data: bytes | bytearray) -> int:
+        """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
+        head = self._view["input_head"]
+        count = min(len(data), L.INPUT_BYTES - self.input_waiting())
+        start = head % L.INPUT_BYTES
+        first = data[: min(count, L.INPUT_BYTES - start)]
+        self._input[start : start + len(first)] = first
+        self._input[: count - len(first)] = data[len(first) : count]
+        barrier()
+        self._view["input_head"] = (head + count) & 0xFFFFFFFF
+        barrier()
+        return count
+
+    def raise_irq(self, irq: int) -> None:
+        """Count one more virtual interrupt ``irq``; the Host kernel looks when the machine is interrupted."""
+        self._view["irq_raised", irq] = (self._view["irq_raised", irq] + 1) & 0xFFFFFFFF
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what is worth keeping."""
+        v = self._view
+        head = v["switch_head"]  # modulo 2^32, unlike the count of all
+        kept = head if v["switches"] <= L.SWITCH_RECORDS else L.SWITCH_RECORDS
+        records = [v.sub("last", L.SWITCH_RECORD, (head - ago) % L.SWITCH_RECORDS) for ago in range(kept, 0, -1)]
+        guest = v.sub("guest", L.REGISTERS)
+        by_vector = [v["by_vector", n] for n in range(256)]
+        by_hypercall = [v["by_hypercall", n] for n in range(L.HYPERCALL_COUNT)]
+        return Snapshot(
+            end_kind=v["end_kind"],
+            reason=_printable(bytes(v.bytes("end_reason"))),
+            rings=tuple(n for n in range(4) if v["rings_seen"] >> n & 1),
+            tsc_khz=v["tsc_khz"],
+            boot_tsc=v["boot_tsc"],
+            guest_tsc=v["guest_tsc"],
+            end_tsc=v["end_tsc"],
+            switches=v["switches"],
+            by_vector={n: count for n, count in enumerate(by_vector) if count},
+            by_hypercall={n: count for n, count in enumerate(by_hypercall) if count},
+            interrupts_delivered=v["interrupts_delivered"],
+            faults_filled=v["faults_filled"],
+            faults_reflected=v["faults_reflected"],
+            last=tuple(Exit(**{name: record[name] for name in L.SWITCH_RECORD.fields}) for record in records),
+            guest={name: guest[name] for name in L.REGISTERS.fields},
+            guest_cr2=v["guest_cr2"],
+            guest_directory=v["guest_directory"],
+            shadow_directory=v["shadow_directory"],
+            host_eip=v["host_eip"],
+        )

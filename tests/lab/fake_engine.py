@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An engine without a CPU: a Python generator plays the Host kernel and the Guest together.
+
+It runs inside ``poll``, as far as its next ``yield``: ``yield WAIT`` waits for an interrupt from the Launcher,
+``yield AGAIN`` comes back by itself, and its return writes the exit port.  So every run is the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.launcher import vm_memory
+from lguest_py.devices.virtqueue import DESC_NEXT, DESC_WRITE, ring_layout
+from lguest_py.engines.base import MachineEnd, MachineFacts
+from lguest_py.images import Image, Segment
+from lguest_py.shared_memory.layout import View
+
+AGAIN, WAIT = "again", "wait"
+Script = Callable[["FakeEngine"], Generator[str, None, None]]
+FACTS = MachineFacts(0xE9, 4, 0, 0xE9, 0xF4, 1_000_000)
+
+
+class FakeEngine:
+    """See the module; ``engine.machine`` and ``engine.mailbox`` are the shared structs."""
+
+    name = "fake"
+    about = "nothing runs"
+    facts = FACTS
+
+    def __init__(self, memory_bytes: int, script: Script) -> None:
+        self.memory = memoryview(bytearray(memory_bytes))
+        self.closed = False
+        self.interrupts = 0
+        self.started: tuple[int, int] | None = None
+        self.broken: str | None = None  # set by a script that then returns: the machine failed so
+        self._script = script
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._steps: Iterator[str] | None = None
+        self._end: MachineEnd | None = None
+
+    def start(self, entry: int, ebx: int) -> None:
+        self.started = entry, ebx
+        self.machine = View(self.memory, L.MACHINE_ADDRESS, L.MACHINE)
+        self.mailbox = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)
+        self.guest = self.memory[self.machine["guest_base"] :]
+        self._steps = self._script(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def fileno(self) -> int:
+        return self._read
+
+    def poll(self) -> MachineEnd | None:
+        woken = False
+        with suppress(BlockingIOError):
+            woken = bool(os.read(self._read, 64))
+        if woken and not self._end and self._steps:
+            try:
+                if next(self._steps) == AGAIN:
+                    self._wake()
+            except StopIteration:
+                self._end = MachineEnd(self.broken is None, self.broken or "")
+        if self._end:
+            self._wake()
+        return self._end
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        self._wake()
+
+    def debug_text(self) -> str:
+        return "debug\n"
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            os.close(self._read)
+            os.close(self._write)
+
+    # What the Host kernel does.
+
+    def early_text(self, text: bytes) -> None:
+        head = self.mailbox["text_head"]
+        for n, byte in enumerate(text):
+            self.mailbox.bytes("text")[(head + n) % L.TEXT_BYTES] = byte
+        self.mailbox["text_head"] = (head + len(text)) & 0xFFFFFFFF
+        self.mailbox["doorbell"] = 1
+
+    def notify(self, address: int) -> None:
+        head = self.mailbox["notify_head"]
+        self.mailbox["notify", head % L.NOTIFY_RECORDS] = address
+        self.mailbox["notify_head"] = (head + 1) & 0xFFFFFFFF
+        self.mailbox["doorbell"] = 1
+
+    def end(self, kind: int, reason: bytes = b"") -> None:
+        self.mailbox["end_kind"] = kind
+        self.mailbox.bytes("end_reason")[: len(reason)] = reason
+
+
+class Driver:
+    """A virtqueue from the driver's side, at ``address`` in Guest-physical ``memory``."""
+
+    def __init__(self, memory: memoryview, address: int, size: int = L.LGUEST_RING_SIZE) -> None:
+        self.size = size
+        self.memory = memory
+        self.ring = View(memory, address, ring_layout(size, L.LGUEST_RING_ALIGN))
+        self.address = address
+        self.seen = 0
+
+    def describe(self, index: int, address: int, length: int, flags: int = 0, following: int = 0) -> None:
+        struct.pack_into("<QIHH", self.ring.bytes("descriptors"), 16 * index, address, length, flags, following)
+
+    def offer(self, head: int) -> None:
+        index = self.ring["avail_index"]
+        self.ring["avail_ring", index % self.size] = head
+        self.ring["avail_index"] = (index + 1) & 0xFFFF
+
+    def send(self, head: int, address: int, data: bytes) -> None:
+        self.memory[address : address + len(data)] = data
+        self.describe(head, address, len(data))
+        self.offer(head)
+
+    def receive(self, head: int, address: int, length: int) -> None:
+        self.describe(head, address, length, DESC_WRITE)
+        self.offer(head)
+
+    def chain(self, *pieces: tuple[int, int, int]) -> None:
+        """One chain of (address, length, flags), from descriptor 0 on."""
+        for n, (address, length, flags) in enumerate(pieces):
+            more = DESC_NEXT if n + 1 < len(pieces) else 0
+            self.describe(n, address, length, flags | more, n + 1)
+        self.offer(0)
+
+    def used(self) -> list[tuple[int, int]]:
+        """(head, bytes written) of each chain that came back since the last call."""
+        result = []
+        while self.seen != self.ring["used_index"]:
+            slot = self.seen % self.size
+            result.append((self.ring["used_ring", 2 * slot], self.ring["used_ring", 2 * slot + 1]))
+            self.seen = (self.seen + 1) & 0xFFFF
+        return result
+
+
+class ConsoleDriver:
+    """Finds the only device, the console, as a kernel does, and has its two queues."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self.base = engine.machine["guest_bytes"]
+        page = engine.guest[self.base : self.base + 4096]
+        assert page[0] == 3, "the first device is not a console"
+        assert page[1] == 2
+        words = memoryview(bytes(page[5:21])).cast("H")
+        self.irqs = words[1], words[5]
+        self.receive, self.transmit = (
+            Driver(engine.guest, (words[n] | words[n + 1] << 16) * 4096) for n in (2, 6)
+        )
+
+    def accept(self, status: int = 3) -> None:
+        self.engine.guest[self.base + 4] = status
+        self.engine.notify(self.base)
+
+    def write(self, data: bytes, head: int = 0, address: int = 0x5000) -> None:
+        self.transmit.send(head, address, data)
+        self.engine.notify(self.transmit.address)
+
+
+IMAGE = Image("fake.elf", "ELF", 0x2000, (Segment(0x2000, b"\xf4", 1),), b"", None, 1)
+
+
+@pytest.fixture
+def fake_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for the built images."""
+    (tmp_path / "host_kernel.bin").write_bytes(b"HOSTKERNEL")
+    (tmp_path / "guest.elf").write_bytes(b"not an ELF")
+    monkeypatch.setattr(vm_memory, "IMAGES", tmp_path)
+    return tmp_path

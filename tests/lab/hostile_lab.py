@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run a random Guest, and look whether the Host kernel's own memory is still as it must be: for tests/host_kernel/test_hostile.py.
+
+Read before: hostile.S, what such a Guest stands on; hostile_guest.py, which makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import build_images
+import toolchain
+from hostile_code import PLACES, RAM_END, SLOT, store
+from hostile_guest import guest_code, guest_tables
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py import engines
+from lguest_py.engines.base import Engine, EngineAround
+from lguest_py.images import Image, Segment
+from lguest_py.images.image import Personality
+from lguest_py.launcher.launcher import Launcher, Settings
+from lguest_py.shared_memory.layout import View
+from lguest_py.launcher.report import death, statistics
+from lguest_py.launcher.result import End, Result
+from lguest_py.console.streams import Input, Output
+from lguest_py.launcher.vm_memory import PAGE, Plan, Switcher, built
+
+SOURCE = Path(__file__).resolve().with_name("hostile.S")
+GENERATED = SOURCE.parent.parent / "build" / "generated"
+START = 0x100000
+SECONDS = 1.5  # for a Guest that need not end by itself; however short it was, nothing is wrong
+LONG = 300  # for one that does, in a second or a few
+P, RW = 1, 2
+SWITCHER_INDEX = 1023
+SWITCHERS = ".switcher", ".switcher_lean"  # in this order from switcher_load on
+DATA_PAGES = [(L.SWITCHER_DATA_PAGE - L.SWITCHER_BASE) // PAGE + page for page in range(2)]
+PAGE_FAULT = 14
+MANY = 40  # exits that are all alike
+DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
+
+
+@cache
+def stand(personality: Personality) -> bytes:
+    """tests/lab/hostile.S for this personality."""
+    build_images.Builder().generate()
+    tools = toolchain.find()
+    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native")}
+    with tempfile.TemporaryDirectory() as name:
+        where = Path(name)
+        defines = [f"-D{key}={value}" for key, value in constants.items()]
+        for command in (
+            [*tools.compile, *defines, f"-I{GENERATED}", "-c", SOURCE, "-o", where / "o"],
+            [*tools.link, f"-Ttext={START:#x}", "-e", "start", where / "o", "-o", where / "elf"],
+            [*tools.objcopy, "-O", "binary", where / "elf", where / "bin"],
+        ):
+            subprocess.run([str(word) for word in command], check=True)
+        return (where / "bin").read_bytes()
+
+
+def _image(personality: Personality, chance: random.Random, code: dict[int, bytes], sane: bool) -> Image:
+    parts = {START: stand(personality), **guest_tables(chance, personality, sane), **code}
+    segments = tuple(Segment(address, data, len(data)) for address, data in sorted(parts.items()))
+    return Image("random", "ELF", START, segments, b"", None, 1, personality=personality)
+
+
+def image(personality: Personality, seed: int, sane: bool) -> Image:
+    """The Guest of this seed; ``sane``: only its programs are hostile."""
+    chance = random.Random(f"{personality} {seed}")
+    return _image(personality, chance, guest_code(chance, personality, sane), sane)
+
+
+def image_of(personality: Personality, code: bytes, user: bytes = b"") -> Image:
+    """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it."""
+    words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
+    end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
+    parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
+    return _image(personality, random.Random(0), parts, True)
+
+
+@cache
+def _host() -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
+    """The Host kernel's symbols, and what of its image never changes (code and constants), with addresses."""
+    from elftools.elf.elffile import ELFFile
+
+    with built("host_kernel.elf").open("rb") as file:
+        elf: Any = ELFFile(file)
+        at = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
+        sections = [elf.get_section_by_name(name) for name in (".text", ".rodata", *SWITCHERS)]
+        loaded = (at["switcher_load"], at["switcher_load"] + PAGE)
+        starts = (*(section["sh_addr"] for section in sections[:2]), *loaded)
+        return at, tuple((start, section.data()) for start, section in zip(starts, sections, strict=True))
+
+
+def symbols() -> dict[str, int]:
+    """The Host kernel's symbols."""
+    return _host()[0]
+
+
+def word(memory: memoryview, address: int) -> int:
+    """A word of the machine's memory."""
+    return int.from_bytes(memory[address : address + 4], "little")
+
+
+def _descriptors(memory: memoryview, table: int, count: int, ours: dict[int, int]) -> list[str]:
+    """What in a table leads into ring 0 but for ``ours``, whose access bytes are known."""
+    wrong = []
+    for entry in range(count):
+        (value,) = struct.unpack_from("<Q", memory, table + 8 * entry)
+        if entry in ours:
+            if value >> 40 & 0xFF & ~2 != ours[entry] & ~2:  # a TSS may be busy
+                wrong.append(f"descriptor {entry} at {table:#x} is {value:#018x}, not ours")
+        elif value & DESCRIPTOR_P and not value & DESCRIPTOR_S and value >> 40 & 0x1F != 2:
+            wrong.append(f"descriptor {entry} at {table:#x} is a system one: {value:#018x}")
+        elif value & DESCRIPTOR_P and value & DESCRIPTOR_S and not value & DESCRIPTOR_DPL:
+            wrong.append(f"descriptor {entry} at {table:#x} has DPL 0: {value:#018x}")
+    return wrong
+
+
+def _gates(memory: memoryview, table: int, low: int, high: int, direct: bool) -> list[str]:
+    """What in an IDT leads into ring 0 elsewhere than to ``low`` up to ``high``, the code that is meant for it."""
+    wrong = []
+    for vector in range(L.IDT_ENTRIES):
+        first, second = struct.unpack_from("<II", memory, table + 8 * vector)
+        offset, selector = (second & 0xFFFF0000) | (first & 0xFFFF), first >> 16
+        if not second & 0x8000:
+            continue
+        if selector & ~3 == L.HOST_CS and not low <= offset < high:
+            wrong.append(f"gate {vector} leads to {selector:#x}:{offset:#x}")
+        if selector & ~3 != L.HOST_CS and (not direct or selector & 3 != 1):
+            wrong.append(f"gate {vector} has selector {selector:#x}")
+    return wrong
+
+
+def _is_lean(memory: memoryview) -> bool:
+    return View(memory, L.MACHINE_ADDRESS, L.MACHINE)["switcher"] == L.SWITCHER_LEAN
+
+
+def _shadow(memory: memoryview, guest: range) -> list[str]:
+    """Where the page tables that the CPU uses for the Guest lead, other than to its own memory (VM-physical)."""
+    at = symbols()
+    wrong = []
+    state = View(memory, at["state_page"], L.LGUEST_STATE)
+    directory, table = state["guest_cr3"], at["guest_switcher_table"]
+    text = at["switcher_load"] + _is_lean(memory) * PAGE
+    region = {0: (text, 0), 1: (at["stack_page"], RW), 2: (at["state_page"], 0)}
+    for index in range(16):
+        region[16 + index] = at["ldt"] + index * PAGE, 0
+    for index in range(1024):
+        entry = word(memory, table + 4 * index)
+        if index in DATA_PAGES and _is_lean(memory) and entry & ~0xFFF in guest:
+            continue
+        if entry & P and (entry & ~0xFFF, entry & RW) != region.get(index):
+            wrong.append(f"page {index} of the Switcher's region is {entry:#x}")
+    if word(memory, directory + 4 * SWITCHER_INDEX) & ~0xFFF != table:
+        wrong.append(f"directory {directory:#x} has no Switcher")
+    for upper in range(SWITCHER_INDEX):
+        link = word(memory, directory + 4 * upper)
+        if not link & P:
+            continue
+        if not at["image_end"] <= link < guest.start:
+            wrong.append(f"directory entry {upper:#x} is {link:#x}")
+            continue
+        entries = struct.unpack_from("<1024I", memory, link & ~0xFFF)
+        for index, entry in enumerate(entries):
+            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != at["nothing"]:
+                wrong.append(f"{upper << 22 | index << 12:#x} is mapped by {entry:#x}")
+    return wrong
+
+
+def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
+    """What is wrong in the machine's memory; ``guest`` is its Guest's (VM-physical), ``machine`` was struct machine."""
+    at = symbols()
+    parts = _host()[1]
+    changed = [start for start, data in parts if memory[start : start + len(data)] != data]
+    wrong = [f"the Host kernel's image changed at {start:#x}" for start in changed]
+    if memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + len(machine)] != machine:
+        wrong.append("struct machine was written")
+    behind_machine = L.MACHINE_ADDRESS + L.MACHINE.size, L.MAILBOX_ADDRESS
+    behind_mailbox = L.MAILBOX_ADDRESS + L.MAILBOX.size, 0x9F000
+    for start, end in (behind_machine, behind_mailbox, (guest.stop, len(memory))):
+        if bytes(memory[start:end]).strip(b"\0"):
+            wrong.append(f"memory that nobody uses, {start:#x} to {end:#x}, was written")
+    state = View(memory, at["state_page"], L.LGUEST_STATE)
+    if not state["guest_cr3"]:
+        return wrong  # it never started
+    if state["host_cr3"] != at["host_directory"]:
+        wrong.append(f"host_cr3 is {state['host_cr3']:#x}")
+    tss = state.sub("guest_tss", L.TSS)
+    if (tss["ss0"], tss["esp0"], tss["back_link"]) != (L.HOST_DS, L.SWITCHER_STACK_PAGE + PAGE, 0):
+        wrong.append(f"the TSS leads to {tss['ss0']:#x}:{tss['esp0']:#x}")
+    ours = {L.GDT_HOST_CS: 0x9B, L.GDT_HOST_DS: 0x93, L.GDT_TSS: 0x89}
+    for name in ("gdt", "gdt_user"):
+        wrong += _descriptors(memory, at["state_page"] + L.LGUEST_STATE.fields[name][0], L.GDT_ENTRIES, ours)
+    wrong += _descriptors(memory, at["ldt"], 8192, {})
+    idt = at["state_page"] + L.LGUEST_STATE.fields["idt"][0]
+    wrong += _gates(memory, idt, L.SWITCHER_BASE, L.SWITCHER_BASE + PAGE, True)
+    start, text = parts[0]
+    if not _is_lean(memory):
+        wrong += _descriptors(memory, at["host_gdt"], L.GDT_ENTRIES, ours)
+        wrong += _gates(memory, at["host_idt"], start, start + len(text), False)
+        if state["host_gdt_base"] != at["host_gdt"]:
+            wrong.append(f"host_gdt_base is {state['host_gdt_base']:#x}")
+    for index in range(SWITCHER_INDEX):
+        if word(memory, at["host_directory"] + 4 * index) & 0xFFC00083 != index << 22 | 0x83:
+            wrong.append(f"the Host's directory entry {index} changed")
+    return wrong + _shadow(memory, guest)
+
+
+class Watched(EngineAround):
+    """An engine whose memory is looked at before it is given back."""
+
+    def __init__(self, engine: Engine, guest: range) -> None:
+        super().__init__(engine)
+        self.guest = guest
+        self.machine = b""
+        self.closed = False
+        self.wrong: list[str] = []
+
+    def start(self, entry: int, ebx: int) -> None:
+        self.machine = bytes(self.memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + L.MACHINE.size])
+        super().start(entry, ebx)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._look()
+        self.closed = True
+        super().close()
+
+    def _look(self) -> None:
+        """A machine that still runs may be changing what we read: only what stays wrong is wrong."""
+        self.wrong = offences(self.memory, self.guest, self.machine)
+        for _ in range(5):
+            if self.wrong:
+                time.sleep(0.05)
+                again = offences(self.memory, self.guest, self.machine)
+                self.wrong = [each for each in self.wrong if each in again]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a Guest ended, and what was wrong then in the Host's memory."""
+
+    result: Result
+    wrong: list[str]
+
+    @property
+    def failures(self) -> list[str]:
+        """What no Guest may bring about; empty, if all is well."""
+        outcome, shot, found = self.result.outcome, self.result.snapshot, list(self.wrong)
+        death(self.result)
+        statistics(self.result)
+        if outcome.end in (End.INTERNAL_ERROR, End.MACHINE_FAILED):
+            found.append(f"{outcome.end.value}: {outcome.reason} {self.result.debug_text}")
+        last = shot.last[-MANY:]
+        alike = {(each.trapnum, each.eip, each.cr2) for each in last}
+        faulting = len(last) == MANY and last[-1].trapnum == PAGE_FAULT
+        stuck = faulting and len(alike) == 1 and shot.faults_filled > shot.faults_reflected
+        if outcome.end is End.TIME_LIMIT and stuck:
+            found.append(f"a page fault is filled again and again: (vector, eip, cr2) {alike}")
+        return found
+
+
+@cache
+def run(engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False) -> Run:
+    """Boot the Guest of this seed under the Launcher, which has its devices; odd ones on the classic Switcher."""
+    typed = random.Random(seed).randbytes(3000)
+    switcher: Switcher = "classic" if seed % 2 else "lean"
+    return run_image(engine_name, image(personality, seed, sane), typed, seconds, switcher=switcher)
+
+
+def run_image(
+    engine_name: str,
+    guest: Image,
+    typed: bytes = b"",
+    seconds: float = LONG,
+    watched: type[Watched] = Watched,
+    switcher: Switcher = "lean",
+) -> Run:
+    """Boot any Guest so; ``seconds`` is its time limit."""
+    plan = Plan(RAM_END)
+    devices = plan.device_bytes if guest.personality == "lguest" else 0
+    choice = engines.choose(engine_name)
+    made: list[Watched] = []
+
+    def make(memory_bytes: int) -> Watched:
+        made.append(watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM_END + devices)))
+        return made[-1]
+
+    settings = Settings(guest, RAM_END, restart=False, timeout=seconds, switcher=switcher)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with tempfile.TemporaryFile() as keys:
+            keys.write(typed)
+            keys.seek(0)
+            output = Output(sink)
+            result = Launcher(settings, make, Input(keys.fileno()), output).run()
+            output.finish(60)
+    finally:
+        os.close(sink)
+    return Run(result, made[-1].wrong)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is told of an end: the report, the counts, the JSON object, the mailbox they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.launcher import report
+from lguest_py.shared_memory.layout import View
+from lguest_py.shared_memory.mailbox import Mailbox, Snapshot, hypercall_name, vector_name
+from lguest_py.launcher.result import End, Outcome, Result, Times, told_status
+
+
+class Box:
+    """A mailbox with 100 switches in it."""
+
+    def __init__(self, switches: int = 100) -> None:
+        memory = memoryview(bytearray(L.MAILBOX_ADDRESS + L.MAILBOX.size))
+        self.view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
+        self.mailbox = Mailbox(memory)
+        self.view["switches"] = switches
+        self.view["switch_head"] = switches & 0xFFFFFFFF
+        self.view["tsc_khz"] = 1_000_000
+        self.view["rings_seen"] = 0b1010
+        self.view["by_vector", 14] = 60
+        self.view["by_vector", L.HYPERCALL_VECTOR] = 40
+        self.view["by_hypercall", L.LHCALL_SET_PTE] = 40
+        for n in range(max(0, switches - 64), switches):
+            self.record(n % 64, tsc=n * 1000, eip=n & 0xFFFFFFFF, cs=0x61, trapnum=14, errcode=6, cr2=0xBAD000)
+        guest = self.view.sub("guest", L.REGISTERS)
+        for n, name in enumerate(L.REGISTERS.fields):
+            guest[name] = 0x1000 + n
+        guest["cs"], guest["eflags"], guest["trapnum"] = 0x73, 0x10246, 14
+
+    def record(self, slot: int, **values: int) -> None:
+        record = self.view.sub("last", L.SWITCH_RECORD, slot)
+        for name, value in values.items():
+            record[name] = value
+
+
+def result(snapshot: Snapshot, end: End = End.KILLED, **more: Any) -> Result:
+    return Result(Outcome(end, "wrote where it may not"), "tcg", Times(0.1, 0.2, 0.3, 1.5), snapshot, **more)
+
+
+@pytest.mark.parametrize("switches", [0, 1, 63, 64, 65, 100, (1 << 32) + 3])
+def test_the_last_switches_come_oldest_first(switches: int) -> None:
+    last = Box(switches).mailbox.snapshot().last
+    assert [record.tsc // 1000 for record in last] == list(range(max(0, switches - 64), switches))
+
+
+def test_a_switch_under_way_shows_no_empty_record() -> None:
+    """The Host kernel counts a switch when the Guest is entered, and records it when it left."""
+    box = Box(5)
+    box.view["switches"] = 6
+    assert len(box.mailbox.snapshot().last) == 5
+
+
+def test_a_death_is_told_with_registers_and_the_way_there() -> None:
+    box = Box()
+    box.view["end_kind"] = L.END_KILLED
+    box.view["guest_cr2"] = 0xBAD000
+    box.view["guest_directory"] = 0x501000
+    box.record(99 % 64, tsc=99_000, trapnum=L.HYPERCALL_VECTOR, eax=L.LHCALL_SET_PTE, errcode=0)
+    text = report.death(result(box.mailbox.snapshot(), debug_text="one\ntwo\n"))
+    assert "in ring 3, after page fault" in text
+    for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
+        assert f"{name} {0x1000 + list(L.REGISTERS.fields).index(name):08x}" in text
+    assert "(PF ZF IF)" in text
+    assert "cr2 00bad000  page directory 00501000" in text
+    assert "the last 64 of 100 world switches" in text
+    assert "+1.0 us  ring 1  eip 00000062  page fault at 00bad000 (user write, not present)" in text
+    assert text.splitlines()[-4].endswith("hypercall SET_PTE")
+    assert text.endswith("own words:\n  one\n  two\n")
+
+
+def test_the_linear_map_has_no_directory() -> None:
+    box = Box()
+    box.view["end_kind"] = L.END_KILLED
+    box.view["guest_directory"] = 0xFFFFFFFF
+    assert "none yet" in report.death(result(box.mailbox.snapshot()))
+
+
+def test_a_death_before_the_first_switch_is_told_without_them() -> None:
+    assert report.death(result(Snapshot())) == ""
+
+
+def test_registers_are_told_only_when_the_host_kernel_left_them() -> None:
+    assert "eax" not in report.death(result(Box().mailbox.snapshot()))
+
+
+@pytest.mark.parametrize("end", list(End))
+def test_every_end_has_a_headline(end: End) -> None:
+    line = report.headline(result(Snapshot(), end))
+    assert line.endswith(": wrote where it may not")
+    assert "\n" not in line
+
+
+def test_the_json_object() -> None:
+    assert result(Box().mailbox.snapshot(), restarts=2).as_dict() == {
+        "end": "killed",
+        "reason": "wrote where it may not",
+        "status": 3,
+        "guest_status": None,
+        "engine": "tcg",
+        "restarts": 2,
+        "times": {"engine": 0.1, "host_kernel": 0.2, "guest": 0.3, "total": 1.5},
+        "rings": [1, 3],
+        "switches": {
+            "total": 100,
+            "by_cause": {"page fault": 60, "hypercall": 40},
+            "hypercalls": {"SET_PTE": 40},
+        },
+        "interrupts_delivered": 0,
+        "page_faults": {"filled": 0, "reflected": 0},
+    }
+
+
+def test_counts_for_the_curious() -> None:
+    text = report.statistics(result(Box().mailbox.snapshot()))
+    assert "total 1.500" in text
+    assert "world switches: 100" in text
+    assert text.index("60  page fault") < text.index("40  hypercall")
+
+
+def test_names() -> None:
+    assert [vector_name(n) for n in (0, 13, 14, 0x1F, 0xF0, 0xF1, 0x21)] == [
+        "divide error",
+        "general protection",
+        "page fault",
+        "hypercall",
+        "timer",
+        "doorbell",
+        "vector 0x21",
+    ]
+    assert hypercall_name(0) == "FLUSH_ASYNC"
+    assert hypercall_name(1) == "LGUEST_INIT"
+    assert hypercall_name(3) == "hypercall 3"
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        (b"lguest-py: exit status 0\n", 0),
+        (b"x\r\nlguest-py: exit status 255\r\n[  1.0] reboot: Power down\r\n", 255),
+        (b"lguest-py: exit status 1\nlguest-py: exit status 2\n", 2),
+        (b"lguest-py: exit status 256\n", None),
+        (b"lguest-py: exit status -1\n", None),
+        (b"lguest-py: exit status 1 or 2\n", None),
+        (b"echo lguest-py: exit status 1\n", None),
+        (b"", None),
+    ],
+)
+def test_the_status_that_a_guest_tells(output: bytes, status: int | None) -> None:
+    assert told_status(output) == status
+
+
+def test_the_guests_status_counts_only_when_asked_for_and_after_a_good_end() -> None:
+    def status(end: End, told: int | None, obey: bool) -> int:
+        return result(Snapshot(), end, guest_status=told, obey_guest=obey).status
+
+    assert status(End.POWERED_OFF, 7, False) == 0
+    assert status(End.POWERED_OFF, 7, True) == 7
+    assert status(End.RESTARTED, 0, True) == 0
+    assert status(End.POWERED_OFF, None, True) == 3
+    assert status(End.TIME_LIMIT, 0, True) == 4

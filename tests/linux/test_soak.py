@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Long work with a real Linux, and with a distribution's kernel: many boots in a row, many rounds of work without a
+kernel message.
+
+Read next: tests/lab/linux_lab.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from linux_lab import PATIENT, Linux
+
+from lguest_py.kernels.stock import Kernel
+
+if TYPE_CHECKING:
+    from conftest import RealLinux
+
+STOCK = "debian-6.1-686"
+
+BOOTS = {"tcg": 20, "kvm": 5}
+SECONDS = {"tcg": 1800, "kvm": 240}
+
+
+def boots(engine_name: str, image: Path | str, initrd: Path | None, console: str) -> None:
+    """Boot it so many times to its shell, and leave the shell."""
+    for number in range(1, BOOTS[engine_name] + 1):
+        guest = Linux(engine_name, image, initrd, console=console)
+        try:
+            guest.wait_for(b" # ")
+            guest.type(b"echo alive $((6 * 7))\n")
+            guest.wait_for(b"alive 42\r\n")
+            guest.type(b"exit\n")
+            data = guest.finish()
+        finally:
+            guest.close()
+        assert (data["end"], data["status"]) == ("powered off", 0)
+        print(f"boot {number}: {data['end']}, status {data['status']}")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_boots_in_a_row(engine_name: str, linux: RealLinux) -> None:
+    boots(engine_name, linux.bzimage, linux.initrd, "hvc0")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_boots_in_a_row_of_an_unmodified_kernel(engine_name: str, stock: Kernel) -> None:
+    boots(engine_name, STOCK, None, "ttyS0")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3 * 3600)
+def test_work_for_a_long_time_without_a_kernel_message(engine_name: str, linux: RealLinux) -> None:
+    soak(engine_name, linux.bzimage, linux.initrd, "hvc0", rounds=3)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3 * 3600)
+def test_work_in_an_unmodified_kernel(engine_name: str, stock: Kernel, linux: RealLinux) -> None:
+    soak(engine_name, STOCK, linux.initrd, "ttyS0", rounds=1)
+
+
+def soak(engine_name: str, image: Path | str, initrd: Path, console: str, rounds: int) -> None:
+    """Work for long, so many rounds at least."""
+    seconds = SECONDS[engine_name]
+    words = ("quiet", "run=soak", f"secs={seconds}", *PATIENT.split())  # what Linux does not know, init gets
+    guest = Linux(engine_name, image, initrd, *words, console=console, limit=5 * seconds)
+    try:
+        guest.wait_for(re.compile(rb"\nTEST soak EXIT \d+\r\n"), patience=5 * seconds)
+        data = guest.finish()
+    finally:
+        guest.close()
+    loop = re.search(r"\nWORK LOOP PASSED fails=0 rounds=(\d+)\n", guest.text)
+    assert loop, guest.text[-3000:]
+    assert int(loop[1]) >= rounds
+    print(loop[0].strip())
+    assert "\nDMESG CLEAN\n" in guest.text
+    assert "\nTEST soak EXIT 0\n" in guest.text
+    assert (data["end"], data["status"]) == ("powered off", 0)

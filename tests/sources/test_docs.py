@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documentation is true: its commands run, its links lead somewhere, the tour and the picture are up to date.
+
+A fenced block of sh or python is run, in this directory, unless "<!-- not run: REASON -->" stands above it; those are
+listed in NOT_RUN.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lguest_py.images.native import ADDED
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXPECTED = {
+    *("README.md", "CAVEATS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md"),
+    *("docs/tour.md", "docs/kernels.md", "docs/STATUS.md", "docs/decisions.md", "docs/latency.md"),
+}
+FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NOT_RUN = {  # page and first word: what stands there that no test of this file runs, and why
+    ("README.md", "tools/setup boot"): "installs packages; tests/tools/test_setup.py",
+    ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
+    ("README.md", "lguest-py fetch"): "downloads 60 MB",
+    ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/sources/test_examples.py",
+    ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/tools/test_setup.py",
+    ("CONTRIBUTING.md", "ruff check"): "long; tests/sources/test_style.py runs the checkers",
+    ("docs/latency.md", "LGUEST_LINUX=DIR python"): "minutes; tests/bench/test_latency_page.py checks it",
+    ("docs/latency.md", "lguest-py bench"): "as above, one by one",
+    ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
+    ("docs/kernels.md", "lguest-py fetch"): "downloads 60 MB",
+    ("docs/kernels.md", "lguest-py mkinitrd"): "needs a 32-bit busybox; tests of mkinitrd",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its page, its language, its code, and why it is not run."""
+
+    page: str
+    language: str
+    code: str
+    reason: str | None
+
+    @property
+    def start(self) -> str:
+        """Its first two words, to tell it from others."""
+        return " ".join(self.code.split()[:2])
+
+
+def blocks() -> list[Block]:
+    return [
+        Block(str(page.relative_to(ROOT)), match["language"], match["code"], match["reason"])
+        for page in PAGES
+        for match in FENCE.finditer(page.read_text())
+    ]
+
+
+BLOCKS = blocks()
+RUN = [block for block in BLOCKS if block.language in ("sh", "python") and block.reason is None]
+
+
+def test_the_pages_are_there() -> None:
+    assert {str(page.relative_to(ROOT)) for page in PAGES} >= EXPECTED
+
+
+def test_what_is_not_run_is_known() -> None:
+    marked = {(block.page, block.start): block.reason for block in BLOCKS if block.reason}
+    assert len(marked) == len([block for block in BLOCKS if block.reason])
+    assert {place: marked.get(place) for place in NOT_RUN if (ROOT / place[0]).exists()} == NOT_RUN
+    assert set(marked) == set(NOT_RUN)
+    for name in re.findall(r"tests/\w+\.py", " ".join(NOT_RUN.values())):
+        assert (ROOT / name).exists(), name
+
+
+def test_commands_stand_in_blocks_that_are_run() -> None:
+    assert {block.language for block in BLOCKS} <= {"sh", "python", "text"}
+    for page in PAGES:
+        outside = FENCE.sub("", page.read_text())
+        assert "```" not in outside, page
+        assert not re.findall(r"^ {4,}(?:\$|lguest-py|tools/setup|pytest|python) .*$", outside, re.M), page
+
+
+@pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.page}:{block.start}")
+def test_what_the_page_says_to_run_runs(block: Block) -> None:
+    command = ["sh", "-eu", "-c", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
+    # As in an installed environment that is active, without a terminal.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    text = page.read_text()
+    places = [place.partition("#")[0] for place in LINK.findall(text) if not place.startswith("http")]
+    assert not [place for place in places if place and not (page.parent / place).exists()]
+    for name in re.findall(r"\btests/\w+\.py\b", text):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_say_their_licence(page: Path) -> None:
+    assert "SPDX-License-Identifier: GPL-2.0-or-later" in page.read_text().splitlines()[0]
+
+
+def test_the_tour_is_what_the_files_say() -> None:
+    tour = (ROOT / "docs/tour.md").read_text()
+    stops = re.findall(r"^\d+\. \[([^]]+)\]\(\.\./\1\)", tour, re.M)
+    assert 1 < len(stops) <= 8
+    assert len(stops) == len(re.findall(r"^\d+\. ", tour, re.M))
+    assert stops[0] == "lguest_py/cli/boot.py"
+    for stop, following in pairwise(stops):
+        header = "\n".join((ROOT / stop).read_text().splitlines()[:25])
+        assert "Read next:" in header, stop
+        assert Path(following).name in header.partition("Read next:")[2], f"{stop} does not name {following}"
+
+
+def test_the_tour_ends_with_the_instruction_that_enters_the_guest() -> None:
+    assert re.search(r"^\tiret$", (ROOT / "switcher/switcher.S").read_text(), re.M)
+
+
+def test_the_picture_is_as_the_script_draws_it() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs/rings.py"))["draw"]()
+    assert (ROOT / "docs/rings.svg").read_text() == drawn, "run: python docs/rings.py"
+
+
+def test_what_is_added_to_a_native_kernels_command_line_is_told() -> None:
+    text = (ROOT / "docs/kernels.md").read_text()
+    told = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
+    assert set(told) == {start for start, _ in ADDED}
+
+
+def test_the_readme_lists_the_exit_statuses_and_options_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text()
+    said = subprocess.check_output([sys.executable, "-m", "lguest_py", "boot", "--help"], text=True, cwd=ROOT)
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.M)) - {"--help", "--verbose"}
+    assert options >= {"--initrd", "--guest-status"}
+    assert not [option for option in options if f"`{option}" not in readme]
+    statuses = re.findall(r"^  (\d)  ", said.partition("exit status:")[2], re.M)
+    assert statuses == ["0", "1", "2", "3", "4", "5"]
+    assert not [status for status in statuses if f"\n| {status} | " not in readme]
