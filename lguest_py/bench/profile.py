@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.bench.samples import CLOCK, Printed
 from lguest_py.errors import LguestError
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import hypercall_name
 
 HOST_KERNEL: Final = "host_profile.bin"

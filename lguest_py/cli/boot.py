@@ -100,10 +100,10 @@ def _silent(text: str) -> None:
 def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
     from lguest_py.cli.signals import SignalPipe
-    from lguest_py.images.native import personality_line
-    from lguest_py.launcher.launcher import Launcher, prepare
     from lguest_py.console.streams import Input, Output, Source
     from lguest_py.console.terminal import Terminal
+    from lguest_py.images.native import personality_line
+    from lguest_py.launcher.launcher import Launcher, prepare
 
     settings, choice = prepare(
         options.image,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from lguest_py.files.inputs import printable
 from lguest_py.images import support
 from lguest_py.images.elf import Elf, text_ranges
-from lguest_py.files.inputs import printable
 from lguest_py.images.image import Image, Segment
 from lguest_py.images.vmcall import rewrite
 

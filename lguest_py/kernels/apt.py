@@ -2,7 +2,7 @@
 """Get Debian packages of another architecture through apt's own client, from the mirrors that this machine uses.
 
 apt works in a directory of its own, so neither root nor a change to the system is needed; sources, proxies and keys are
-the system's, and apt checks signatures and checksums itself.  Source: apt.conf(5).  Read next: lguest_py/kernels/fetch.py.
+the system's, and apt checks signatures and checksums itself.  Source: apt.conf(5).  Read next: fetch.py.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from lguest_py.kernels.apt import Apt, complaint
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.kernels.apt import Apt, complaint
 from lguest_py.kernels.stock import RECORD, STOCK, Kernel, Stock, find, kernels
 
 Tell = Callable[[str], None]

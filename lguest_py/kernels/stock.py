@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.files.caches import folder
 from lguest_py.errors import ImageError
+from lguest_py.files.caches import folder
 
 RECORD = "fetched.json"
 FILES = ("vmlinuz", "initrd", "modules", "copyright", "copyright-busybox", RECORD)

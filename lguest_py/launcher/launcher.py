@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from lguest_py.console.streams import LIMIT, Drain, Source, Tail
+from lguest_py.console.terminal import Left
 from lguest_py.devices import GuestError
 from lguest_py.devices.console import Progress
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.images import Image
 from lguest_py.launcher.result import SIGINT, SIGPIPE, End, Outcome, Result, boot_times, machine_outcome, told_status
-from lguest_py.console.streams import LIMIT, Drain, Source, Tail
-from lguest_py.console.terminal import Left
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built
 

@@ -80,8 +80,8 @@ def about(engine: str, counted: bool, kernels: Iterable[Kernel]) -> About:
 
 def kernel_release(image: str) -> str:
     """The release that a bzImage names ("3.18.24"), or its file name's last part where it names none."""
-    from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
     from lguest_py.files.inputs import open_regular, printable
+    from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
 
     file, size = open_regular(image, "give a bzImage")
     with file:

@@ -19,11 +19,11 @@ import measure
 import pytest
 from bench_lab import record, row
 
-from lguest_py.measurements import plot
 from lguest_py.bench.linux import BENCHMARKS
 from lguest_py.bench.sources import select
 from lguest_py.cli import Parser
 from lguest_py.cli.bench import _parse
+from lguest_py.measurements import plot
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = latency_page.PAGE.read_text()
