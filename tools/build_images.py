@@ -49,7 +49,7 @@ class Image:
 
 LINUX = ("guest_kernel/linux/*.[cS]",)  # what each program for a Linux Guest stands on
 RUN = "host_kernel/core/run.c"  # the run loop, which those that measure have around their own
-HOST = ("host_kernel/base/*.c", "host_kernel/machine/*.[cS]", "host_kernel/memory/*.c", "host_kernel/lguest/*.c",
+HOST = ("host_kernel/base/*.[cS]", "host_kernel/machine/*.[cS]", "host_kernel/memory/*.c", "host_kernel/lguest/*.c",
         "host_kernel/native/*.c", "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
 GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
     "cpu", "memory", "tasks", "console", "shell", "user", "faults", "tests", "bench"))  # fmt: skip

@@ -14,7 +14,7 @@
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/lguest/lguest_abi.h"
 #include "switcher/lguest_pages.h"
-#include "host_kernel/machine/machine.h"
+#include "host_kernel/base/machine.h"
 #include "guest_kernel/native_bench/native.h"
 
 #define SERIAL_PORT 0x3F8

@@ -4,8 +4,8 @@
  * measures the world switch and its steps where nothing else is: no Guest but a few instructions (stub.S).
  * Reading order: run.c, world.c, steps.c, calls.c, walks.c, trace.c.
  */
-#ifndef BENCH_H
-#define BENCH_H
+#ifndef HOST_KERNEL_BENCH_BENCH_H
+#define HOST_KERNEL_BENCH_BENCH_H
 
 /* Guest-physical, in the linear map. */
 #define STUB_CODE    0x4000 /* stub.S */
@@ -26,7 +26,9 @@
 #define DEBUG_VECTOR  1
 
 #ifndef __ASSEMBLER__
-#include "host_kernel/base/host.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/lguest/lguest_abi.h"
 #include "guest_kernel/bench/bench_samples.h"
 #include "guest_kernel/console/print.h"
 

@@ -5,6 +5,7 @@
  * Read before: host_kernel/core/run.c.  Read next: walks.c, trace.c.
  */
 #include "host_kernel/bench/bench.h"
+#include "host_kernel/base/personality.h"
 
 #define WALKS_ROUND 16 /* of the 64 calls of stub_counted */
 #define TRACE_ROUND 32

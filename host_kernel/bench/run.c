@@ -8,6 +8,9 @@
 #include "host_kernel/core/run.c"
 #undef run
 #include "host_kernel/bench/bench.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/machine/tables.h"
+#include "host_kernel/memory/guest_physical.h"
 
 void run(void) __attribute__((noreturn));
 

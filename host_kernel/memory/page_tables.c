@@ -4,9 +4,15 @@
  *
  * Read before: walk.c, shadow.c, directories.c.
  */
-#include "host_kernel/memory/shadow.h"
-
-#define PTE_PCD 0x10u
+#include "host_kernel/memory/page_tables.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/directories.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/walk.h"
 
 static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
@@ -70,18 +76,6 @@ u32 map_data(u32 address)
 		writers[FRAME(frame)] += 2; /* whatever the shadow says: a table here always counts as written */
 	}
 	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
-}
-
-/* NEW_PGTABLE: the first one ends the linear map. */
-void set_directory(u32 directory)
-{
-	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
-		kill_guest("bad page directory address %#x", directory);
-	guest.directory = directory;
-	state->directory_at = guest.kernel_address + directory;
-	if (!state->reflect_to)
-		gates_reflect();
-	directory_enter(directory);
 }
 
 /* CR3 is loaded: enter a directory, or paging is off (LINEAR_MAP); what is not global is looked at again. */

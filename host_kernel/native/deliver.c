@@ -5,6 +5,8 @@
  * Read next: iret.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define GATE_P      0x8000u
 #define GATE_DPL    0x6000u

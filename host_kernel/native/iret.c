@@ -4,6 +4,7 @@
  * Source: Intel SDM vol. 2, IRET, RET.  Read before: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define HIGH_CODE 0x800u
 #define HIGH_S    0x1000u

@@ -9,9 +9,10 @@
  *
  * Read next: native.c.
  */
-#ifndef NATIVE_H
-#define NATIVE_H
-#include "host_kernel/base/host.h"
+#ifndef HOST_KERNEL_NATIVE_NATIVE_H
+#define HOST_KERNEL_NATIVE_NATIVE_H
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
@@ -21,14 +22,6 @@
 #define TSS_ESP0 4 /* in a TSS: the stack for traps from ring 3 */
 #define TSS_SS0  8
 
-#define TRAP_DEBUG       1
-#define TRAP_BREAKPOINT  3
-#define TRAP_UNDEFINED   6
-#define TRAP_DOUBLE      8
-#define TRAP_NOT_PRESENT 11
-#define TRAP_STACK       12
-#define TRAP_GENERAL     13
-#define TRAP_PAGE_FAULT  14
 
 /* What an unmodified kernel believes of its CPU. */
 struct native {

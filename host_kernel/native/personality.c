@@ -4,10 +4,18 @@
  * Read before: native.h.  Read next: emulate.c, deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/guest_physical.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/walk.h"
+#include "host_kernel/memory/shadow.h"
 
 #define KERNEL_HALF 0xC0000000u /* where the tables that all directories share begin in Linux: a hint, not a rule */
-
-struct native native;
 
 /*
  * Write the TSC's rate, which nobody knew before this machine ran, into the kernel's command line: measured by the
@@ -188,7 +196,7 @@ static void trap(void)
 		if (ring_1 && native_emulate(error))
 			return;
 		break;
-	case TRAP_DOUBLE:
+	case TRAP_DOUBLE_FAULT:
 		kill_guest("double fault at eip %#x", regs->eip);
 	default:
 		break;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The privileged instructions whose first byte is 0x0F: tables, control, debug and model-specific registers. */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
 
 static bool operand(struct instruction *instruction, u32 *value)
 {

@@ -4,6 +4,7 @@
  * Source: Motorola MC146818A datasheet; days to dates by the proleptic Gregorian calendar.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/machine/clock.h"
 
 #define SECONDS_A_DAY 86400u
 #define STATUS_A 0x26 /* a 32768 Hz crystal */

@@ -4,6 +4,7 @@
  * port 0x61).  All in TSC cycles.  Source: Intel 8254 datasheet.  Read next: uart.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/machine/clock.h"
 
 #define PIT_HZ 1193182u
 

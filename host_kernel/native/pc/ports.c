@@ -5,6 +5,7 @@
  * Source: ACPI specification 4.8.3 (PM1 registers), 4.8.3.6 (reset register); lguest_py/images/acpi.py has the tables.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/end.h"
 
 #define KEYBOARD_COMMAND 0x64
 #define KEYBOARD_RESET   0xFE

@@ -4,6 +4,7 @@
  * always empty: what is written is taken at once.  Source: National PC16550D datasheet.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/machine/mailbox.h"
 
 #define UART_IRQ 4
 #define IER_RECEIVED 1

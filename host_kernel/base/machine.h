@@ -10,8 +10,8 @@
  *
  * Read next: host_kernel/core/start.S.
  */
-#ifndef MACHINE_H
-#define MACHINE_H
+#ifndef HOST_KERNEL_BASE_MACHINE_H
+#define HOST_KERNEL_BASE_MACHINE_H
 #include "switcher/lguest_pages.h"
 
 #define MACHINE_MAGIC    0x7473676C
