@@ -7,6 +7,7 @@
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
+#include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 

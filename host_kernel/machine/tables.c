@@ -6,8 +6,8 @@
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
-#include "host_kernel/base/sections.h"
 #include "host_kernel/base/routines.h"
+#include "host_kernel/base/sections.h"
 #include "host_kernel/machine/entries.h"
 
 #define CODE_RING_0 0x00CF9B000000FFFFull /* flat, accessed: no CPU may want to write a descriptor later */

@@ -5,15 +5,15 @@
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"
-#include "host_kernel/base/print.h"
 #include "host_kernel/base/personality.h"
-#include "host_kernel/memory/paging.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
-#include "host_kernel/memory/fault.h"
-#include "host_kernel/memory/walk.h"
+#include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/walk.h"
 
 #define KERNEL_HALF 0xC0000000u /* where the tables that all directories share begin in Linux: a hint, not a rule */
 

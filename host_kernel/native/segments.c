@@ -5,11 +5,12 @@
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/routines.h"
+#include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
-#include "host_kernel/memory/fault.h"
-#include "host_kernel/memory/walk.h"
 #include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/walk.h"
 
 #define HIGH_TYPE_ACCESSED 0x100u
 #define HIGH_WRITABLE 0x200u /* data */
