@@ -10,7 +10,7 @@
  * Read before: switcher.S, for what makes a switch safe.  Read next: reflect.h, host_kernel/machine/tables.c.
  */
 #include "offsets.h"
-#include "switcher/frame.h"
+#include "switcher/layouts/frame.h"
 
 #define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)

@@ -12,10 +12,10 @@
  * - A fault of our own while the Guest's registers are popped arrives on the half-emptied frame.  The Host
  *   kernel sees that the frame is not where a Guest's frame must be, and ends the Guest.
  *
- * Read before: switcher/lguest_pages.h.  Read next: host_kernel/core/run.c, which calls switch_to_guest; lean.S, the quicker way.
+ * Read before: switcher/layouts/lguest_pages.h.  Read next: host_kernel/core/run.c, which calls switch_to_guest; lean.S, the quicker way.
  */
 #include "offsets.h"
-#include "switcher/frame.h"
+#include "switcher/layouts/frame.h"
 
 #define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define BASE_OF(field)   (STATE(field) + TABLE_REGISTER_base)

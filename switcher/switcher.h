@@ -2,7 +2,7 @@
 /* What the two Switchers offer to C: one world switch, and their ways in.  Read next: switcher.S, lean.S. */
 #ifndef SWITCHER_SWITCHER_H
 #define SWITCHER_SWITCHER_H
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 u32 switch_to_guest(void);
 u32 switch_to_guest_lean(void);

@@ -3,7 +3,7 @@
  * The smallest Guest: a kernel without page tables, interrupts or devices, which says in which ring it is.
  *
  * It starts in ring 1 with flat segments and virtual = physical.  A hypercall is int $0x1f with its number in
- * eax and its arguments in ebx, ecx, edx, esi; host_kernel/lguest/lguest_abi.h lists them.
+ * eax and its arguments in ebx, ecx, edx, esi; switcher/layouts/lguest_abi.h lists them.
  * Read next: boot.py, which builds and boots it; then guest_kernel/cpu/start.S for a kernel that goes on from here.
  */
 	.text

@@ -11,7 +11,7 @@
 #define BENCH_ROUNDS  (BENCH_WARM + BENCH_SAMPLES)
 
 #ifndef __ASSEMBLER__
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 /*
  * The clock: rdtsc alone may be executed before what stands ahead of it, so it is put between two lfence. These never

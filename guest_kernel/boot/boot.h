@@ -2,7 +2,7 @@
 /* The boot part's two jobs. */
 #ifndef BOOT_H
 #define BOOT_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 /*
  * The kernel in a gzip file of `bytes` bytes at `packed`, unpacked behind it and put where its ELF headers say.

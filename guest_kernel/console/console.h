@@ -2,7 +2,7 @@
 /* The console: early text at first, then virtio. */
 #ifndef CONSOLE_H
 #define CONSOLE_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 void console_init(void); /* look for the virtio console; without one there is no input */

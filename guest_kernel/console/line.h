@@ -2,7 +2,7 @@
 /* A line of input, edited as it is typed. */
 #ifndef LINE_H
 #define LINE_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 enum line_end {
 	LINE_ENTERED,

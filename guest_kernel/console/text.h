@@ -2,7 +2,7 @@
 /* Bytes, strings, and the one 64-bit division. */
 #ifndef TEXT_H
 #define TEXT_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 void *memory_set(void *to, int byte, u32 count);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The device page just above RAM, and virtqueues. Source: the virtio specification's legacy interface,
- * and host_kernel/lguest/lguest_abi.h for the page.
+ * and switcher/layouts/lguest_abi.h for the page.
  *
  * Read next: console.c.
  */

@@ -2,7 +2,7 @@
 /* Whose state is in the FPU: it changes hands at the first use, by trap 7. */
 #ifndef FPU_H
 #define FPU_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 struct task;

@@ -6,8 +6,8 @@
 #ifndef HYPERCALL_H
 #define HYPERCALL_H
 #include "guest_kernel/memory/layout.h"
-#include "host_kernel/lguest/lguest_abi.h"
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
 #include <stdbool.h>
 
 extern volatile struct lguest_data lguest_data;

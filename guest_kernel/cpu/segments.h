@@ -2,7 +2,7 @@
 /* Entries of the GDT. */
 #ifndef SEGMENTS_H
 #define SEGMENTS_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 /* The access byte: present, DPL, S, type. */
 #define SEGMENT_CODE     0x9B

@@ -2,7 +2,7 @@
 /* What the processor or the Host pushes for a trap, and what traps.S adds. */
 #ifndef TRAPS_H
 #define TRAPS_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 enum vector {

@@ -2,7 +2,7 @@
 /* What a Guest kernel must not do. */
 #ifndef OFFENCES_H
 #define OFFENCES_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 struct offence {
 	const char *name;

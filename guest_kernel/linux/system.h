@@ -8,7 +8,7 @@
 #ifndef SYSTEM_H
 #define SYSTEM_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 #define PAGE 4096u
 

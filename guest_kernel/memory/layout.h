@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Addresses, selectors and numbers that the tiny Guest's C and assembly share. Plain integers only.
- * The selectors the Host gives us are in switcher/lguest_pages.h, the ABI in host_kernel/lguest/lguest_abi.h.
+ * The selectors the Host gives us are in switcher/layouts/lguest_pages.h, the ABI in switcher/layouts/lguest_abi.h.
  */
 #ifndef LAYOUT_H
 #define LAYOUT_H

@@ -2,7 +2,7 @@
 /* A program's address space: layout.h says what is where. */
 #ifndef SPACE_H
 #define SPACE_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 /* A fault at address: give it a page there, if one belongs there and none is. */

@@ -12,9 +12,9 @@
 #undef USER_DS
 #include "guest_kernel/console/print.h"
 #include "host_kernel/base/cpu.h"
-#include "host_kernel/lguest/lguest_abi.h"
-#include "switcher/lguest_pages.h"
-#include "host_kernel/base/machine.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/machine.h"
 #include "guest_kernel/native_bench/native.h"
 
 #define SERIAL_PORT 0x3F8

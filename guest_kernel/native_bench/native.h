@@ -11,7 +11,7 @@
 #define SYSTEM_CALL 0x80
 
 #ifndef __ASSEMBLER__
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 extern const u32 trap_entries[32];
 extern u32 tss[26];
 void load_tables(const void *gdt, const void *idt);

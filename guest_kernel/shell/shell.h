@@ -2,7 +2,7 @@
 /* The prompt. */
 #ifndef SHELL_H
 #define SHELL_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 #define COMMAND_LINE 2048

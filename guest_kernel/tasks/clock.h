@@ -2,7 +2,7 @@
 /* Time since the start, the Host's wall clock, and the one-shot clock interrupt. */
 #ifndef CLOCK_H
 #define CLOCK_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 #define CLOCK_NEVER    0xFFFFFFFFFFFFFFFFull
 #define NS_PER_MS      1000000u

@@ -3,7 +3,7 @@
 #ifndef SCHEDULE_H
 #define SCHEDULE_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 extern bool need_schedule; /* ring 3 is not returned to before schedule() was called */
 

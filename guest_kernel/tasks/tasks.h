@@ -4,7 +4,7 @@
 #define TASKS_H
 #include "guest_kernel/cpu/fpu.h"
 #include "guest_kernel/memory/layout.h"
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 #include <stdbool.h>
 
 #define TASKS 24

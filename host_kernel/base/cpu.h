@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_BASE_CPU_H
 #define HOST_KERNEL_BASE_CPU_H
 #include <stdbool.h>
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 #define CR0_MP 0x2
 #define CR0_EM 0x4

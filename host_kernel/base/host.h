@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What every file of the Host kernel may look at: the machine's description, the mailbox and the Switcher's pages.
- * Read before: machine.h, switcher/lguest_pages.h.  Read next: guest.h.
+ * Read before: machine.h, switcher/layouts/lguest_pages.h.  Read next: guest.h.
  */
 #ifndef HOST_KERNEL_BASE_HOST_H
 #define HOST_KERNEL_BASE_HOST_H
 #include <stdbool.h>
-#include "host_kernel/base/machine.h"
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/machine.h"
+#include "switcher/layouts/lguest_pages.h"
 
 #define PAGE_BYTES 4096u
 

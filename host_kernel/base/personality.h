@@ -7,7 +7,7 @@
 #ifndef HOST_KERNEL_BASE_PERSONALITY_H
 #define HOST_KERNEL_BASE_PERSONALITY_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 struct personality {
 	void (*init)(void);          /* the CPU's tables for the Guest, and its first registers */

@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_BASE_PRINT_H
 #define HOST_KERNEL_BASE_PRINT_H
 #include <stdarg.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 int format(char *out, u32 size, const char *text, ...) __attribute__((format(printf, 3, 4))); /* returns the length */
 int format_list(char *out, u32 size, const char *text, va_list values);

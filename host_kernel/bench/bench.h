@@ -28,7 +28,7 @@
 #ifndef __ASSEMBLER__
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/guest.h"
-#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/layouts/lguest_abi.h"
 #include "guest_kernel/bench/bench_samples.h"
 #include "guest_kernel/console/print.h"
 

@@ -2,7 +2,7 @@
 /* The run loop, and the end of a Guest whose registers could not be restored. */
 #ifndef HOST_KERNEL_CORE_RUN_H
 #define HOST_KERNEL_CORE_RUN_H
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 void run(void) __attribute__((noreturn));
 void switcher_faulted(const struct registers *at) __attribute__((noreturn));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The Host kernel's first instruction.
- * Entered as host_kernel/base/machine.h says: 32-bit protected mode, flat segments, paging off, ebx = struct machine.
+ * Entered as switcher/layouts/machine.h says: 32-bit protected mode, flat segments, paging off, ebx = struct machine.
  * Read next: host_kernel/core/main.c.
  */
 	.section .text.start, "ax"

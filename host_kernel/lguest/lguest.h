@@ -7,7 +7,7 @@
 #define HOST_KERNEL_LGUEST_LGUEST_H
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/guest.h"
-#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/layouts/lguest_abi.h"
 
 /* The Guest's interrupt flag, as it stands in eflags. */
 static inline u32 interrupts_flag(void)

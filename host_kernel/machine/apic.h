@@ -2,7 +2,7 @@
 /* The local APIC's one-shot timer, and the I/O APIC's pin through which the Launcher's doorbell comes. */
 #ifndef HOST_KERNEL_MACHINE_APIC_H
 #define HOST_KERNEL_MACHINE_APIC_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 void apic_init(void);
 void apic_acknowledge_doorbell(void);

@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_MACHINE_CLOCK_H
 #define HOST_KERNEL_MACHINE_CLOCK_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 void clock_init(void);
 void clock_set_event(u64 nanoseconds);

@@ -4,7 +4,7 @@
  * Read before: tables.c.  Read next: interrupt.c.
  */
 #include "offsets.h"
-#include "switcher/frame.h"
+#include "switcher/layouts/frame.h"
 
 	.text
 /*

@@ -2,7 +2,7 @@
 /* The ways into the Host kernel's own IDT (entries.S). */
 #ifndef HOST_KERNEL_MACHINE_ENTRIES_H
 #define HOST_KERNEL_MACHINE_ENTRIES_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 void ignore_entry(void);
 void timer_entry(void);

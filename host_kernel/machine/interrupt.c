@@ -4,7 +4,7 @@
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 /* Interrupts are off: note it and acknowledge it.  The run loop looks at what it means. */
 void host_interrupt(u32 vector)

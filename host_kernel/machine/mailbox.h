@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Host kernel's side of struct mailbox (host_kernel/base/machine.h). */
+/* The Host kernel's side of struct mailbox (switcher/layouts/machine.h). */
 #ifndef HOST_KERNEL_MACHINE_MAILBOX_H
 #define HOST_KERNEL_MACHINE_MAILBOX_H
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 void mailbox_init(void);
 void mailbox_doorbell(void);

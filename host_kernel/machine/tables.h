@@ -2,7 +2,7 @@
 /* The CPU's tables: the Host's own, and the fixed part of the Guest's. */
 #ifndef HOST_KERNEL_MACHINE_TABLES_H
 #define HOST_KERNEL_MACHINE_TABLES_H
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 void tables_init(void);
 u64 gate_to(u32 handler, u32 dpl);

@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_MEMORY_FAULT_H
 #define HOST_KERNEL_MEMORY_FAULT_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 bool demand_page(u32 address, u32 access, u32 *error);
 

@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_MEMORY_PAGE_TABLES_H
 #define HOST_KERNEL_MEMORY_PAGE_TABLES_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 void page_tables_init(void);
 void load_directory(u32 directory);

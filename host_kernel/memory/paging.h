@@ -2,7 +2,7 @@
 /* The format of page tables and of a page fault's error code.  Source: Intel SDM vol. 3, 4.3 and 4.7. */
 #ifndef HOST_KERNEL_MEMORY_PAGING_H
 #define HOST_KERNEL_MEMORY_PAGING_H
-#include "switcher/lguest_pages.h"
+#include "switcher/layouts/lguest_pages.h"
 
 #define PTE_P  0x001
 #define PTE_RW 0x002

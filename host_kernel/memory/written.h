@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_MEMORY_WRITTEN_H
 #define HOST_KERNEL_MEMORY_WRITTEN_H
 #include <stdbool.h>
-#include "switcher/types.h"
+#include "switcher/layouts/types.h"
 
 #define WRITTEN 0x80000000u /* through a shadow entry that is gone */
 extern u32 *writers;        /* for each frame of the Guest's: how many shadow entries let it be written; WRITTEN */

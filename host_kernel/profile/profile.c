@@ -13,7 +13,7 @@
 #undef run
 #include "guest_kernel/console/print.h"
 #include "host_kernel/base/cpu.h"
-#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/layouts/lguest_abi.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/machine/mailbox.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What stands at the reset vector of an emulated PC in place of a BIOS: from real mode to the entry that
- * host_kernel/base/machine.h promises.  The engine leaves the entry's address and ebx in RAM, at RESET_BLOCK.
+ * switcher/layouts/machine.h promises.  The engine leaves the entry's address and ebx in RAM, at RESET_BLOCK.
  * Source: Intel SDM vol. 3, 9.1.4 (first instruction) and 9.9.1 (switching to protected mode).
  */
 #define RESET_BLOCK 0x500

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The generation-1 device bus: one page of packed descriptors just above the Guest's RAM, then the rings.
 
-A descriptor is struct lguest_device_desc (host_kernel/lguest/lguest_abi.h), then for each virtqueue its size (u16),
+A descriptor is struct lguest_device_desc (switcher/layouts/lguest_abi.h), then for each virtqueue its size (u16),
 interrupt (u16) and page number (u32), then the features offered, as many bytes for those accepted, then the
 configuration space.  The Guest may scribble over all of it; only its status and what it accepted are read.
 

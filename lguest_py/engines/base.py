@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a machine must offer, whichever engine makes it.
 
-host_kernel/base/machine.h is the same contract seen from inside.  An engine knows nothing of lguest: it gives
+switcher/layouts/machine.h is the same contract seen from inside.  An engine knows nothing of lguest: it gives
 RAM that Python shares, runs code in it, passes a doorbell out and an interrupt in, and says how it ended.
 
 Read next: lguest_py/engines/tcg.py or lguest_py/engines/kvm.py.
@@ -19,7 +19,7 @@ SMALLER: Final = "give the Guest less (--memory)"
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Where the machine's few devices are (struct machine, host_kernel/base/machine.h)."""
+    """Where the machine's few devices are (struct machine, switcher/layouts/machine.h)."""
 
     doorbell_port: int  # the Host kernel writes a byte here to wake the Launcher
     doorbell_pin: int  # I/O APIC pin of the Launcher's interrupt

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where everything lies in the machine's memory, and putting it there (host_kernel/base/machine.h).
+"""Where everything lies in the machine's memory, and putting it there (switcher/layouts/machine.h).
 
 From 0: the Host area (machine description, mailbox, Host kernel, the pages it hands out to shadow tables), then
 at ``guest_base`` the Guest's RAM, then the device pages.  Read next: lguest_py/launcher/vm.py.

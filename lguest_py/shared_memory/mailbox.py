@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Launcher's side of struct mailbox (host_kernel/base/machine.h): everything the Host kernel says and hears.
+"""The Launcher's side of struct mailbox (switcher/layouts/machine.h): everything the Host kernel says and hears.
 
 Every word has one writer, so there is no lock.  What must not be lost rests on one rule on both sides: store
 your own word, then a barrier, then read the other's.
@@ -41,7 +41,7 @@ def vector_name(vector: int) -> str:
 
 
 def hypercall_name(number: int) -> str:
-    """The name of hypercall ``number`` (host_kernel/lguest/lguest_abi.h), without its prefix."""
+    """The name of hypercall ``number`` (switcher/layouts/lguest_abi.h), without its prefix."""
     return _HYPERCALLS.get(number, f"hypercall {number}")
 
 

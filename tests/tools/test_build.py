@@ -22,7 +22,7 @@ SCRIPT = "SECTIONS { . = 0x100000; .text : { *(.text*) } .data : { *(.*data*) } 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A source tree with a Host kernel of one function."""
-    for header in (*layouts.HEADERS, "switcher/types.h"):
+    for header in (*layouts.HEADERS, "switcher/layouts/types.h"):
         copy = tmp_path / header
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text((ROOT / header).read_text())
@@ -91,7 +91,7 @@ def test_what_has_no_place_in_freestanding_code_fails(tree: Path, code: str, sai
 
 
 def test_a_struct_that_i386_lays_out_otherwise_fails(tree: Path) -> None:
-    header = tree / "switcher/lguest_pages.h"
+    header = tree / "switcher/layouts/lguest_pages.h"
     text = header.read_text().replace("#endif\n", "struct uneven {\n\tu32 a;\n\tu64 b;\n};\n\n#endif\n")
     header.write_text(text)
     with pytest.raises(toolchain.BuildError, match=r"static assertion failed.*uneven"):

@@ -4,9 +4,9 @@
  * (include/linux/lguest.h, lguest_launcher.h and asm/lguest_hcall.h of Linux 3.x and 4.x are the source).
  * Shared by host_kernel, guest_kernel and, through tools/layouts.py, Python.
  */
-#ifndef HOST_KERNEL_LGUEST_LGUEST_ABI_H
-#define HOST_KERNEL_LGUEST_LGUEST_ABI_H
-#include "switcher/types.h"
+#ifndef SWITCHER_LAYOUTS_LGUEST_ABI_H
+#define SWITCHER_LAYOUTS_LGUEST_ABI_H
+#include "switcher/layouts/types.h"
 
 #define HYPERCALL_VECTOR 0x1f
 

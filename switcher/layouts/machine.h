@@ -2,7 +2,7 @@
 /*
  * The machine contract: what a VM looks like to the Host kernel, and the memory through which it talks to
  * the Launcher.  Both engines offer exactly this.  Read by C, and by tools/layouts.py for Python
- * (see switcher/lguest_pages.h for what may stand here).
+ * (see switcher/layouts/lguest_pages.h for what may stand here).
  *
  * Entry: 32-bit protected mode, flat 4 GiB segments, paging off, interrupts off, ebx = address of struct
  * machine.  Memory is one block from 0; what QEMU hides below 1 MiB (0xA0000 to 0xFFFFF) is not used.
@@ -10,9 +10,9 @@
  *
  * Read next: host_kernel/core/start.S.
  */
-#ifndef HOST_KERNEL_BASE_MACHINE_H
-#define HOST_KERNEL_BASE_MACHINE_H
-#include "switcher/lguest_pages.h"
+#ifndef SWITCHER_LAYOUTS_MACHINE_H
+#define SWITCHER_LAYOUTS_MACHINE_H
+#include "switcher/layouts/lguest_pages.h"
 
 #define MACHINE_MAGIC    0x7473676C
 #define MACHINE_ADDRESS  0x1000  /* where the Launcher puts struct machine */

@@ -8,9 +8,9 @@
  *
  * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
  */
-#ifndef LGUEST_PAGES_H
-#define LGUEST_PAGES_H
-#include "switcher/types.h"
+#ifndef SWITCHER_LAYOUTS_LGUEST_PAGES_H
+#define SWITCHER_LAYOUTS_LGUEST_PAGES_H
+#include "switcher/layouts/types.h"
 
 /* The region's pages.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
 #define SWITCHER_BASE        0xFFC00000 /* text: the classic Switcher or the lean one; read-only in both worlds */
