@@ -4,6 +4,7 @@
  * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 #include "host_kernel/memory/guest_virtual.h"
 
 #define DIRECTION 0x400u

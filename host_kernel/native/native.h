@@ -98,33 +98,4 @@ bool write_control(u32 number, u32 value);
 bool read_msr(u32 number, u32 *low, u32 *high);
 bool write_msr(u32 number, u32 low, u32 high);
 
-/* ports.c: the machine's devices by port; sizes in bytes. */
-u32 port_in(u16 port, u32 size);
-void port_out(u16 port, u32 value, u32 size);
-
-/* pic.c */
-void pic_line(u32 irq, bool high);
-bool pic_waiting(void);
-u32 pic_acknowledge(void);
-u8 pic_in(u16 port);
-void pic_out(u16 port, u8 value);
-void pic_init(void);
-
-/* pit.c */
-void pit_init(void);
-u8 pit_in(u16 port);
-void pit_out(u16 port, u8 value);
-void pit_expired(void);
-u8 speaker_in(void);
-void speaker_out(u8 value);
-
-/* cmos.c */
-u8 cmos_in(u16 port);
-void cmos_out(u16 port, u8 value);
-
-/* uart.c */
-u8 uart_in(u16 port);
-void uart_out(u16 port, u8 value);
-void uart_check(void);
-
 #endif

@@ -4,6 +4,7 @@
  * Read before: native.h.  Read next: emulate.c, deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"

@@ -27,10 +27,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text((ROOT / header).read_text())
     (tmp_path / "lguest_py/shared_memory").mkdir(parents=True)
-    (tmp_path / "host_kernel/base").mkdir()
+    (tmp_path / "host_kernel/base").mkdir(parents=True)
+    (tmp_path / "host_kernel/machine").mkdir()
     (tmp_path / "host_kernel/host_kernel.ld").write_text(SCRIPT)
     (tmp_path / "host_kernel/base/own.h").write_text("#define OWN 1\n")
-    (tmp_path / "host_kernel/base/one.c").write_text('#include "host_kernel/base/own.h"\nint one(void);\nint one(void) { return OWN; }\n')
+    source = '#include "host_kernel/base/own.h"\nint one(void);\nint one(void) { return OWN; }\n'
+    (tmp_path / "host_kernel/base/one.c").write_text(source)
     (tmp_path / "host_kernel/machine/two.S").write_text('#include "offsets.h"\n.text\n.long MACHINE_MAGIC\n')
     monkeypatch.setattr(layouts, "ROOT", tmp_path)
     return tmp_path

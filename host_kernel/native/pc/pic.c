@@ -3,7 +3,9 @@
  * The pair of 8259 interrupt controllers at ports 0x20 and 0xA0, and their trigger registers at 0x4D0.
  * Source: Intel 8259A datasheet.  Read next: pit.c.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
 
 #define ICW1      0x10
 #define ICW1_ICW4 0x01

@@ -3,7 +3,9 @@
  * The serial port at 0x3F8: a 16550 whose line leads to the mailbox's text, and from its input.  The transmitter is
  * always empty: what is written is taken at once.  Source: National PC16550D datasheet.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
 #include "host_kernel/machine/mailbox.h"
 
 #define UART_IRQ 4
