@@ -132,7 +132,7 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
     chosen = sources.select(options.names, options.linux)
     twins = [kind for kind in chosen if kind in sources.TWINS]
     kernels = {kind: sources.kernel(kind, options.image, options.initrd) for kind in twins}
-    here = about(options.engine, options.icount, kernels.values())
+    here = about(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
     if old:
         compare.check_alike(options.compare, old, here.engine, options.icount)
     wanted = [

@@ -16,6 +16,8 @@ from lguest_py.errors import EngineError
 
 SMALLER: Final = "give the Guest less (--memory)"
 
+INSTALL_QEMU = "install QEMU for x86 (Debian: apt-get install qemu-system-x86)"
+
 
 @dataclass(frozen=True)
 class MachineFacts:

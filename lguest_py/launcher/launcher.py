@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
 from lguest_py.console.terminal import Left
-from lguest_py.devices import GuestError
 from lguest_py.devices.console import Progress
+from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.images import Image
