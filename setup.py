@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 
 class BuildImages(Command):
-    """Build lguest_py/_images and lguest_py/_layouts.py in place, before the Python files are gathered."""
+    """Build the images and lguest_py/shared_memory/_layouts.py in place, before the Python files are gathered."""
 
     user_options = []  # type: ignore[var-annotated] # noqa: RUF012
     editable_mode = False

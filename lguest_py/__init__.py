@@ -11,15 +11,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lguest_py.errors import LguestError as LguestError
     from lguest_py.console.expect import ExpectError as ExpectError
-    from lguest_py.machine import Machine as Machine
+    from lguest_py.errors import LguestError as LguestError
     from lguest_py.launcher.result import End as End
     from lguest_py.launcher.result import Result as Result
+    from lguest_py.machine import Machine as Machine
 
 __version__ = "0.1.0"
 
-_FROM = {"LguestError": "errors", "ExpectError": "expect", "Machine": "machine", "End": "result", "Result": "result"}
+_FROM = {
+    "LguestError": "errors",
+    "ExpectError": "console.expect",
+    "Machine": "machine",
+    "End": "launcher.result",
+    "Result": "launcher.result",
+}
 __all__ = ["End", "ExpectError", "LguestError", "Machine", "Result"]
 
 

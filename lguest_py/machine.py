@@ -13,7 +13,8 @@
 The Launcher runs in a thread here, as it does under the command line; leaving the ``with`` ends the Guest, if
 it still runs, and leaves no process, thread or file descriptor behind.
 
-Read next: lguest_py/launcher/launcher.py; lguest_py/console/expect.py for the console; lguest_py/launcher/result.py for what ``wait`` returns.
+Read next: lguest_py/launcher/launcher.py; console/expect.py for the console; launcher/result.py for what ``wait``
+returns.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Literal
 
-from lguest_py.files.descriptors import enough
-from lguest_py.errors import UsageError
 from lguest_py.console.expect import Console, Keyboard, Wake
+from lguest_py.console.terminal import Left
+from lguest_py.errors import UsageError
+from lguest_py.files.descriptors import enough
 from lguest_py.launcher.launcher import Launcher, prepare
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import Result
-from lguest_py.console.terminal import Left
 from lguest_py.launcher.values import size
 
 

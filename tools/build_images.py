@@ -47,28 +47,31 @@ class Image:
     without: str = ""  # a source that the patterns name and that is left out
 
 
-LINUX = ("guest_kernel/linux/*.c", "guest_kernel/linux/*.S")  # what each program for a Linux Guest stands on
-HOST = ("host_kernel/*.c", "host_kernel/native/*.c", "host_kernel/*.S", "switcher/*.S")
+LINUX = ("guest_kernel/linux/*.[cS]",)  # what each program for a Linux Guest stands on
+RUN = "host_kernel/core/run.c"  # the run loop, which those that measure have around their own
+HOST = ("host_kernel/base/*.[cS]", "host_kernel/machine/*.[cS]", "host_kernel/memory/*.c", "host_kernel/lguest/*.c",
+        "host_kernel/native/*.c", "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
+GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
+    "cpu", "memory", "tasks", "console", "shell", "user", "faults", "tests", "bench"))  # fmt: skip
 SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with
 IMAGES = (
     Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
-    Image("guest", ("guest_kernel/*.c", "guest_kernel/*.S"), "guest_kernel/guest_kernel.ld", elf="guest.elf"),
-    Image("guest_boot", ("guest_kernel/boot/*.c", "guest_kernel/boot/*.S"), "guest_kernel/boot/boot.ld"),
-    Image("host_bench", (*HOST, "host_kernel/bench/*.c", "host_kernel/bench/*.S", SAMPLES),
-          "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without="host_kernel/core/run.c"),
+    Image("guest", GUEST, "guest_kernel/guest_kernel.ld", elf="guest.elf"),
+    Image("guest_boot", ("guest_kernel/boot/*.[cS]",), "guest_kernel/boot/boot.ld"),
+    Image("host_bench", (*HOST, "host_kernel/bench/*.[cS]", SAMPLES),
+          "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without=RUN),
     Image("host_profile", (*HOST, "host_kernel/profile/*.c", "host_kernel/bench/print.c"),
-          "host_kernel/host_kernel.ld", flat="host_profile.bin", whole=True, without="host_kernel/core/run.c"),
-    Image("native_bench", ("guest_kernel/bench_native/*.c", "guest_kernel/bench_native/*.S", SAMPLES,
+          "host_kernel/host_kernel.ld", flat="host_profile.bin", whole=True, without=RUN),
+    Image("native_bench", ("guest_kernel/native_bench/*.[cS]", SAMPLES,
                            "guest_kernel/console/print.c", "guest_kernel/console/text.c"),
-          "guest_kernel/native_bench/bench_native.ld", elf="native_bench.elf"),
+          "guest_kernel/native_bench/native_bench.ld", elf="native_bench.elf"),
     Image("linux_bench", (*LINUX, "guest_kernel/linux/bench/*.c"), "guest_kernel/linux/program.ld",
           elf="linux_bench.elf", strip=True),
     Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),
 )  # fmt: skip
 TEST_IMAGES = (
-    Image("check", (*LINUX, "guest_kernel/linux/check/*.c", "guest_kernel/linux/check/*.S"),
-          "guest_kernel/linux/program.ld"),
+    Image("check", (*LINUX, "guest_kernel/linux/check/*.[cS]"), "guest_kernel/linux/program.ld"),
 )  # fmt: skip
 
 
@@ -81,7 +84,7 @@ class Builder:
         self.build = root / "build"
         self.shipped = root / "lguest_py" / "_images"
         self.tools = toolchain.find()
-        self.includes = [f"-I{name}" for name in ("switcher", "host_kernel", "build/generated")]
+        self.includes = ["-I.", "-Ibuild/generated"]
 
     def compile(self, source: Path, output: Path, *extra: str) -> Path:
         """One object from one C or assembler source (the assembler's go through the C preprocessor)."""
@@ -121,7 +124,7 @@ class Builder:
     def generate(self) -> None:
         """The layouts in all three languages, and the proof that the i386 compiler agrees with them."""
         generated = self.build / "generated"
-        layouts.generate(generated, self.root / "lguest_py" / "_layouts.py")
+        layouts.generate(generated, self.root / "lguest_py" / "shared_memory" / "_layouts.py")
         self.compile(generated / "checks.c", generated / "checks.o")
 
     def all(self) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keep how many instructions each operation takes, in results/instructions.json: ``python tools/keep_instructions.py``.
 
-tests/bench/test_bench_instructions.py measures anew and fails where one rose.  Run this when a rise is meant, or to keep a
-fall; with LGUEST_LINUX=DIR the rows in that Linux are kept too, else those that were kept stay.
+tests/bench/test_bench_instructions.py measures anew and fails where one rose.  Run this when a rise is meant, or to
+keep a fall; with LGUEST_LINUX=DIR the rows in that Linux are kept too, else those that were kept stay.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lguest_py.measurements.row import INSTRUCTIONS, Row
 from lguest_py.bench.sources import SWITCHERS, Source, catalogue, kernel
+from lguest_py.measurements.row import INSTRUCTIONS, Row
 from lguest_py.measurements.stats import merged
 
 KEPT = Path(__file__).resolve().parent.parent / "results" / "instructions.json"

@@ -25,6 +25,7 @@ from lguest_py.measurements.record import Record, read
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "latency.md"
+PICTURES_PLACE: Final = PAGE.parent / "pictures"
 FILES: Final = {  # what a table calls it -> the measurement
     "counted": "tcg-icount",
     "timed": "tcg",
@@ -93,7 +94,7 @@ def main() -> int:
     PAGE.write_text(page(PAGE.read_text(), found))
     for name in PICTURES:
         shown, distributions = picture(name, found)
-        plot.draw(shown, str(PAGE.parent / name), distributions)
+        plot.draw(shown, str(PICTURES_PLACE / name), distributions)
     return 0
 
 

@@ -12,10 +12,10 @@ import latency_goals as goal
 
 from lguest_py.bench.linux import BENCHMARKS
 from lguest_py.bench.micro import MICRO
+from lguest_py.bench.profile import COUNTED
 from lguest_py.measurements.plot import often
-from lguest_py.bench.profile import COUNTED, IN_HOST, IN_SWITCHER
 from lguest_py.measurements.record import Record
-from lguest_py.measurements.row import COUNTS, Row
+from lguest_py.measurements.row import COUNTS, IN_HOST, IN_SWITCHER, Row
 from lguest_py.measurements.stats import nanoseconds, stats
 from lguest_py.measurements.table import told_counts
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Samples of one row of `lguest-py bench`: kept in memory, printed when the row is over. Shared by the tiny Guest, the
- * Guest of bench_native/ and the Host kernel's own measurements (host_kernel/bench/).
+ * Guest of native_bench/ and the Host kernel's own measurements (host_kernel/bench/).
  */
 #ifndef BENCH_SAMPLES_H
 #define BENCH_SAMPLES_H

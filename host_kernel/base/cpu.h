@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The instructions that C has no words for.  Source: Intel SDM vol. 2. */
-#ifndef CPU_H
-#define CPU_H
+#ifndef HOST_KERNEL_BASE_CPU_H
+#define HOST_KERNEL_BASE_CPU_H
+#include <stdbool.h>
 #include "switcher/layouts/lguest_pages.h"
 
 #define CR0_MP 0x2
@@ -15,6 +16,16 @@
 #define CR4_OSXMMEXCPT 0x400
 #define CR4_UMIP 0x800
 
+/* Exceptions.  Source: Intel SDM vol. 3, 6.15. */
+#define TRAP_DEBUG        1
+#define TRAP_BREAKPOINT   3
+#define TRAP_UNDEFINED    6
+#define TRAP_DOUBLE_FAULT 8
+#define TRAP_NOT_PRESENT  11
+#define TRAP_STACK        12
+#define TRAP_GENERAL      13
+#define TRAP_PAGE_FAULT   14
+
 #define EFLAGS_FIXED 0x2
 #define EFLAGS_TF 0x100
 #define EFLAGS_IF 0x200
@@ -24,6 +35,12 @@
 #define EFLAGS_VM 0x20000
 #define EFLAGS_VIF 0x80000
 #define EFLAGS_VIP 0x100000
+
+/* Does the CPU push an error code for this exception?  Source: Intel SDM vol. 3, table 6-1. */
+static inline bool pushes_error(u32 vector)
+{
+	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
 
 static inline void outb(u16 port, u8 value)
 {

@@ -3,7 +3,10 @@
  * The ends.  Each leaves its reason and both worlds' state in the mailbox and stops the machine, so none
  * returns: a caller that found a broken rule need not think of what comes after.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/print.h"
 
 static void stop(u32 kind, const void *caller) __attribute__((noreturn));
 static void stop(u32 kind, const void *caller)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Text: a small formatter for reasons of death, the debug port, and the two memory routines that gcc expects to find. */
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
 
 __attribute__((used)) /* gcc makes calls of it after it thinks that there are none */

@@ -2,10 +2,10 @@
 /*
  * The Host kernel as `lguest-py bench` starts it: all of the Host kernel, with this folder around its run loop. It
  * measures the world switch and its steps where nothing else is: no Guest but a few instructions (stub.S).
- * Reading order: run.c, world.c, steps.c, calls.c, walks.c, trace.c.
+ * Reading order: loop.c, run.c, world.c, steps.c, calls.c, walks.c, trace.c.
  */
-#ifndef BENCH_H
-#define BENCH_H
+#ifndef HOST_KERNEL_BENCH_BENCH_H
+#define HOST_KERNEL_BENCH_BENCH_H
 
 /* Guest-physical, in the linear map. */
 #define STUB_CODE    0x4000 /* stub.S */
@@ -26,11 +26,16 @@
 #define DEBUG_VECTOR  1
 
 #ifndef __ASSEMBLER__
-#include "host_kernel/base/host.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "switcher/layouts/lguest_abi.h"
 #include "guest_kernel/bench/bench_samples.h"
 #include "guest_kernel/console/print.h"
 
-void run_loop(void) __attribute__((noreturn)); /* run.c: the Host kernel's own */
+/* loop.c */
+void run_loop(void) __attribute__((noreturn)); /* the Host kernel's own */
+u64 *host_gates(void);
+void set_host_gate(u32 vector, u32 address);
 
 /* stub.S, as it stands in the Guest */
 extern const u8 stub_start[], stub_end[], stub_floor[], stub_calls[], stub_counted[];
@@ -63,11 +68,6 @@ void wall_rows(void);
 
 /* calls.c */
 void calls_rows(void) __attribute__((noreturn));
-
-/* run.c */
-u64 *host_gates(void);
-void set_host_gate(u32 vector, u32 address);
-void ended(void) __attribute__((noreturn));
 
 /* walks.c */
 void walks_begin(void);

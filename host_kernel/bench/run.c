@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the Host kernel would begin to run its Guest, it measures. Its own loop is here too, under another name: what
- * goes on in it while a Guest calls is measured as well.
- * Read before: host_kernel/core/main.c.  Read next: world.c.
+ * Where the Host kernel would begin to run its Guest, it measures.
+ * Read before: host_kernel/core/main.c, loop.c.  Read next: world.c.
  */
-#define run run_loop
-#include "host_kernel/core/run.c"
-#undef run
 #include "host_kernel/bench/bench.h"
-
-void run(void) __attribute__((noreturn));
-
-/* The IDT that the Host kernel runs on, where it may write to it. */
-u64 *host_gates(void)
-{
-	return is_lean() ? state->idt : (u64 *)state->host_idt.base;
-}
-
-void set_host_gate(u32 vector, u32 address)
-{
-	host_gates()[vector] = gate_to(address, 0);
-}
+#include "host_kernel/core/run.h"
+#include "host_kernel/memory/guest_physical.h"
 
 static void clock_row(void)
 {
@@ -52,10 +37,4 @@ void run(void)
 	world_row();
 	floor_row();
 	calls_rows();
-}
-
-void ended(void)
-{
-	print("BENCH done\n");
-	end_guest(END_POWER_OFF, "Power down");
 }

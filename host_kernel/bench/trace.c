@@ -6,6 +6,8 @@
  * Read next: lguest_py/bench/micro.py.
  */
 #include "host_kernel/bench/bench.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/machine/tables.h"
 
 #define REG(modrm) ((modrm) >> 3 & 7)
 #define IS_MEMORY(modrm) ((modrm) < 0xC0)

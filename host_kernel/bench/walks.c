@@ -6,8 +6,9 @@
  * Source: Intel SDM vol. 3, 4.8.
  */
 #include "host_kernel/bench/bench.h"
+#include "host_kernel/memory/paging.h"
 
-#define ENTRIES 1024
+
 
 static u32 *table_at(u32 entry)
 {

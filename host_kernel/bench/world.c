@@ -5,9 +5,14 @@
  * Read before: bench.h.  Read next: switcher/switcher.S, calls.c.
  */
 #include "host_kernel/bench/bench.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/core/run.h"
+#include "host_kernel/machine/tables.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/paging.h"
 
 #define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
-#define TRAP_PAGE_FAULT 14
 #define GUEST_KERNEL 0xC0000000
 
 static u8 code[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));

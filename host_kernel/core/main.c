@@ -3,12 +3,17 @@
  * The Host kernel starts: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
  * Read before: start.S.  Read next: tables.c for the CPU's tables, run.c for what it then does for ever.
  */
-#include "host_kernel/base/host.h"
-
-struct machine machine HOT;
-struct mailbox *const mailbox = (struct mailbox *)MAILBOX_ADDRESS;
-struct guest guest HOT;
-struct personality personality HOT;
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/core/run.h"
+#include "host_kernel/machine/apic.h"
+#include "host_kernel/machine/clock.h"
+#include "host_kernel/machine/mailbox.h"
+#include "host_kernel/machine/tables.h"
+#include "host_kernel/memory/page_tables.h"
+#include "switcher/switcher.h"
 
 /* The linker script's: the first byte behind the image. */
 extern u8 image_end[];
@@ -27,8 +32,10 @@ void host_main(const struct machine *given)
 		host_failed("unknown personality %u", machine.personality);
 	if (machine.switcher > SWITCHER_LEAN)
 		host_failed("unknown Switcher %u", machine.switcher);
+	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
+	switcher_entries = is_lean() ? lean_entries : classic_entries;
 	page_tables_init();
-	gates_init();
+	guest_idt_init();
 	tables_init();
 	apic_init();
 	clock_init();

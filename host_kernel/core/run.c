@@ -3,11 +3,18 @@
  * The run loop: look for interrupts, enter the Guest, see why it came out; for ever.
  * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is the quicker one), then traps.c.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/core/run.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/base/routines.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/clock.h"
+#include "host_kernel/machine/mailbox.h"
 
 #define NEVER (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
 #define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
-#define TRAP_PAGE_FAULT 14
 
 /* Ring 1 could have written the frame before it was last pushed, and its handlers chose some of it: impose what must hold. */
 static void impose(void)
@@ -31,6 +38,14 @@ static void set_ts(void)
 		return;
 	set = guest.ts;
 	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
+}
+
+/* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
+void switcher_faulted(const struct registers *at)
+{
+	if (at->eflags & EFLAGS_VM)
+		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
+	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
 }
 
 /* One world switch, there and back. */

@@ -4,7 +4,8 @@
  * was in ring 3, push, and go on at its handler.  Source: Intel SDM vol. 3, 6.12.
  * Read before: gates.c.  Read next: interrupts.c.
  */
-#include "host_kernel/memory/shadow.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define GATE_P         0x800000000000ull
 #define GATE_TRAP      0x10000000000ull /* the bit that tells a trap gate from an interrupt gate */
@@ -12,11 +13,6 @@
 bool has_handler(u32 vector)
 {
 	return guest.idt[vector] & GATE_P;
-}
-
-bool pushes_error(u32 vector)
-{
-	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
 }
 
 void deliver(u32 vector, u32 error)

@@ -3,7 +3,9 @@
  * The few privileged instructions that an lguest kernel still executes: port I/O to a machine that is not there,
  * `cli`, the debug registers and a last `hlt`.  Source: Intel SDM vol. 2, opcode map.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define LONGEST 4u /* prefix, two opcode bytes, ModRM or immediate */
 #define DR7_IDLE 0x400u

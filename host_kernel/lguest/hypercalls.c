@@ -3,7 +3,14 @@
  * Hypercalls: what an lguest Guest asks for, one by one or from the asynchronous ring in lguest_data.
  * None returns a value.  Read before: traps.c.  The numbers and layouts: lguest_abi.h.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/clock.h"
+#include "host_kernel/machine/mailbox.h"
+#include "host_kernel/memory/directories.h"
+#include "host_kernel/memory/guest_physical.h"
+#include "host_kernel/memory/page_tables.h"
 
 #define MESSAGE_BYTES 128u
 
@@ -37,6 +44,18 @@ static void __attribute__((noinline)) init(u32 address)
 	data->reserve_mem = RESERVE_MEM;
 	data->tsc_khz = machine.tsc_khz;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
+}
+
+/* NEW_PGTABLE: the first one ends the linear map. */
+static void set_directory(u32 directory)
+{
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	guest.directory = directory;
+	state->directory_at = guest.kernel_address + directory;
+	if (!state->reflect_to)
+		gates_reflect();
+	directory_enter(directory);
 }
 
 static void __attribute__((noinline)) shutdown(u32 address, u32 type)

@@ -4,25 +4,16 @@
  * never asks for an interrupt that waits (the Host comes back by itself: clock.c).
  * Read before: deliver.c.  Read next: hypercalls.c.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/clock.h"
 
 #define CLOCK_IRQ 1u /* as a bit */
 
 void raise_irq(u32 irq)
 {
 	guest.pending |= 1u << irq;
-}
-
-/* The Guest's interrupt flag, as it stands in eflags. */
-u32 interrupts_flag(void)
-{
-	return guest.data ? guest.data->irq_enabled & GUEST_IF : EFLAGS_IF;
-}
-
-void interrupts_disable(void)
-{
-	if (guest.data)
-		guest.data->irq_enabled = 0;
 }
 
 /* The few instructions of its interrupt return between setting its flag and leaving: an interrupt there would nest. */

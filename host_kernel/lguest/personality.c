@@ -3,13 +3,16 @@
  * The lguest personality: a kernel that knows its Host, keeps its interrupt flag in memory and calls for the rest.
  * Read before: run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/base/sections.h"
 
 static void init(void)
 {
 	guest.strict = true;
 	guest.write_protect = true;
 	segments_init();
+	gates_init();
 }
 
 /* Every interrupt that waits: nothing makes the Guest ask for it. */

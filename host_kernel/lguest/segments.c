@@ -4,7 +4,9 @@
  * a TSS, and none has to be written by the CPU (the page is read-only in the Guest's tables).
  * Source: Intel SDM vol. 3, 3.4.5.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/memory/page_tables.h"
 
 #define HIGH_ACCESSED 0x100u
 #define HIGH_S        0x1000u /* a code or data segment, not a system one */

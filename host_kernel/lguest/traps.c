@@ -3,12 +3,11 @@
  * Why the Guest came out, and what to do about it.  Most faults are the Guest's own business and go to its handler.
  * Read before: run.c.  Read next: page_tables.c for faults, hypercalls.c for calls, deliver.c for the rest.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/fault.h"
 
-#define TRAP_DEBUG           1
-#define TRAP_DOUBLE_FAULT    8
-#define TRAP_GENERAL         13
-#define TRAP_PAGE_FAULT      14
 
 /* Hand the trap to the Guest. */
 static void reflect(u32 vector, u32 error)
@@ -67,12 +66,4 @@ void ALWAYS handle_trap(void)
 		page_fault(guest.regs->errcode);
 	else
 		other_trap(vector, guest.regs->errcode);
-}
-
-/* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
-void switcher_faulted(const struct registers *at)
-{
-	if (at->eflags & EFLAGS_VM)
-		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
-	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine's interrupts: the local APIC's one-shot timer, and the doorbell that comes from the Launcher
- * through one pin of the I/O APIC.  Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.
+ * The local APIC's one-shot timer, and the doorbell that comes from the Launcher through one pin of the I/O APIC.  Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.
  */
+#include "host_kernel/machine/apic.h"
+#include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
 
 #define LOCAL_APIC 0xFEE00000u
@@ -43,7 +44,7 @@ static void io_apic_write(u32 at, u32 value)
 }
 
 /* Takes what the serial port holds, which lowers its line: the pin is edge-triggered, so nothing may be left. */
-static void acknowledge_doorbell(void)
+void apic_acknowledge_doorbell(void)
 {
 	u16 port = machine.doorbell_ack_port;
 
@@ -67,7 +68,7 @@ void apic_init(void)
 		outb(machine.doorbell_ack_port + UART_ENABLE, 1);
 		outb(machine.doorbell_ack_port + UART_FIFO, 0); /* with one, an interrupt could wait for the next byte */
 		outb(machine.doorbell_ack_port + UART_MODEM, 8); /* OUT2 lets the line through */
-		acknowledge_doorbell();
+		apic_acknowledge_doorbell();
 	}
 }
 
@@ -96,8 +97,8 @@ static u32 moment(u64 *tsc)
 	return count;
 }
 
-/* Measure the TSC against the timer for 10 ms: an error of a microsecond is one part in ten thousand. */
-void apic_measure_tsc(void)
+/* The TSC's rate in kHz, against the timer for 10 ms: an error of a microsecond is one part in ten thousand. */
+u32 apic_measure_tsc(void)
 {
 	u64 start = 0, end = 0;
 	u32 first, last;
@@ -110,17 +111,10 @@ void apic_measure_tsc(void)
 	last = moment(&end);
 	apic_write(APIC_COUNT, 0);
 	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
-	machine.tsc_khz = (u32)scale(end - start, 1000000, first - last);
+	return (u32)scale(end - start, 1000000, first - last);
 }
 
-/* From start.S, interrupts off: note it and acknowledge it.  The run loop looks at what it means. */
-void host_interrupt(u32 vector)
+void apic_end_of_interrupt(void)
 {
-	if (vector == VECTOR_TIMER) {
-		clock_timer_fired();
-	} else {
-		acknowledge_doorbell();
-		mailbox_rung();
-	}
 	apic_write(APIC_EOI, 0);
 }

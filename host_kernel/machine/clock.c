@@ -3,7 +3,13 @@
  * Time: the Guest's one-shot clock (interrupt 0), its wall clock, and the timer that brings the Host back.
  * Everything is kept in TSC cycles; the local APIC's timer is only what wakes us.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/machine/clock.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/apic.h"
 
 #define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
@@ -15,7 +21,7 @@ static bool retrying HOT;
 void clock_init(void)
 {
 	if (!machine.tsc_khz)
-		apic_measure_tsc();
+		machine.tsc_khz = apic_measure_tsc();
 	if (!machine.tsc_khz)
 		host_failed("the time-stamp counter does not count");
 	mailbox->tsc_khz = machine.tsc_khz;

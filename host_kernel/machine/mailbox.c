@@ -3,7 +3,13 @@
  * The Host kernel's side of struct mailbox (machine.h): what the Launcher must do for the Guest, what it must show,
  * and the interrupts that its devices raise.  Each word has one writer, so nothing here needs a lock.
  */
-#include "host_kernel/base/host.h"
+#include "host_kernel/machine/mailbox.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/base/routines.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/clock.h"
 
 static bool rung HOT;
 static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */

@@ -3,19 +3,18 @@
  * What the CPU looks things up in: the Host's GDT, IDT and TSS, and the fixed part of the Guest's (in the state page).
  * Read before: main.c.  Read next: run.c.
  */
+#include "host_kernel/machine/tables.h"
+#include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
+#include "host_kernel/base/routines.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/machine/entries.h"
 
 #define CODE_RING_0 0x00CF9B000000FFFFull /* flat, accessed: no CPU may want to write a descriptor later */
 #define DATA_RING_0 0x00CF93000000FFFFull
 #define GATE_INTERRUPT 0x8E00u
+#define HIGH_P         0x8000u
 
-void load_tables(const struct table_register *gdt, const struct table_register *idt);
-void ignore_entry(void);
-void timer_entry(void);
-void doorbell_entry(void);
-extern const u32 exception_entries[32];
-
-u32 (*world_switch)(void) HOT;
 
 /* The classic Switcher's: with the lean one the Host runs on the Guest's. */
 static u64 host_gdt[GDT_ENTRIES] HOT;
@@ -79,7 +78,6 @@ void tables_init(void)
 	state->guest_tss.io_bitmap = sizeof(struct tss);
 	state->ring_next = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, never_free);
 
-	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
 	if (is_lean()) {
 		state->host_gdt = state->kernel_gdt;
 		load_tables(&writable, &state->guest_idt); /* by where ltr may mark the TSS as busy */
@@ -92,4 +90,21 @@ void tables_init(void)
 	/* The Guest's programs may use the FPU and SSE; the Host kernel never does, so their state just stays. */
 	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS));
 	__asm__ volatile("fninit");
+}
+
+/* A gate of the IDT that the CPU uses while the Guest runs. */
+void guest_idt_set(u32 vector, u32 selector, u32 offset, u32 flags)
+{
+	state->idt[vector] = ((u64)((offset & 0xFFFF0000) | HIGH_P | flags) << 32) | (selector << 16) | (offset & 0xFFFF);
+}
+
+void guest_idt_to_switcher(u32 vector, u32 dpl)
+{
+	guest_idt_set(vector, HOST_CS, switcher_entries[vector], dpl | TYPE_INTERRUPT);
+}
+
+void guest_idt_init(void)
+{
+	for (u32 vector = 0; vector < IDT_ENTRIES; vector++)
+		guest_idt_to_switcher(vector, 0);
 }

@@ -5,7 +5,10 @@
  *
  * Read before: shadow.c.  Read next: page_tables.c.
  */
-#include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/directories.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/walk.h"
 
 #define DIRECTORIES 64
 _Static_assert(DIRECTORIES * SWITCHER_INDEX < 0xFFFF, "a table's references, and one more on the way, fit 16 bits");
@@ -65,6 +68,27 @@ static void drop(struct directory *directory)
 	directory->page = 0;
 }
 
+/* The one that has not been used for longest makes room, but never the current one; false if there is none. */
+static bool evict(void)
+{
+	struct directory *oldest = NULL;
+
+	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
+		if (each->page && each != current && (!oldest || switches - each->used > switches - oldest->used))
+			oldest = each;
+	if (!oldest)
+		return false;
+	drop(oldest);
+	return true;
+}
+
+static void make_room(void)
+{
+	while (!page_available())
+		if (!evict())
+			host_failed("no memory for shadow page tables");
+}
+
 /* Where the Guest's kernel begins: from here on all its directories agree. */
 static u32 kernel_index(void)
 {
@@ -74,13 +98,19 @@ static u32 kernel_index(void)
 /* Point a shadow directory at the shadow of the table that the Guest's checked entry names. */
 void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 {
-	bool shared;
-	u16 page = table_get(table_key(guest_entry), &shared);
+	u32 key = table_key(guest_entry);
+	u16 page = table_find(key);
 
-	table_hold(page);
-	/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
-	if (shared && (!table_is_global(page) || pages[page].flushed != flushes))
-		table_sync(page);
+	if (!page) {
+		make_room();
+		page = table_make(key);
+		table_hold(page);
+	} else {
+		table_hold(page);
+		/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
+		if (!table_is_global(page) || pages[page].flushed != flushes)
+			table_sync(page);
+	}
 	unlink(directory, index);
 	page_use(directory->page, index);
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
@@ -176,20 +206,6 @@ void directories_all_old(void)
 		directories[index].flushed = 0;
 }
 
-/* The one that has not been used for longest makes room, but never the current one; false if there is none. */
-bool directory_evict(void)
-{
-	struct directory *oldest = NULL;
-
-	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
-		if (each->page && each != current && (!oldest || switches - each->used > switches - oldest->used))
-			oldest = each;
-	if (!oldest)
-		return false;
-	drop(oldest);
-	return true;
-}
-
 static struct directory *make(u32 guest_directory)
 {
 	struct directory *slot = directories;
@@ -197,10 +213,11 @@ static struct directory *make(u32 guest_directory)
 	while (slot < directories + DIRECTORIES && slot->page)
 		slot++;
 	if (slot == directories + DIRECTORIES) {
-		directory_evict();
+		evict();
 		for (slot = directories; slot->page; slot++)
 			;
 	}
+	make_room();
 	*slot = (struct directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
 				    .next = *bucket_of(guest_directory) };
 	*bucket_of(guest_directory) = slot;
@@ -225,7 +242,7 @@ void OFTEN directory_enter(u32 guest_directory)
 		drop(current);
 	current = next;
 	next->used = ++switches;
+	state->guest_cr3 = (u32)page_entries(next->page);
 	if (next->flushed != flushes)
 		directory_sync_old(next);
-	state->guest_cr3 = (u32)page_entries(next->page);
 }

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The Guest's memory as the Host kernel may touch it: always checked first, so that a Guest can never send us
- * to an address that is not its own.  Physical addresses are the Guest's; walk() (page_tables.c) turns virtual ones.
- */
+/* The Guest's virtual memory: found through the shadow where it is mapped, else by a walk of the Guest's own tables. */
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/shadow.h"
-
-/* A pointer to count bytes of Guest-physical memory; what names them if the Guest must die for it. */
-void *guest_physical(u32 address, u32 count, const char *what)
-{
-	if (!guest_range(address, count))
-		kill_guest("%s at physical %#x is beyond the Guest's memory (%#x)", what, address, guest.limit);
-	return (void *)(machine.guest_base + address);
-}
+#include "host_kernel/memory/walk.h"
 
 struct guest_fault guest_fault;
 

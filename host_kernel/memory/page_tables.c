@@ -4,9 +4,15 @@
  *
  * Read before: walk.c, shadow.c, directories.c.
  */
-#include "host_kernel/memory/shadow.h"
-
-#define PTE_PCD 0x10u
+#include "host_kernel/memory/page_tables.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/directories.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/walk.h"
 
 static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
@@ -73,18 +79,6 @@ u32 map_data(u32 address)
 	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
 }
 
-/* NEW_PGTABLE: the first one ends the linear map. */
-void set_directory(u32 directory)
-{
-	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
-		kill_guest("bad page directory address %#x", directory);
-	guest.directory = directory;
-	state->directory_at = guest.kernel_address + directory;
-	if (!state->reflect_to)
-		gates_reflect();
-	directory_enter(directory);
-}
-
 /* CR3 is loaded: enter a directory (a page's address), or paging is off (LINEAR_MAP, which is none); what is not global is looked at again. */
 void load_directory(u32 directory)
 {
@@ -121,7 +115,6 @@ void shadow_allow_write(u32 address, bool allow)
 		put(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
 }
 
-struct recent recent HOT, before_recent HOT;
 
 /* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
 static u16 table_of(u32 directory, u32 address)
@@ -211,7 +204,7 @@ void flush_user(void)
 void flush_all(void)
 {
 	if (!++flushes)
-		flushes_wrapped();
+		flushes_wrapped(), directories_all_old();
 	directory_sync_old(directory_current());
 }
 

@@ -11,12 +11,17 @@
  * Read before: walk.c.  Read next: directories.c.
  */
 #include "host_kernel/memory/shadow.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/walk.h"
 
 #define BUCKETS 1024u
 #define NO_FRAME 0xFFFFFFFFu
 
 struct shadow_page *pages HOT;
 u32 pool HOT, flushes HOT;
+struct recent recent HOT, before_recent HOT;
 static u16 buckets[BUCKETS];
 static u16 free_list;        /* of pages that were used before, and are empty again */
 static u32 fresh = 1, page_count; /* from fresh on none was used yet */
@@ -43,14 +48,16 @@ u32 pool_init(u32 first_free)
 	return page_count;
 }
 
-/* An empty page; directories that were not used for long make room. */
+bool page_available(void)
+{
+	return free_list || fresh != page_count;
+}
+
+/* An empty page, of those available. */
 u16 page_alloc(void)
 {
 	u16 page;
 
-	while (!free_list && fresh == page_count)
-		if (!directory_evict())
-			host_failed("no memory for shadow page tables");
 	if (!free_list) {
 		page = fresh++;
 		memset(page_entries(page), 0, PAGE_BYTES);
@@ -91,19 +98,15 @@ u16 table_find(u32 frame)
 	return page;
 }
 
-/* The shadow of the Guest's table in this frame; *shared tells that others use it already. */
-u16 table_get(u32 frame, bool *shared)
+/* A new shadow, of the Guest's table in this frame. */
+u16 table_make(u32 frame)
 {
-	u16 page = table_find(frame);
+	u16 page = page_alloc();
 
-	*shared = page != 0;
-	if (!page) {
-		page = page_alloc();
-		pages[page].frame = frame;
-		pages[page].flushed = flushes;
-		pages[page].next = buckets[frame % BUCKETS];
-		buckets[frame % BUCKETS] = page;
-	}
+	pages[page].frame = frame;
+	pages[page].flushed = flushes;
+	pages[page].next = buckets[frame % BUCKETS];
+	buckets[frame % BUCKETS] = page;
 	return page;
 }
 
@@ -251,7 +254,6 @@ void __attribute__((cold, noinline)) flushes_wrapped(void)
 	flushes = 1;
 	for (u32 page = 1; page < fresh; page++)
 		pages[page].flushed = 0;
-	directories_all_old();
 }
 
 /* Look again at all entries that are in use. */

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between shadow.c (a pool of shadow pages), directories.c (those in use) and page_tables.c (what the Guest may ask). */
-#ifndef SHADOW_H
-#define SHADOW_H
-#include "host_kernel/base/host.h"
+/* A pool of shadow pages, and the shadow page tables made of them.  Read next: shadow.c. */
+#ifndef HOST_KERNEL_MEMORY_SHADOW_H
+#define HOST_KERNEL_MEMORY_SHADOW_H
+#include "host_kernel/base/guest.h"
+#include "host_kernel/memory/guest_physical.h"
+#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/written.h"
 
-#define ENTRIES 1024u
-#define FRAME(entry) ((entry) >> 12)
-#define INDEX(address) ((address) >> 22)          /* in a directory */
-#define SUBINDEX(address) (((address) >> 12) % ENTRIES) /* in a table */
-#define SWITCHER_INDEX INDEX(SWITCHER_BASE)
-#define LINEAR_FRAME 0x100000u /* "frames" of tables that the Guest does not have: the linear map's, by index */
+#define WATCHED_FRAMES 20
 #define KEPT_ELSEWHERE 0xF98u /* bits of the Guest's entries that a shadow does not have: PWT, PCD, PAT, G and free ones */
-#define LARGE_FRAME  0x200000u /* and those that stand for one 4 MiB page, by its number */
 
-/* A cached directory of the Guest's. */
-struct directory {
-	u32 guest;    /* its physical address; LINEAR_MAP */
-	u16 page;     /* its shadow; 0: this slot is free */
-	u32 flushed;  /* the last flush of everything that reached it, as flushes counts them */
-	u32 used;     /* when it was last the current one, in switches of directory */
-	struct directory *next; /* in its bucket */
-};
 
 struct shadow_page {
 	u32 frame;      /* of the Guest's table it stands for; NO_FRAME: a directory, or free */
@@ -73,13 +62,6 @@ static inline u32 table_frame(u16 page)
 	return pages[page].frame;
 }
 
-/* written.c */
-#define WRITTEN 0x80000000u /* through a shadow entry that is gone */
-extern u32 *writers;        /* for each frame of the Guest's: how many shadow entries let it be written; WRITTEN */
-extern u32 writers_count;   /* frames */
-u32 writers_init(u32 first_free);
-bool take_written(u32 frame);
-
 /* Change an entry of a shadow table. */
 static inline void put(u32 *place, u32 entry)
 {
@@ -95,11 +77,13 @@ static inline void put(u32 *place, u32 entry)
 	*place = entry;
 }
 
+u32 pool_init(u32 first_free);
+bool page_available(void);
 u16 page_alloc(void);
 u32 page_next(u16 page, u32 index);
 void page_free(u16 page);
 u16 table_find(u32 frame);
-u16 table_get(u32 frame, bool *shared);
+u16 table_make(u32 frame);
 void table_hold(u16 page);
 void table_release(u16 page);
 void table_sync(u16 page);
@@ -108,6 +92,9 @@ const u32 *table_of_guest(u16 page);
 void flushes_wrapped(void);
 extern u32 watched_count;
 u32 shadow_of_rare(u32 entry);
+void nothing_restore(void);
+void watch_frames(const u32 *frames, u32 count);
+bool is_watched(u32 frame);
 
 /*
  * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
@@ -141,21 +128,8 @@ static inline __attribute__((always_inline)) void table_map(u16 page, u32 index,
 		pages[page].local = true;
 }
 
-/* directories.c */
-void directories_init(u32 switcher_entry);
-struct directory *directory_current(void);
-struct directory *directory_find(u32 guest_directory);
-void directory_enter(u32 guest_directory);
-void directory_link(struct directory *directory, u32 index, u32 guest_entry);
-void directory_sync_one(struct directory *directory, u32 index);
-void directory_sync_below(struct directory *directory, u32 address);
-void directory_sync_local(struct directory *directory);
-void directory_sync_old(struct directory *directory);
-void directories_all_old(void);
-bool directory_evict(void);
-
 /*
- * page_tables.c: where the last SET_PTE led.  The next one is mostly a neighbour, or one of the other directory of a fork.
+ * For page_tables.c: where the last SET_PTE led.  The next one is mostly a neighbour, or one of the other directory of a fork.
  * It names a shadow table by its page, so it is forgotten whenever a reference to any table comes or goes.
  */
 struct recent {
@@ -169,50 +143,6 @@ extern struct recent recent, before_recent;
 static inline void forget_recent(void)
 {
 	recent.index = before_recent.index = NOT_RECENT;
-}
-
-/* walk.c */
-u32 directory_entry(u32 guest_directory, u32 index);
-void bad_directory_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
-void bad_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
-
-#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
-
-/* A paravirtualised Guest dies of an entry that it must not make. */
-static inline void check_directory_entry(u32 entry, u32 address)
-{
-	if (guest.strict && ((entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS) || !guest_frame_valid(entry)))
-		bad_directory_entry(entry, address);
-}
-
-static inline void check_entry(u32 entry, u32 address)
-{
-	if (guest.strict && ((entry & PTE_PS) || !guest_frame_valid(entry)))
-		bad_entry(entry, address);
-}
-
-/* By what the shadow of the table (or of the 4 MiB page) that a directory's entry names is found. */
-static inline u32 table_key(u32 entry)
-{
-	return guest.large_pages && (entry & PTE_PS) ? LARGE_FRAME + INDEX(entry) : FRAME(entry);
-}
-
-/*
- * Where in our memory the Guest's address lies, if the shadow maps it now and, for a write, lets it be written; else
- * NULL, and walk() knows more.  As old as an entry of a TLB may be.
- */
-static inline u8 *mapped(u32 address, bool write)
-{
-	u32 upper, entry = 0;
-
-	if (INDEX(address) == SWITCHER_INDEX)
-		return NULL;
-	upper = page_entries(directory_current()->page)[INDEX(address)];
-	if (upper)
-		entry = page_entries(page_of(upper))[SUBINDEX(address)];
-	if (entry < machine.guest_base || (write && !(entry & upper & PTE_RW)))
-		return NULL;
-	return (u8 *)(entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES;
 }
 
 #endif

@@ -10,7 +10,11 @@
  *
  * Read before: shadow.c.
  */
-#include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/written.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/paging.h"
 
 u32 *writers HOT;
 u32 writers_count HOT;
@@ -28,11 +32,11 @@ u32 writers_init(u32 first_free)
 static u32 *usual_place(u32 frame)
 {
 	u32 address = guest.kernel_address + (frame << 12);
-	u32 upper = page_entries(directory_current()->page)[INDEX(address)], *entry;
+	u32 upper = ((const u32 *)state->guest_cr3)[INDEX(address)], *entry;
 
 	if (INDEX(address) == SWITCHER_INDEX || !upper)
 		return NULL;
-	entry = page_entries(page_of(upper)) + SUBINDEX(address);
+	entry = (u32 *)(upper & ~(PAGE_BYTES - 1)) + SUBINDEX(address);
 	return FRAME(*entry - machine.guest_base) == frame && (*entry & PTE_RW) ? entry : NULL;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Control and model-specific registers, as an unmodified kernel sees them.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/page_tables.h"
 
 #define CR4_PSE_BIT 0x10u
 #define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */
 #define CPUID_7_UMIP 0x4u
+
+struct native native;
 
 /* Where the CPU can, sgdt and its kin fault in rings 1 and 3, and a kernel is told of its own tables (system.c). */
 void control_init(void)

@@ -4,6 +4,7 @@
  * 32-bit code only.  Source: Intel SDM vol. 2, 2.1.  Read next: emulate.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 static void fetch(struct instruction *instruction)
 {

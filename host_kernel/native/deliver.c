@@ -2,54 +2,11 @@
 /*
  * Give an unmodified kernel a trap or an interrupt, through the IDT in its own memory.
  * What is pushed looks as if the kernel ran in ring 0, so that its iret comes to us.  Source: Intel SDM vol. 3, 6.12.
- * Read next: triple.c for what follows when that fails; iret.c.
+ * Read next: exceptions.c.
  */
 #include "host_kernel/native/native.h"
-
-#define GATE_P      0x8000u
-#define GATE_DPL    0x6000u
-#define GATE_TYPE   0x1F00u
-#define GATE_TASK   0x500u
-#define GATE_INTERRUPT 0xE00u
-#define GATE_TRAP   0xF00u
-#define GATE_BYTES 8u
-#define SYSTEM_CALL 0x80
-
-static bool read_gate(u32 vector, u32 *low, u32 *high)
-{
-	u32 words[2];
-
-	if (vector * GATE_BYTES + GATE_BYTES - 1 > native.idt_limit ||
-	    !guest_try_read(words, native.idt_base + vector * GATE_BYTES, GATE_BYTES))
-		return false;
-	*low = words[0];
-	*high = words[1];
-	return *high & GATE_P;
-}
-
-/* May a program call this vector by an instruction? */
-bool gate_for_programs(u32 vector)
-{
-	u32 low, high;
-
-	return read_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
-}
-
-/*
- * A system call goes straight from a program to its kernel.  Not so what ring 1 may raise itself (breakpoints): its
- * frame would hold the real CPL, and the return from it would not come to us.
- */
-void idt_sync(void)
-{
-	u32 low, high, ours = switcher_entries[SYSTEM_CALL];
-
-	/* The selector is the Guest's: ours would be ring 0. */
-	if (!ldt_hides_code() && !native.page_open && read_gate(SYSTEM_CALL, &low, &high) && (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT &&
-	    is_kernel_code(low >> 16))
-		state->idt[SYSTEM_CALL] = (u64)high << 32 | (low | 1u << 16);
-	else
-		state->idt[SYSTEM_CALL] = (u64)((ours & 0xFFFF0000) | GATE_P | GATE_INTERRUPT) << 32 | HOST_CS << 16 | (ours & 0xFFFF);
-}
+#include "host_kernel/base/end.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 /* Why read_gate() found none. */
 static u32 __attribute__((noinline)) no_gate(u32 vector, u32 *where)
@@ -110,33 +67,4 @@ u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where)
 	if ((high & GATE_TYPE) == GATE_INTERRUPT)
 		regs->eflags &= ~EFLAGS_IF;
 	return 0;
-}
-
-void native_deliver(u32 vector, u32 error)
-{
-	u32 where = 0, failed = deliver_once(vector, error, 0, &where);
-
-	if (failed)
-		deliver_failed(vector, error, failed, where, false);
-}
-
-/*
- * `int n` and int3, of so many bytes: a trap, so that the next instruction is what it returns to.  An int of the kernel's
- * with an IDT that it has emptied itself is how a kernel restarts a machine when all else failed.
- */
-void native_software_interrupt(u32 vector, u32 length)
-{
-	u32 where = 0, failed = deliver_once(vector, 0, length, &where);
-
-	if (!failed)
-		return;
-	if (native.idt_loaded && native.idt_limit < GATE_BYTES - 1 && (guest.regs->cs & RPL) != RPL)
-		end_guest(END_RESTART, "by a triple fault of its own making (an empty IDT, then int)");
-	deliver_failed(vector, 0, failed, where, true);
-}
-
-void native_page_fault(u32 address, u32 error)
-{
-	native.cr2 = address;
-	native_deliver(TRAP_PAGE_FAULT, error);
 }

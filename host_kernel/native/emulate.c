@@ -4,22 +4,11 @@
  * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define DIRECTION 0x400u
 #define DR6_STEP  0x4000u
-
-/* A memory operand.  False: the instruction is not done, and ends in the page fault. */
-bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count)
-{
-	instruction->faulted = !guest_load(to, address, count);
-	return !instruction->faulted;
-}
-
-bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count)
-{
-	instruction->faulted = !guest_store(address, from, count);
-	return !instruction->faulted;
-}
 
 /* ins and outs, one unit or ecx of them. */
 static bool string_io(struct instruction *instruction, bool in, u32 size)

@@ -9,9 +9,10 @@
  *
  * Read next: native.c.
  */
-#ifndef NATIVE_H
-#define NATIVE_H
-#include "host_kernel/base/host.h"
+#ifndef HOST_KERNEL_NATIVE_NATIVE_H
+#define HOST_KERNEL_NATIVE_NATIVE_H
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
@@ -22,14 +23,6 @@
 #define TSS_SS0  8
 #define TSS_IO_BITMAP 0x66 /* a word: where in the TSS the I/O bitmap begins */
 
-#define TRAP_DEBUG       1
-#define TRAP_BREAKPOINT  3
-#define TRAP_UNDEFINED   6
-#define TRAP_DOUBLE      8
-#define TRAP_NOT_PRESENT 11
-#define TRAP_STACK       12
-#define TRAP_GENERAL     13
-#define TRAP_PAGE_FAULT  14
 
 /* What an unmodified kernel believes of its CPU. */
 struct native {
@@ -77,10 +70,15 @@ u32 *general_register(u32 number);
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
+
+/* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
 
-/* native.c */
+/* step.c */
+void step_open_pages(bool open);
+void step_end(void);
+void step_store(u32 address, u32 frame);
 void native_reflect_page_fault(u32 address, u32 error);
 
 /* segments.c */
@@ -108,16 +106,25 @@ bool open_busy_page(u32 address, u32 frame);
 bool open_page_trap(u32 vector, u32 error);
 void open_page_hide(void);
 
-/* deliver.c */
-void native_deliver(u32 vector, u32 error);
-void native_software_interrupt(u32 vector, u32 length);
-void native_page_fault(u32 address, u32 error);
+/* gates.c */
+#define GATE_P      0x8000u
+#define GATE_DPL    0x6000u
+#define GATE_TYPE   0x1F00u
+#define GATE_TASK   0x500u
+#define GATE_INTERRUPT 0xE00u
+#define GATE_TRAP   0xF00u
+#define GATE_BYTES 8u
+bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
 
-/* triple.c */
-void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software);
-u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where); /* deliver.c's */
+/* deliver.c */
+u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where);
+
+/* exceptions.c */
+void native_deliver(u32 vector, u32 error);
+void native_software_interrupt(u32 vector, u32 length);
+void native_page_fault(u32 address, u32 error);
 
 /* iret.c */
 bool emulate_iret(struct instruction *instruction);
@@ -129,35 +136,5 @@ u32 read_control(u32 number);
 bool write_control(u32 number, u32 value);
 bool read_msr(u32 number, u32 *low, u32 *high);
 bool write_msr(u32 number, u32 low, u32 high);
-
-/* ports.c: the machine's devices by port; sizes in bytes. */
-u32 port_in(u16 port, u32 size);
-void port_out(u16 port, u32 value, u32 size);
-
-/* pic.c */
-void pic_line(u32 irq, bool high);
-bool pic_waiting(void);
-u32 pic_acknowledge(void);
-u8 pic_in(u16 port);
-void pic_out(u16 port, u8 value);
-void pic_init(void);
-
-/* pit.c */
-void pit_init(void);
-u8 pit_in(u16 port);
-void pit_out(u16 port, u8 value);
-void pit_expired(void);
-u8 speaker_in(void);
-void speaker_out(u8 value);
-
-/* cmos.c */
-u8 cmos_in(u16 port);
-void cmos_out(u16 port, u8 value);
-
-/* uart.c, serial_line.c */
-u8 uart_in(u16 port);
-void uart_out(u16 port, u8 value);
-void line_check(void);
-bool line_pauses(void);
 
 #endif

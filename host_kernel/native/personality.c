@@ -4,10 +4,18 @@
  * Read before: native.h.  Read next: emulate.c, deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/guest_physical.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/walk.h"
 
 #define KERNEL_HALF 0xC0000000u /* where the tables that all directories share begin in Linux: a hint, not a rule */
-
-struct native native;
 
 /*
  * Write the TSC's rate, which nobody knew before this machine ran, into the kernel's command line: measured by the
@@ -40,76 +48,6 @@ static void init(void)
 	pit_init();
 }
 
-static void open_step_pages(bool open)
-{
-	for (u32 page = 0; page < native.stepping; page++)
-		shadow_allow_write(native.step_pages[page], open);
-}
-
-/* One instruction has run with a watched page open: close it, and see what it changed. */
-static void end_step(void)
-{
-	struct registers *regs = guest.regs;
-
-	open_step_pages(false);
-	native.stepping = 0;
-	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
-	nothing_restore();
-	tables_sync();
-}
-
-/*
- * The Guest writes to a page that we watch (its GDT's), or where there is no memory: let that one instruction pass, with interrupts off, and look
- * afterwards.  No decoder of stores has to be trusted for this.
- */
-static void begin_step(u32 address)
-{
-	struct registers *regs = guest.regs;
-
-	if (native.stepping == 2)
-		end_step();
-	if (!native.stepping)
-		native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
-	native.step_pages[native.stepping++] = address;
-	regs->eflags = (regs->eflags & ~EFLAGS_IF) | EFLAGS_TF;
-	open_step_pages(true);
-}
-
-/* pushf must not show the flags of the step. */
-static bool emulate_pushf(struct instruction *instruction, u32 address)
-{
-	struct registers *regs = guest.regs;
-	u32 value = regs->eflags & ~(EFLAGS_VM | EFLAGS_RF), at = regs->esp - instruction->size;
-	u32 linear = segment_base(regs->ss) + at;
-
-	if (address - linear >= instruction->size || !guest_try_write(linear, &value, instruction->size))
-		return false;
-	regs->esp = at;
-	regs->eip += instruction->next;
-	tables_sync();
-	return true;
-}
-
-/* The plain store that changes a descriptor in Linux: done here, it saves the step. */
-static bool emulate_store(u32 address)
-{
-	struct instruction instruction;
-	u32 value;
-
-	if (!decode(&instruction) || instruction.two_bytes)
-		return false;
-	if (instruction.opcode == 0x9C)
-		return emulate_pushf(&instruction, address);
-	if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) || instruction.address != address)
-		return false;
-	value = *general_register(MODRM_REG(instruction.modrm));
-	if (!guest_try_write(address, &value, 4))
-		return false;
-	guest.regs->eip += instruction.next;
-	tables_sync();
-	return true;
-}
-
 static void interrupts(void)
 {
 	line_check();
@@ -140,30 +78,10 @@ static void before_entry(void)
 {
 	state->waiting = pic_waiting();
 	choose_gdt(guest.regs->cs & RPL);
-	open_step_pages(true); /* looking at the TSS may have closed its page */
+	step_open_pages(true); /* looking at the TSS may have closed its page */
 	drop_bad_segments();
 	if (native.page_open)
 		open_page_hide();
-}
-
-/* A store to a page that is watched, or to where there is no memory. */
-static void watched_store(u32 address, u32 frame)
-{
-	if (is_watched(frame) && open_busy_page(address, frame)) {
-		if (native.stepping)
-			end_step();
-		return;
-	}
-	if (!emulate_store(address))
-		begin_step(address);
-}
-
-void native_reflect_page_fault(u32 address, u32 error)
-{
-	mailbox->faults_reflected++;
-	if (native.stepping)
-		end_step();
-	native_page_fault(address, error);
 }
 
 static void page_fault(u32 address, u32 error)
@@ -177,7 +95,7 @@ static void page_fault(u32 address, u32 error)
 	mailbox->faults_filled++;
 	if ((access & FAULT_W) && walk(address, access, &entry, &upper, &error) &&
 	    (is_watched(entry >> 12) || !guest_frame_valid(entry)))
-		watched_store(address, entry >> 12);
+		step_store(address, entry >> 12);
 }
 
 /* From ring 3 `int n` faults unless the machine's own gate lets it pass, and none does: the Guest's gate decides. */
@@ -213,7 +131,7 @@ static void trap(void)
 	case TRAP_DEBUG:
 		native.dr[6] |= take_dr6();
 		if (native.stepping) {
-			end_step();
+			step_end();
 			return;
 		}
 		break;
@@ -226,13 +144,13 @@ static void trap(void)
 		if (ring_1 && native_emulate(error))
 			return;
 		break;
-	case TRAP_DOUBLE:
+	case TRAP_DOUBLE_FAULT:
 		kill_guest("double fault at eip %#x", regs->eip);
 	default:
 		break;
 	}
 	if (native.stepping)
-		end_step();
+		step_end();
 	native_deliver(vector, error);
 }
 

@@ -5,6 +5,10 @@
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/routines.h"
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
 
 #define HIGH_TYPE_ACCESSED 0x100u
 #define HIGH_WRITABLE 0x200u /* data */
@@ -171,7 +175,6 @@ void gdt_load(u32 base, u32 limit)
 {
 	native.gdt_base = base;
 	native.gdt_limit = limit;
-	tables_watch();
 }
 
 /* The Guest's own descriptor for a selector, from its GDT or from the copy of its LDT. */
@@ -316,5 +319,4 @@ void ldt_load(u16 selector)
 				(u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1));
 	}
 	load_ldt_register(native.ldt_selector);
-	tables_sync();
 }

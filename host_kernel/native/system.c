@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The privileged instructions whose first byte is 0x0F: tables, control, debug and model-specific registers. */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/page_tables.h"
 
 static bool operand(struct instruction *instruction, u32 *value)
 {
@@ -36,6 +37,7 @@ static bool group_6(struct instruction *instruction)
 		if (!operand(instruction, &value))
 			return false;
 		ldt_load(value);
+		tables_sync();
 		return true;
 	case 3:
 		if (!operand(instruction, &value))
@@ -85,6 +87,7 @@ static bool group_7(struct instruction *instruction)
 		if (!load_table(instruction, &base, &value))
 			return false;
 		gdt_load(base, value);
+		tables_watch();
 		return true;
 	case 3:
 		if (!load_table(instruction, &native.idt_base, &native.idt_limit))

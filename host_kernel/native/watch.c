@@ -11,6 +11,9 @@
  * Read before: native.c, segments.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/memory/shadow.h"
+#include "host_kernel/memory/walk.h"
 
 #define STORES_TO_OPEN 64u /* to one page, in a row, and none of them to a table */
 #define LONGEST_STORE  8u

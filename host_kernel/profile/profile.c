@@ -12,9 +12,16 @@
 #include "host_kernel/core/run.c"
 #undef run
 #include "guest_kernel/console/print.h"
+#include "host_kernel/base/cpu.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/base/personality.h"
+#include "host_kernel/machine/mailbox.h"
+#include "host_kernel/machine/tables.h"
+#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 #define CR4_TSD 0x4
-#define TRAP_GENERAL 13
 #define RDTSC 0x310F
 #define MARKS 32
 #define NONE MARKS

@@ -15,9 +15,9 @@ from typing import Final, cast
 from lguest_py.bench.counting import choose
 from lguest_py.bench.linux import run_guest
 from lguest_py.bench.native import SECONDS, Twin, run_native
-from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, Row
 from lguest_py.errors import LguestError
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, Row
 
 ASK: Final = "dmesg | grep 'Run /init'"
 STARTED = re.compile(r"^\[ *([0-9]+)\.([0-9]{6})\] Run /init", re.M)

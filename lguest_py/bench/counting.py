@@ -15,20 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast, get_args
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines
 from lguest_py.bench.native import ICOUNT, last_words
+from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.engines import Choice
 from lguest_py.engines.base import Engine, EngineAround
 from lguest_py.engines.tcg import TcgEngine
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.launcher.launcher import Launcher, Settings
-from lguest_py.machine import Machine
-from lguest_py.shared_memory.mailbox import Snapshot
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher, built
+from lguest_py.machine import Machine
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.mailbox import Snapshot
 
 ADVICE = "try again, and lguest-py doctor --self-test, which tells what does not work here"
 

@@ -19,15 +19,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lguest_py.kernels import mkinitrd
 from lguest_py.bench.counting import as_switcher, choose, run_machine
 from lguest_py.bench.native import Twin, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
-from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.bench.samples import Printed, parse, without_clock
-from lguest_py.files.descriptors import check, enough
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.descriptors import check, enough
+from lguest_py.kernels import mkinitrd
 from lguest_py.launcher.vm_memory import Switcher, built
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 
 if TYPE_CHECKING:
     from lguest_py.engines.base import Engine

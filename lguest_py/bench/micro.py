@@ -2,8 +2,8 @@
 """What a world switch costs, and all around it: measured in the tiny Guest, in the Host kernel and in a native Guest.
 
 Nothing of Python's is in the way of what is measured, but where a row says so.  Three machines are booted: the tiny
-Guest with its command ``bench`` (guest_kernel/bench/bench.c); the Host kernel with its own measurements in place of its run
-loop (host_kernel/bench/); and a small kernel for the native personality (guest_kernel/bench_native/).
+Guest with its command ``bench`` (guest_kernel/bench/bench.c); the Host kernel with its own measurements in place of
+its run loop (host_kernel/bench/); and a small kernel for the native personality (guest_kernel/native_bench/).
 
 Read next: counting.py for the machines, samples.py for what they print.
 """
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, MILLISECONDS, Row
 from lguest_py.bench.samples import parse, without_clock
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.images.image import Image
-from lguest_py.shared_memory.mailbox import Snapshot
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, MILLISECONDS, Row
+from lguest_py.shared_memory.mailbox import Snapshot
 
 SECONDS: Final = 300.0  # for one of the machines; it takes one or two
 MEMORY: Final = 64 << 20

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.bench.samples import CLOCK, Printed
 from lguest_py.errors import LguestError
+from lguest_py.measurements.row import IN_HOST, IN_SWITCHER, OF
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import hypercall_name
 
 HOST_KERNEL: Final = "host_profile.bin"
@@ -26,9 +27,6 @@ COUNTED: Final = {  # as it is printed -> as it is called here
     "reflected": "reflected",
     "delivered": "interrupts",
 }
-IN_HOST: Final = "host_instructions"
-IN_SWITCHER: Final = "switcher_instructions"
-OF: Final = "_instructions"  # behind a hypercall's name, or "faults": in the Host kernel, with what was in the ring
 _LINE = re.compile(r"PROFILE ([0-9]{1,3})((?: [a-z0-9_]+=[0-9]{1,10})+)$", re.M)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lguest_py.measurements.row import Row
 from lguest_py.errors import UsageError
+from lguest_py.measurements.row import Row
 
 BOOT: Final = "boot"
 BOOTS: Final = {BOOT: "a distribution's kernel to its init, by its own clock"}

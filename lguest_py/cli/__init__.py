@@ -18,8 +18,8 @@ from typing import Any, NoReturn, Protocol
 from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
 from lguest_py.cli.signals import unwinding
 from lguest_py.cli.text import tolerate
-from lguest_py.files.descriptors import lacking
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.descriptors import lacking
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
 

@@ -16,8 +16,8 @@ from lguest_py.cli.boot import MakeParser
 from lguest_py.errors import UsageError
 
 if TYPE_CHECKING:
-    from lguest_py.measurements.record import Record
     from lguest_py.bench.sources import Source
+    from lguest_py.measurements.record import Record
     from lguest_py.measurements.stats import Repeated
 
 SUMMARY = "measure what a Guest costs"
@@ -125,14 +125,14 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
     from datetime import UTC, datetime
 
     from lguest_py.bench import sources
+    from lguest_py.console.progress import Progress
     from lguest_py.measurements import compare, record, stats
     from lguest_py.measurements.about import about
-    from lguest_py.console.progress import Progress
 
     chosen = sources.select(options.names, options.linux)
     twins = [kind for kind in chosen if kind in sources.TWINS]
     kernels = {kind: sources.kernel(kind, options.image, options.initrd) for kind in twins}
-    here = about(options.engine, options.icount, kernels.values())
+    here = about(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
     if old:
         compare.check_alike(options.compare, old, here.engine, options.icount)
     wanted = [

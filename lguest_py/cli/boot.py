@@ -118,11 +118,11 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     from lguest_py.cli.early_signals import ending_signals
     from lguest_py.cli.signals import SignalPipe
     from lguest_py.cli.waking import continued_after
+    from lguest_py.console.streams import Input, Output, Source
+    from lguest_py.console.terminal import Terminal
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
     from lguest_py.launcher.launcher import Launcher, prepare
-    from lguest_py.console.streams import Input, Output, Source
-    from lguest_py.console.terminal import Terminal
 
     if options.misplaced:
         tell(misplaced_warning(options.misplaced))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The outer ends of the Guest's console: a sink that takes bytes without blocking, and a source of them.
 
-Read next: lguest_py/console/terminal.py, the source when a person sits there; lguest_py/console/expect.py, both when a program does.
+Read next: terminal.py, the source when a person sits there; expect.py, both when a program does.
 """
 
 from __future__ import annotations

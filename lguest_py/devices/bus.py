@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lguest_py.shared_memory import _layouts as L
-from lguest_py.devices import Device, GuestError, Interrupt
+from lguest_py.devices.device import Device, Interrupt
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Virtqueue, ring_layout
+from lguest_py.shared_memory import _layouts as L
 
 PAGE = 4096
 STATUS_FAILED = 0x80

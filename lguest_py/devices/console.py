@@ -13,7 +13,7 @@ import enum
 from collections.abc import Sequence
 from typing import Protocol
 
-from lguest_py.devices import GuestError
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
 BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers sent in one go: a Guest that never stops talking starves nobody

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lguest_py.devices import GuestError
+from lguest_py.devices.errors import GuestError
 from lguest_py.shared_memory.layout import Layout, View
 from lguest_py.shared_memory.mailbox import barrier
 

@@ -20,10 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from lguest_py.launcher import report
-from lguest_py.files.descriptors import check
 from lguest_py.doctor.diagnosis import Diagnosis, cpuinfo
 from lguest_py.errors import LguestError
+from lguest_py.files.descriptors import check
+from lguest_py.launcher import report
 
 NAME = "lguest-py-self-test"
 NOBODY = ("root", "user", "localhost", "debian", "ubuntu", "fedora", "runner")  # names that say nothing of anybody

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lguest_py import Machine, Result, __version__
+from lguest_py.console.progress import Progress
 from lguest_py.engines.fixes import IMAGES_FIX, NO_ENGINE_FIX, QEMU_FIX, Place, kvm_fix
 from lguest_py.engines.probe import KvmProbe, probe_kvm
 from lguest_py.engines.tcg import QEMU, find_qemu
 from lguest_py.errors import LguestError
-from lguest_py.console.progress import Progress
-from lguest_py.version import commit
 from lguest_py.launcher.vm_memory import built
+from lguest_py.version import commit
 
 IMAGES = ("host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin")
 LIBRARIES = ("cffi", "pyelftools", "zstandard", "lz4")

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lguest_py.engines.base import Engine
+from lguest_py.engines.base import INSTALL_QEMU, Engine
 from lguest_py.engines.probe import KvmProbe, probe_kvm
 from lguest_py.errors import NoEngineError, UsageError
 
 NAMES = ("auto", "kvm", "tcg")
-INSTALL_QEMU = "install QEMU for x86 (Debian: apt-get install qemu-system-x86)"
 
 
 @dataclass(frozen=True)

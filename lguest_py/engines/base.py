@@ -12,10 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from lguest_py.files.descriptors import lacking
 from lguest_py.errors import EngineError, LguestError
+from lguest_py.files.descriptors import lacking
 
 SMALLER: Final = "give the Guest less (--memory)"
+
+INSTALL_QEMU = "install QEMU for x86 (Debian: apt-get install qemu-system-x86)"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.engines import INSTALL_QEMU as QEMU_FIX
+from lguest_py.engines.base import INSTALL_QEMU as QEMU_FIX
 from lguest_py.engines.probe import KvmProbe
 
 __all__ = ["IMAGES_FIX", "NO_ENGINE_FIX", "QEMU_FIX", "Place", "kvm_fix"]

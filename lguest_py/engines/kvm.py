@@ -16,10 +16,10 @@ import signal
 import threading
 from typing import Final
 
-from lguest_py.files.descriptors import check
 from lguest_py.engines import cpuid
 from lguest_py.engines.base import SMALLER, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError
+from lguest_py.files.descriptors import check
 from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Mmio, Registers, Shutdown, Vcpu, Vm
 from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
 

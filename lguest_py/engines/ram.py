@@ -11,8 +11,8 @@ import mmap
 import os
 import sys
 
-from lguest_py.files.descriptors import check
 from lguest_py.errors import EngineError
+from lguest_py.files.descriptors import check
 
 SHARED = "/dev/shm"
 

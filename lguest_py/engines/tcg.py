@@ -26,12 +26,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from lguest_py.shared_memory import _layouts as layouts
-from lguest_py.files.descriptors import check, names_it, scarce, told
 from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
+from lguest_py.files.descriptors import check, names_it, scarce, told
+from lguest_py.shared_memory import _layouts as layouts
 
 QEMU = "qemu-system-i386"
 IMAGES = Path(__file__).resolve().parent.parent / "_images"

@@ -12,8 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.files.descriptors import check
 from lguest_py.errors import LguestError
+from lguest_py.files.descriptors import check
 
 CONTENTS = {
     "carrier": "the machine with KVM in which tests run (tools/run-in-kvm)",

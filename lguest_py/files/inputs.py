@@ -8,9 +8,9 @@ import os
 import stat
 from typing import BinaryIO
 
-from lguest_py.files.descriptors import check
 from lguest_py.errors import ImageError
 from lguest_py.files.cancellation import STEP, point
+from lguest_py.files.descriptors import check
 
 
 def printable(path: str) -> str:

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from lguest_py.files.descriptors import check
 from lguest_py.errors import LguestError
+from lguest_py.files.descriptors import check
 
 STDOUT = "-"
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import struct
 
-from lguest_py.shared_memory import _layouts as at
 from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 from lguest_py.images.image import RESERVED_LOW, Image
+from lguest_py.shared_memory import _layouts as at
 
 HEADER_START = 0x1F1
 COMMAND_LINE = 0x1000  # Guest-physical

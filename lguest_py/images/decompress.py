@@ -18,8 +18,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from lguest_py.files.descriptors import DescriptorError, check
 from lguest_py.files.cancellation import STEP, point
+from lguest_py.files.descriptors import DescriptorError, check
 
 LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
 LZMA_MEMORY = 256 << 20  # bytes: a dictionary of four times what `xz -9` asks for

@@ -7,8 +7,8 @@ Source: Linux's lib/decompress.c and the versions in which it got each format.  
 from __future__ import annotations
 
 from lguest_py.errors import ImageError
-from lguest_py.images.decompress import packed_as
 from lguest_py.files.inputs import open_regular, printable
+from lguest_py.images.decompress import packed_as
 from lguest_py.images.support import numbers, version_word
 
 SINCE = {"xz": (2, 6, 38), "lz4": (3, 11, 0), "zstd": (5, 9, 0)}  # gzip, bzip2, lzma and lzo: all that we serve

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from lguest_py.shared_memory import _layouts as at
 from lguest_py.errors import ImageError
+from lguest_py.files.inputs import printable
 from lguest_py.images.acpi import tables
 from lguest_py.images.boot_params import (
     E820_RAM,
@@ -22,9 +22,9 @@ from lguest_py.images.boot_params import (
     encoded_command_line,
 )
 from lguest_py.images.command_line import split
-from lguest_py.files.inputs import printable
 from lguest_py.images.image import MIB, Image
 from lguest_py.images.support import numbers, version_word
+from lguest_py.shared_memory import _layouts as at
 
 BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi points at the first
 LOW_END, FIRMWARE = 0x9F000, 0xE0000  # where low RAM ends; where a kernel searches for ACPI

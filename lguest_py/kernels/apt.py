@@ -2,7 +2,7 @@
 """Get Debian packages of another architecture through apt's own client, from the mirrors that this machine uses.
 
 apt works in a directory of its own, so neither root nor a change to the system is needed; sources, proxies and keys are
-the system's, and apt checks signatures and checksums itself.  Source: apt.conf(5).  Read next: lguest_py/kernels/fetch.py.
+the system's, and apt checks signatures and checksums itself.  Source: apt.conf(5).  Read next: fetch.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lguest_py.files.descriptors import names_it, told
-from lguest_py.errors import LguestError
 from lguest_py.console.progress import Progress
+from lguest_py.errors import LguestError
+from lguest_py.files.descriptors import names_it, told
 
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
 # Read behind the system's own configuration.  What that has its hooks do is not for us.

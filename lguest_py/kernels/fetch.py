@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from lguest_py.kernels.apt import Apt, complaint
-from lguest_py.files.descriptors import check, names_it, told
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.descriptors import check, names_it, told
+from lguest_py.kernels.apt import Apt, complaint
 from lguest_py.kernels.stock import STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
 
 Tell = Callable[[str], None]

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from lguest_py.files.descriptors import check
 from lguest_py.errors import ImageError
+from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import open_regular, printable
 from lguest_py.files.outputs import writing
 

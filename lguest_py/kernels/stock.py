@@ -12,9 +12,9 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from lguest_py.errors import ImageError, LguestError
 from lguest_py.files.caches import folder
 from lguest_py.files.descriptors import check
-from lguest_py.errors import ImageError, LguestError
 
 RECORD = "fetched.json"
 FILES = ("vmlinuz", "initrd", "busybox", "modules", "copyright", "copyright-busybox", RECORD)
@@ -70,7 +70,7 @@ class Kernel:
 
 def make_initrd(directory: Path) -> str:
     """Make the initrd of the kernel in ``directory``, of the busybox there; its edition.  Raises LguestError."""
-    from lguest_py.kernels import mkinitrd# late: not every boot makes one
+    from lguest_py.kernels import mkinitrd  # late: not every boot makes one
 
     mkinitrd.make_initrd(str(directory / "initrd"), mkinitrd.busybox_tree(str(directory / "busybox")))
     return mkinitrd.edition()

@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lguest_py.devices import GuestError
+from lguest_py.console.streams import LIMIT, Drain, Source, Tail
+from lguest_py.console.terminal import Left
 from lguest_py.devices.console import Progress
+from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
-from lguest_py.images import Image
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
+from lguest_py.images import Image
 from lguest_py.launcher.result import (
     SIGINT,
     SIGPIPE,
@@ -34,8 +36,6 @@ from lguest_py.launcher.result import (
     root_advice,
     told_status,
 )
-from lguest_py.console.streams import LIMIT, Drain, Source, Tail
-from lguest_py.console.terminal import Left
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built
 
@@ -97,8 +97,8 @@ def prepare(
     ``timeout`` runs from here.  Raises LguestError; StoppedError when it is over.
     """
     from lguest_py import engines, images
-    from lguest_py.kernels import stock
     from lguest_py.images.command_line import join
+    from lguest_py.kernels import stock
 
     started = time.monotonic()
     Plan(memory)  # before anything long: it may be wrong

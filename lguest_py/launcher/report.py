@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lguest_py.launcher.result import End, Result
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Exit, Snapshot, hypercall_name, vector_name
-from lguest_py.launcher.result import End, Result
 
 DEATHS = (
     End.PANICKED,

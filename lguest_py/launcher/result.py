@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.engines.base import MachineEnd
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Snapshot, hypercall_name, vector_name
 
 

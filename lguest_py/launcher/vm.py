@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from lguest_py.shared_memory import _layouts as L
-from lguest_py.devices import GuestError
 from lguest_py.devices.bus import Bus
 from lguest_py.devices.console import Console, Progress, Sink
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import ImageError
-from lguest_py.images import Image
 from lguest_py.files.inputs import printable
-from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
+from lguest_py.images import Image
 from lguest_py.launcher.result import End, Outcome
 from lguest_py.launcher.vm_memory import Plan, Switcher, fill
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
 LAST_ROUNDS = 64  # of service() for a Guest that was stopped: it may have queued more than anybody wants
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.engines.base import Engine
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.images import Image
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 PAGE = 4096

@@ -8,14 +8,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lguest_py import __version__
 from lguest_py.errors import UsageError
 from lguest_py.version import UNKNOWN, commit
-
-if TYPE_CHECKING:
-    from lguest_py.bench.sources import Kernel
 
 VIRTUALISED = {"kvm_intel": "VT-x", "kvm_amd": "SVM"}
 EMULATED_CPU = ("QEMU TCG", "QEMU Virtual CPU")  # how its processors call themselves
@@ -60,8 +56,8 @@ def flavour(engine: str, kvm: str, cpu: str) -> str:
     return f"nested {kind}" if kvm.startswith("nested ") else kind
 
 
-def about(engine: str, counted: bool, kernels: Iterable[Kernel]) -> About:
-    """Of this machine with ``--engine engine``, measured in these kernels.
+def about(engine: str, counted: bool, releases: Iterable[str]) -> About:
+    """Of this machine with ``--engine engine``, measured in kernels of these ``releases``.
 
     Raises NoEngineError when it cannot serve, UsageError when it cannot count instructions.
     """
@@ -73,15 +69,15 @@ def about(engine: str, counted: bool, kernels: Iterable[Kernel]) -> About:
         raise UsageError(ICOUNT_NEEDS_TCG)
     name = choose("tcg" if counted else engine).name
     cpu, qemu = cpu_model(), find_qemu()
-    releases = ", ".join(dict.fromkeys(kernel.release for kernel in kernels))
     version = qemu[1] if qemu else ""
-    return About(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version, releases)
+    return About(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version,
+                 ", ".join(dict.fromkeys(releases)))
 
 
 def kernel_release(image: str) -> str:
     """The release that a bzImage names ("3.18.24"), or its file name's last part where it names none."""
-    from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
     from lguest_py.files.inputs import open_regular, printable
+    from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
 
     file, size = open_regular(image, "give a bzImage")
     with file:

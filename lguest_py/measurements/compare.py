@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lguest_py.errors import UsageError
 from lguest_py.measurements.record import Record
 from lguest_py.measurements.row import INSTRUCTIONS, Row
 from lguest_py.measurements.stats import stats
 from lguest_py.measurements.table import columns
-from lguest_py.errors import UsageError
 
 TIMES, COUNTED = 0.01, 0.005
 RULE = {

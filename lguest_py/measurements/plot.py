@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lguest_py.bench.profile import IN_HOST, IN_SWITCHER
-from lguest_py.measurements.record import Record
-from lguest_py.measurements.row import Row
-from lguest_py.measurements.stats import stats
-from lguest_py.measurements.table import heading
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.outputs import writing
+from lguest_py.measurements.record import Record
+from lguest_py.measurements.row import IN_HOST, IN_SWITCHER, Row
+from lguest_py.measurements.stats import stats
+from lguest_py.measurements.table import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+from lguest_py.errors import ImageError, UsageError
+from lguest_py.files.inputs import open_regular, printable
 from lguest_py.measurements.about import About
 from lguest_py.measurements.row import GROUPS, UNITS, WHERES, Row
 from lguest_py.measurements.stats import nanoseconds, stats
-from lguest_py.errors import ImageError, UsageError
-from lguest_py.files.inputs import open_regular, printable
 
 SCHEMA: Final = 1
 SWITCHERS: Final = ("classic", "lean", "")

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 GROUPS: Final = ("switch", "step", "inside", "native-personality", "linux", "boot", "wall")
+# Names of counts.
+IN_HOST: Final = "host_instructions"
+IN_SWITCHER: Final = "switcher_instructions"
+OF: Final = "_instructions"  # behind a hypercall's name, or "faults": in the Host kernel, with what was in the ring
 WHERES: Final = ("guest", "native", "host", "launcher")
 COUNTS: Final = ("cr3_loads", "segment_loads", "table_loads", "page_walks")
 INSTRUCTIONS: Final = "instructions"

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lguest_py.measurements.row import CYCLES, MICROSECONDS, MILLISECONDS, Row
 from lguest_py.errors import LguestError
+from lguest_py.measurements.row import CYCLES, MICROSECONDS, MILLISECONDS, Row
 
 STILL = 3  # runs in succession in which no minimum moved
 STILL_COUNTED = 1  # the same for instructions: two equal runs

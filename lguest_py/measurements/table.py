@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lguest_py.bench.profile import OF
 from lguest_py.measurements.record import Record
-from lguest_py.measurements.row import Row
+from lguest_py.measurements.row import OF, Row
 from lguest_py.measurements.stats import nanoseconds, stats
 
 BLOCKS = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Read and write C structs in memory that is shared with a VM.
 
-The layouts come from the C headers themselves (tools/layouts.py writes lguest_py/_layouts.py).  Each access
+The layouts come from the C headers themselves (tools/layouts.py writes _layouts.py).  Each access
 is one aligned load or store of the field's size, which is what a word with one writer needs.
 """
 

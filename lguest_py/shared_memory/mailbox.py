@@ -12,8 +12,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.errors import LguestError
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 _fence = threading.Lock()

@@ -4,8 +4,8 @@
  * (include/linux/lguest.h, lguest_launcher.h and asm/lguest_hcall.h of Linux 3.x and 4.x are the source).
  * Shared by host_kernel, guest_kernel and, through tools/layouts.py, Python.
  */
-#ifndef LGUEST_ABI_H
-#define LGUEST_ABI_H
+#ifndef SWITCHER_LAYOUTS_LGUEST_ABI_H
+#define SWITCHER_LAYOUTS_LGUEST_ABI_H
 #include "switcher/layouts/types.h"
 
 #define HYPERCALL_VECTOR 0x1f

@@ -8,8 +8,8 @@
  *
  * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
  */
-#ifndef LGUEST_PAGES_H
-#define LGUEST_PAGES_H
+#ifndef SWITCHER_LAYOUTS_LGUEST_PAGES_H
+#define SWITCHER_LAYOUTS_LGUEST_PAGES_H
 #include "switcher/layouts/types.h"
 
 /* The region's pages.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */

@@ -10,8 +10,8 @@
  *
  * Read next: host_kernel/core/start.S.
  */
-#ifndef MACHINE_H
-#define MACHINE_H
+#ifndef SWITCHER_LAYOUTS_MACHINE_H
+#define SWITCHER_LAYOUTS_MACHINE_H
 #include "switcher/layouts/lguest_pages.h"
 
 #define MACHINE_MAGIC    0x7473676C

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The integer types of all 32-bit code here, and of the descriptions that tools/layouts.py reads. */
-#ifndef TYPES_H
-#define TYPES_H
+#ifndef SWITCHER_LAYOUTS_TYPES_H
+#define SWITCHER_LAYOUTS_TYPES_H
 #include <stddef.h>
 #include <stdint.h>
 typedef uint8_t u8;

@@ -15,11 +15,11 @@ import pytest
 from lguest_py.bench import boot
 from lguest_py.bench.boot import _microseconds
 from lguest_py.bench.native import Twin, run_native
-from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, Row
 from lguest_py.engines import Choice
 from lguest_py.engines.tcg import TcgEngine
 from lguest_py.errors import LguestError, NoEngineError
 from lguest_py.kernels.stock import Kernel
+from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, Row
 
 
 @pytest.mark.nightly

@@ -17,16 +17,16 @@ from fake_engine import AGAIN, FakeEngine
 from fake_engine import Script as Played
 from imagewriter import kernel
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines
 from lguest_py.bench import linux, sources
-from lguest_py.measurements import about
-from lguest_py.measurements.record import LARGEST
-from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.cli import bench, main
 from lguest_py.cli.parsers import command_line
 from lguest_py.engines import Choice
 from lguest_py.errors import LguestError
+from lguest_py.measurements import about
+from lguest_py.measurements.record import LARGEST
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
+from lguest_py.shared_memory import _layouts as L
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: dict[str, Mapping[str, str]] = {
@@ -82,7 +82,8 @@ def done(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -
 
 def test_help_needs_nothing_heavy() -> None:
     spy = "import sys; from lguest_py.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
-    heavy = "cffi", "elftools", "subprocess", "json", "lguest_py.bench", "lguest_py.engines", "lguest_py.launcher.launcher"
+    ours = "lguest_py.bench", "lguest_py.engines", "lguest_py.launcher.launcher"
+    heavy = "cffi", "elftools", "subprocess", "json", *ours
     spy += f"print([module for module in {heavy} if module in sys.modules])"
     program = [sys.executable, "-c", spy, "bench", "--help"]
     said = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -16,15 +16,15 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from linux_lab import ROOT
 
-from lguest_py.kernels import mkinitrd
 from lguest_py.bench import linux as bench
 from lguest_py.bench.native import Twin, run_native
 from lguest_py.bench.profile import HOST_KERNEL
-from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.shared_memory.mailbox import Snapshot
+from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
 from lguest_py.launcher.vm_memory import built
+from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
+from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
     from conftest import RealLinux

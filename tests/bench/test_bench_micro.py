@@ -15,10 +15,10 @@ from guest import boot
 from lguest_py.bench.counting import choose, counting_machine
 from lguest_py.bench.micro import MICRO, WHATS, micro_rows
 from lguest_py.bench.prompt import TIMES, until_shown
-from lguest_py.measurements.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, MILLISECONDS, WHERES, Row
 from lguest_py.bench.samples import parse
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.result import End
+from lguest_py.measurements.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, MILLISECONDS, WHERES, Row
 
 SAMPLES = 300  # BENCH_SAMPLES in guest_kernel/bench/bench_samples.h
 LEAN_INSIDE = ("hypercall-bare", "hypercall", "fault-reflected-inside")

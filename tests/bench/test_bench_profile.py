@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lguest_py.bench import linux as bench
-from lguest_py.bench.profile import IN_HOST, IN_SWITCHER, OF, counts_of
-from lguest_py.measurements.row import Row
+from lguest_py.bench.profile import counts_of
 from lguest_py.bench.samples import parse
-from lguest_py.measurements.table import told_counts
 from lguest_py.errors import LguestError
 from lguest_py.kernels.stock import Kernel
+from lguest_py.measurements.row import IN_HOST, IN_SWITCHER, OF, Row
+from lguest_py.measurements.table import told_counts
 
 if TYPE_CHECKING:
     from conftest import RealLinux

@@ -19,11 +19,11 @@ import measure
 import pytest
 from bench_lab import record, row
 
-from lguest_py.measurements import plot
 from lguest_py.bench.linux import BENCHMARKS
 from lguest_py.bench.sources import select
 from lguest_py.cli import Parser
 from lguest_py.cli.bench import _parse
+from lguest_py.measurements import plot
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = latency_page.PAGE.read_text()
@@ -52,9 +52,9 @@ def test_the_page_is_as_the_script_writes_it() -> None:
 def test_a_picture_is_as_the_script_draws_it(name: str, tmp_path: Path) -> None:
     shown, distributions = latency_page.picture(name, latency_page.records())
     plot.draw(shown, str(tmp_path / name), distributions)
-    kept = ROOT / "docs" / name
+    kept = latency_page.PICTURES_PLACE / name
     assert texts(kept) == texts(tmp_path / name), "run: python tools/latency_page.py"
-    assert f"]({name})" in TEXT
+    assert f"](pictures/{name})" in TEXT
     assert kept.stat().st_size < 400_000
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from fake_engine import AGAIN, IMAGE, FakeEngine, fake_images
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines, images
 from lguest_py.cli import main
 from lguest_py.engines import Choice
+from lguest_py.shared_memory import _layouts as L
 
 __all__ = ["fake_images"]
 REASON = "VFS: Unable to mount root fs on unknown-block(0,0)"

@@ -14,12 +14,12 @@ from typing import NoReturn
 
 import pytest
 
+from lguest_py.engines import probe, tcg
 from lguest_py.files import descriptors
+from lguest_py.files.descriptors import DescriptorError, enough, lacking
+from lguest_py.files.inputs import open_regular
 from lguest_py.kernels import fetch, stock
 from lguest_py.kernels.apt import complaint
-from lguest_py.files.descriptors import DescriptorError, enough, lacking
-from lguest_py.engines import probe, tcg
-from lguest_py.files.inputs import open_regular
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = re.compile(r"lguest-py: too many open files \(RLIMIT_NOFILE: soft limit (\d+), hard limit (\d+)\): .*\n")

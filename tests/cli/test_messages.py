@@ -27,12 +27,12 @@ from fake_engine import FakeEngine, fake_images
 from imagewriter import BzImage, ElfFile, Part, kernel, text
 
 from lguest_py import engines, images
-from lguest_py.kernels import fetch, stock
 from lguest_py.cli import main
 from lguest_py.engines import Choice, tcg
 from lguest_py.errors import EngineError, NoEngineError
-from lguest_py.images import initrd
 from lguest_py.files import inputs as files
+from lguest_py.images import initrd
+from lguest_py.kernels import fetch, stock
 from lguest_py.launcher.launcher import Launcher
 
 __all__ = ["fake_images"]

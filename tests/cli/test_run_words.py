@@ -13,13 +13,13 @@ import pytest
 from guest import boot
 
 from lguest_py import Machine
-from lguest_py.kernels import mkinitrd
 from lguest_py.cli import main
 from lguest_py.errors import UsageError
 from lguest_py.images.command_line import join, split
 from lguest_py.images.native import additions
-from lguest_py.launcher.result import End, told_status
+from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
+from lguest_py.launcher.result import End, told_status
 
 NAME = "debian-6.1-686"
 

@@ -18,7 +18,7 @@ from pty_session import PATIENCE, Session, is_raw, modes
 from lguest_py.console.terminal import EscapeFilter, Left, Terminal
 
 __all__ = ["fake_images"]
-FAKE_CLI = Path(__file__).with_name("fake_cli.py")
+FAKE_CLI = Path(__file__).resolve().parents[1] / "lab" / "fake_cli.py"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import pytest
 from fake_engine import Driver
 
-from lguest_py.devices import GuestError
 from lguest_py.devices.bus import Bus
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Virtqueue
 
 RAM = 0x10000

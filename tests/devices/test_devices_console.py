@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from fake_engine import Driver
 
-from lguest_py.devices import GuestError
 from lguest_py.devices.console import BUDGET, CHAINS, Console, Progress
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import DESC_WRITE, Chain, Virtqueue
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from fake_engine import Driver
 
-from lguest_py.devices import GuestError
+from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import (
     AVAIL_NO_INTERRUPT,
     DESC_INDIRECT,

@@ -11,14 +11,14 @@ import pytest
 from fake_engine import AGAIN, IMAGE, WAIT, FakeEngine, fake_images
 from launcher_lab import MIB, Lab, lab, pipes, power_off
 
-from lguest_py.shared_memory import _layouts as L
+from lguest_py.console.streams import Input
 from lguest_py.devices import panic
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.serial import Serial
 from lguest_py.images import Segment
-from lguest_py.shared_memory.mailbox import Mailbox
 from lguest_py.launcher.result import End
-from lguest_py.console.streams import Input
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.mailbox import Mailbox
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]

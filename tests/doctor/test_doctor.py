@@ -19,9 +19,9 @@ import pytest
 from fake_engine import IMAGE, FakeEngine, Script, fake_images
 
 from lguest_py import __version__, engines, images
-from lguest_py.doctor import diagnosis as doctor
-from lguest_py.doctor import bundle as doctor_bundle
 from lguest_py.cli import main
+from lguest_py.doctor import bundle as doctor_bundle
+from lguest_py.doctor import diagnosis as doctor
 from lguest_py.doctor.diagnosis import Diagnosis, EngineName, Trial
 from lguest_py.engines.fixes import Place, kvm_fix
 from lguest_py.engines.probe import KvmProbe

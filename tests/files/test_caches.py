@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import pytest
 
-from lguest_py.files import caches
 from lguest_py.cli import main
 from lguest_py.cli.cache import amount
 from lguest_py.errors import LguestError
+from lguest_py.files import caches
 
 
 @pytest.fixture

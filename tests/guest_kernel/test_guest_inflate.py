@@ -21,7 +21,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     compiler = shutil.which("cc") or shutil.which("gcc")
     assert compiler
     made = tmp_path_factory.mktemp("inflate") / "inflate.so"
-    options = ["-shared", "-fPIC", "-O1", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'switcher'}"]
+    options = ["-shared", "-fPIC", "-O1", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}"]
     subprocess.run([compiler, *options, str(ROOT / "guest_kernel/boot/inflate.c"), "-o", str(made)], check=True)
     return ctypes.CDLL(str(made))
 

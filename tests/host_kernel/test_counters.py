@@ -18,15 +18,15 @@ from shadow_model import Shadow, objects
 from test_hostile import harmless
 from test_shadow_model import churn
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines, images
+from lguest_py.console.streams import Input, Output
 from lguest_py.engines.base import EngineAround
 from lguest_py.images.image import Image
 from lguest_py.launcher.launcher import Launcher, Settings
-from lguest_py.shared_memory.layout import View
 from lguest_py.launcher.result import End, Result
-from lguest_py.console.streams import Input, Output
 from lguest_py.launcher.vm_memory import Switcher, built
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 TABLE, OTHER_TABLE, SECOND, TARGET = 0x310000, 0x318000, 0x340000, 0x320000

@@ -25,9 +25,9 @@ from hostile_code import (
 )
 from hostile_lab import LONG, SECONDS, Run, Watched, image_of, offences, run, run_image, symbols, word
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.images.image import Personality
 from lguest_py.launcher.result import End
+from lguest_py.shared_memory import _layouts as L
 
 PERSONALITIES = pytest.mark.parametrize("personality", ["lguest", "native"])
 SEEDS, GROUP = range(8), 20

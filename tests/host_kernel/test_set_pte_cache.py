@@ -17,8 +17,8 @@ from script_lab import ASK, Call, Script
 from shadow_model import Modelled, Shadow, objects, untruths
 from test_hostile import harmless
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
 
 SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 TABLE, OTHER_TABLE, STOLEN, MARKED = 0x310000, 0x318000, 0x330000, 0x320000

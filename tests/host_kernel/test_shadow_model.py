@@ -16,9 +16,9 @@ from script_lab import Look, Script
 from shadow_model import Modelled
 from test_hostile import PERSONALITIES, harmless
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.images.image import Personality
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
 
 DIRECTORIES, TABLES, TARGETS = 0x400000, 0x480000, 0x700000  # each one page
 DIRECTORY_COUNT, TABLE_COUNT, TARGET_COUNT, ENTRY_COUNT = 80, 96, 32, 12

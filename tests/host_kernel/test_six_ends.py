@@ -40,15 +40,15 @@ from native_code import (
 )
 
 import lguest_py
-from lguest_py.shared_memory import _layouts as L
-from lguest_py.launcher import vm, vm_memory
 from lguest_py.cli import main
 from lguest_py.engines.tcg import TcgEngine
+from lguest_py.kernels.stock import Kernel
+from lguest_py.launcher import vm, vm_memory
 from lguest_py.launcher.launcher import EARLY_RESTARTS
-from lguest_py.shared_memory.layout import View
 from lguest_py.launcher.report import death
 from lguest_py.launcher.result import End
-from lguest_py.kernels.stock import Kernel
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 LIMIT = "300"
 PANIC = b"Kernel panic - not syncing: on purpose\r\n---[ end Kernel panic - not syncing: on purpose ]---\r\n"

@@ -23,15 +23,15 @@ from launcher_lab import MIB, Lab, NoSource, lab, pipes, power_off
 import lguest_py
 from lguest_py import engines, images
 from lguest_py.cli import main
+from lguest_py.console.terminal import Left
 from lguest_py.engines import Choice
 from lguest_py.errors import ImageError, StoppedError
-from lguest_py.images import decompress, elf, open_image, vmcall
-from lguest_py.files import inputs as files
 from lguest_py.files import cancellation
+from lguest_py.files import inputs as files
+from lguest_py.images import decompress, elf, open_image, vmcall
 from lguest_py.images.initrd import load_initrd
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End
-from lguest_py.console.terminal import Left
 
 __all__ = ["fake_images", "lab", "pipes"]
 SIZE = 64 << 10

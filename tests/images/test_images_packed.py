@@ -19,8 +19,8 @@ from guest import boot_image
 from imagewriter import BzImage, kernel, text
 
 from lguest_py.errors import ImageError
-from lguest_py.images import decompress, open_image
 from lguest_py.files.cancellation import STEP
+from lguest_py.images import decompress, open_image
 from lguest_py.images.initrd import load_initrd
 from lguest_py.images.initrd_format import initrd_note
 from lguest_py.launcher.result import End

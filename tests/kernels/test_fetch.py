@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import pytest
 from imagewriter import ElfFile, Part
 
-from lguest_py.kernels import fetch, mkinitrd, stock
 from lguest_py.cli import main
 from lguest_py.errors import ImageError
+from lguest_py.kernels import fetch, mkinitrd, stock
 
 NAME = "debian-6.1-686"
 BUSYBOX = ElfFile((Part(0x8048000, b"\x90" * 64),)).bytes()

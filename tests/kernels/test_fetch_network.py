@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from test_fetch import NAME, Archive, archive, pytestmark, refused
 
-from lguest_py.kernels import apt
-from lguest_py.console import progress
 from lguest_py.cli import main
+from lguest_py.console import progress
+from lguest_py.kernels import apt
 
 __all__ = ["archive", "pytestmark"]
 

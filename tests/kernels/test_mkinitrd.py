@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from imagewriter import ElfFile, Part
 
-from lguest_py.kernels import mkinitrd
 from lguest_py.cli import main
 from lguest_py.errors import ImageError
+from lguest_py.kernels import mkinitrd
 
 PROGRAM = Part(0x8048000, b"\x90" * 64)
 BUSYBOX = ElfFile((PROGRAM,)).bytes()

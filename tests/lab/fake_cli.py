@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 from fake_engine import AGAIN, IMAGE, WAIT, ConsoleDriver, FakeEngine
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines, images
-from lguest_py.launcher import vm_memory
 from lguest_py.cli import main
+from lguest_py.launcher import vm_memory
+from lguest_py.shared_memory import _layouts as L
 
 Steps = Generator[str, None, None]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from lguest_py.shared_memory import _layouts as L
-from lguest_py.launcher import vm_memory
 from lguest_py.devices.virtqueue import DESC_NEXT, DESC_WRITE, ring_layout
 from lguest_py.engines.base import MachineEnd, MachineFacts
 from lguest_py.images import Image, Segment
+from lguest_py.launcher import vm_memory
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 AGAIN, WAIT = "again", "wait"

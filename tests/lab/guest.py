@@ -10,9 +10,9 @@ import tempfile
 from dataclasses import dataclass
 
 from lguest_py import engines, images
+from lguest_py.console.streams import Input, Output
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
-from lguest_py.console.streams import Input, Output
 from lguest_py.launcher.vm_memory import Switcher, built
 
 LIMIT = 400.0  # seconds for one boot: the carrier is slow

@@ -50,8 +50,8 @@ from hostile_code import (
     two_words,
 )
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.images.image import Personality
+from lguest_py.shared_memory import _layouts as L
 
 STOCK = 800  # pieces of code, of which a Guest's slots are made
 ONCE_IN_A_WHILE = 0.003

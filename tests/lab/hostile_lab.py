@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run a random Guest, and look whether the Host kernel's own memory is still as it must be: for tests/host_kernel/test_hostile.py.
+"""Run a random Guest, and look whether the Host kernel's own memory is still as it must be (test_hostile.py).
 
 Read before: hostile.S, what such a Guest stands on; hostile_guest.py, which makes it.
 """
@@ -23,17 +23,17 @@ import toolchain
 from hostile_code import PLACES, RAM_END, SLOT, store
 from hostile_guest import guest_code, guest_tables
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines
+from lguest_py.console.streams import Input, Output
 from lguest_py.engines.base import Engine, EngineAround
 from lguest_py.images import Image, Segment
 from lguest_py.images.image import Personality
 from lguest_py.launcher.launcher import Launcher, Settings
-from lguest_py.shared_memory.layout import View
 from lguest_py.launcher.report import death, statistics
 from lguest_py.launcher.result import End, Result
-from lguest_py.console.streams import Input, Output
 from lguest_py.launcher.vm_memory import PAGE, Plan, Switcher, built
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 SOURCE = Path(__file__).resolve().with_name("hostile.S")
 GENERATED = SOURCE.parent.parent / "build" / "generated"

@@ -12,11 +12,11 @@ from contextlib import suppress
 import pytest
 from fake_engine import AGAIN, IMAGE, FakeEngine, Script
 
-from lguest_py.shared_memory import _layouts as L
+from lguest_py.console.streams import Output, Source
 from lguest_py.images import Image
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import Result
-from lguest_py.console.streams import Output, Source
+from lguest_py.shared_memory import _layouts as L
 
 MIB = 1 << 20
 

@@ -12,12 +12,12 @@ import struct
 import tempfile
 from pathlib import Path
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py import engines
+from lguest_py.console.streams import Input, Output
 from lguest_py.images import Image, Segment
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End
-from lguest_py.console.streams import Input, Output
+from lguest_py.shared_memory import _layouts as L
 
 START, RESULTS, RAM = 0x100000, 0x200000, 4 << 20
 LIMIT = 300  # seconds for a run, which takes less than one

@@ -16,10 +16,10 @@ from hostile_code import DATA, EAX, ESI, RAM_END, le32, mov
 from hostile_lab import LONG, Run, image_of, run_image
 from shadow_model import Modelled
 
-from lguest_py.shared_memory import _layouts as L
-from lguest_py.shared_memory.mailbox import Mailbox
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.mailbox import Mailbox
 
 LIST, LIST_END = 0x500000, 0x700000
 DONE = 0x3F0000  # a word that tells that the list was done to its end

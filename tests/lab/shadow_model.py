@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 from hostile_lab import DATA_PAGES, RW, SWITCHER_INDEX, P, Watched, symbols, word
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.engines.base import Engine
-from lguest_py.shared_memory.layout import View
 from lguest_py.launcher.vm_memory import PAGE, built
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 NO_FRAME, TABLE_FRAMES, WRITTEN = 0xFFFFFFFF, 0x100000, 0x80000000
 ENTRIES = struct.Struct("<1024I")

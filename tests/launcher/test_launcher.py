@@ -12,11 +12,11 @@ import pytest
 from fake_engine import AGAIN, FACTS, IMAGE, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
 from launcher_lab import MIB, Lab, lab, pipes, power_off
 
-from lguest_py.shared_memory import _layouts as L
+from lguest_py.console.streams import LIMIT, Input
 from lguest_py.errors import ImageError, UsageError
 from lguest_py.images import Image, Segment
-from lguest_py.console.streams import LIMIT, Input
 from lguest_py.launcher.vm_memory import Plan
+from lguest_py.shared_memory import _layouts as L
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]

@@ -11,12 +11,12 @@ import pytest
 from fake_engine import AGAIN, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
 from launcher_lab import Lab, lab, pipes, power_off
 
-from lguest_py.shared_memory import _layouts as L
+from lguest_py.console.streams import Output
+from lguest_py.console.terminal import Left
 from lguest_py.errors import LguestError
 from lguest_py.launcher.launcher import EARLY_RESTARTS, INBOX_LIMIT
 from lguest_py.launcher.result import End
-from lguest_py.console.streams import Output
-from lguest_py.console.terminal import Left
+from lguest_py.shared_memory import _layouts as L
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lguest_py.shared_memory import _layouts as L
 from lguest_py.launcher import report
+from lguest_py.launcher.result import End, Outcome, Result, Times, told_status
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot, hypercall_name, vector_name
-from lguest_py.launcher.result import End, Outcome, Result, Times, told_status
 
 REGISTERS = list(L.REGISTERS.fields)
 

@@ -21,8 +21,8 @@ import pytest
 from pty_session import Session
 
 import lguest_py
-from lguest_py.launcher.result import End
 from lguest_py.kernels.stock import Kernel
+from lguest_py.launcher.result import End
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "debian-6.1-686"

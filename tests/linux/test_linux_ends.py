@@ -15,10 +15,10 @@ import pytest
 from linux_lab import LIMIT, Linux
 
 from lguest_py import engines
+from lguest_py.console.streams import Input, Output
 from lguest_py.images import Image, open_image
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
-from lguest_py.console.streams import Input, Output
 
 if TYPE_CHECKING:
     from conftest import RealLinux

@@ -3,7 +3,7 @@
 
 LGUEST_PACKED=DIR names kernels of either personality: ``bzImage.FORMAT``, one kernel compressed in these ways, and an
 ``initrd`` as ``lguest-py mkinitrd`` makes it (without one, the initrd of the fetched kernel).  Without it there is
-Debian's, which is compressed by xz.  Read next: tests/host_kernel/test_native_watch.py, which counts the steps that this is about.
+Debian's, which is compressed by xz.  Read next: test_native_watch.py, which counts the steps.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from lguest_py import engines
+from lguest_py.console.streams import Input, Output
 from lguest_py.images import Image, open_image
+from lguest_py.kernels.stock import Kernel
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
-from lguest_py.kernels.stock import Kernel
-from lguest_py.console.streams import Input, Output
 
 FORMATS = ("gz", "bz2", "lzma", "xz", "lzo", "lz4", "zst")
 LIBRARIES = {"lzo": "lzo", "lz4": "lz4.block", "zst": "zstandard"}

@@ -15,8 +15,8 @@ import pytest
 from linux_lab import ROOT, Linux, check_the_emulator_has_none_of
 from oops_module import oops_module
 
-from lguest_py.kernels import mkinitrd
 from lguest_py.images import open_image
+from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
 
 NAME = "debian-6.1-686"

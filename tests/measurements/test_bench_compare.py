@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from bench_lab import ABOUT, every_kind, record, row
 
+from lguest_py.errors import UsageError
 from lguest_py.measurements.compare import change, check_alike, compare
 from lguest_py.measurements.row import INSTRUCTIONS
-from lguest_py.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from bench_lab import ABOUT, every_kind, record, row
 from matplotlib.patches import Rectangle
 
+from lguest_py.errors import LguestError, UsageError
 from lguest_py.measurements import plot
 from lguest_py.measurements.record import Record
 from lguest_py.measurements.row import Row
-from lguest_py.errors import LguestError, UsageError
 
 
 def drawn(measured: Record, file: Path) -> list[str]:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from bench_lab import ABOUT, every_kind, record, row
 
+from lguest_py.errors import UsageError
 from lguest_py.measurements import about, export, table
 from lguest_py.measurements.record import SCHEMA, as_dict, from_dict, read
 from lguest_py.measurements.row import INSTRUCTIONS
-from lguest_py.errors import UsageError
 
 
 def line(**changes: Any) -> str:

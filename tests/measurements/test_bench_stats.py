@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import pytest
 from bench_lab import row
 
+from lguest_py.errors import LguestError
 from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, MILLISECONDS, Row
 from lguest_py.measurements.stats import Repeated, Stats, merged, nanoseconds, repeat, stats
-from lguest_py.errors import LguestError
 
 
 def test_quantiles_are_values_that_were_measured() -> None:

@@ -24,13 +24,16 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A source tree with a Host kernel of one function."""
     for header in (*layouts.HEADERS, "switcher/layouts/types.h"):
         copy = tmp_path / header
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text((ROOT / header).read_text())
-    (tmp_path / "lguest_py").mkdir()
+    (tmp_path / "lguest_py/shared_memory").mkdir(parents=True)
+    (tmp_path / "host_kernel/base").mkdir(parents=True)
+    (tmp_path / "host_kernel/machine").mkdir()
     (tmp_path / "host_kernel/host_kernel.ld").write_text(SCRIPT)
-    (tmp_path / "host_kernel/own.h").write_text("#define OWN 1\n")
-    (tmp_path / "host_kernel/one.c").write_text('#include "own.h"\nint one(void);\nint one(void) { return OWN; }\n')
-    (tmp_path / "host_kernel/two.S").write_text('#include "offsets.h"\n.text\n.long MACHINE_MAGIC\n')
+    (tmp_path / "host_kernel/base/own.h").write_text("#define OWN 1\n")
+    source = '#include "host_kernel/base/own.h"\nint one(void);\nint one(void) { return OWN; }\n'
+    (tmp_path / "host_kernel/base/one.c").write_text(source)
+    (tmp_path / "host_kernel/machine/two.S").write_text('#include "offsets.h"\n.text\n.long MACHINE_MAGIC\n')
     monkeypatch.setattr(layouts, "ROOT", tmp_path)
     return tmp_path
 
@@ -83,7 +86,7 @@ def test_the_reset_vector_is_at_the_end_of_its_rom() -> None:
 )
 def test_what_has_no_place_in_freestanding_code_fails(tree: Path, code: str, said: str) -> None:
     kept = code.replace("KEPT", "__attribute__((used))")  # the linker drops, unseen, what nobody calls
-    (tree / "host_kernel/bad.c").write_text(kept)
+    (tree / "host_kernel/base/bad.c").write_text(kept)
     with pytest.raises(toolchain.BuildError, match=said):
         builder(tree).all()
     assert not (tree / "lguest_py/_images/host_kernel.bin").exists()
@@ -100,15 +103,15 @@ def test_a_struct_that_i386_lays_out_otherwise_fails(tree: Path) -> None:
 def test_only_what_changed_is_built_again(tree: Path) -> None:
     builder(tree).all()
     first = made(tree)
-    objects = {"checks.o", "host_kernel.one.c.o", "host_kernel.two.S.o"}
+    objects = {"checks.o", "base.one.c.o", "machine.two.S.o"}
     assert set(first) == {*objects, "host_kernel.elf", "host_kernel.bin"}
     builder(tree).all()
     assert made(tree) == first
-    (tree / "host_kernel/own.h").write_text("#define OWN 2\n")
-    os.utime(tree / "host_kernel/own.h", ns=(max(first.values()) + 1,) * 2)
+    (tree / "host_kernel/base/own.h").write_text("#define OWN 2\n")
+    os.utime(tree / "host_kernel/base/own.h", ns=(max(first.values()) + 1,) * 2)
     builder(tree).all()
     changed = {name for name, when in made(tree).items() if when != first[name]}
-    assert changed == {"host_kernel.one.c.o", "host_kernel.elf", "host_kernel.bin"}
+    assert changed == {"base.one.c.o", "host_kernel.elf", "host_kernel.bin"}
 
 
 def test_other_options_build_again(tree: Path) -> None:
@@ -122,7 +125,7 @@ def test_other_options_build_again(tree: Path) -> None:
 
 def test_a_source_taken_away_is_gone_from_the_image(tree: Path) -> None:
     builder(tree).all()
-    (tree / "host_kernel/two.S").unlink()
+    (tree / "host_kernel/machine/two.S").unlink()
     builder(tree).all()
     magic = (0x7473676C).to_bytes(4, "little")
     assert magic not in (tree / "lguest_py/_images/host_kernel.bin").read_bytes()

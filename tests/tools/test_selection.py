@@ -30,7 +30,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "tests").mkdir()
+        (root / "tests/lab").mkdir(parents=True)
         (root / "tools").mkdir()
         (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
         (root / "tests/conftest.py").write_text((ROOT / "tests/conftest.py").read_text())

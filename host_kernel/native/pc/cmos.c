@@ -3,7 +3,8 @@
  * The CMOS clock at ports 0x70 and 0x71: the time of day, in BCD, and no alarm.
  * Source: Motorola MC146818A datasheet; days to dates by the proleptic Gregorian calendar.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/machine/clock.h"
 
 #define SECONDS_A_DAY 86400u
 #define STATUS_A 0x26 /* a 32768 Hz crystal */

@@ -5,7 +5,7 @@
  * line falls before it is acknowledged.
  * Source: Intel 8259A datasheet; Intel 82371AB datasheet for 0x4D0.  Read next: pit.c.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 
 #define ICW1        0x10
 #define ICW1_ICW4   0x01

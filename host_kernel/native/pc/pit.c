@@ -3,7 +3,10 @@
  * The 8254 timer: channel 0 is the clock interrupt, channel 2 what kernels measure time by (its gate and output are in
  * port 0x61).  All in TSC cycles.  Source: Intel 8254 datasheet.  Read next: uart.c.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/host.h"
+#include "host_kernel/machine/clock.h"
 
 #define PIT_HZ 1193182u
 

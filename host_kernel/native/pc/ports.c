@@ -4,7 +4,9 @@
  * Power-off and restart are here too: the little of ACPI that they need, and the keyboard controller's reset line.
  * Source: ACPI specification 4.8.3 (PM1 registers), 4.8.3.6 (reset register); lguest_py/images/acpi.py has the tables.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/host.h"
 
 #define KEYBOARD_COMMAND 0x64
 #define KEYBOARD_PULSE   0xF0 /* pulses output lines whose bits are 0; the lowest is the reset line */

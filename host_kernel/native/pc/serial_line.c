@@ -7,6 +7,10 @@
  * Read before: uart.c.
  */
 #include "host_kernel/native/pc/uart.h"
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/host.h"
+#include "host_kernel/machine/mailbox.h"
 
 #define SHARE 3u                /* a pause is so many times as long as the burst took, */
 #define BURST 128u              /* bytes */

@@ -6,17 +6,9 @@
  * Source: National PC16550D datasheet.  Read next: serial_line.c.
  */
 #include "host_kernel/native/pc/uart.h"
+#include "host_kernel/native/pc/pc.h"
+#include "host_kernel/machine/mailbox.h"
 
-#define UART_IRQ 4
-#define IER_EMPTY  0x02
-#define IER_STATUS 0x04
-#define IER_MODEM  0x08
-#define IIR_MODEM    0x00 /* the causes, from the lowest priority to the highest; a pending one has bit 0 clear */
-#define IIR_NONE     0x01
-#define IIR_EMPTY    0x02
-#define IIR_TIMEOUT  0x0C /* of the same priority as IIR_RECEIVED */
-#define IIR_RECEIVED 0x04
-#define IIR_STATUS   0x06
 #define IIR_FIFO     0xC0
 #define FCR_RESET_RECEIVER 0x02
 #define LCR_DIVISOR  0x80
@@ -26,29 +18,6 @@
 #define MSR_READY    0xB0 /* carrier, data set ready, clear to send */
 #define MSR_RING     0x40
 #define MSR_CHANGES  0x0F /* one for each of the upper four bits */
-
-struct uart uart;
-
-static u8 interrupt_cause(void)
-{
-	if ((uart.enable & IER_STATUS) && uart.errors)
-		return IIR_STATUS;
-	if ((uart.enable & IER_RECEIVED) && uart.count >= uart_trigger())
-		return IIR_RECEIVED;
-	if ((uart.enable & IER_RECEIVED) && uart.timed_out)
-		return IIR_TIMEOUT;
-	if ((uart.enable & IER_EMPTY) && uart.empty_waits)
-		return IIR_EMPTY;
-	if ((uart.enable & IER_MODEM) && uart.changes)
-		return IIR_MODEM;
-	return IIR_NONE;
-}
-
-/* OUT2 opens the way to the interrupt controller; loopback drives that pin to its inactive level. */
-void uart_update(void)
-{
-	pic_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && interrupt_cause() != IIR_NONE);
-}
 
 static u8 receive(void)
 {
@@ -122,7 +91,7 @@ static void set_enable(u8 value)
 
 static u8 take_cause(void)
 {
-	u8 cause = interrupt_cause();
+	u8 cause = uart_cause();
 
 	if (cause == IIR_EMPTY)
 		uart.empty_waits = false;

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What the serial port's registers (uart.c) and its line (serial_line.c) share.
- */
-#ifndef UART_H
-#define UART_H
-#include "host_kernel/native/native.h"
+/* What the serial port's registers (uart.c), its interrupt (uart_interrupt.c) and its line (serial_line.c) share. */
+#ifndef HOST_KERNEL_NATIVE_PC_UART_H
+#define HOST_KERNEL_NATIVE_PC_UART_H
+#include <stdbool.h>
+#include "switcher/layouts/types.h"
 
 #define UART_FIFO_BYTES 16u
 #define IER_RECEIVED 0x01
+#define IER_EMPTY  0x02
+#define IER_STATUS 0x04
+#define IER_MODEM  0x08
+#define IIR_MODEM    0x00 /* the causes, from the lowest priority to the highest; a pending one has bit 0 clear */
+#define IIR_NONE     0x01
+#define IIR_EMPTY    0x02
+#define IIR_TIMEOUT  0x0C /* of the same priority as IIR_RECEIVED */
+#define IIR_RECEIVED 0x04
+#define IIR_STATUS   0x06
 #define FCR_FIFO     0x01
 #define FCR_TRIGGER  0xC0
 #define MCR_RTS      0x02
@@ -44,7 +52,8 @@ static inline void uart_push(u8 byte)
 	uart.received[(uart.first + uart.count++) % UART_FIFO_BYTES] = byte;
 }
 
-/* uart.c */
+/* uart_interrupt.c */
+u8 uart_cause(void);
 void uart_update(void);
 
 /* serial_line.c */

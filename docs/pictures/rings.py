@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Draw docs/rings.svg, the README's picture of the rings: python docs/rings.py
+"""Draw docs/pictures/rings.svg, the README's picture of the rings: python docs/pictures/rings.py
 
 A box is what runs, an arrow is a way from one to another.  tests/sources/test_docs.py sees to it that the picture is as
 this file draws it.
@@ -7,12 +7,12 @@ this file draws it.
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
+
+from drawing import arrow, box, page, text
 
 WIDTH, HEIGHT = 760, 560
 VM_LEFT, VM_WIDTH = 250, 490
-FONT = "font-family='sans-serif' fill='#1b1b1b'"
 
 # Top, height, colour, name, what it is, where it is found.
 LAYERS = (
@@ -21,23 +21,6 @@ LAYERS = (
     (240, 46, "#d9d9d9", "", "the Switcher, at 0xFFC00000", "switcher/: mapped alike in both worlds"),
     (296, 90, "#f6d5cf", "ring 0", "Host kernel", "host_kernel/: shadow page tables, traps, interrupts, clock"),
 )
-
-
-def box(left: int, top: int, width: int, height: int, colour: str) -> str:
-    """A filled rectangle."""
-    shape = f"x='{left}' y='{top}' width='{width}' height='{height}' rx='6'"
-    return f"<rect {shape} fill='{colour}' stroke='#555555'/>"
-
-
-def text(left: int, top: int, words: str, size: int = 14, weight: str = "normal") -> str:
-    """A line of text that starts at ``left``; ``top`` is its baseline."""
-    return f"<text x='{left}' y='{top}' font-size='{size}' font-weight='{weight}' {FONT}>{escape(words)}</text>"
-
-
-def arrow(x1: int, y1: int, x2: int, y2: int) -> str:
-    """A line with a head at its end."""
-    ends = f"x1='{x1}' y1='{y1}' x2='{x2}' y2='{y2}'"
-    return f"<line {ends} stroke='#333333' stroke-width='1.6' marker-end='url(#head)'/>"
 
 
 def layer(top: int, height: int, colour: str, ring: str, name: str, where: str) -> list[str]:
@@ -53,13 +36,7 @@ def layer(top: int, height: int, colour: str, ring: str, name: str, where: str) 
 
 def draw() -> str:
     """The picture."""
-    head = "id='head' markerWidth='8' markerHeight='8' refX='7' refY='4' orient='auto'"
     parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>",
-        "<!-- SPDX-License-Identifier: GPL-2.0-or-later; drawn by docs/rings.py -->",
-        "<title>A Guest in ring 1, the Host kernel in ring 0, and the Launcher outside of the VM</title>",
-        f"<defs><marker {head}><path d='M0,0 L8,4 L0,8 z' fill='#333333'/></marker></defs>",
-        f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#ffffff'/>",
         box(VM_LEFT, 14, VM_WIDTH, 386, "#f4f4f4"),
         text(VM_LEFT + 12, 36, "the virtual machine: one 32-bit processor", 13),
     ]
@@ -91,9 +68,9 @@ def draw() -> str:
         box(14, 488, 726, 58, "#eeeeee"),
         text(28, 513, "a Linux machine", 15, "bold"),
         text(28, 533, "any that has Python 3.11 and either a KVM that works or QEMU", 12),
-        "</svg>",
     ]
-    return "\n".join(parts) + "\n"
+    title = "A Guest in ring 1, the Host kernel in ring 0, and the Launcher outside of the VM"
+    return page(WIDTH, HEIGHT, title, "rings.py", parts)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What follows when an exception cannot be delivered: another exception, a double fault, a triple fault.
- * Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: deliver.c.
+ * Exceptions and interrupts of the Guest's, and what follows when one cannot be delivered: another exception, a double
+ * fault, a triple fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
+#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/walk.h"
 
 #define TRAP_DIVIDE      0
 #define TRAP_INVALID_TSS 10
@@ -57,7 +61,7 @@ static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
  * deliver_once() failed: go on as the CPU does, until something has a handler or the third fault ends it.  The longest
  * way has four steps: a benign exception, a contributory one, a page fault, the double fault.
  */
-void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
+static void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 {
 	u32 first = vector, first_error = error, first_cr2 = native.cr2;
 	char reason[REASON_BYTES];
@@ -67,7 +71,7 @@ void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 		u32 second_error, second = raised_by(vector, failed, where, software, &second_error);
 
 		note(vector, error, failed, where, second);
-		if (vector == TRAP_DOUBLE && !software) {
+		if (vector == TRAP_DOUBLE_FAULT && !software) {
 			format(reason, sizeof(reason),
 			       "vector %u (error code %#x, cr2 %#x, eip %#x) could not be delivered, nor could the double fault", first,
 			       first_error, first_cr2, guest.regs->eip);
@@ -76,7 +80,7 @@ void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 		if (second == TRAP_PAGE_FAULT)
 			native.cr2 = where;
 		if (!software && is_double_fault(vector, second)) {
-			second = TRAP_DOUBLE;
+			second = TRAP_DOUBLE_FAULT;
 			second_error = 0;
 		}
 		software = false;
@@ -84,4 +88,33 @@ void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 		error = second_error;
 		failed = deliver_once(vector, error, 0, &where);
 	}
+}
+
+void native_deliver(u32 vector, u32 error)
+{
+	u32 where = 0, failed = deliver_once(vector, error, 0, &where);
+
+	if (failed)
+		deliver_failed(vector, error, failed, where, false);
+}
+
+/*
+ * `int n` and int3, of so many bytes: a trap, so that the next instruction is what it returns to.  An int of the kernel's
+ * with an IDT that it has emptied itself is how a kernel restarts a machine when all else failed.
+ */
+void native_software_interrupt(u32 vector, u32 length)
+{
+	u32 where = 0, failed = deliver_once(vector, 0, length, &where);
+
+	if (!failed)
+		return;
+	if (native.idt_loaded && native.idt_limit < GATE_BYTES - 1 && (guest.regs->cs & RPL) != RPL)
+		end_guest(END_RESTART, "by a triple fault of its own making (an empty IDT, then int)");
+	deliver_failed(vector, 0, failed, where, true);
+}
+
+void native_page_fault(u32 address, u32 error)
+{
+	native.cr2 = address;
+	native_deliver(TRAP_PAGE_FAULT, error);
 }

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rooms of the sources and who may use whom, as data and as a picture: python docs/pictures/rooms.py
+
+A room uses only rooms that stand in a lower row of its tower.  tests/sources/test_architecture.py fails where an
+import, an include or a call says otherwise, and where the picture is not as this file draws it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drawing import box, page, text
+
+WIDTH, ROW, BOX = 1180, 62, 50
+Rows = tuple[tuple[tuple[str, str], ...], ...]  # from the top: each row has rooms, with what each is for
+
+# Rooms of lguest_py; a name without a folder is a module at the top.
+LAUNCHER: Rows = (
+    (("cli", "one file a verb"),),
+    (("bench", "measures"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
+    (("measurements", "rows as data"), ("machine", "the library")),
+    (("launcher", "runs a Guest"),),
+    (
+        ("devices", "virtio"),
+        ("console", "terminal"),
+        ("images", "kernels read"),
+        ("kernels", "fetched"),
+        ("version", ""),
+    ),
+    (("engines", "KVM or TCG"),),
+    (("shared_memory", "layouts"), ("files", "in, out, cache"), ("kvm", "the binding")),
+    (("errors", "what a user can meet"),),
+)
+
+# Rooms of host_kernel, and the Switcher.
+HOST: Rows = (
+    (("bench", "in place of run"), ("profile", "around run")),
+    (("core", "start, run loop"),),
+    (("lguest", "personality"), ("native", "personality"), ("switcher", "world switch")),
+    (("native/pc", "PIC, PIT, UART"), ("memory", "shadow paging")),
+    (("machine", "APIC, clock, mailbox"),),
+    (("base", "the Guest, its ends"),),
+    (("switcher/layouts", "shared with Python"),),
+)
+
+# Rooms of guest_kernel.
+GUEST: Rows = ()
+
+TOWERS: tuple[tuple[str, str, int, int, Rows], ...] = (
+    ("lguest_py/: the Launcher", "#e8ddf0", 10, 520, LAUNCHER),
+    ("host_kernel/, switcher/: ring 0", "#f6d5cf", 550, 360, HOST),
+    ("guest_kernel/: rings 1 and 3", "#fbeecb", 930, 240, GUEST),
+)
+
+
+def ranks(rows: Rows) -> dict[str, int]:
+    """Each room's row; a room may use those whose number is larger."""
+    return {name: number for number, row in enumerate(rows) for name, _ in row}
+
+
+def draw() -> str:
+    """The picture."""
+    most = max(len(rows) for *_, rows in TOWERS)
+    parts = []
+    for title, colour, left, width, rows in TOWERS:
+        parts.append(text(left, 24, title, 15, "bold"))
+        for number, row in enumerate(rows):
+            each = (width - 8 * (len(row) - 1)) // len(row)
+            for place, (name, purpose) in enumerate(row):
+                at, top = left + place * (each + 8), 38 + (most - len(rows) + number) * ROW
+                parts += [
+                    box(at, top, each, BOX, colour),
+                    text(at + each // 2, top + (21 if purpose else 30), name, 13, "bold", "middle"),
+                    text(at + each // 2, top + 39, purpose, 11, anchor="middle"),
+                ]
+    return page(WIDTH, 44 + most * ROW, "The rooms; each uses only rooms in rows below its own", "rooms.py", parts)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".svg").write_text(draw())

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Host kernel's own run loop, under another name: what goes on in it while a Guest calls is measured as well.  And
+ * the IDT that the Host kernel runs on, where it may be written.
+ * Read next: run.c.
+ */
+#define run run_loop
+#include "host_kernel/core/run.c"
+#undef run
+#include "host_kernel/bench/bench.h"
+#include "host_kernel/machine/tables.h"
+
+u64 *host_gates(void)
+{
+	return is_lean() ? state->idt : (u64 *)state->host_idt.base;
+}
+
+void set_host_gate(u32 vector, u32 address)
+{
+	host_gates()[vector] = gate_to(address, 0);
+}

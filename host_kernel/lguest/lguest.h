@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lguest personality: a kernel that knows its Host, keeps its interrupt flag in memory and calls for the rest.
+ * What the files of this room offer to each other.  Read next: personality.c.
+ */
+#ifndef HOST_KERNEL_LGUEST_LGUEST_H
+#define HOST_KERNEL_LGUEST_LGUEST_H
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "switcher/layouts/lguest_abi.h"
+
+/* The Guest's interrupt flag, as it stands in eflags. */
+static inline u32 interrupts_flag(void)
+{
+	return guest.data ? guest.data->irq_enabled & GUEST_IF : EFLAGS_IF;
+}
+
+static inline void interrupts_disable(void)
+{
+	if (guest.data)
+		guest.data->irq_enabled = 0;
+}
+
+/* segments.c */
+void segments_init(void);
+void load_gdt_entry(u32 entry, u32 low, u32 high);
+void load_tls(const u32 descriptors[6]);
+void set_stack(u32 selector, u32 pointer, u32 pages);
+
+/* gates.c */
+void gates_init(void);
+void load_idt_entry(u32 entry, u32 low, u32 high);
+void gates_reflect(void);
+
+/* deliver.c */
+bool has_handler(u32 vector);
+void deliver(u32 vector, u32 error);
+
+/* interrupts.c */
+void raise_irq(u32 irq);
+void interrupts_deliver(void);
+void interrupts_can_wake(void);
+
+/* hypercalls.c */
+void do_hypercalls(void);
+
+/* traps.c */
+void handle_trap(void);
+
+/* emulate.c */
+bool emulate(void);
+
+#endif

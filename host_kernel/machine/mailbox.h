@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Host kernel's side of struct mailbox (switcher/layouts/machine.h). */
+#ifndef HOST_KERNEL_MACHINE_MAILBOX_H
+#define HOST_KERNEL_MACHINE_MAILBOX_H
+#include "switcher/layouts/types.h"
+
+void mailbox_init(void);
+void mailbox_doorbell(void);
+void mailbox_notify(u32 address);
+void mailbox_text(const u8 *text, u32 count);
+void mailbox_flush(void);
+void mailbox_irqs(void);
+void mailbox_rung(void);
+void mailbox_record_switch(void);
+
+#endif

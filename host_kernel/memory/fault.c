@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Fill in what the shadow lacks, when the processor misses it.  Read before: walk.h, directories.c. */
+#include "host_kernel/memory/fault.h"
+#include "host_kernel/base/sections.h"
+#include "host_kernel/memory/directories.h"
+#include "host_kernel/memory/walk.h"
+
+/*
+ * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
+ * must see the fault, with *error.
+ */
+bool OFTEN demand_page(u32 address, u32 access, u32 *error)
+{
+	struct directory *directory = directory_current();
+	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);
+
+	if (!walk_inline(address, access, &entry, &upper, error))
+		return false;
+	if (!*linked || table_frame(page_of(*linked)) != table_key(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
+		directory_link(directory, INDEX(address), upper);
+	table_map(page_of(*linked), SUBINDEX(address), entry);
+	return true;
+}

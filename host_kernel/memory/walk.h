@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A walk of the Guest's own page tables.  walk_inline() is walk(), for the one hot place that needs it (fault.c).
+ * A table may lie where a device writes while we look: each entry is read once, then what was read is checked.
+ * Read next: walk.c.
+ */
+#ifndef HOST_KERNEL_MEMORY_WALK_H
+#define HOST_KERNEL_MEMORY_WALK_H
+#include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/memory/guest_physical.h"
+#include "host_kernel/memory/paging.h"
+
+/* "Frames" of tables that the Guest does not have: */
+#define LINEAR_FRAME 0x100000u /* those of the linear map, by index */
+#define LARGE_FRAME  0x200000u /* those that stand for one 4 MiB page, by its number */
+
+#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
+
+bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry, u32 *error);
+u32 directory_entry(u32 guest_directory, u32 index);
+void bad_directory_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
+void bad_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
+
+/* A paravirtualised Guest dies of an entry that it must not make. */
+static inline void check_directory_entry(u32 entry, u32 address)
+{
+	if (guest.strict && ((entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS) || !guest_frame_valid(entry)))
+		bad_directory_entry(entry, address);
+}
+
+static inline void check_entry(u32 entry, u32 address)
+{
+	if (guest.strict && ((entry & PTE_PS) || !guest_frame_valid(entry)))
+		bad_entry(entry, address);
+}
+
+/* By what the shadow of the table (or of the 4 MiB page) that a directory's entry names is found. */
+static inline u32 table_key(u32 entry)
+{
+	return guest.large_pages && (entry & PTE_PS) ? LARGE_FRAME + INDEX(entry) : FRAME(entry);
+}
+
+/* An entry of a table, or of the current directory, in a frame that was checked. */
+static inline u32 *entry_in(u32 table, u32 index)
+{
+	return (u32 *)(machine.guest_base + (table & ~(PAGE_BYTES - 1))) + index;
+}
+
+/*
+ * Translate an address for an access (FAULT_W, FAULT_US, as in a page fault's error code), setting the accessed and
+ * dirty bits that the CPU would set.  True: *entry and *directory_entry_ are the Guest's entries.  False: *error is
+ * the error code of the fault that the Guest must see.
+ */
+static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 access, u32 *entry, u32 *directory_entry_,
+								u32 *error)
+{
+	u32 upper, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
+
+	*error = access & ~FAULT_P;
+	/* Linux has had an entry of its own here since before it learnt of reserve_mem: for us it is not there. */
+	if (INDEX(address) == SWITCHER_INDEX)
+		return false;
+	if (guest.directory == LINEAR_MAP) {
+		if (guest.strict && !guest_frame_valid(address))
+			kill_guest("access to %#x, beyond the Guest's memory, before it has page tables", address);
+		*directory_entry_ = directory_entry(LINEAR_MAP, INDEX(address));
+		*entry = (address & ~(PAGE_BYTES - 1)) | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_G;
+		return true;
+	}
+	if ((access & FAULT_W) && (guest.write_protect || (access & FAULT_US)))
+		needed |= PTE_RW;
+	if (access & FAULT_US)
+		needed |= PTE_US;
+	place = entry_in(guest.directory, INDEX(address));
+	upper = read_once(place);
+	if (!(upper & PTE_P))
+		return false;
+	check_directory_entry(upper, address);
+	if (table_key(upper) >= LARGE_FRAME) {
+		*entry = upper & (PAGE_BYTES - 1) & ~PTE_PS;
+		*entry |= (upper & 0xFFC00000) | (address & 0x003FF000);
+	} else {
+		if (!guest_frame_valid(upper))
+			return false;
+		if (!(upper & PTE_A))
+			*place = upper |= PTE_A;
+		place = entry_in(upper, SUBINDEX(address));
+		*entry = read_once(place);
+	}
+	*directory_entry_ = upper;
+	if (!(*entry & PTE_P))
+		return false;
+	*error |= FAULT_P;
+	check_entry(*entry, address);
+	if (needed & ~(upper & *entry))
+		return false;
+	if (used & ~*entry) {
+		*entry |= used;
+		*place |= used;
+	}
+	if ((access & FAULT_W) && !(needed & PTE_RW)) { /* allowed only because CR0.WP is clear: not for ring 3 */
+		*directory_entry_ |= PTE_RW;
+		*entry = (*entry | PTE_RW) & ~PTE_US;
+	}
+	return true;
+}
+
+#endif

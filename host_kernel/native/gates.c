@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The IDT in an unmodified kernel's own memory, and the one gate of it that the CPU uses.  Read next: deliver.c. */
+#include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
+
+#define SYSTEM_CALL 0x80
+
+bool read_gate(u32 vector, u32 *low, u32 *high)
+{
+	u32 words[2];
+
+	if (vector * GATE_BYTES + GATE_BYTES - 1 > native.idt_limit ||
+	    !guest_try_read(words, native.idt_base + vector * GATE_BYTES, GATE_BYTES))
+		return false;
+	*low = words[0];
+	*high = words[1];
+	return *high & GATE_P;
+}
+
+/* May a program call this vector by an instruction? */
+bool gate_for_programs(u32 vector)
+{
+	u32 low, high;
+
+	return read_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
+}
+
+/*
+ * A system call goes straight from a program to its kernel.  Not so what ring 1 may raise itself (breakpoints): its
+ * frame would hold the real CPL, and the return from it would not come to us.
+ */
+void idt_sync(void)
+{
+	u32 low, high, ours = switcher_entries[SYSTEM_CALL];
+
+	/* The selector is the Guest's: ours would be ring 0. */
+	if (!ldt_hides_code() && !native.page_open && read_gate(SYSTEM_CALL, &low, &high) &&
+	    (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT && is_kernel_code(low >> 16))
+		state->idt[SYSTEM_CALL] = (u64)high << 32 | (low | 1u << 16);
+	else
+		state->idt[SYSTEM_CALL] = (u64)((ours & 0xFFFF0000) | GATE_P | GATE_INTERRUPT) << 32 | HOST_CS << 16 | (ours & 0xFFFF);
+}

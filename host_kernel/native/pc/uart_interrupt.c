@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The serial port's interrupt: its cause, and the line to the interrupt controller.  Read next: uart.c. */
+#include "host_kernel/native/pc/uart.h"
+#include "host_kernel/native/pc/pc.h"
+
+#define UART_IRQ 4
+
+struct uart uart;
+
+u8 uart_cause(void)
+{
+	if ((uart.enable & IER_STATUS) && uart.errors)
+		return IIR_STATUS;
+	if ((uart.enable & IER_RECEIVED) && uart.count >= uart_trigger())
+		return IIR_RECEIVED;
+	if ((uart.enable & IER_RECEIVED) && uart.timed_out)
+		return IIR_TIMEOUT;
+	if ((uart.enable & IER_EMPTY) && uart.empty_waits)
+		return IIR_EMPTY;
+	if ((uart.enable & IER_MODEM) && uart.changes)
+		return IIR_MODEM;
+	return IIR_NONE;
+}
+
+/* OUT2 opens the way to the interrupt controller; loopback drives that pin to its inactive level. */
+void uart_update(void)
+{
+	pic_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE);
+}

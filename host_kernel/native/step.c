@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Single steps: a store to a write-protected page runs alone, with the page open, and what it changed is looked at.
+ * Read before: watch.c.  Read next: personality.c.
+ */
+#include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
+#include "host_kernel/memory/shadow.h"
+
+void step_open_pages(bool open)
+{
+	for (u32 page = 0; page < native.stepping; page++)
+		shadow_allow_write(native.step_pages[page], open);
+}
+
+/* One instruction has run with a watched page open: close it, and see what it changed. */
+void step_end(void)
+{
+	struct registers *regs = guest.regs;
+
+	step_open_pages(false);
+	native.stepping = 0;
+	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
+	nothing_restore();
+	tables_sync();
+}
+
+/*
+ * The Guest writes to a write-protected page (its GDT's), or where there is no memory: let that one instruction pass, with
+ * interrupts off, and look afterwards.  No decoder of stores has to be trusted for this.
+ */
+static void step_begin(u32 address)
+{
+	struct registers *regs = guest.regs;
+
+	if (native.stepping == 2)
+		step_end();
+	if (!native.stepping)
+		native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
+	native.step_pages[native.stepping++] = address;
+	regs->eflags = (regs->eflags & ~EFLAGS_IF) | EFLAGS_TF;
+	step_open_pages(true);
+}
+
+/* pushf must not show the flags of the step. */
+static bool emulate_pushf(struct instruction *instruction, u32 address)
+{
+	struct registers *regs = guest.regs;
+	u32 value = regs->eflags & ~(EFLAGS_VM | EFLAGS_RF), at = regs->esp - instruction->size;
+	u32 linear = segment_base(regs->ss) + at;
+
+	if (address - linear >= instruction->size || !guest_try_write(linear, &value, instruction->size))
+		return false;
+	regs->esp = at;
+	regs->eip += instruction->next;
+	tables_sync();
+	return true;
+}
+
+/* The plain store that changes a descriptor in Linux: done here, it saves the step. */
+static bool emulate_store(u32 address)
+{
+	struct instruction instruction;
+	u32 value;
+
+	if (!decode(&instruction) || instruction.two_bytes)
+		return false;
+	if (instruction.opcode == 0x9C)
+		return emulate_pushf(&instruction, address);
+	if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) || instruction.address != address)
+		return false;
+	value = *general_register(MODRM_REG(instruction.modrm));
+	if (!guest_try_write(address, &value, 4))
+		return false;
+	guest.regs->eip += instruction.next;
+	tables_sync();
+	return true;
+}
+
+/* A store to a page that is watched, or to where there is no memory. */
+void step_store(u32 address, u32 frame)
+{
+	if (is_watched(frame) && open_busy_page(address, frame)) {
+		if (native.stepping)
+			step_end();
+		return;
+	}
+	if (!emulate_store(address))
+		step_begin(address);
+}
+
+void native_reflect_page_fault(u32 address, u32 error)
+{
+	mailbox->faults_reflected++;
+	if (native.stepping)
+		step_end();
+	native_page_fault(address, error);
+}
