@@ -4,6 +4,7 @@
  * Source: Intel SDM vol. 2, IRET, RET.  Read before: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 
 #define HIGH_CODE 0x800u
 #define HIGH_S    0x1000u
@@ -50,6 +51,7 @@ bool emulate_iret(struct instruction *instruction)
 		regs->cs = frame[1] & 0xFFFF;
 		regs->esp = frame[3];
 		regs->ss = frame[4] & 0xFFFF;
+		pit_not_idle();
 	}
 	regs->eip = frame[0];
 	regs->eflags = (frame[2] & FROM_FRAME) | EFLAGS_FIXED;

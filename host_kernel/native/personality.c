@@ -50,12 +50,16 @@ static void init(void)
 
 static void interrupts(void)
 {
+	u32 vector;
+
 	line_check();
 	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_waiting())
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
-	native_deliver(pic_acknowledge(), 0);
+	if (pic_acknowledge(&vector) != IRQ_CLOCK)
+		pit_not_idle();
+	native_deliver(vector, 0);
 }
 
 static bool must_retry(void)
@@ -67,6 +71,7 @@ static void asleep(void)
 {
 	if (!(guest.regs->eflags & EFLAGS_IF))
 		end_guest(END_HALTED, "the Guest halted with interrupts off");
+	pit_idle();
 }
 
 static void device_irq(u32 irq)

@@ -5,6 +5,7 @@
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -143,7 +144,8 @@ static void choose_ldt(u32 ring)
 
 /*
  * Before an entry: for ring 3 the GDT with its code in it, and the stack on which a direct system call arrives; for
- * ring 1 the other one.  The Switcher changes between the two by itself where it may answer.
+ * ring 1 the other one.  The Switcher changes between the two by itself where it may answer; where the Guest was idle,
+ * its return to a program must be noticed.
  */
 void choose_gdt(u32 ring)
 {
@@ -165,7 +167,7 @@ void choose_gdt(u32 ring)
 	state->esp0_address = native.tss_base + TSS_ESP0;
 	if (ldt_has_code)
 		choose_ldt(ring);
-	else if (mapped && !native.page_open && state->kernel_ss && !segment_base(state->kernel_ss))
+	else if (mapped && !native.page_open && !pit_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
 		state->answer = ANSWER_FLAGS | ANSWER_IRET;
 	else
 		state->answer = ANSWER_FLAGS;

@@ -58,24 +58,32 @@ static bool emulate_pushf(struct instruction *instruction, u32 address)
 	return true;
 }
 
-/* The plain store that changes a descriptor in Linux: done here, it saves the step. */
+/*
+ * The plain store that changes a descriptor in Linux: done here, it saves the step.  They come in pairs, one for each half:
+ * a second one that follows is done too.
+ */
 static bool emulate_store(u32 address)
 {
 	struct instruction instruction;
-	u32 value;
+	u32 value, done = 0, end = (address | (PAGE_BYTES - 1)) + 1;
 
-	if (!decode(&instruction) || instruction.two_bytes)
-		return false;
-	if (instruction.opcode == 0x9C)
-		return emulate_pushf(&instruction, address);
-	if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) || instruction.address != address)
-		return false;
-	value = *general_register(MODRM_REG(instruction.modrm));
-	if (!guest_try_write(address, &value, 4))
-		return false;
-	guest.regs->eip += instruction.next;
-	tables_sync();
-	return true;
+	for (; done < 2 && end - address >= 4; done++) { /* what lies in the next page was not checked */
+		if (!decode(&instruction) || instruction.two_bytes)
+			break;
+		if (instruction.opcode == 0x9C && !done)
+			return emulate_pushf(&instruction, address);
+		if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) ||
+		    MODRM_IS_REGISTER(instruction.modrm) || instruction.address != address)
+			break;
+		value = *general_register(MODRM_REG(instruction.modrm));
+		if (!guest_try_write(address, &value, 4))
+			break;
+		guest.regs->eip += instruction.next;
+		address += 4;
+	}
+	if (done)
+		tables_sync();
+	return done;
 }
 
 /* A store to a page that is watched, or to where there is no memory. */

@@ -10,9 +10,10 @@ u32 port_in(u16 port, u32 size);
 void port_out(u16 port, u32 value, u32 size);
 
 /* pic.c */
+#define IRQ_CLOCK 0
 void pic_line(u32 irq, bool high);
 bool pic_waiting(void);
-u32 pic_acknowledge(void);
+u32 pic_acknowledge(u32 *vector);
 u8 pic_in(u16 port);
 void pic_out(u16 port, u8 value);
 void pic_init(void);
@@ -22,6 +23,9 @@ void pit_init(void);
 u8 pit_in(u16 port);
 void pit_out(u16 port, u8 value);
 void pit_expired(void);
+void pit_idle(void);
+bool pit_is_idle(void);
+void pit_not_idle(void);
 u8 speaker_in(void);
 void speaker_out(u8 value);
 

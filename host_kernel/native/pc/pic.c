@@ -112,19 +112,22 @@ static u32 take(struct pic *pic)
 	return pin;
 }
 
-/* The CPU takes the interrupt: its vector. */
-u32 pic_acknowledge(void)
+/* The CPU takes the interrupt: which it is, and its vector. */
+u32 pic_acknowledge(u32 *vector)
 {
-	u32 vector;
+	u32 irq, pin;
 
 	if (winner(pics) == CASCADE) {
 		take(&pics[0]);
-		vector = pics[1].base + take(&pics[1]);
+		pin = take(&pics[1]);
+		*vector = pics[1].base + pin;
+		irq = 8 + pin;
 	} else {
-		vector = pics[0].base + take(&pics[0]);
+		irq = take(&pics[0]);
+		*vector = pics[0].base + irq;
 	}
 	update_cascade();
-	return vector;
+	return irq;
 }
 
 static void end_of_interrupt(struct pic *pic, u8 command)

@@ -5,10 +5,12 @@
  */
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/cpu.h"
+#include "host_kernel/base/guest.h"
 #include "host_kernel/base/host.h"
 #include "host_kernel/machine/clock.h"
 
 #define PIT_HZ 1193182u
+#define LONGEST_SLACK 16u /* milliseconds */
 
 struct channel {
 	u64 start;  /* TSC when the count was loaded */
@@ -22,6 +24,7 @@ struct channel {
 };
 
 static struct channel channels[3];
+static u64 idle_since; /* TSC; since then no program ran and nothing but the clock interrupted; 0: it is not idle */
 static u8 speaker; /* port 0x61: bit 0 opens channel 2's gate, bit 1 lets it sound */
 
 static u64 to_ticks(u64 cycles)
@@ -81,6 +84,18 @@ static bool output(const struct channel *channel)
 	}
 }
 
+/*
+ * How much later than it should a one-shot interrupt may come, in cycles: a kernel that is idle, but has a clock with a
+ * fixed rate, does not wake for each tick.  So a sleep ends late by a sixteenth at the most, and by no more than
+ * LONGEST_SLACK; who sets a one-shot reads the time elsewhere.
+ */
+static u64 slack(void)
+{
+	u64 idle = idle_since ? rdtsc() - idle_since : 0, longest = LONGEST_SLACK * (u64)machine.tsc_khz;
+
+	return idle / 16 < longest ? idle / 16 : longest;
+}
+
 /* When channel 0 will next interrupt. */
 static void schedule(void)
 {
@@ -90,8 +105,37 @@ static void schedule(void)
 	clock_set_deadline(0);
 	if (!clock->reload)
 		return;
-	periods = is_periodic(clock) ? divide(elapsed(clock), clock->reload, NULL) + 1 : 1;
+	if (!is_periodic(clock)) {
+		clock_set_deadline(clock->start + to_cycles(clock->reload) + slack());
+		return;
+	}
+	periods = divide(elapsed(clock), clock->reload, NULL) + 1;
 	clock_set_deadline(clock->start + to_cycles(periods * clock->reload));
+}
+
+/* The Guest sleeps, its programs too. */
+void pit_idle(void)
+{
+	if (!idle_since)
+		idle_since = rdtsc();
+}
+
+bool pit_is_idle(void)
+{
+	return idle_since != 0;
+}
+
+/*
+ * A program runs, or something interrupts but the clock; what the kernel alone does now and then is not counted.  An
+ * interrupt that has not come yet is due when it was asked for.
+ */
+void pit_not_idle(void)
+{
+	if (!idle_since)
+		return;
+	idle_since = 0;
+	if (guest.clock_deadline && !is_periodic(&channels[0]))
+		schedule();
 }
 
 void pit_expired(void)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an idle unmodified kernel costs: world switches and clock interrupts for each second that passes in the Guest.
+
+Its clock ticks 250 times a second, used or not.  Read next: slack() in host_kernel/native/pit.c.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lguest_py import Machine
+from lguest_py.mailbox import Snapshot
+from lguest_py.stock import Kernel
+from lguest_py.vm import Vm
+
+NAME = "debian-6.1-686"
+PATIENCE = 400.0
+PROMPT = "# "
+TICKS = 250  # a second, when nothing spares them
+SWITCHES = 8  # a tick: three for its interrupt controller, two for the timer, and the way back to sleep
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> list[Vm]:
+    """Each machine that is started, to look into while it runs."""
+    found: list[Vm] = []
+
+    class Seen(Vm):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            found.append(self)
+
+    monkeypatch.setattr("lguest_py.launcher.Vm", Seen)
+    return found
+
+
+def seconds(machine: Machine, before: str = "") -> float:
+    """Do this in the shell; how long the Guest has been up then."""
+    machine.console.sendline(f"{before}read up idle < /proc/uptime; echo up=$up=")
+    up = machine.console.expect(r"up=([\d.]+)=", timeout=PATIENCE)
+    machine.console.expect(PROMPT, timeout=PATIENCE)
+    return float(up[1])
+
+
+def rates(before: Snapshot, after: Snapshot, passed: float) -> tuple[float, float]:
+    """World switches and interrupts, a second."""
+    interrupts = after.interrupts_delivered - before.interrupts_delivered
+    return (after.switches - before.switches) / passed, interrupts / passed
+
+
+@pytest.mark.timeout(900)
+def test_an_idle_shell_is_seldom_woken(engine_name: Any, stock: Kernel, running: list[Vm]) -> None:
+    with Machine(NAME, command_line="quiet", engine=engine_name) as machine:
+        machine.console.expect(PROMPT, timeout=PATIENCE)
+        start, before = seconds(machine), running[-1].snapshot()
+        end, after = seconds(machine, "sleep 30; "), running[-1].snapshot()
+        machine.console.sendline("poweroff -f")
+        machine.wait(timeout=PATIENCE)
+    assert end - start >= 30  # no sleep ends early
+    switches, interrupts = rates(before, after, end - start)
+    assert 10 < interrupts < TICKS / 3
+    assert switches < TICKS * SWITCHES / 3
