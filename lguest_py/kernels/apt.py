@@ -166,7 +166,7 @@ def _no_program(program: str) -> LguestError:
 
 
 def _unreachable(text: str) -> str:
-    """A host that apt's stderr says it could not talk to, and why: "deb.debian.org (Could not resolve …)", or ""."""
+    """A host that apt's stderr says it could not talk to, and why: "mirror.example (Could not resolve …)", or ""."""
     for host, reason in _FAILED.findall(text):
         if _NETWORK.search(reason):
             return f"{host} ({_one_line(reason)})"

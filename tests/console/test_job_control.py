@@ -16,7 +16,7 @@ from job_lab import PATIENCE, Job
 from pty_session import Session, is_raw, modes
 
 __all__ = ["fake_images"]
-FAKE_CLI = Path(__file__).with_name("fake_cli.py")
+FAKE_CLI = Path(__file__).resolve().parents[1] / "lab" / "fake_cli.py"
 Start = Callable[..., Job]
 
 

@@ -10,13 +10,12 @@ import struct
 import tempfile
 
 import pytest
+from churn_lab import churn
 from guest import LIMIT, MIB
 from hostile_code import DIRECTORY, EDX, le32, mov
-from hostile_lab import image_of
+from hostile_lab import harmless, image_of
 from script_lab import Look, Script
 from shadow_model import Shadow, objects
-from test_hostile import harmless
-from test_shadow_model import churn
 
 from lguest_py import engines, images
 from lguest_py.console.streams import Input, Output

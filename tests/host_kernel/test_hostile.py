@@ -23,13 +23,25 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import LONG, SECONDS, Run, Watched, image_of, offences, run, run_image, symbols, word
+from hostile_lab import (
+    LONG,
+    PERSONALITIES,
+    SECONDS,
+    Run,
+    Watched,
+    harmless,
+    image_of,
+    offences,
+    run,
+    run_image,
+    symbols,
+    word,
+)
 
 from lguest_py.images.image import Personality
 from lguest_py.launcher.result import End
 from lguest_py.shared_memory import _layouts as L
 
-PERSONALITIES = pytest.mark.parametrize("personality", ["lguest", "native"])
 SEEDS, GROUP = range(8), 20
 LOW = 0x50000  # where virtual-8086 code may be
 
@@ -88,11 +100,6 @@ def test_random_guests_live_and_reach_their_programs(engine_name: str, personali
 
 
 # --- Guests that once got through -------------------------------------------------------------------------------------
-
-
-def harmless(done: Run) -> Run:
-    assert not done.failures
-    return done
 
 
 @pytest.mark.parametrize("selector", [L.HOST_CS, L.HOST_CS | 1, L.HOST_CS | 3])

@@ -28,8 +28,7 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import LONG, Watched, image_of, run_image
-from test_hostile import harmless
+from hostile_lab import LONG, Watched, harmless, image_of, run_image
 
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher

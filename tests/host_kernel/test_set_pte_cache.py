@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 from hostile_code import DIRECTORY
-from hostile_lab import word
+from hostile_lab import harmless, word
 from script_lab import ASK, Call, Script
 from shadow_model import Modelled, Shadow, objects, untruths
-from test_hostile import harmless
 
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L

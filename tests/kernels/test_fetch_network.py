@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_fetch import NAME, Archive, archive, pytestmark, refused
+from archive_lab import NAME, Archive, archive, pytestmark, refused
 
 from lguest_py.cli import main
 from lguest_py.console import progress
@@ -67,16 +67,16 @@ def test_a_source_out_of_reach_is_named_where_the_others_lack_the_package(
 @pytest.mark.parametrize(
     "reason",
     [
-        "Could not resolve 'deb.debian.org'",
-        "Temporary failure resolving 'deb.debian.org'",
-        "Cannot initiate the connection to deb.debian.org:80 (2a04:4e42::644). - connect (101: Network is unreachable)",
+        "Could not resolve 'mirror.example'",
+        "Temporary failure resolving 'mirror.example'",
+        "Cannot initiate the connection to mirror.example:80 (2001:db8::644). - connect (101: Network is unreachable)",
         "Connection timed out [IP: 1.2.3.4 80]",
         "Could not connect to proxy:3128 (10.0.0.1), connection timed out",
     ],
 )
 def test_what_apt_says_without_a_network_is_told_from_a_refusal(reason: str) -> None:
-    lines = "W: Failed to fetch http://deb.debian.org/debian/InRelease  {}\nW: Some index files failed to download.\n"
-    assert apt._unreachable(lines.format(reason)) == f"deb.debian.org ({reason})"
+    lines = "W: Failed to fetch http://mirror.example/debian/InRelease  {}\nW: Some index files failed to download.\n"
+    assert apt._unreachable(lines.format(reason)) == f"mirror.example ({reason})"
     assert apt._unreachable(lines.format("404  Not Found [IP: 1.2.3.4 80]")) == ""
 
 

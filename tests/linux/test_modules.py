@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cpio_lab import unpack
 from imagewriter import ElfFile, Part
 from linux_lab import Linux
-from test_mkinitrd import unpack
 
 from lguest_py.cli import main
 from lguest_py.kernels.stock import Kernel

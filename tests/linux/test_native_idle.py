@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pytest
 
 from lguest_py import Machine
-from lguest_py.mailbox import Snapshot
-from lguest_py.stock import Kernel
-from lguest_py.vm import Vm
+from lguest_py.kernels.stock import Kernel
+from lguest_py.launcher.vm import Vm
+from lguest_py.shared_memory.mailbox import Snapshot
 
 NAME = "debian-6.1-686"
 PATIENCE = 400.0
