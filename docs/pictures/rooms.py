@@ -22,12 +22,12 @@ LAUNCHER: Rows = (
     (("launcher", "runs a Guest"),),
     (
         ("devices", "virtio"),
-        ("console", "terminal"),
+       
         ("images", "kernels read"),
         ("kernels", "fetched"),
         ("version", ""),
     ),
-    (("engines", "KVM or TCG"),),
+    (("engines", "KVM or TCG"), ("console", "terminal")),
     (("shared_memory", "layouts"), ("files", "in, out, cache"), ("kvm", "the binding")),
     (("errors", "what a user can meet"),),
 )

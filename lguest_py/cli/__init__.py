@@ -2,88 +2,25 @@
 """The command line: a thin layer on lguest_py.launcher.launcher, one file a verb.
 
 ``--help`` must come at once: what a verb needs is imported when it runs.
-Read next: lguest_py/cli/boot.py.
+Read next: verbs.py, then boot.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
 
-from lguest_py.cli import bench, boot, cache, completion, doctor, fetch, mkinitrd
+from lguest_py.cli.parser import Parser, make_main_parser
 from lguest_py.cli.signals import unwinding
 from lguest_py.cli.text import tolerate
+from lguest_py.cli.verbs import VERBS, load
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.descriptors import lacking
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
-
-
-class Verb(Protocol):
-    """A module here.  ``run`` makes its parser, has it parse, and only then imports what is heavy."""
-
-    SUMMARY: str
-
-    def run(self, make_parser: boot.MakeParser, arguments: Sequence[str]) -> int:
-        """Do it; the exit status."""
-
-
-VERBS: dict[str, Verb] = {
-    "boot": boot,
-    "fetch": fetch,
-    "mkinitrd": mkinitrd,
-    "doctor": doctor,
-    "bench": bench,
-    "cache": cache,
-    "completion": completion,
-}
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors are one line, and no option may be shortened."""
-
-    def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
-        super().__init__(
-            prog,
-            usage,
-            description,
-            epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
-class Version(argparse.Action):
-    """``--version``: what this is, and which engines can serve here."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        """Print it and exit."""
-        from lguest_py import version
-
-        sys.stdout.write(version.text())
-        parser.exit()
-
-
-def make_main_parser() -> Parser:
-    """The parser of what stands before the verb."""
-    verbs = "".join(f"  {name:<11} {verb.SUMMARY}\n" for name, verb in VERBS.items())
-    parser = Parser(
-        "lguest-py",
-        "lguest-py [--help] [--version] VERB …",
-        "Runs a 32-bit Linux in ring 1, as lguest did, on KVM or on an emulated CPU.",
-        f"verbs:\n{verbs}\n'lguest-py VERB --help' tells more.",
-    )
-    parser.add_argument("--version", action=Version, nargs=0, help="show the version, the commit and the engines here")
-    return parser
 
 
 def _ensure_standard_descriptors() -> None:
@@ -121,7 +58,7 @@ def _run(arguments: Sequence[str]) -> int:
         parser.error("no verb was given")
     verb, rest = arguments[0], arguments[1:]
     if verb in VERBS:
-        return VERBS[verb].run(Parser, rest)
+        return load(verb).run(Parser, rest)
     if verb.startswith("-") and verb != "--":
         parser.parse_args([verb])  # which knows --help and --version, and comes back from neither
     raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")

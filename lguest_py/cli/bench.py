@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lguest_py.measurements.record import Record
     from lguest_py.measurements.stats import Repeated
 
-SUMMARY = "measure what a Guest costs"
 USAGE = "lguest-py bench [options] [NAME …]"
 EPILOG = """\
 NAME: see --list.  Without one, all that is measured in the tiny Guest and the Host kernel; with --linux all in Linux.

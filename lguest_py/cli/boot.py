@@ -19,7 +19,7 @@ from lguest_py.launcher.values import seconds, size
 if TYPE_CHECKING:
     from lguest_py.launcher.result import Result
 
-SUMMARY = "boot a Guest with its console on this terminal"
+SILENT = "the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console"
 USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
 EPILOG = """\
 IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
@@ -165,16 +165,17 @@ def _conclude(options: argparse.Namespace, result: Result) -> None:
     from lguest_py.launcher.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
+    say = sys.stderr.write  # the terminal is as it was before
     if not ordinary or options.verbose:
-        _tell(report.headline(result))
+        say(f"lguest-py: {report.headline(result)}\n")
     if not ordinary and result.advice:
-        _tell(result.advice)
+        say(f"lguest-py: {result.advice}\n")
     if ordinary and result.obey_guest and result.guest_status is None and not result.outcome.status:
-        _tell("the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console")
+        say(f"lguest-py: {SILENT}\n")
     if not options.quiet and (result.outcome.end in report.DEATHS or (options.verbose and result.outcome.status)):
-        sys.stderr.write(report.death(result))
+        say(report.death(result))
     if options.verbose:
-        sys.stderr.write(report.statistics(result))
+        say(report.statistics(result))
 
 
 def _write_json(data: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lguest_py.cli.boot import MakeParser
 
-SUMMARY = "show what was kept in the cache folder, or delete it"
 USAGE = "lguest-py cache [clear]"
 EPILOG = """\
 The folder is ${XDG_CACHE_HOME:-~/.cache}/lguest-py.  What is deleted is downloaded or made again when it is needed.

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lguest_py.cli.boot import MakeParser
     from lguest_py.cli.parsers import Option, Verb
 
-SUMMARY = "print the completion of this command line for a shell"
 USAGE = "lguest-py completion {bash,zsh,fish}"
 EPILOG = """\
 bash:  eval "$(lguest-py completion bash)"           in ~/.bashrc

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lguest_py.cli.boot import MakeParser
     from lguest_py.doctor.diagnosis import Diagnosis
 
-SUMMARY = "tell what this machine can do, and what to do about what it cannot"
 USAGE = "lguest-py doctor [--json] [--self-test]"
 EPILOG = """\
 The tiny Guest is booted on each engine that can serve.  With --self-test it runs all of its own tests there, and a

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from lguest_py.cli.boot import MakeParser
 
 NAMES = ("debian-6.1-686",)  # those of lguest_py/kernels/stock.py, which a help is too quick to import
-SUMMARY = "get a distribution's kernel, to boot it by its name"
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
 names:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lguest_py.kernels.mkinitrd import Tree
     from lguest_py.kernels.stock import Kernel
 
-SUMMARY = "make an initrd from a directory, or from a busybox"
 USAGE = "lguest-py mkinitrd [DIR] [--kernel KERNEL] [--busybox FILE] [--modules DIR] [--module MODULE] [-o OUTPUT]"
 EPILOG = """\
 DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init

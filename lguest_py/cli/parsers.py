@@ -54,14 +54,15 @@ class _MadeError(Exception):
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
-    from lguest_py.cli import VERBS, Parser
+    from lguest_py.cli.parser import Parser
+    from lguest_py.cli.verbs import load
 
     class Shown(Parser):
         def parse_args(self, *_: Any, **__: Any) -> NoReturn:
             raise _MadeError(self)
 
     try:
-        VERBS[name].run(Shown, [])
+        load(name).run(Shown, [])
     except _MadeError as made:
         return made.parser
     raise AssertionError(f"the verb {name} does not make its parser first")
@@ -84,8 +85,9 @@ def _verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
 
 def command_line() -> list[Verb]:
     """What stands before the verb, then every verb."""
-    from lguest_py.cli import VERBS, make_main_parser
+    from lguest_py.cli.parser import make_main_parser
+    from lguest_py.cli.verbs import VERBS
 
     main = make_main_parser()
-    verbs = [_verb(name, verb.SUMMARY, _parser(name)) for name, verb in VERBS.items()]
+    verbs = [_verb(name, summary, _parser(name)) for name, summary in VERBS.items()]
     return [_verb("", str(main.description), main), *verbs]

@@ -47,7 +47,8 @@ def open_image(path: str, *, unpack: bool | None = None) -> Image:
 
 
 def _unpacked(file: BinaryIO, size: int, packed: str, name: str) -> bytes:
-    from lguest_py.images.decompress import CorruptError, NoLibraryError, decompress, install
+    from lguest_py.images.decompress import NoLibraryError, decompress, install
+    from lguest_py.images.frames import CorruptError
 
     if size > LARGEST:
         raise ImageError(f"{name} has {size >> 20}M compressed, more than any kernel: {ADVICE}")

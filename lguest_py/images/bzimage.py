@@ -17,12 +17,12 @@ from lguest_py.errors import ImageError
 from lguest_py.images import support
 from lguest_py.images.decompress import (
     INSTALL,
-    CorruptError,
     NoLibraryError,
     UnknownFormatError,
     decompress,
     install,
 )
+from lguest_py.images.frames import CorruptError
 from lguest_py.images.image import HIGHEST, WANTED, Image, Segment
 from lguest_py.images.whose import name_of
 

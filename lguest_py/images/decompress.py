@@ -20,16 +20,13 @@ from typing import Any, Protocol
 
 from lguest_py.files.cancellation import STEP, point
 from lguest_py.files.descriptors import DescriptorError, check
+from lguest_py.images.frames import CorruptError
 
 LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
 LZMA_MEMORY = 256 << 20  # bytes: a dictionary of four times what `xz -9` asks for
 ZSTD_WINDOW_LOG = 27
 ZSTD_STEP = 1024  # packed bytes; a block of 4 unpacks to at most 128 KiB
 FED = 1 << 20  # packed bytes given to a library at once
-
-
-class CorruptError(Exception):
-    """The compressed bytes are damaged, cut short, or unpack to more than LIMIT."""
 
 
 class UnknownFormatError(Exception):

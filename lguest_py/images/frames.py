@@ -15,14 +15,16 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from lguest_py.images.decompress import CorruptError
-
 LZ4_MAGIC = 0x184C2102
 LZ4_BLOCK = 8 << 20
 LZOP_MAGIC = b"\x89LZO\x00\r\n\x1a\n"
 LZOP_BLOCK = 64 << 20  # lzop itself writes 256 KiB and reads up to this
 ADLER_UNPACKED, ADLER_PACKED, CRC_UNPACKED, CRC_PACKED = 0x1, 0x2, 0x100, 0x200
 HAS_FILTER = 0x800
+
+
+class CorruptError(Exception):
+    """The compressed bytes are damaged, cut short, or unpack to more than LIMIT."""
 
 
 class _Reader:

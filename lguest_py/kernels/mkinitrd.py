@@ -51,7 +51,7 @@ if [ "$1" != session ]; then
     setsid setsid /bin/sh "$0" session "$@"
     wait
     [ ! -e $told ] || { read -r line <$told && echo "$line"; }
-    poweroff -f
+    exec poweroff -f
 fi
 shift
 exec 9>$ended

@@ -21,8 +21,8 @@ from bench_lab import record, row
 
 from lguest_py.bench.linux import BENCHMARKS
 from lguest_py.bench.sources import select
-from lguest_py.cli import Parser
 from lguest_py.cli.bench import _parse
+from lguest_py.cli.parser import Parser
 from lguest_py.measurements import plot
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ import pytest
 from fake_engine import fake_images
 
 from lguest_py import __version__
-from lguest_py.cli import Parser
 from lguest_py.cli.boot import parse
+from lguest_py.cli.parser import Parser
 from lguest_py.cli.signals import SignalPipe
 from lguest_py.errors import UsageError
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from lguest_py.cli import VERBS, fetch, main
+from lguest_py.cli import fetch, main
 from lguest_py.cli.completion import SHELLS, script
 from lguest_py.cli.parsers import command_line
+from lguest_py.cli.verbs import VERBS
 from lguest_py.kernels.stock import STOCK
 
 Complete = Callable[[str], set[str]]

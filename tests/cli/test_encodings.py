@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lguest_py.cli import VERBS
 from lguest_py.cli.text import tolerate
+from lguest_py.cli.verbs import VERBS
 from lguest_py.launcher.vm_memory import built
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -178,7 +178,7 @@ def test_a_signal_leaves_the_old_file_whole_and_nothing_else(
     out.write_bytes(b"old")
     os.mkfifo(root / "slow")
     program = (
-        "import sys, time; from lguest_py import mkinitrd; from lguest_py.cli import main\n"
+        "import sys, time; from lguest_py.kernels import mkinitrd; from lguest_py.cli import main\n"
         "mkinitrd._record = lambda *_: (print('writing', flush=True), time.sleep(60))\n"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -312,5 +311,5 @@ def test_an_old_initrd_stays_where_the_cache_cannot_be_written(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(mkinitrd, "INIT", "#!/bin/sh\necho other\n")
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", read_only)
+    monkeypatch.setattr(mkinitrd, "writing", read_only)
     assert stock.resolve(NAME) == before

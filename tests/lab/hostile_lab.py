@@ -38,7 +38,7 @@ from lguest_py.shared_memory.layout import View
 
 PERSONALITIES = pytest.mark.parametrize("personality", ["lguest", "native"])
 SOURCE = Path(__file__).resolve().with_name("hostile.S")
-GENERATED = SOURCE.parent.parent / "build" / "generated"
+GENERATED = SOURCE.parents[2] / "build" / "generated"
 START = 0x100000
 SECONDS = 1.5  # for a Guest that need not end by itself; however short it was, nothing is wrong
 LONG = 300  # for one that does, in a second or a few

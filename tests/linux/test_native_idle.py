@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an idle unmodified kernel costs: world switches and clock interrupts for each second that passes in the Guest.
 
-Its clock ticks 250 times a second, used or not.  Read next: slack() in host_kernel/native/pit.c.
+Its clock ticks 250 times a second, used or not.  Read next: slack() in host_kernel/native/pc/pit.c.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[Vm]:
             super().__init__(*arguments)
             found.append(self)
 
-    monkeypatch.setattr("lguest_py.launcher.Vm", Seen)
+    monkeypatch.setattr("lguest_py.launcher.launcher.Vm", Seen)
     return found
 
 
@@ -55,8 +55,8 @@ def rates(before: Snapshot, after: Snapshot, passed: float) -> tuple[float, floa
 def test_an_idle_shell_is_seldom_woken(engine_name: Literal["tcg", "kvm"], stock: Kernel, running: list[Vm]) -> None:
     with Machine(NAME, command_line="quiet", engine=engine_name) as machine:
         machine.console.expect(PROMPT, timeout=PATIENCE)
-        start, before = seconds(machine), running[-1].snapshot()
-        end, after = seconds(machine, "sleep 30; "), running[-1].snapshot()
+        start, before = seconds(machine), running[-1]._mailbox.snapshot()
+        end, after = seconds(machine, "sleep 30; "), running[-1]._mailbox.snapshot()
         machine.console.sendline("poweroff -f")
         machine.wait(timeout=PATIENCE)
     assert end - start >= 30  # no sleep ends early

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verbs of the command line: a module here each, imported when it is asked for.
+
+Read next: boot.py, the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from lguest_py.cli.boot import MakeParser
+
+VERBS: Final = {
+    "boot": "boot a Guest with its console on this terminal",
+    "fetch": "get a distribution's kernel, to boot it by its name",
+    "mkinitrd": "make an initrd from a directory, or from a busybox",
+    "doctor": "tell what this machine can do, and what to do about what it cannot",
+    "bench": "measure what a Guest costs",
+    "cache": "show what was kept in the cache folder, or delete it",
+    "completion": "print the completion of this command line for a shell",
+}
+
+
+class Verb(Protocol):
+    """A module here.  ``run`` makes its parser, has it parse, and only then imports what is heavy."""
+
+    def run(self, make_parser: MakeParser, arguments: Sequence[str]) -> int:
+        """Do it; the exit status."""
+
+
+def load(name: str) -> Verb:
+    """The verb's module."""
+    return cast(Verb, import_module(f"lguest_py.cli.{name}"))
