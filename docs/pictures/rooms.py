@@ -22,7 +22,7 @@ LAUNCHER: Rows = (
     (("launcher", "runs a Guest"),),
     (
         ("devices", "virtio"),
-       
+
         ("images", "kernels read"),
         ("kernels", "fetched"),
         ("version", ""),

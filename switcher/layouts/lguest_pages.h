@@ -3,7 +3,7 @@
  * lguest_pages: what the Switcher, the Host kernel and the Launcher know of the 4 MiB at SWITCHER_BASE.
  *
  * This is the only description of it.  C includes this file; tools/layouts.py reads the same lines and
- * writes offsets.h for the assembler and lguest_py/_layouts.py for Python.  So: structs of u8, u16, u32
+ * writes offsets.h for the assembler and lguest_py/shared_memory/_layouts.py for Python.  So: structs of u8, u16, u32
  * and u64 (u64 on a multiple of 8), arrays, structs already seen; constants as plain integers.
  *
  * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
