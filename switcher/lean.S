@@ -127,7 +127,7 @@ hypercall:
 	pushl $HYPERCALL_VECTOR
 	jmp return_to_host
 
-#include "switcher/answers.h"
+#include "switcher/fast_paths.h"
 #include "switcher/reflect.h"
 
 /* The 256 ways in, as in switcher.S.  extern const u32 lean_entries[256] */

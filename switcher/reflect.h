@@ -8,7 +8,7 @@
  * with nothing said to the Host in between, goes to the Host, which knows.  And reading (or pushing) may fault, since the
  * shadow need not have the page: then it is the Host's too.  Ring 0 here reaches nothing that ring 1 does not.
  *
- * Used by lean.S.  What it does instead of the Host: host_kernel/lguest/traps.c, deliver.c.
+ * Used by lean.S.  What it does instead of the Host: host_kernel/lguest/traps.c, inject.c.
  */
 #define FAULT_ERROR  0
 #define FAULT_CS     8

@@ -117,7 +117,7 @@ deliver_to_host:
 	movl %esi, %eax
 	RETURN_FROM_SWITCH
 
-#include "switcher/answers.h"
+#include "switcher/fast_paths.h"
 
 /* An NMI is not the Guest's business, and nothing here waits for one: carry on where it struck. */
 nmi_return:

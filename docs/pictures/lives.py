@@ -32,7 +32,7 @@ LIVES: dict[str, tuple[str, tuple[Step, ...]]] = {
             (HOST, HOST, "walk the Guest's tables", "memory/walk.c"),
             (HOST, HOST, "allowed: fill the shadow page table", "memory/fault.c, directories.c"),
             (HOST, PROGRAM, "retry the instruction", "core/run.c, switcher/lean.S"),
-            (HOST, GUEST, "not allowed: push the frame, reflect", "lguest/deliver.c"),
+            (HOST, GUEST, "not allowed: push the frame, reflect", "lguest/inject.c"),
             (GUEST, SWITCHER, "it maps a page: hypercall SET_PTE", "the next picture"),
         ),
     ),
@@ -55,7 +55,7 @@ LIVES: dict[str, tuple[str, tuple[Step, ...]]] = {
         "The life of a byte on the console",
         (
             (PROGRAM, GUEST, "write(): int 0x80, direct", "the Guest's tty"),
-            (GUEST, SWITCHER, "native: out to port 0x3F8, #GP", "switcher/answers.h"),
+            (GUEST, SWITCHER, "native: out to port 0x3F8, #GP", "switcher/fast_paths.h"),
             (SWITCHER, HOST, "a world switch", "core/run.c"),
             (HOST, HOST, "decode, emulate, 16550", "native/emulate.c, pc/uart.c"),
             (HOST, HOST, "into the mailbox's text ring", "machine/mailbox.c"),

@@ -2,7 +2,7 @@
 /*
  * The Guest's IDT, twice: as it loaded it (guest.idt, from which we deliver), and the one that the CPU uses, in which
  * nearly every gate leads to the Switcher.  Source: Intel SDM vol. 3, 6.11.
- * Read next: deliver.c.
+ * Read next: inject.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

@@ -2,7 +2,7 @@
 /*
  * Virtual interrupts, as an lguest Guest knows them: it keeps its interrupt flag and its mask in lguest_data, and
  * never asks for an interrupt that waits (the Host comes back by itself: clock.c).
- * Read before: deliver.c.  Read next: hypercalls.c.
+ * Read before: inject.c.  Read next: hypercalls.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

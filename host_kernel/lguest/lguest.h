@@ -32,7 +32,7 @@ void gates_init(void);
 void load_idt_entry(u32 entry, u32 low, u32 high);
 void gates_reflect(void);
 
-/* deliver.c */
+/* inject.c */
 bool has_handler(u32 vector);
 void deliver(u32 vector, u32 error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Why the Guest came out, and what to do about it.  Most faults are the Guest's own business and go to its handler.
- * Read before: run.c.  Read next: page_tables.c for faults, hypercalls.c for calls, deliver.c for the rest.
+ * Read before: run.c.  Read next: page_tables.c for faults, hypercalls.c for calls, inject.c for the rest.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

@@ -210,7 +210,7 @@ void table_sync_one(u16 page, u32 index)
 
 /*
  * An entry that differs.  The shadow's may still hold where it only allows less than the Guest's: no write before the
- * first, no dirty bit where written.c took it.
+ * first, no dirty bit where dirty.c took it.
  */
 static void __attribute__((noinline)) sync_entry(u16 page, u32 index, u32 entry)
 {

@@ -5,7 +5,7 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/paging.h"
-#include "host_kernel/memory/written.h"
+#include "host_kernel/memory/dirty.h"
 
 #define WATCHED_FRAMES 20
 #define KEPT_ELSEWHERE 0xF98u /* bits of the Guest's entries that a shadow does not have: PWT, PCD, PAT, G and free ones */

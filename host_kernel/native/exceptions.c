@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Exceptions and interrupts of the Guest's, and what follows when one cannot be delivered: another exception, a double
- * fault, a triple fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: deliver.c.
+ * fault, a triple fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: inject.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The IDT in an unmodified kernel's own memory, and the one gate of it that the CPU uses.  Read next: deliver.c. */
+/* The IDT in an unmodified kernel's own memory, and the one gate of it that the CPU uses.  Read next: inject.c. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/guest_virtual.h"
 

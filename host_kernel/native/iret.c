@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Returns of an unmodified kernel, which fault in ring 1 so that they come here: iret, and lret to "ring 0".
- * Source: Intel SDM vol. 2, IRET, RET.  Read before: deliver.c.
+ * Source: Intel SDM vol. 2, IRET, RET.  Read before: inject.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

@@ -36,7 +36,7 @@ struct native {
 	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
 	u32 step_pages[2]; /* a store may cross from one into another */
 	u32 step_flags;    /* its IF and TF before that */
-	bool page_open;    /* a page that holds a table may be written to (watch.c): */
+	bool page_open;    /* a page that holds a table may be written to (write_protect.c): */
 	u32 open_frame;    /* this one */
 };
 extern struct native native;
@@ -98,7 +98,7 @@ u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
 
-/* watch.c */
+/* write_protect.c */
 #define ERROR_IDT 2u /* in the error code of a fault: what was wrong is an IDT entry */
 void tables_sync(void);
 void tables_watch(void);
@@ -118,7 +118,7 @@ bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
 
-/* deliver.c */
+/* inject.c */
 u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where);
 
 /* exceptions.c */

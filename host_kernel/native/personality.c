@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The native personality's outline: how it begins, when it is interrupted, and what each trap means.
- * Read before: native.h.  Read next: emulate.c, deliver.c.
+ * Read before: native.h.  Read next: emulate.c, inject.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

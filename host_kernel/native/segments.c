@@ -2,7 +2,7 @@
 /*
  * Segments of an unmodified kernel.  Its GDT lies in its own memory and changes by plain stores: we watch that page
  * and keep a copy with safe descriptors in the state page, as for any Guest.  Its LDT is copied when it is loaded.
- * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: deliver.c.
+ * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: inject.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

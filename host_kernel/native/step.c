@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Single steps: a store to a write-protected page runs alone, with the page open, and what it changed is looked at.
- * Read before: watch.c.  Read next: personality.c.
+ * Read before: write_protect.c.  Read next: personality.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/guest_virtual.h"

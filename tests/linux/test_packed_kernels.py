@@ -3,7 +3,7 @@
 
 LGUEST_PACKED=DIR names kernels of either personality: ``bzImage.FORMAT``, one kernel compressed in these ways, and an
 ``initrd`` as ``lguest-py mkinitrd`` makes it (without one, the initrd of the fetched kernel).  Without it there is
-Debian's, which is compressed by xz.  Read next: test_native_watch.py, which counts the steps.
+Debian's, which is compressed by xz.  Read next: test_native_write_protect.py, which counts the steps.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@
  *
  * Read before: shadow.c.
  */
-#include "host_kernel/memory/written.h"
+#include "host_kernel/memory/dirty.h"
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/base/sections.h"

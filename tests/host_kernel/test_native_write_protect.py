@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
 
-Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S, host_kernel/native/watch.c.
+Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S, host_kernel/native/write_protect.c.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lguest_py.launcher.vm_memory import Switcher
 SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
 START = 0x101000  # the ELF header goes before it
 DEBUG, PAGE_FAULT = 1, 14
-STEPS = 63  # before a page is opened: STORES_TO_OPEN of watch.c, less the one that opens it
+STEPS = 63  # before a page is opened: STORES_TO_OPEN of write_protect.c, less the one that opens it
 CLOSED = 3  # times, by a load of what was hidden
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which of the Guest's frames may have been written since we last looked (written.c). */
-#ifndef HOST_KERNEL_MEMORY_WRITTEN_H
-#define HOST_KERNEL_MEMORY_WRITTEN_H
+/* Which of the Guest's frames may have been written since we last looked (dirty.c). */
+#ifndef HOST_KERNEL_MEMORY_DIRTY_H
+#define HOST_KERNEL_MEMORY_DIRTY_H
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
