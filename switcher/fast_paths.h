@@ -20,7 +20,7 @@
 #define STI 0xFB
 #define HLT 0xF4
 general_protection:
-	testb $ANSWER_FLAGS, %cs:STATE(answer)
+	testb $FAST_FLAGS, %cs:STATE(fast_path)
 	jz 3f
 	pushl %eax
 	cmpl $0, SAVED_ERROR(%esp)
@@ -36,7 +36,7 @@ general_protection:
 	jmp 1f
 0:	cmpb $STI, %cs:(%eax)
 	jne 2f
-	cmpl $0, %cs:STATE(waiting)
+	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 2f
 	notl %eax
 	testl $0xFFF, %eax			/* at a page's last byte: the next may not be there */
@@ -47,7 +47,7 @@ general_protection:
 	orl $FLAG_IF, SAVED_EFLAGS(%esp)
 1:	incl SAVED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call comes in with the other one, and iret must fault */
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %eax
 	addl $4, %esp
 	iret
@@ -70,9 +70,9 @@ general_protection:
 #define FLAG_FIXED 0x2
 #define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
 segment_not_present:
-	testb $ANSWER_IRET, %cs:STATE(answer)
+	testb $FAST_IRET, %cs:STATE(fast_path)
 	jz 3f
-	cmpl $0, %cs:STATE(waiting)
+	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 3f
 	pushl %eax
 	pushl %edx
@@ -115,7 +115,7 @@ segment_not_present:
 	movl %cs:16(%eax), %edx
 	movl %edx, FRAME_SS(%esp)
 	lgdt %cs:LOADABLE(user_gdt)
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %edx
 	popl %eax
 	addl $4, %esp

@@ -115,13 +115,13 @@ deliver_to_host:
 hypercall:
 	testl %eax, %eax			/* FLUSH_ASYNC */
 	jnz 1f
-	cmpl %eax, %cs:STATE(waiting)
+	cmpl %eax, %cs:STATE(interrupt_pending)
 	jne 1f
-	movl %cs:STATE(ring_next), %eax
+	movl %cs:STATE(ring_status), %eax
 	cmpb $HCALL_FREE, %cs:(%eax)
 	movl $LHCALL_FLUSH_ASYNC, %eax		/* leaves the flags */
 	jne 1f
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	iret
 1:	pushl $0
 	pushl $HYPERCALL_VECTOR

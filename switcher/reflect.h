@@ -30,9 +30,9 @@ page_fault:
 	jz 9f
 	testl $FLAG_VM, FAULT_EFLAGS(%esp)
 	jnz 9f
-	cmpl $0, %cs:STATE(reflect_to)
+	cmpl $0, %cs:STATE(page_fault_handler)
 	je 9f
-	cmpl $0, %cs:STATE(waiting)
+	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 9f
 	pushl %eax
 	pushl %ecx
@@ -41,7 +41,7 @@ page_fault:
 	pushl %eax
 	cmpl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected, %eax
 	je reflect_gives_up
-	movl %cs:STATE(directory_at), %edx
+	movl %cs:STATE(page_directory), %edx
 	movl %eax, %ecx
 	shrl $22, %ecx
 reflect_may_fault:
@@ -50,7 +50,7 @@ reflect_may_fault:
 	jz 1f
 	andl $~0xFFF, %edx
 	shrl $12, %eax
-	addl %cs:STATE(linear_at), %edx
+	addl %cs:STATE(linear_map), %edx
 	andl $0x3FF, %eax
 	movl %cs:(%edx, %eax, 4), %edx
 	testb $PRESENT, %dl
@@ -65,7 +65,7 @@ reflect_may_fault:
 1:	testb $PRESENT, WORD_ERROR(%esp)	/* the shadow is older */
 	jnz reflect_gives_up
 2:	movl %cs:STATE(guest_tss) + TSS_esp1, %edx
-	movl %cs:STATE(data_at), %ecx
+	movl %cs:STATE(lguest_data), %ecx
 	movl WORD_SS(%esp), %eax
 	movl %eax, %ss:-4(%edx)
 	movl WORD_ESP(%esp), %eax
@@ -86,7 +86,7 @@ reflect_is_safe:
 	movl %edx, WORD_ESP(%esp)
 	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
 	movl %eax, WORD_SS(%esp)
-	movl %cs:STATE(reflect_to), %eax
+	movl %cs:STATE(page_fault_handler), %eax
 	movl %eax, WORD_EIP(%esp)
 	movl $GUEST_CS, WORD_CS(%esp)
 	andl $~GONE_FLAGS, WORD_EFLAGS(%esp)
@@ -94,7 +94,7 @@ reflect_is_safe:
 	movl %eax, %ss:LGUEST_DATA_cr2(%ecx)
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
 	movl $0, %ss:LGUEST_DATA_irq_enabled(%ecx)
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_answered
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %edx
 	popl %ecx
 	popl %eax

@@ -25,9 +25,9 @@ static u32 nothing(u32 round)
 static const struct bench clock_row = { .name = "clock", .once = nothing };
 
 /* How often the Switcher answered by itself: ring 1 can read the page, and cannot believe it; the bench may. */
-static u32 answered(void)
+static u32 fast_paths(void)
 {
-	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->answered;
+	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->fast_paths;
 }
 
 /* Everything as a kernel finds it that was not measured. */
@@ -52,7 +52,7 @@ static void run(const struct bench *bench)
 	bench_begin();
 	if (bench->set_up)
 		bench->set_up();
-	before = answered();
+	before = fast_paths();
 	if (bench->all)
 		bench->all();
 	for (u32 round = 0; bench->once && round < BENCH_ROUNDS; round++) {
@@ -60,7 +60,7 @@ static void run(const struct bench *bench)
 		if (round >= BENCH_WARM)
 			bench_add(ticks);
 	}
-	before = (answered() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS; /* those about a row may have been one more or less */
+	before = (fast_paths() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS; /* those about a row may have been one more or less */
 	if (bench->tear_down)
 		bench->tear_down();
 	restore(blocked);

@@ -92,21 +92,21 @@ static void tables_init(void)
 	load_tables(&gdtr, &idtr);
 }
 
-static u32 answered(void)
+static u32 fast_paths(void)
 {
-	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->answered;
+	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->fast_paths;
 }
 
 #define ROW(name, ticks)                                                               \
 	do {                                                                           \
-		u32 before = answered();                                               \
+		u32 before = fast_paths();                                               \
 		bench_begin();                                                         \
 		for (u32 round = 0; round < BENCH_ROUNDS; round++) {                   \
 			u32 took = ticks;                                              \
 			if (round >= BENCH_WARM)                                       \
 				bench_add(took);                                       \
 		}                                                                      \
-		before = (answered() - before) / BENCH_ROUNDS;                         \
+		before = (fast_paths() - before) / BENCH_ROUNDS;                         \
 		bench_print(name);                                                     \
 		if (before)                                                            \
 			print("BENCH-COUNTS %s answered=%u\n", name, before);          \

@@ -81,7 +81,7 @@ static inline u32 read_cr2(void)
 }
 
 /* Why a debug trap came; cleared, since the CPU only ever adds to it. */
-static inline u32 take_dr6(void)
+static inline u32 read_and_clear_dr6(void)
 {
 	u32 value;
 	__asm__ volatile("movl %%dr6, %0" : "=r"(value));

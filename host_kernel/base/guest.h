@@ -31,7 +31,7 @@ struct guest {
 	u32 kernel_address;       /* above it all directories agree */
 	u32 noirq_start, noirq_end;
 	u32 ring_cursor;          /* next entry of the asynchronous ring */
-	u32 data_seen;            /* where the lean Switcher has lguest_data; 0: nowhere */
+	u32 lguest_data_mapped;            /* where the lean Switcher has lguest_data; 0: nowhere */
 };
 
 extern struct guest guest;

@@ -12,7 +12,7 @@
 struct personality {
 	void (*init)(void);          /* the CPU's tables for the Guest, and its first registers */
 	void (*interrupts)(void);    /* inject what the Guest would take now; wakes it if it sleeps */
-	bool (*must_retry)(void);    /* an interrupt is pending that the Guest will not ask for */
+	bool (*needs_retry)(void);    /* an interrupt is pending that the Guest will not ask for */
 	void (*asleep)(void);        /* it sleeps: end it if nothing can wake it */
 	void (*clock_expired)(void); /* guest.clock_deadline has passed */
 	void (*device_irq)(u32 irq); /* a device of the Launcher's raised it */

@@ -33,24 +33,24 @@ static void before_entry(void)
 	}
 }
 
-static void counting_over(void)
+static void counting_done(void)
 {
 	print("BENCH done\n");
 	end_guest(END_POWER_OFF, "Power down");
 }
 
 /* Its samples are there. */
-static void measuring_over(void)
+static void measurement_done(void)
 {
 	struct untrusted *shown = (struct untrusted *)SWITCHER_STACK_PAGE;
 
 	bench_begin();
 	bench_add_warmed(stub_samples());
 	bench_print("hypercall-bare");
-	if (shown->answered >= BENCH_ROUNDS) /* then it was no world switch, and there is nothing to count */
-		print("BENCH-COUNTS hypercall-bare answered=%u\n", shown->answered / BENCH_ROUNDS);
+	if (shown->fast_paths >= BENCH_ROUNDS) /* then it was no world switch, and there is nothing to count */
+		print("BENCH-COUNTS hypercall-bare answered=%u\n", shown->fast_paths / BENCH_ROUNDS);
 	personality.before_entry = before_entry;
-	personality.asleep = counting_over;
+	personality.asleep = counting_done;
 	guest.halted = false;
 	guest.regs->eip = in_guest(stub_counted);
 	run_loop();
@@ -59,7 +59,7 @@ static void measuring_over(void)
 void calls_rows(void)
 {
 	personality = lguest_personality;
-	personality.asleep = measuring_over;
+	personality.asleep = measurement_done;
 	guest.regs->eip = in_guest(stub_calls);
 	run_loop();
 }

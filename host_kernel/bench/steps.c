@@ -34,9 +34,9 @@ static void load_segments(void)
 
 static void turn_stack(void)
 {
-	u32 kept;
+	u32 saved;
 
-	__asm__ volatile("movl %%esp, %0; movl %0, %%esp" : "=m"(kept));
+	__asm__ volatile("movl %%esp, %0; movl %0, %%esp" : "=m"(saved));
 }
 
 /* Behind a load of CR3, the pages that the Switcher needs in either world, and one of the Host kernel's own. */

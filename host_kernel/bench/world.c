@@ -12,7 +12,7 @@
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/paging.h"
 
-#define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
+#define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 #define GUEST_KERNEL 0xC0000000
 
 static u8 code[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
@@ -49,7 +49,7 @@ void world_init(void)
 
 static void check(u32 frame)
 {
-	if (frame != FRAME_PLACE)
+	if (frame != FRAME_ADDRESS)
 		switcher_faulted((const struct registers *)frame);
 }
 

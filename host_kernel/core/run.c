@@ -13,11 +13,11 @@
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
 
-#define NEVER (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
-#define FRAME_PLACE (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
+#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
+#define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 
 /* Ring 1 could have written the frame before it was last pushed, and its handlers chose some of it: impose what must hold. */
-static void impose(void)
+static void sanitize_frame(void)
 {
 	struct registers *regs = guest.regs;
 
@@ -25,7 +25,7 @@ static void impose(void)
 		regs->cs |= 1;
 	if (!(regs->ss & 3))
 		regs->ss |= 1;
-	regs->eflags = (regs->eflags & ~NEVER) | EFLAGS_FIXED;
+	regs->eflags = (regs->eflags & ~FLAGS_CLEARED) | EFLAGS_FIXED;
 	regs->trapnum = TRAP_NONE;
 }
 
@@ -53,14 +53,14 @@ static void enter(void)
 {
 	u32 frame;
 
-	impose();
+	sanitize_frame();
 	personality.before_entry();
 	set_ts();
 	if (!mailbox->switches++)
 		mailbox->guest_tsc = rdtsc();
 	frame = world_switch();
 	untrusted->reflected = 0;
-	if (frame != FRAME_PLACE)
+	if (frame != FRAME_ADDRESS)
 		switcher_faulted((const struct registers *)frame);
 	if (guest.regs->trapnum == TRAP_PAGE_FAULT)
 		guest.cr2 = read_cr2();
@@ -80,7 +80,7 @@ void ALWAYS __attribute__((noinline)) run(void)
 			wait_for_interrupt();
 			continue;
 		}
-		clock_arm(personality.must_retry());
+		clock_arm(personality.needs_retry());
 		enter();
 		personality.trap();
 		if (guest.regs->trapnum == VECTOR_TIMER)

@@ -12,7 +12,7 @@
 #define HIGH_DPL   0x6000u
 #define HIGH_TYPE  0x1F00u
 
-static bool is_ours(u32 vector)
+static bool is_host_vector(u32 vector)
 {
 	return vector == VECTOR_TIMER || vector == VECTOR_DOORBELL || vector == VECTOR_SPURIOUS;
 }
@@ -24,7 +24,7 @@ static bool is_ours(u32 vector)
  */
 static bool is_direct(u32 vector, u32 high)
 {
-	if ((high & HIGH_TYPE) != TYPE_TRAP || is_ours(vector))
+	if ((high & HIGH_TYPE) != TYPE_TRAP || is_host_vector(vector))
 		return false;
 	return vector == 3 || vector == 4 || (vector >= FIRST_IRQ_VECTOR && guest.data && vector == guest.data->syscall_vec);
 }
@@ -35,11 +35,11 @@ void gates_reflect(void)
 	u64 gate = guest.idt[TRAP_PAGE_FAULT];
 	u32 high = gate >> 32;
 
-	state->linear_at = guest.kernel_address;
-	state->data_at = guest.data_seen;
-	state->reflect_to = 0;
-	if (guest.data_seen && guest.directory != LINEAR_MAP && (high & HIGH_P) && (high & HIGH_TYPE) == TYPE_INTERRUPT)
-		state->reflect_to = (high & 0xFFFF0000) | (gate & 0xFFFF);
+	state->linear_map = guest.kernel_address;
+	state->lguest_data = guest.lguest_data_mapped;
+	state->page_fault_handler = 0;
+	if (guest.lguest_data_mapped && guest.directory != LINEAR_MAP && (high & HIGH_P) && (high & HIGH_TYPE) == TYPE_INTERRUPT)
+		state->page_fault_handler = (high & 0xFFFF0000) | (gate & 0xFFFF);
 }
 
 void gates_init(void)
@@ -66,5 +66,5 @@ void load_idt_entry(u32 entry, u32 low, u32 high)
 	if (is_direct(entry, high))
 		guest_idt_set(entry, GUEST_CS, (high & 0xFFFF0000) | (low & 0xFFFF), high & (HIGH_DPL | HIGH_TYPE));
 	else
-		guest_idt_to_switcher(entry, is_ours(entry) ? 0 : high & HIGH_DPL);
+		guest_idt_to_switcher(entry, is_host_vector(entry) ? 0 : high & HIGH_DPL);
 }

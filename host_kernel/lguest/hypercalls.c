@@ -18,8 +18,8 @@
 static void ring_moved(u32 cursor)
 {
 	guest.ring_cursor = cursor;
-	if (guest.data_seen)
-		state->ring_next = guest.data_seen + offsetof(struct lguest_data, hcall_status) + cursor;
+	if (guest.lguest_data_mapped)
+		state->ring_status = guest.lguest_data_mapped + offsetof(struct lguest_data, hcall_status) + cursor;
 }
 
 /* LGUEST_INIT: where lguest_data is.  What it holds from the Guest's side is read now, once. */
@@ -38,7 +38,7 @@ static void __attribute__((noinline)) init(u32 address)
 	guest.noirq_end = data->noirq_end;
 	guest.kernel_address = data->kernel_address;
 	guest.data = data;
-	guest.data_seen = is_lean() ? map_data(address) : 0;
+	guest.lguest_data_mapped = is_lean() ? map_lguest_data(address) : 0;
 	ring_moved(0);
 	gates_reflect();
 	data->reserve_mem = RESERVE_MEM;
@@ -52,10 +52,10 @@ static void set_directory(u32 directory)
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	guest.directory = directory;
-	state->directory_at = guest.kernel_address + directory;
-	if (!state->reflect_to)
+	state->page_directory = guest.kernel_address + directory;
+	if (!state->page_fault_handler)
 		gates_reflect();
-	directory_enter(directory);
+	shadow_directory_enter(directory);
 }
 
 static void __attribute__((noinline)) shutdown(u32 address, u32 type)
@@ -151,10 +151,10 @@ static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_en
 		halt_guest();
 		break;
 	case LHCALL_SET_PTE:
-		set_entry(arg1, arg2, arg3);
+		set_pte(arg1, arg2, arg3);
 		break;
 	case LHCALL_SET_PGD:
-		set_directory_entry(arg1, arg2);
+		set_pgd(arg1, arg2);
 		break;
 	case LHCALL_LOAD_TLS:
 		load_tls(guest_physical(arg1, 24, "TLS descriptors"));
@@ -191,7 +191,7 @@ static void ALWAYS __attribute__((noinline)) drain_ring(void)
 			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
 			if (next->arg2 != address || next->nr != LHCALL_SET_PTE || next->arg1 != directory ||
 			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
-				set_entry(directory, address, read_once(&entry->arg3));
+				set_pte(directory, address, read_once(&entry->arg3));
 		} else {
 			hypercall(entry);
 		}
@@ -213,7 +213,7 @@ void do_hypercalls(void)
 	}
 	if (regs->eax == LHCALL_SET_PTE) {
 		mailbox->by_hypercall[LHCALL_SET_PTE]++;
-		set_entry(regs->ebx, regs->ecx, regs->edx);
+		set_pte(regs->ebx, regs->ecx, regs->edx);
 	} else if (regs->eax == LHCALL_FLUSH_ASYNC) {
 		mailbox->by_hypercall[LHCALL_FLUSH_ASYNC]++;
 	} else {

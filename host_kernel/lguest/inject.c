@@ -15,7 +15,7 @@ bool has_handler(u32 vector)
 	return guest.idt[vector] & GATE_P;
 }
 
-void deliver(u32 vector, u32 error)
+void inject(u32 vector, u32 error)
 {
 	struct registers *regs = guest.regs;
 	u64 gate = guest.idt[vector];
@@ -26,7 +26,7 @@ void deliver(u32 vector, u32 error)
 		stack = state->guest_tss.esp1;
 	stack -= count * 4;
 	/* The kernel's stack is mapped: it was pinned.  Then this needs no look at the Guest's tables. */
-	frame = stack % PAGE_BYTES <= PAGE_BYTES - sizeof(pushed) ? (u32 *)mapped(stack, true) : NULL;
+	frame = stack % PAGE_BYTES <= PAGE_BYTES - sizeof(pushed) ? (u32 *)shadow_lookup(stack, true) : NULL;
 	next = frame ? frame : pushed;
 	if (with_error)
 		*next++ = error;

@@ -30,7 +30,7 @@ static u32 lowest_with_handler(u32 ready)
 	return LGUEST_IRQS;
 }
 
-static void __attribute__((noinline)) deliver_pending(struct lguest_data *data)
+static void __attribute__((noinline)) inject_pending(struct lguest_data *data)
 {
 	u32 ready, irq;
 
@@ -47,21 +47,21 @@ static void __attribute__((noinline)) deliver_pending(struct lguest_data *data)
 	guest.pending &= ~(1u << irq);
 	guest.halted = false;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
-	deliver(FIRST_IRQ_VECTOR + irq, 0);
+	inject(FIRST_IRQ_VECTOR + irq, 0);
 	/* The handler of an interrupt gate runs with interrupts off: it must ask, if another one waits behind this. */
 	data->irq_pending = (ready & ~(1u << irq)) && !(data->irq_enabled & GUEST_IF) ? GUEST_IF : 0;
 	mailbox->interrupts_delivered++;
 }
 
 /* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
-void ALWAYS interrupts_deliver(void)
+void ALWAYS inject_interrupts(void)
 {
 	if (guest.pending && guest.data) /* rarely: most entries have nothing to deliver */
-		deliver_pending(guest.data);
+		inject_pending(guest.data);
 }
 
 /* The Guest sleeps: if nothing can ever wake it, this is its end. */
-void interrupts_can_wake(void)
+void check_wakeable(void)
 {
 	u32 open = guest.data ? ~guest.data->blocked_interrupts : 0;
 

@@ -34,12 +34,12 @@ void gates_reflect(void);
 
 /* inject.c */
 bool has_handler(u32 vector);
-void deliver(u32 vector, u32 error);
+void inject(u32 vector, u32 error);
 
 /* interrupts.c */
 void raise_irq(u32 irq);
-void interrupts_deliver(void);
-void interrupts_can_wake(void);
+void inject_interrupts(void);
+void check_wakeable(void);
 
 /* hypercalls.c */
 void do_hypercalls(void);

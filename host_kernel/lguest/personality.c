@@ -16,7 +16,7 @@ static void init(void)
 }
 
 /* Every interrupt that waits: nothing makes the Guest ask for it. */
-static bool ALWAYS must_retry(void)
+static bool ALWAYS needs_retry(void)
 {
 	return guest.pending != 0;
 }
@@ -30,14 +30,14 @@ static void clock_expired(void)
 static void ALWAYS before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;
-	state->waiting = guest.pending;
+	state->interrupt_pending = guest.pending;
 }
 
 const struct personality lguest_personality = {
 	.init = init,
-	.interrupts = interrupts_deliver,
-	.must_retry = must_retry,
-	.asleep = interrupts_can_wake,
+	.interrupts = inject_interrupts,
+	.needs_retry = needs_retry,
+	.asleep = check_wakeable,
 	.clock_expired = clock_expired,
 	.device_irq = raise_irq,
 	.before_entry = before_entry,

@@ -19,7 +19,7 @@ static void reflect(u32 vector, u32 error)
 			kill_guest("page fault at %#x (error code %#x, eip %#x) without a handler", guest.cr2, error, regs->eip);
 		kill_guest("trap %u (error code %#x, eip %#x) without a handler", vector, error, regs->eip);
 	}
-	deliver(vector, error);
+	inject(vector, error);
 }
 
 static void page_fault(u32 error)
@@ -46,7 +46,7 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 			return;
 		break;
 	case TRAP_DEBUG:
-		guest.dr6 = take_dr6();
+		guest.dr6 = read_and_clear_dr6();
 		break;
 	case TRAP_DOUBLE_FAULT:
 		kill_guest("double fault at eip %#x", guest.regs->eip);

@@ -15,7 +15,7 @@
 #define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
 
 static u64 armed HOT; /* TSC at which the timer fires; 0: it does not */
-static bool moved HOT; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
+static bool deadline_changed HOT; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
 static bool retrying HOT;
 
 void clock_init(void)
@@ -25,7 +25,7 @@ void clock_init(void)
 	if (!machine.tsc_khz)
 		host_failed("the time-stamp counter does not count");
 	mailbox->tsc_khz = machine.tsc_khz;
-	moved = true;
+	deadline_changed = true;
 }
 
 static u64 cycles(u64 nanoseconds)
@@ -36,7 +36,7 @@ static u64 cycles(u64 nanoseconds)
 void clock_timer_fired(void)
 {
 	armed = 0;
-	moved = true;
+	deadline_changed = true;
 }
 
 /* SET_CLOCKEVENT: interrupt 0 so many nanoseconds from now; 0: not at all. */
@@ -49,13 +49,13 @@ void clock_set_event(u64 nanoseconds)
 void clock_set_deadline(u64 tsc)
 {
 	guest.clock_deadline = tsc;
-	moved = true;
+	deadline_changed = true;
 }
 
 /* Has the Guest's clock run out? */
 void clock_check(void)
 {
-	if (moved && guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
+	if (deadline_changed && guest.clock_deadline && rdtsc() >= guest.clock_deadline) {
 		guest.clock_deadline = 0;
 		personality.clock_expired();
 	}
@@ -65,7 +65,7 @@ static void __attribute__((noinline)) arm(bool retry)
 {
 	u64 now, target = guest.clock_deadline, nanoseconds;
 
-	moved = false;
+	deadline_changed = false;
 	retrying = retry;
 	if (!target && !retry)
 		return;
@@ -87,7 +87,7 @@ static void __attribute__((noinline)) arm(bool retry)
  */
 void clock_arm(bool retry)
 {
-	if (moved || retry != retrying)
+	if (deadline_changed || retry != retrying)
 		arm(retry);
 }
 
@@ -98,7 +98,7 @@ void clock_disarm(void)
 		return;
 	apic_timer(0);
 	armed = 0;
-	moved = true;
+	deadline_changed = true;
 }
 
 void clock_wall(u32 *seconds, u32 *nanoseconds)

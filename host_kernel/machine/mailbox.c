@@ -11,7 +11,7 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 
-static bool rung HOT;
+static bool doorbell_rung HOT;
 static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */
 
 void mailbox_init(void)
@@ -30,15 +30,15 @@ void mailbox_doorbell(void)
 /* The Launcher's interrupt came: it follows whatever the Launcher wrote. */
 void mailbox_rung(void)
 {
-	rung = true;
+	doorbell_rung = true;
 }
 
 /* Take note of what devices raised. */
 void mailbox_irqs(void)
 {
-	if (!rung)
+	if (!doorbell_rung)
 		return;
-	rung = false;
+	doorbell_rung = false;
 	for (u32 irq = 1; irq < VIRTUAL_IRQS; irq++) {
 		u32 raised = read_once(&mailbox->irq_raised[irq]);
 
@@ -71,8 +71,8 @@ void mailbox_notify(u32 address)
 	u32 head = mailbox->notify_head, tail = read_once(&mailbox->notify_tail);
 	bool must_wait = address < machine.guest_bytes + PAGE_BYTES;
 
-	for (u32 waiting = tail; waiting != head && !must_wait; waiting++)
-		if (mailbox->notify[waiting % NOTIFY_RECORDS] == address)
+	for (u32 entry = tail; entry != head && !must_wait; entry++)
+		if (mailbox->notify[entry % NOTIFY_RECORDS] == address)
 			return; /* it is in the ring already, and the Launcher will look after taking it out */
 	while (head - read_once(&mailbox->notify_tail) >= NOTIFY_RECORDS)
 		wait_for_room(&mailbox->notify_tail);

@@ -76,7 +76,7 @@ void tables_init(void)
 	state->guest_tss.ss0 = HOST_DS;
 	state->guest_tss.esp0 = SWITCHER_STACK_PAGE + PAGE_BYTES;
 	state->guest_tss.io_bitmap = sizeof(struct tss);
-	state->ring_next = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, never_free);
+	state->ring_status = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, no_ring);
 
 	if (is_lean()) {
 		state->host_gdt = state->kernel_gdt;

@@ -14,50 +14,50 @@
 _Static_assert(DIRECTORIES * SWITCHER_INDEX < 0xFFFF, "a table's references, and one more on the way, fit 16 bits");
 #define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: what the CPU adds up with the table's */
 
-static struct directory directories[DIRECTORIES];
-static struct directory *buckets[DIRECTORIES];
-static struct directory *current HOT;
+static struct shadow_directory shadow_directories[DIRECTORIES];
+static struct shadow_directory *buckets[DIRECTORIES];
+static struct shadow_directory *current HOT;
 static u32 switcher_entry; /* the same in all */
 static u32 switches HOT;
 
-void directories_init(u32 entry)
+void shadow_directories_init(u32 entry)
 {
 	switcher_entry = entry;
 }
 
-struct directory *directory_current(void)
+struct shadow_directory *shadow_directory_current(void)
 {
 	return current;
 }
 
-static inline struct directory **bucket_of(u32 guest_directory)
+static inline struct shadow_directory **bucket_of(u32 guest_directory)
 {
 	return &buckets[FRAME(guest_directory) % DIRECTORIES];
 }
 
-struct directory *directory_find(u32 guest_directory)
+struct shadow_directory *shadow_directory_find(u32 guest_directory)
 {
-	struct directory *each = *bucket_of(guest_directory);
+	struct shadow_directory *each = *bucket_of(guest_directory);
 
 	while (each && each->guest != guest_directory)
 		each = each->next;
 	return each;
 }
 
-static void unlink(struct directory *directory, u32 index)
+static void unlink(struct shadow_directory *directory, u32 index)
 {
 	u32 *entry = page_entries(directory->page) + index;
 
 	if (*entry) {
-		table_release(page_of(*entry));
+		shadow_table_release(page_of(*entry));
 		*entry = 0;
 		page_unuse(directory->page, index);
 	}
 }
 
-static void drop(struct directory *directory)
+static void drop(struct shadow_directory *directory)
 {
-	struct directory **link = bucket_of(directory->guest);
+	struct shadow_directory **link = bucket_of(directory->guest);
 
 	while (*link != directory)
 		link = &(*link)->next;
@@ -71,9 +71,9 @@ static void drop(struct directory *directory)
 /* The one that has not been used for longest makes room, but never the current one; false if there is none. */
 static bool evict(void)
 {
-	struct directory *oldest = NULL;
+	struct shadow_directory *oldest = NULL;
 
-	for (struct directory *each = directories; each < directories + DIRECTORIES; each++)
+	for (struct shadow_directory *each = shadow_directories; each < shadow_directories + DIRECTORIES; each++)
 		if (each->page && each != current && (!oldest || switches - each->used > switches - oldest->used))
 			oldest = each;
 	if (!oldest)
@@ -96,20 +96,20 @@ static u32 kernel_index(void)
 }
 
 /* Point a shadow directory at the shadow of the table that the Guest's checked entry names. */
-void directory_link(struct directory *directory, u32 index, u32 guest_entry)
+void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 guest_entry)
 {
-	u32 key = table_key(guest_entry);
-	u16 page = table_find(key);
+	u32 key = shadow_table_key(guest_entry);
+	u16 page = shadow_table_find(key);
 
 	if (!page) {
 		make_room();
-		page = table_make(key);
-		table_hold(page);
+		page = shadow_table_make(key);
+		shadow_table_hold(page);
 	} else {
-		table_hold(page);
+		shadow_table_hold(page);
 		/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
-		if (!table_is_global(page) || pages[page].flushed != flushes)
-			table_sync(page);
+		if (!shadow_table_is_global(page) || pages[page].flushed != flushes)
+			shadow_table_sync(page);
 	}
 	unlink(directory, index);
 	page_use(directory->page, index);
@@ -119,21 +119,21 @@ void directory_link(struct directory *directory, u32 index, u32 guest_entry)
 /* Does the shadow's entry still say what the Guest's says? */
 static bool agrees(u32 shadow_entry, u32 guest_entry)
 {
-	return shadow_entry && (guest_entry & PTE_P) && table_frame(page_of(shadow_entry)) == table_key(guest_entry) &&
+	return shadow_entry && (guest_entry & PTE_P) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
 	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
 }
 
 /* Look again at one entry of a directory: drop what no longer holds, and link the kernel's at once. */
-void OFTEN directory_sync_one(struct directory *directory, u32 index)
+void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 index)
 {
-	u32 entry = directory_entry(directory->guest, index);
+	u32 entry = guest_pde(directory->guest, index);
 
 	if (entry & PTE_P)
-		check_directory_entry(entry, index << 22);
+		check_pde(entry, index << 22);
 	if (agrees(page_entries(directory->page)[index], entry))
 		return;
-	if ((entry & PTE_P) && table_find(table_key(entry)))
-		directory_link(directory, index, entry);
+	if ((entry & PTE_P) && shadow_table_find(shadow_table_key(entry)))
+		shadow_directory_link(directory, index, entry);
 	else
 		unlink(directory, index);
 }
@@ -142,7 +142,7 @@ void OFTEN directory_sync_one(struct directory *directory, u32 index)
  * Look again at what a directory maps below index end: all of it, or only the tables for which which() is true.
  * A directory of ours holds a handful of tables, a table hundreds of pages.
  */
-static inline void sync(struct directory *directory, u32 end, bool (*which)(u16 table))
+static inline void sync(struct shadow_directory *directory, u32 end, bool (*which)(u16 table))
 {
 	const struct shadow_page *own = &pages[directory->page];
 	const u32 *entries = page_entries(directory->page);
@@ -157,9 +157,9 @@ static inline void sync(struct directory *directory, u32 end, bool (*which)(u16 
 
 			if (index >= end)
 				return;
-			directory_sync_one(directory, index);
+			shadow_directory_sync_one(directory, index);
 			if (entries[index] && which(page_of(entries[index])))
-				table_sync(page_of(entries[index]));
+				shadow_table_sync(page_of(entries[index]));
 		}
 	}
 }
@@ -172,53 +172,53 @@ static inline bool any(u16 table)
 
 static inline bool is_local(u16 table)
 {
-	return !table_is_global(table);
+	return !shadow_table_is_global(table);
 }
 
 /* Tables that all directories share were looked at, since the flush, when the first of them was. */
-static inline bool is_old(u16 table)
+static inline bool is_stale(u16 table)
 {
 	return pages[table].flushed != flushes;
 }
 
 /* A flush of what lies below an address. */
-void directory_sync_below(struct directory *directory, u32 address)
+void shadow_directory_sync_below(struct shadow_directory *directory, u32 address)
 {
 	sync(directory, INDEX(address), any);
 }
 
 /* What a load of CR3 flushes: all but the tables that hold nothing but global entries. */
-void directory_sync_local(struct directory *directory)
+void shadow_directory_sync_local(struct shadow_directory *directory)
 {
 	sync(directory, SWITCHER_INDEX, is_local);
 }
 
 /* What a flush of everything leaves to do when the directory is the current one. */
-void directory_sync_old(struct directory *directory)
+void shadow_directory_sync_stale(struct shadow_directory *directory)
 {
 	directory->flushed = flushes;
-	sync(directory, SWITCHER_INDEX, is_old);
+	sync(directory, SWITCHER_INDEX, is_stale);
 }
 
-void directories_all_old(void)
+void shadow_directories_all_stale(void)
 {
 	for (u32 index = 0; index < DIRECTORIES; index++)
-		directories[index].flushed = 0;
+		shadow_directories[index].flushed = 0;
 }
 
-static struct directory *make(u32 guest_directory)
+static struct shadow_directory *make(u32 guest_directory)
 {
-	struct directory *slot = directories;
+	struct shadow_directory *slot = shadow_directories;
 
-	while (slot < directories + DIRECTORIES && slot->page)
+	while (slot < shadow_directories + DIRECTORIES && slot->page)
 		slot++;
-	if (slot == directories + DIRECTORIES) {
+	if (slot == shadow_directories + DIRECTORIES) {
 		evict();
-		for (slot = directories; slot->page; slot++)
+		for (slot = shadow_directories; slot->page; slot++)
 			;
 	}
 	make_room();
-	*slot = (struct directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
+	*slot = (struct shadow_directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
 				    .next = *bucket_of(guest_directory) };
 	*bucket_of(guest_directory) = slot;
 	page_entries(slot->page)[SWITCHER_INDEX] = switcher_entry;
@@ -227,14 +227,14 @@ static struct directory *make(u32 guest_directory)
 	if (current)
 		for (u32 index = page_next(current->page, kernel_index()); index < SWITCHER_INDEX;
 		     index = page_next(current->page, index + 1))
-			directory_sync_one(slot, index);
+			shadow_directory_sync_one(slot, index);
 	return slot;
 }
 
 /* Make a directory of the Guest's the current one. */
-void OFTEN directory_enter(u32 guest_directory)
+void OFTEN shadow_directory_enter(u32 guest_directory)
 {
-	struct directory *next = directory_find(guest_directory);
+	struct shadow_directory *next = shadow_directory_find(guest_directory);
 
 	if (!next)
 		next = make(guest_directory);
@@ -244,5 +244,5 @@ void OFTEN directory_enter(u32 guest_directory)
 	next->used = ++switches;
 	state->guest_cr3 = (u32)page_entries(next->page);
 	if (next->flushed != flushes)
-		directory_sync_old(next);
+		shadow_directory_sync_stale(next);
 }

@@ -29,28 +29,28 @@ u32 writers_init(u32 first_free)
 }
 
 /* Where a kernel like Linux has all of its memory: the shadow entry that maps this frame there for writing, or NULL. */
-static u32 *usual_place(u32 frame)
+static u32 *kernel_mapping(u32 frame)
 {
 	u32 address = guest.kernel_address + (frame << 12);
-	u32 upper = ((const u32 *)state->guest_cr3)[INDEX(address)], *entry;
+	u32 pde = ((const u32 *)state->guest_cr3)[INDEX(address)], *entry;
 
-	if (INDEX(address) == SWITCHER_INDEX || !upper)
+	if (INDEX(address) == SWITCHER_INDEX || !pde)
 		return NULL;
-	entry = (u32 *)(upper & ~(PAGE_BYTES - 1)) + SUBINDEX(address);
+	entry = (u32 *)(pde & ~(PAGE_BYTES - 1)) + SUBINDEX(address);
 	return FRAME(*entry - machine.guest_base) == frame && (*entry & PTE_RW) ? entry : NULL;
 }
 
 /* May the Guest have written to this frame since the last call? */
-bool take_written(u32 frame)
+bool test_and_clear_dirty(u32 frame)
 {
-	u32 count = writers[frame] & ~WRITTEN;
-	bool written = (writers[frame] & WRITTEN) || count > 1;
+	u32 count = writers[frame] & ~FRAME_DIRTY;
+	bool written = (writers[frame] & FRAME_DIRTY) || count > 1;
 	u32 *entry;
 
 	writers[frame] = count;
 	if (count != 1)
 		return written;
-	entry = usual_place(frame);
+	entry = kernel_mapping(frame);
 	if (!entry || (*entry & PTE_D))
 		written = true;
 	if (entry)

@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
-#define WRITTEN 0x80000000u /* through a shadow entry that is gone */
-extern u32 *writers;        /* for each frame of the Guest's: how many shadow entries let it be written; WRITTEN */
+#define FRAME_DIRTY 0x80000000u /* through a shadow entry that is gone */
+extern u32 *writers;        /* for each frame of the Guest's: how many shadow entries let it be written; FRAME_DIRTY */
 extern u32 writers_count;   /* frames */
 u32 writers_init(u32 first_free);
-bool take_written(u32 frame);
+bool test_and_clear_dirty(u32 frame);
 
 #endif

@@ -11,13 +11,13 @@
  */
 bool OFTEN demand_page(u32 address, u32 access, u32 *error)
 {
-	struct directory *directory = directory_current();
-	u32 entry, upper, *linked = page_entries(directory->page) + INDEX(address);
+	struct shadow_directory *directory = shadow_directory_current();
+	u32 entry, pde, *linked = page_entries(directory->page) + INDEX(address);
 
-	if (!walk_inline(address, access, &entry, &upper, error))
+	if (!walk_inline(address, access, &entry, &pde, error))
 		return false;
-	if (!*linked || table_frame(page_of(*linked)) != table_key(upper) || ((*linked ^ upper) & (PTE_RW | PTE_US)))
-		directory_link(directory, INDEX(address), upper);
-	table_map(page_of(*linked), SUBINDEX(address), entry);
+	if (!*linked || shadow_table_frame(page_of(*linked)) != shadow_table_key(pde) || ((*linked ^ pde) & (PTE_RW | PTE_US)))
+		shadow_directory_link(directory, INDEX(address), pde);
+	shadow_table_map(page_of(*linked), SUBINDEX(address), entry);
 	return true;
 }

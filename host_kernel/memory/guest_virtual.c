@@ -14,32 +14,32 @@ struct guest_fault guest_fault;
  * itself would (exact): guest_fault is then the page fault that it deserves, and where there is no memory, ones are read
  * and what is written is lost.  Otherwise there has to be memory.
  */
-static inline __attribute__((always_inline)) bool copy(u32 address, void *ours, u32 count, u32 access, bool exact)
+static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer, u32 count, u32 access, bool exact)
 {
 	static u8 lost[PAGE_BYTES];
-	u8 *next = ours;
+	u8 *next = buffer;
 
 	while (count) {
 		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
-		u8 *theirs = mapped(address, access & FAULT_W);
+		u8 *guest_bytes = shadow_lookup(address, access & FAULT_W);
 
 		if (chunk > count)
 			chunk = count;
-		if (!theirs) {
+		if (!guest_bytes) {
 			bool allowed = walk(address, access, &entry, &unused, &error);
 
 			if (exact && !allowed)
 				guest_fault = (struct guest_fault){ address, error };
 			if (!allowed || (!exact && !guest_frame_valid(entry)))
 				return false;
-			theirs = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			guest_bytes = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
 			if (exact && !guest_frame_valid(entry))
-				theirs = access & FAULT_W ? lost : nothing;
+				guest_bytes = access & FAULT_W ? lost : absent_page;
 		}
 		if (access & FAULT_W)
-			memcpy(theirs, next, chunk);
+			memcpy(guest_bytes, next, chunk);
 		else
-			memcpy(next, theirs, chunk);
+			memcpy(next, guest_bytes, chunk);
 		address += chunk;
 		next += chunk;
 		count -= chunk;
@@ -47,9 +47,9 @@ static inline __attribute__((always_inline)) bool copy(u32 address, void *ours, 
 	return true;
 }
 
-static bool __attribute__((noinline)) copy_memory(u32 address, void *ours, u32 count, u32 access)
+static bool __attribute__((noinline)) copy_memory(u32 address, void *buffer, u32 count, u32 access)
 {
-	return copy(address, ours, count, access, false);
+	return copy(address, buffer, count, access, false);
 }
 
 bool guest_try_read(void *to, u32 address, u32 count)

@@ -22,16 +22,16 @@ extern struct guest_fault guest_fault;
  * Where in our memory the Guest's address lies, if the shadow maps it now and, for a write, lets it be written; else
  * NULL, and walk() knows more.  As old as an entry of a TLB may be.
  */
-static inline u8 *mapped(u32 address, bool write)
+static inline u8 *shadow_lookup(u32 address, bool write)
 {
-	u32 upper, entry = 0;
+	u32 pde, entry = 0;
 
 	if (INDEX(address) == SWITCHER_INDEX)
 		return NULL;
-	upper = ((const u32 *)state->guest_cr3)[INDEX(address)];
-	if (upper)
-		entry = ((const u32 *)(upper & ~(PAGE_BYTES - 1)))[SUBINDEX(address)];
-	if (entry < machine.guest_base || (write && !(entry & upper & PTE_RW)))
+	pde = ((const u32 *)state->guest_cr3)[INDEX(address)];
+	if (pde)
+		entry = ((const u32 *)(pde & ~(PAGE_BYTES - 1)))[SUBINDEX(address)];
+	if (entry < machine.guest_base || (write && !(entry & pde & PTE_RW)))
 		return NULL;
 	return (u8 *)(entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES;
 }

@@ -45,12 +45,12 @@ void page_tables_init(void)
 
 	if (pool_init((u32)image_end) < 2 * ENTRIES)
 		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
-	forget_recent();
-	directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
+	invalidate_set_pte_cache();
+	shadow_directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
 	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
 	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
-	directory_enter(LINEAR_MAP);
+	shadow_directory_enter(LINEAR_MAP);
 }
 
 /* Pages of ours that the Guest's CPU must find in the Switcher's 4 MiB: read-only, in both worlds. */
@@ -65,7 +65,7 @@ void map_for_guest(u32 address, const void *pages, u32 bytes)
 }
 
 /* The lean Switcher sees lguest_data, which is the Guest's own to write; returns where. */
-u32 map_data(u32 address)
+u32 map_lguest_data(u32 address)
 {
 	for (u32 page = 0; page < 2; page++) {
 		u32 frame = (address & ~(PAGE_BYTES - 1)) + page * PAGE_BYTES;
@@ -80,89 +80,89 @@ u32 map_data(u32 address)
 }
 
 /* CR3 is loaded: enter a directory (a page's address), or paging is off (LINEAR_MAP, which is none); what is not global is looked at again. */
-void load_directory(u32 directory)
+void load_page_directory(u32 directory)
 {
 	if (directory != LINEAR_MAP && !guest_range(directory, PAGE_BYTES))
 		kill_guest("CR3 %#x is beyond the Guest's memory", directory);
 	guest.directory = directory;
-	directory_enter(directory);
-	directory_sync_local(directory_current());
+	shadow_directory_enter(directory);
+	shadow_directory_sync_local(shadow_directory_current());
 }
 
 /* INVLPG. */
 void flush_address(u32 address)
 {
-	struct directory *directory = directory_current();
+	struct shadow_directory *directory = shadow_directory_current();
 	u32 *linked = page_entries(directory->page) + INDEX(address);
 
 	if (INDEX(address) == SWITCHER_INDEX || directory->guest == LINEAR_MAP)
 		return;
-	directory_sync_one(directory, INDEX(address));
+	shadow_directory_sync_one(directory, INDEX(address));
 	if (*linked)
-		table_sync_one(page_of(*linked), SUBINDEX(address));
+		shadow_table_sync_one(page_of(*linked), SUBINDEX(address));
 }
 
-/* Open, or close again, one page of the current directory to writes, whatever watch_frames() says. */
+/* Open, or close again, one page of the current directory to writes, whatever write_protect_frames() says. */
 void shadow_allow_write(u32 address, bool allow)
 {
-	u32 *linked = page_entries(directory_current()->page) + INDEX(address);
+	u32 *linked = page_entries(shadow_directory_current()->page) + INDEX(address);
 	u32 *entry;
 
 	if (!*linked)
 		return;
 	entry = page_entries(page_of(*linked)) + SUBINDEX(address);
 	if (*entry)
-		put(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
+		set_shadow_pte(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
 }
 
 
 /* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
 static u16 table_of(u32 directory, u32 address)
 {
-	struct directory *cached = directory_find(directory);
-	u32 upper;
+	struct shadow_directory *cached = shadow_directory_find(directory);
+	u32 pde;
 
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	if (cached)
-		directory_sync_one(cached, INDEX(address));
-	upper = directory_entry(directory, INDEX(address));
-	if (!(upper & PTE_P))
+		shadow_directory_sync_one(cached, INDEX(address));
+	pde = guest_pde(directory, INDEX(address));
+	if (!(pde & PTE_P))
 		return 0;
-	check_directory_entry(upper, address);
-	return table_find(table_key(upper));
+	check_pde(pde, address);
+	return shadow_table_find(shadow_table_key(pde));
 }
 
-static bool is_recent(u32 directory, u32 address)
+static bool set_pte_cache_hits(u32 directory, u32 address)
 {
-	return __builtin_expect(recent.directory == directory && recent.index == INDEX(address), 1);
+	return __builtin_expect(set_pte_cache.directory == directory && set_pte_cache.index == INDEX(address), 1);
 }
 
 static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 address)
 {
-	struct recent last = recent;
+	struct set_pte_cache_entry last = set_pte_cache;
 
-	recent = before_recent;
-	before_recent = last;
-	if (is_recent(directory, address))
+	set_pte_cache = set_pte_cache_second;
+	set_pte_cache_second = last;
+	if (set_pte_cache_hits(directory, address))
 		return;
-	recent.table = table_of(directory, address);
-	recent.theirs = recent.table ? table_of_guest(recent.table) : NULL;
-	recent.directory = directory;
-	recent.index = INDEX(address);
+	set_pte_cache.table = table_of(directory, address);
+	set_pte_cache.guest_table = set_pte_cache.table ? guest_table_of(set_pte_cache.table) : NULL;
+	set_pte_cache.directory = directory;
+	set_pte_cache.index = INDEX(address);
 }
 
 /*
  * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
  * what its table holds now; the value is looked at only for what it must never be.
  */
-void OFTEN set_entry(u32 directory, u32 address, u32 value)
+void OFTEN set_pte(u32 directory, u32 address, u32 value)
 {
 	u32 entry;
 
 	if (value & PTE_P)
-		check_entry(value, address);
-	if (!is_recent(directory, address)) {
+		check_pte(value, address);
+	if (!set_pte_cache_hits(directory, address)) {
 		if (INDEX(address) == SWITCHER_INDEX) {
 			if (value & PTE_P)
 				kill_guest("page table entry %#x set for %#x, which is the Switcher's", value, address);
@@ -170,42 +170,42 @@ void OFTEN set_entry(u32 directory, u32 address, u32 value)
 		}
 		find_table(directory, address);
 	}
-	if (!recent.theirs)
+	if (!set_pte_cache.guest_table)
 		return;
-	entry = read_once(&recent.theirs[SUBINDEX(address)]);
+	entry = read_once(&set_pte_cache.guest_table[SUBINDEX(address)]);
 	if ((entry & PTE_P) && entry != value)
-		check_entry(entry, address);
-	table_map(recent.table, SUBINDEX(address), entry);
+		check_pte(entry, address);
+	shadow_table_map(set_pte_cache.table, SUBINDEX(address), entry);
 }
 
 /* SET_PGD: the Guest changed an entry of a directory. */
-void set_directory_entry(u32 directory, u32 index)
+void set_pgd(u32 directory, u32 index)
 {
-	struct directory *cached = directory_find(directory);
+	struct shadow_directory *cached = shadow_directory_find(directory);
 
 	if (index >= ENTRIES || directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
-	forget_recent();
+	invalidate_set_pte_cache();
 	if (index == SWITCHER_INDEX) {
-		if (directory_entry(directory, index) & PTE_P)
+		if (guest_pde(directory, index) & PTE_P)
 			kill_guest("page directory entry set for the Switcher's addresses in directory %#x", directory);
 	} else if (cached) {
-		directory_sync_one(cached, index);
+		shadow_directory_sync_one(cached, index);
 	}
 }
 
 /* FLUSH_TLB(0): the user part of the current directory. */
 void flush_user(void)
 {
-	directory_sync_below(directory_current(), guest.kernel_address);
+	shadow_directory_sync_below(shadow_directory_current(), guest.kernel_address);
 }
 
 /* FLUSH_TLB(1): everything. */
 void flush_all(void)
 {
 	if (!++flushes)
-		flushes_wrapped(), directories_all_old();
-	directory_sync_old(directory_current());
+		flushes_wrapped(), shadow_directories_all_stale();
+	shadow_directory_sync_stale(shadow_directory_current());
 }
 
 /* The pages of a kernel stack, which the CPU itself pushes to on a direct system call. */
@@ -214,7 +214,7 @@ void pin_stack(u32 top, u32 pages)
 	for (u32 page = 1; page <= pages; page++) {
 		u32 error;
 
-		if (!mapped(top - page * PAGE_BYTES, true) && !demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
+		if (!shadow_lookup(top - page * PAGE_BYTES, true) && !demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
 			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
 	}
 }

@@ -6,15 +6,15 @@
 #include "switcher/layouts/types.h"
 
 void page_tables_init(void);
-void load_directory(u32 directory);
+void load_page_directory(u32 directory);
 void flush_address(u32 address);
-void set_entry(u32 directory, u32 address, u32 value);
-void set_directory_entry(u32 directory, u32 index);
+void set_pte(u32 directory, u32 address, u32 value);
+void set_pgd(u32 directory, u32 index);
 void flush_user(void);
 void flush_all(void);
 void pin_stack(u32 top, u32 pages);
 void map_for_guest(u32 address, const void *pages, u32 bytes);
-u32 map_data(u32 address);
+u32 map_lguest_data(u32 address);
 void shadow_allow_write(u32 address, bool allow);
 
 #endif

@@ -7,8 +7,8 @@
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/dirty.h"
 
-#define WATCHED_FRAMES 20
-#define KEPT_ELSEWHERE 0xF98u /* bits of the Guest's entries that a shadow does not have: PWT, PCD, PAT, G and free ones */
+#define WRITE_PROTECTED_FRAMES 20
+#define GUEST_ONLY_BITS 0xF98u /* bits of the Guest's entries that a shadow does not have: PWT, PCD, PAT, G and free ones */
 
 
 struct shadow_page {
@@ -26,7 +26,7 @@ extern struct shadow_page *pages; /* page 0 is never used */
 extern u32 pool;                  /* address of page 0 */
 extern u32 flushes;               /* how often everything was flushed; flushes_wrapped() when it comes back to 0 */
 
-extern u8 nothing[];              /* a page that is read where no memory is: all ones */
+extern u8 absent_page[];              /* a page that is read where no memory is: all ones */
 
 static inline u32 *page_entries(u16 page)
 {
@@ -52,25 +52,25 @@ static inline void page_unuse(u16 page, u32 index)
 		pages[page].words &= ~(1u << index / 32);
 }
 
-static inline bool table_is_global(u16 page)
+static inline bool shadow_table_is_global(u16 page)
 {
 	return !pages[page].local;
 }
 
-static inline u32 table_frame(u16 page)
+static inline u32 shadow_table_frame(u16 page)
 {
 	return pages[page].frame;
 }
 
 /* Change an entry of a shadow table. */
-static inline void put(u32 *place, u32 entry)
+static inline void set_shadow_pte(u32 *place, u32 entry)
 {
 	u32 old = FRAME(*place - machine.guest_base), new = FRAME(entry - machine.guest_base);
 
 	if ((*place & PTE_RW) && old < writers_count) {
 		writers[old]--;
 		if (*place & PTE_D)
-			writers[old] |= WRITTEN;
+			writers[old] |= FRAME_DIRTY;
 	}
 	if ((entry & PTE_RW) && new < writers_count)
 		writers[new]++;
@@ -82,41 +82,41 @@ bool page_available(void);
 u16 page_alloc(void);
 u32 page_next(u16 page, u32 index);
 void page_free(u16 page);
-u16 table_find(u32 frame);
-u16 table_make(u32 frame);
-void table_hold(u16 page);
-void table_release(u16 page);
-void table_sync(u16 page);
-void table_sync_one(u16 page, u32 index);
-const u32 *table_of_guest(u16 page);
+u16 shadow_table_find(u32 frame);
+u16 shadow_table_make(u32 frame);
+void shadow_table_hold(u16 page);
+void shadow_table_release(u16 page);
+void shadow_table_sync(u16 page);
+void shadow_table_sync_one(u16 page, u32 index);
+const u32 *guest_table_of(u16 page);
 void flushes_wrapped(void);
-extern u32 watched_count;
-u32 shadow_of_rare(u32 entry);
-void nothing_restore(void);
-void watch_frames(const u32 *frames, u32 count);
-bool is_watched(u32 frame);
+extern u32 write_protected_count;
+u32 shadow_pte_slow(u32 entry);
+void absent_page_restore(void);
+void write_protect_frames(const u32 *frames, u32 count);
+bool is_write_protected(u32 frame);
 
 /*
  * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
  * its first write, so that the accessed and dirty bits are set in time.
  */
-static inline u32 shadow_of(u32 entry)
+static inline u32 shadow_pte(u32 entry)
 {
 	if (~entry & (PTE_P | PTE_A))
 		return 0;
 	if (!(entry & PTE_D))
 		entry &= ~PTE_RW;
-	if (watched_count || !guest_frame_valid(entry))
-		return shadow_of_rare(entry);
-	return machine.guest_base + (entry & ~KEPT_ELSEWHERE);
+	if (write_protected_count || !guest_frame_valid(entry))
+		return shadow_pte_slow(entry);
+	return machine.guest_base + (entry & ~GUEST_ONLY_BITS);
 }
 
 /* The Guest's entry was checked: have it in the shadow, if it was used before. */
-static inline __attribute__((always_inline)) void table_map(u16 page, u32 index, u32 guest_entry)
+static inline __attribute__((always_inline)) void shadow_table_map(u16 page, u32 index, u32 guest_entry)
 {
-	u32 *place = &page_entries(page)[index], old = *place, entry = shadow_of(guest_entry);
+	u32 *place = &page_entries(page)[index], old = *place, entry = shadow_pte(guest_entry);
 
-	put(place, entry);
+	set_shadow_pte(place, entry);
 	if (!entry) {
 		if (old)
 			page_unuse(page, index);
@@ -132,17 +132,17 @@ static inline __attribute__((always_inline)) void table_map(u16 page, u32 index,
  * For page_tables.c: where the last SET_PTE led.  The next one is mostly a neighbour, or one of the other directory of a fork.
  * It names a shadow table by its page, so it is forgotten whenever a reference to any table comes or goes.
  */
-struct recent {
-	u32 directory, index; /* the Guest's, and the number of its entry; NOT_RECENT */
+struct set_pte_cache_entry {
+	u32 directory, index; /* the Guest's, and the number of its entry; SET_PTE_CACHE_INVALID */
 	u16 table;            /* the shadow */
-	const u32 *theirs;    /* NULL: there is no shadow */
+	const u32 *guest_table;    /* NULL: there is no shadow */
 };
-extern struct recent recent, before_recent;
-#define NOT_RECENT ENTRIES /* no address has this index */
+extern struct set_pte_cache_entry set_pte_cache, set_pte_cache_second;
+#define SET_PTE_CACHE_INVALID ENTRIES /* no address has this index */
 
-static inline void forget_recent(void)
+static inline void invalidate_set_pte_cache(void)
 {
-	recent.index = before_recent.index = NOT_RECENT;
+	set_pte_cache.index = set_pte_cache_second.index = SET_PTE_CACHE_INVALID;
 }
 
 #endif

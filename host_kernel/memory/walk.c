@@ -8,28 +8,28 @@
 #include "host_kernel/memory/walk.h"
 
 /* An entry of a Guest directory; in the linear map there is a table for everything. */
-u32 directory_entry(u32 guest_directory, u32 index)
+u32 guest_pde(u32 guest_directory, u32 index)
 {
 	if (guest_directory == LINEAR_MAP)
 		return ((LINEAR_FRAME + index) << 12) | PTE_P | PTE_RW | PTE_US | PTE_A;
 	return read_once((u32 *)guest_physical(guest_directory + index * 4, 4, "a page directory"));
 }
 
-void bad_directory_entry(u32 entry, u32 address)
+void bad_pde(u32 entry, u32 address)
 {
 	if (entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS)
 		kill_guest("bad page directory entry %#x for %#x", entry, address);
 	kill_guest("page directory entry %#x for %#x points beyond memory", entry, address);
 }
 
-void bad_entry(u32 entry, u32 address)
+void bad_pte(u32 entry, u32 address)
 {
 	if (entry & PTE_PS)
 		kill_guest("bad page table entry %#x for %#x", entry, address);
 	kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
 }
 
-bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry_, u32 *error)
+bool walk(u32 address, u32 access, u32 *entry, u32 *pde_out, u32 *error)
 {
-	return walk_inline(address, access, entry, directory_entry_, error);
+	return walk_inline(address, access, entry, pde_out, error);
 }

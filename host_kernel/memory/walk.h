@@ -17,45 +17,45 @@
 
 #define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
 
-bool walk(u32 address, u32 access, u32 *entry, u32 *directory_entry, u32 *error);
-u32 directory_entry(u32 guest_directory, u32 index);
-void bad_directory_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
-void bad_entry(u32 entry, u32 address) __attribute__((noreturn, cold));
+bool walk(u32 address, u32 access, u32 *entry, u32 *pde, u32 *error);
+u32 guest_pde(u32 guest_directory, u32 index);
+void bad_pde(u32 entry, u32 address) __attribute__((noreturn, cold));
+void bad_pte(u32 entry, u32 address) __attribute__((noreturn, cold));
 
 /* A paravirtualised Guest dies of an entry that it must not make. */
-static inline void check_directory_entry(u32 entry, u32 address)
+static inline void check_pde(u32 entry, u32 address)
 {
 	if (guest.strict && ((entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS) || !guest_frame_valid(entry)))
-		bad_directory_entry(entry, address);
+		bad_pde(entry, address);
 }
 
-static inline void check_entry(u32 entry, u32 address)
+static inline void check_pte(u32 entry, u32 address)
 {
 	if (guest.strict && ((entry & PTE_PS) || !guest_frame_valid(entry)))
-		bad_entry(entry, address);
+		bad_pte(entry, address);
 }
 
 /* By what the shadow of the table (or of the 4 MiB page) that a directory's entry names is found. */
-static inline u32 table_key(u32 entry)
+static inline u32 shadow_table_key(u32 entry)
 {
 	return guest.large_pages && (entry & PTE_PS) ? LARGE_FRAME + INDEX(entry) : FRAME(entry);
 }
 
 /* An entry of a table, or of the current directory, in a frame that was checked. */
-static inline u32 *entry_in(u32 table, u32 index)
+static inline u32 *entry_of_guest_table(u32 table, u32 index)
 {
 	return (u32 *)(machine.guest_base + (table & ~(PAGE_BYTES - 1))) + index;
 }
 
 /*
  * Translate an address for an access (FAULT_W, FAULT_US, as in a page fault's error code), setting the accessed and
- * dirty bits that the CPU would set.  True: *entry and *directory_entry_ are the Guest's entries.  False: *error is
+ * dirty bits that the CPU would set.  True: *entry and *pde_out are the Guest's entries.  False: *error is
  * the error code of the fault that the Guest must see.
  */
-static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 access, u32 *entry, u32 *directory_entry_,
+static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 access, u32 *entry, u32 *pde_out,
 								u32 *error)
 {
-	u32 upper, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
+	u32 pde, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
 
 	*error = access & ~FAULT_P;
 	/* Linux has had an entry of its own here since before it learnt of reserve_mem: for us it is not there. */
@@ -64,7 +64,7 @@ static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 a
 	if (guest.directory == LINEAR_MAP) {
 		if (guest.strict && !guest_frame_valid(address))
 			kill_guest("access to %#x, beyond the Guest's memory, before it has page tables", address);
-		*directory_entry_ = directory_entry(LINEAR_MAP, INDEX(address));
+		*pde_out = guest_pde(LINEAR_MAP, INDEX(address));
 		*entry = (address & ~(PAGE_BYTES - 1)) | PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_G;
 		return true;
 	}
@@ -72,35 +72,35 @@ static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 a
 		needed |= PTE_RW;
 	if (access & FAULT_US)
 		needed |= PTE_US;
-	place = entry_in(guest.directory, INDEX(address));
-	upper = read_once(place);
-	if (!(upper & PTE_P))
+	place = entry_of_guest_table(guest.directory, INDEX(address));
+	pde = read_once(place);
+	if (!(pde & PTE_P))
 		return false;
-	check_directory_entry(upper, address);
-	if (table_key(upper) >= LARGE_FRAME) {
-		*entry = upper & (PAGE_BYTES - 1) & ~PTE_PS;
-		*entry |= (upper & 0xFFC00000) | (address & 0x003FF000);
+	check_pde(pde, address);
+	if (shadow_table_key(pde) >= LARGE_FRAME) {
+		*entry = pde & (PAGE_BYTES - 1) & ~PTE_PS;
+		*entry |= (pde & 0xFFC00000) | (address & 0x003FF000);
 	} else {
-		if (!guest_frame_valid(upper))
+		if (!guest_frame_valid(pde))
 			return false;
-		if (!(upper & PTE_A))
-			*place = upper |= PTE_A;
-		place = entry_in(upper, SUBINDEX(address));
+		if (!(pde & PTE_A))
+			*place = pde |= PTE_A;
+		place = entry_of_guest_table(pde, SUBINDEX(address));
 		*entry = read_once(place);
 	}
-	*directory_entry_ = upper;
+	*pde_out = pde;
 	if (!(*entry & PTE_P))
 		return false;
 	*error |= FAULT_P;
-	check_entry(*entry, address);
-	if (needed & ~(upper & *entry))
+	check_pte(*entry, address);
+	if (needed & ~(pde & *entry))
 		return false;
 	if (used & ~*entry) {
 		*entry |= used;
 		*place |= used;
 	}
 	if ((access & FAULT_W) && !(needed & PTE_RW)) { /* allowed only because CR0.WP is clear: not for ring 3 */
-		*directory_entry_ |= PTE_RW;
+		*pde_out |= PTE_RW;
 		*entry = (*entry | PTE_RW) & ~PTE_US;
 	}
 	return true;

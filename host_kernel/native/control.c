@@ -32,7 +32,7 @@ u32 read_control(u32 number)
 
 static void use_directory(void)
 {
-	load_directory(native.cr0 & CR0_PG ? native.cr3 & ~(PAGE_BYTES - 1) : LINEAR_MAP);
+	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & ~(PAGE_BYTES - 1) : LINEAR_MAP);
 }
 
 static void write_cr0_for_guest(u32 value)
@@ -86,7 +86,7 @@ bool write_control(u32 number, u32 value)
 }
 
 /* Those that read as zero and take any value; all others fault, as on a CPU that does not have them. */
-static bool harmless(u32 number)
+static bool is_ignored_msr(u32 number)
 {
 	static const u32 list[] = {
 		0x10,  /* the time-stamp counter, when written */
@@ -111,7 +111,7 @@ bool read_msr(u32 number, u32 *low, u32 *high)
 {
 	u64 now;
 
-	if (!harmless(number))
+	if (!is_ignored_msr(number))
 		return false;
 	now = number == 0x10 ? rdtsc() : 0;
 	*low = now;
@@ -123,5 +123,5 @@ bool write_msr(u32 number, u32 low, u32 high)
 {
 	(void)low;
 	(void)high;
-	return harmless(number);
+	return is_ignored_msr(number);
 }

@@ -252,7 +252,7 @@ bool emulate_program_io(u32 error)
 	regs->eip += instruction.next;
 	if (regs->eflags & EFLAGS_TF) { /* a debugger steps through it */
 		native.dr[6] |= DR6_STEP;
-		native_deliver(TRAP_DEBUG, 0);
+		native_inject(TRAP_DEBUG, 0);
 	}
 	return true;
 }

@@ -17,9 +17,9 @@
 /* The error code of our own access on the Guest's behalf. */
 static u32 page_fault_error(u32 address, u32 access)
 {
-	u32 entry, upper, error = access;
+	u32 entry, pde, error = access;
 
-	return walk(address, access, &entry, &upper, &error) ? access : error;
+	return walk(address, access, &entry, &pde, &error) ? access : error;
 }
 
 /* What the failure itself raises, for a vector that could not be delivered. */
@@ -58,10 +58,10 @@ static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
 }
 
 /*
- * deliver_once() failed: go on as the CPU does, until something has a handler or the third fault ends it.  The longest
+ * inject_once() failed: go on as the CPU does, until something has a handler or the third fault ends it.  The longest
  * way has four steps: a benign exception, a contributory one, a page fault, the double fault.
  */
-static void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
+static void inject_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 {
 	u32 first = vector, first_error = error, first_cr2 = native.cr2;
 	char reason[REASON_BYTES];
@@ -86,16 +86,16 @@ static void deliver_failed(u32 vector, u32 error, u32 failed, u32 where, bool so
 		software = false;
 		vector = second;
 		error = second_error;
-		failed = deliver_once(vector, error, 0, &where);
+		failed = inject_once(vector, error, 0, &where);
 	}
 }
 
-void native_deliver(u32 vector, u32 error)
+void native_inject(u32 vector, u32 error)
 {
-	u32 where = 0, failed = deliver_once(vector, error, 0, &where);
+	u32 where = 0, failed = inject_once(vector, error, 0, &where);
 
 	if (failed)
-		deliver_failed(vector, error, failed, where, false);
+		inject_failed(vector, error, failed, where, false);
 }
 
 /*
@@ -104,17 +104,17 @@ void native_deliver(u32 vector, u32 error)
  */
 void native_software_interrupt(u32 vector, u32 length)
 {
-	u32 where = 0, failed = deliver_once(vector, 0, length, &where);
+	u32 where = 0, failed = inject_once(vector, 0, length, &where);
 
 	if (!failed)
 		return;
 	if (native.idt_loaded && native.idt_limit < GATE_BYTES - 1 && (guest.regs->cs & RPL) != RPL)
 		end_guest(END_RESTART, "by a triple fault of its own making (an empty IDT, then int)");
-	deliver_failed(vector, 0, failed, where, true);
+	inject_failed(vector, 0, failed, where, true);
 }
 
 void native_page_fault(u32 address, u32 error)
 {
 	native.cr2 = address;
-	native_deliver(TRAP_PAGE_FAULT, error);
+	native_inject(TRAP_PAGE_FAULT, error);
 }

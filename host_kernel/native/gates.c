@@ -31,12 +31,12 @@ bool gate_for_programs(u32 vector)
  */
 void idt_sync(void)
 {
-	u32 low, high, ours = switcher_entries[SYSTEM_CALL];
+	u32 low, high, to_switcher = switcher_entries[SYSTEM_CALL];
 
-	/* The selector is the Guest's: ours would be ring 0. */
-	if (!ldt_hides_code() && !native.page_open && read_gate(SYSTEM_CALL, &low, &high) &&
+	/* The selector is the Guest's: a Host selector would be ring 0. */
+	if (!ldt_hides_code() && !native.page_unprotected && read_gate(SYSTEM_CALL, &low, &high) &&
 	    (high & GATE_DPL) == GATE_DPL && (high & GATE_TYPE) == GATE_INTERRUPT && is_kernel_code(low >> 16))
 		state->idt[SYSTEM_CALL] = (u64)high << 32 | (low | 1u << 16);
 	else
-		state->idt[SYSTEM_CALL] = (u64)((ours & 0xFFFF0000) | GATE_P | GATE_INTERRUPT) << 32 | HOST_CS << 16 | (ours & 0xFFFF);
+		state->idt[SYSTEM_CALL] = (u64)((to_switcher & 0xFFFF0000) | GATE_P | GATE_INTERRUPT) << 32 | HOST_CS << 16 | (to_switcher & 0xFFFF);
 }

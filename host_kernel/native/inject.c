@@ -22,7 +22,7 @@ static u32 __attribute__((noinline)) no_gate(u32 vector, u32 *where)
 }
 
 /* Do what the CPU does for one exception or interrupt; nothing of the Guest has changed unless this returns 0. */
-u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where)
+u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 {
 	struct registers *regs = guest.regs;
 	u32 low, high, frame[6], count = 0, stack, ss, base;

@@ -15,7 +15,7 @@
 /* The fault that the return itself deserves: at its own address, nothing popped. */
 static bool faults(u32 vector, u32 error)
 {
-	native_deliver(vector, error);
+	native_inject(vector, error);
 	return true;
 }
 

@@ -36,8 +36,8 @@ struct native {
 	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
 	u32 step_pages[2]; /* a store may cross from one into another */
 	u32 step_flags;    /* its IF and TF before that */
-	bool page_open;    /* a page that holds a table may be written to (write_protect.c): */
-	u32 open_frame;    /* this one */
+	bool page_unprotected;    /* a page that holds a table may be written to (write_protect.c): */
+	u32 unprotected_frame;    /* this one */
 };
 extern struct native native;
 
@@ -76,7 +76,7 @@ bool operand_read(struct instruction *instruction, void *to, u32 address, u32 co
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
 
 /* step.c */
-void step_open_pages(bool open);
+void step_unprotect(bool open);
 void step_end(void);
 void step_store(u32 address, u32 frame);
 void native_reflect_page_fault(u32 address, u32 error);
@@ -100,11 +100,11 @@ void drop_bad_segments(void);
 
 /* write_protect.c */
 #define ERROR_IDT 2u /* in the error code of a fault: what was wrong is an IDT entry */
-void tables_sync(void);
-void tables_watch(void);
-bool open_busy_page(u32 address, u32 frame);
-bool open_page_trap(u32 vector, u32 error);
-void open_page_hide(void);
+void descriptor_tables_sync(void);
+void descriptor_tables_loaded(void);
+bool unprotect_busy_page(u32 address, u32 frame);
+bool unprotected_page_trap(u32 vector, u32 error);
+void unprotected_page_hide(void);
 
 /* gates.c */
 #define GATE_P      0x8000u
@@ -119,10 +119,10 @@ bool gate_for_programs(u32 vector);
 void idt_sync(void);
 
 /* inject.c */
-u32 deliver_once(u32 vector, u32 error, u32 length, u32 *where);
+u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);
 
 /* exceptions.c */
-void native_deliver(u32 vector, u32 error);
+void native_inject(u32 vector, u32 error);
 void native_software_interrupt(u32 vector, u32 length);
 void native_page_fault(u32 address, u32 error);
 

@@ -40,7 +40,7 @@ static void init(void)
 	native.dr[6] = 0xFFFF0FF0;
 	native.dr[7] = 0x400;
 	guest.kernel_address = KERNEL_HALF;
-	state->answer = ANSWER_FLAGS;
+	state->fast_path = FAST_FLAGS;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
@@ -53,16 +53,16 @@ static void interrupts(void)
 	u32 vector;
 
 	line_check();
-	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_waiting())
+	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_pending())
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
 	if (pic_acknowledge(&vector) != IRQ_CLOCK)
 		pit_not_idle();
-	native_deliver(vector, 0);
+	native_inject(vector, 0);
 }
 
-static bool must_retry(void)
+static bool needs_retry(void)
 {
 	return line_pauses(); /* for interrupts not: with its flag set the real one comes through; without it, its sti does */
 }
@@ -81,25 +81,25 @@ static void device_irq(u32 irq)
 
 static void before_entry(void)
 {
-	state->waiting = pic_waiting();
+	state->interrupt_pending = pic_pending();
 	choose_gdt(guest.regs->cs & RPL);
-	step_open_pages(true); /* looking at the TSS may have closed its page */
+	step_unprotect(true); /* looking at the TSS may have closed its page */
 	drop_bad_segments();
-	if (native.page_open)
-		open_page_hide();
+	if (native.page_unprotected)
+		unprotected_page_hide();
 }
 
 static void page_fault(u32 address, u32 error)
 {
-	u32 access = error, entry, upper;
+	u32 access = error, entry, pde;
 
 	if (!demand_page(address, access, &error)) {
 		native_reflect_page_fault(address, error);
 		return;
 	}
 	mailbox->faults_filled++;
-	if ((access & FAULT_W) && walk(address, access, &entry, &upper, &error) &&
-	    (is_watched(entry >> 12) || !guest_frame_valid(entry)))
+	if ((access & FAULT_W) && walk(address, access, &entry, &pde, &error) &&
+	    (is_write_protected(entry >> 12) || !guest_frame_valid(entry)))
 		step_store(address, entry >> 12);
 }
 
@@ -123,7 +123,7 @@ static void trap(void)
 	u32 vector = regs->trapnum, error = regs->errcode;
 	bool ring_1 = (regs->cs & RPL) == 1;
 
-	if (native.page_open && open_page_trap(vector, error))
+	if (native.page_unprotected && unprotected_page_trap(vector, error))
 		return;
 	switch (vector) {
 	case VECTOR_TIMER:
@@ -134,7 +134,7 @@ static void trap(void)
 		page_fault(guest.cr2, error);
 		return;
 	case TRAP_DEBUG:
-		native.dr[6] |= take_dr6();
+		native.dr[6] |= read_and_clear_dr6();
 		if (native.stepping) {
 			step_end();
 			return;
@@ -156,13 +156,13 @@ static void trap(void)
 	}
 	if (native.stepping)
 		step_end();
-	native_deliver(vector, error);
+	native_inject(vector, error);
 }
 
 const struct personality native_personality = {
 	.init = init,
 	.interrupts = interrupts,
-	.must_retry = must_retry,
+	.needs_retry = needs_retry,
 	.asleep = asleep,
 	.clock_expired = pit_expired,
 	.device_irq = device_irq,

@@ -136,7 +136,7 @@ void gdt_hide(u32 entries)
  */
 static void choose_ldt(u32 ring)
 {
-	state->answer = 0;
+	state->fast_path = 0;
 	for (u32 entry = 0; entry < ldt_entries; entry++)
 		if (is_user_code((u32)(ldt[entry] >> 32) | HIGH_P))
 			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
@@ -167,10 +167,10 @@ void choose_gdt(u32 ring)
 	state->esp0_address = native.tss_base + TSS_ESP0;
 	if (ldt_has_code)
 		choose_ldt(ring);
-	else if (mapped && !native.page_open && !pit_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
-		state->answer = ANSWER_FLAGS | ANSWER_IRET;
+	else if (mapped && !native.page_unprotected && !pit_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
+		state->fast_path = FAST_FLAGS | FAST_IRET;
 	else
-		state->answer = ANSWER_FLAGS;
+		state->fast_path = FAST_FLAGS;
 }
 
 void gdt_load(u32 base, u32 limit)
@@ -237,7 +237,7 @@ bool loadable(u16 selector, bool stack, u32 ring)
  * entry, and cannot.  So it becomes null, and its next use faults.  So does the programs' code, which programs may read
  * by ds too, where ring 1 is entered: there it is not present.
  */
-static u32 kept(u32 selector)
+static u32 loadable_or_null(u32 selector)
 {
 	const u64 *gdt = (guest.regs->cs & RPL) == 3 ? state->gdt_user : state->gdt;
 	u32 high, entry = (selector & 0xFFFF) >> 3;
@@ -259,10 +259,10 @@ void drop_bad_segments(void)
 {
 	struct registers *regs = guest.regs;
 
-	regs->ds = kept(regs->ds);
-	regs->es = kept(regs->es);
-	regs->fs = kept(regs->fs);
-	regs->gs = kept(regs->gs);
+	regs->ds = loadable_or_null(regs->ds);
+	regs->es = loadable_or_null(regs->es);
+	regs->fs = loadable_or_null(regs->fs);
+	regs->gs = loadable_or_null(regs->gs);
 }
 
 /* ltr: from where the CPU takes the kernel's stack.  Read each time it is needed: it changes by plain stores. */

@@ -8,7 +8,7 @@
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/memory/shadow.h"
 
-void step_open_pages(bool open)
+void step_unprotect(bool open)
 {
 	for (u32 page = 0; page < native.stepping; page++)
 		shadow_allow_write(native.step_pages[page], open);
@@ -19,11 +19,11 @@ void step_end(void)
 {
 	struct registers *regs = guest.regs;
 
-	step_open_pages(false);
+	step_unprotect(false);
 	native.stepping = 0;
 	regs->eflags = (regs->eflags & ~(EFLAGS_TF | EFLAGS_IF)) | native.step_flags;
-	nothing_restore();
-	tables_sync();
+	absent_page_restore();
+	descriptor_tables_sync();
 }
 
 /*
@@ -40,7 +40,7 @@ static void step_begin(u32 address)
 		native.step_flags = regs->eflags & (EFLAGS_TF | EFLAGS_IF);
 	native.step_pages[native.stepping++] = address;
 	regs->eflags = (regs->eflags & ~EFLAGS_IF) | EFLAGS_TF;
-	step_open_pages(true);
+	step_unprotect(true);
 }
 
 /* pushf must not show the flags of the step. */
@@ -54,7 +54,7 @@ static bool emulate_pushf(struct instruction *instruction, u32 address)
 		return false;
 	regs->esp = at;
 	regs->eip += instruction->next;
-	tables_sync();
+	descriptor_tables_sync();
 	return true;
 }
 
@@ -82,14 +82,14 @@ static bool emulate_store(u32 address)
 		address += 4;
 	}
 	if (done)
-		tables_sync();
+		descriptor_tables_sync();
 	return done;
 }
 
 /* A store to a page that is watched, or to where there is no memory. */
 void step_store(u32 address, u32 frame)
 {
-	if (is_watched(frame) && open_busy_page(address, frame)) {
+	if (is_write_protected(frame) && unprotect_busy_page(address, frame)) {
 		if (native.stepping)
 			step_end();
 		return;

@@ -37,7 +37,7 @@ static bool group_6(struct instruction *instruction)
 		if (!operand(instruction, &value))
 			return false;
 		ldt_load(value);
-		tables_sync();
+		descriptor_tables_sync();
 		return true;
 	case 3:
 		if (!operand(instruction, &value))
@@ -87,13 +87,13 @@ static bool group_7(struct instruction *instruction)
 		if (!load_table(instruction, &base, &value))
 			return false;
 		gdt_load(base, value);
-		tables_watch();
+		descriptor_tables_loaded();
 		return true;
 	case 3:
 		if (!load_table(instruction, &native.idt_base, &native.idt_limit))
 			return false;
 		native.idt_loaded = true;
-		tables_watch();
+		descriptor_tables_loaded();
 		return true;
 	case 4:
 		return store(instruction, native.cr0);

@@ -15,7 +15,7 @@
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
 
-#define STORES_TO_OPEN 64u /* to one page, in a row, and none of them to a table */
+#define STORES_TO_UNPROTECT 64u /* to one page, in a row, and none of them to a table */
 #define LONGEST_STORE  8u
 
 static u32 busy_frame;   /* the page that was last stored to, beside the tables, */
@@ -25,52 +25,52 @@ static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page open */
 static u32 hidden;       /* bit n: entry n of the CPU's GDT is not what the Guest's says */
 
 /* What follows from the Guest's tables, after it may have written to them. */
-void tables_sync(void)
+void descriptor_tables_sync(void)
 {
 	hidden = 0;
 	gdt_sync();
 	idt_sync();
 }
 
-static u32 watch(u32 *frames, u32 count, u32 base, u32 limit)
+static u32 frames_of_table(u32 *frames, u32 count, u32 base, u32 limit)
 {
 	u32 entry, unused, error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
 
-	for (u32 page = 0; page < pages && count < WATCHED_FRAMES; page++) {
+	for (u32 page = 0; page < pages && count < WRITE_PROTECTED_FRAMES; page++) {
 		if (!walk(base + page * PAGE_BYTES, 0, &entry, &unused, &error))
 			continue;
-		if (!native.page_open || native.open_frame != entry >> 12)
+		if (!native.page_unprotected || native.unprotected_frame != entry >> 12)
 			frames[count++] = entry >> 12;
 	}
 	return count;
 }
 
-static void watch_tables(void)
+static void write_protect_tables(void)
 {
-	u32 frames[WATCHED_FRAMES], count = 0;
+	u32 frames[WRITE_PROTECTED_FRAMES], count = 0;
 
 	if (native.gdt_limit)
-		count = watch(frames, count, native.gdt_base, native.gdt_limit);
+		count = frames_of_table(frames, count, native.gdt_base, native.gdt_limit);
 	if (native.idt_limit)
-		count = watch(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
-	watch_frames(frames, count);
-	tables_sync();
+		count = frames_of_table(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
+	write_protect_frames(frames, count);
+	descriptor_tables_sync();
 }
 
 /* lgdt or lidt: plain stores to where the tables are now must be noticed. */
-void tables_watch(void)
+void descriptor_tables_loaded(void)
 {
-	native.page_open = false;
+	native.page_unprotected = false;
 	busy_stores = 0;
 	tables_written = false;
-	watch_tables();
+	write_protect_tables();
 }
 
-static void close_page(void)
+static void protect_page(void)
 {
-	native.page_open = false;
+	native.page_unprotected = false;
 	busy_stores = 0;
-	watch_tables();
+	write_protect_tables();
 }
 
 static bool is_in(u32 address, u32 base, u32 limit)
@@ -79,18 +79,18 @@ static bool is_in(u32 address, u32 base, u32 limit)
 }
 
 /* A store to a watched page: true if it may now be repeated, and all that follow, since the page was opened. */
-bool open_busy_page(u32 address, u32 frame)
+bool unprotect_busy_page(u32 address, u32 frame)
 {
 	if (is_in(address, native.gdt_base, native.gdt_limit) || is_in(address, native.idt_base, native.idt_limit))
 		tables_written = true;
 	if (frame != busy_frame)
 		busy_stores = 0;
 	busy_frame = frame;
-	if (tables_written || ++busy_stores < STORES_TO_OPEN)
+	if (tables_written || ++busy_stores < STORES_TO_UNPROTECT)
 		return false;
-	native.page_open = true;
-	native.open_frame = frame;
-	watch_tables();
+	native.page_unprotected = true;
+	native.unprotected_frame = frame;
+	write_protect_tables();
 	return true;
 }
 
@@ -98,25 +98,25 @@ bool open_busy_page(u32 address, u32 frame)
  * A trap while a page is open: from here on the CPU's GDT is the Guest's again.  True if the trap comes from a descriptor
  * that was hidden: the instruction is repeated with the page closed.
  */
-bool open_page_trap(u32 vector, u32 error)
+bool unprotected_page_trap(u32 vector, u32 error)
 {
 	u32 was_hidden = hidden, entry = error >> 3;
 
-	tables_sync();
+	descriptor_tables_sync();
 	for (u32 each = 0; each < GDT_ENTRIES; each++)
 		tables_written |= state->gdt[each] != seen[each];
 	if (tables_written)
-		close_page();
+		protect_page();
 	if (vector < TRAP_NOT_PRESENT || vector > TRAP_GENERAL || (error & (SELECTOR_TI | ERROR_IDT)) || entry >= GDT_ENTRIES ||
 	    !(was_hidden >> entry & 1))
 		return false;
-	if (native.page_open)
-		close_page();
+	if (native.page_unprotected)
+		protect_page();
 	return true;
 }
 
 /* Before an entry while a page is open: all descriptors but those that are in use become absent. */
-void open_page_hide(void)
+void unprotected_page_hide(void)
 {
 	const struct registers *regs = guest.regs;
 	const u32 in_use[] = { regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs };

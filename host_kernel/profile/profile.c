@@ -32,7 +32,7 @@ enum tally {
 	SWITCHES,
 	HOST_TICKS,      /* of TICKS, in the Host kernel; */
 	FAULT_TICKS,     /* of these, behind a page fault */
-	ANSWERED,        /* by the Switcher */
+	FAST_PATHS,        /* by the Switcher */
 	FILLED,
 	REFLECTED,
 	DELIVERED,
@@ -47,17 +47,17 @@ static const char *const names[CALL_TICKS] = {
 
 void run(void) __attribute__((noreturn));
 
-static u32 (*inner)(void);
+static u32 (*real_switch)(void);
 static u32 tally[CALLS], at_start[TALLIES], least[MARKS][TALLIES];
 static u32 section = NONE, trapnum = TRAP_NONE, call;
 static u64 left;
 
 /* What was counted since the start, here and in the mailbox. */
-static void look(u32 *now)
+static void read_counters(u32 *now)
 {
 	for (u32 index = 0; index < CALLS; index++)
 		now[index] = tally[index];
-	now[ANSWERED] = untrusted->answered;
+	now[FAST_PATHS] = untrusted->fast_paths;
 	now[FILLED] = mailbox->faults_filled;
 	now[REFLECTED] = mailbox->faults_reflected;
 	now[DELIVERED] = mailbox->interrupts_delivered;
@@ -65,7 +65,7 @@ static void look(u32 *now)
 		now[CALLS + number] = mailbox->by_hypercall[number];
 }
 
-static void tell(void)
+static void print_profile(void)
 {
 	for (u32 mark = 0; mark < MARKS; mark++) {
 		if (!least[mark][TICKS])
@@ -93,10 +93,10 @@ static void marked(u32 mark)
 	u32 now[TALLIES];
 
 	if (mark == MARKS)
-		tell();
+		print_profile();
 	if (mark >= MARKS)
 		return;
-	look(now);
+	read_counters(now);
 	if (section != mark) {
 		section = mark;
 		memcpy(at_start, now, sizeof(now));
@@ -149,12 +149,12 @@ static u32 counted_switch(void)
 	host_ran((u32)(entered - returned));
 	for (;;) {
 		entered = rdtsc();
-		frame = inner();
+		frame = real_switch();
 		left = rdtsc();
 		tally[TICKS] += (u32)(left - entered);
-		if (frame != FRAME_PLACE || !was_rdtsc())
+		if (frame != FRAME_ADDRESS || !was_rdtsc())
 			break;
-		impose();
+		sanitize_frame();
 		personality.before_entry();
 	}
 	trapnum = guest.regs->trapnum;
@@ -167,7 +167,7 @@ static u32 counted_switch(void)
 void run(void)
 {
 	write_cr4(read_cr4() | CR4_TSD);
-	inner = world_switch;
+	real_switch = world_switch;
 	world_switch = counted_switch;
 	run_loop();
 }

@@ -38,8 +38,8 @@
 #define VECTOR_DOORBELL 0xF1
 #define VECTOR_SPURIOUS 0xFF
 
-#define ANSWER_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
-#define ANSWER_IRET  2 /* its iret to an ordinary program */
+#define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
+#define FAST_IRET  2 /* its iret to an ordinary program */
 
 #define TRAP_NONE 256 /* preset in trapnum: no vector has this number */
 
@@ -71,7 +71,7 @@ struct registers {
 /* The start of the stack page: ring 1 can write here, so these are for show, and never for a decision. */
 struct untrusted {
 	u32 reflected; /* the address of the last fault that the Switcher reflected, unless the Host was entered since */
-	u32 answered; /* how often the Switcher answered by itself: these are not world switches */
+	u32 fast_paths; /* how often the Switcher answered by itself: these are not world switches */
 };
 
 /* What lgdt and lidt load: six bytes, kept so that base is aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -106,15 +106,15 @@ struct lguest_state {
 	struct table_register guest_gdt;
 	struct table_register guest_idt;
 	struct tss guest_tss;
-	u32 answer;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
-	u32 waiting;      /* an interrupt waits for the Guest to open its flag */
-	u32 reflect_to;   /* the Guest's page fault handler, where the lean Switcher may go to it by itself, or 0 */
-	u32 directory_at; /* for that: where the Guest sees its page directory, */
-	u32 linear_at;    /* and its memory, */
-	u32 data_at;      /* and where the Switcher sees lguest_data */
-	u32 ring_next;    /* where the Switcher finds the state of the asynchronous ring's next entry */
-	u32 never_free;   /* 0: where it finds that until there is a ring */
-	u32 user_cs;      /* for ANSWER_IRET: the selectors of an ordinary program, */
+	u32 fast_path;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
+	u32 interrupt_pending;      /* an interrupt waits for the Guest to open its flag */
+	u32 page_fault_handler;   /* the Guest's page fault handler, where the lean Switcher may go to it by itself, or 0 */
+	u32 page_directory; /* for that: where the Guest sees its page directory, */
+	u32 linear_map;    /* and its memory, */
+	u32 lguest_data;      /* and where the Switcher sees lguest_data */
+	u32 ring_status;    /* where the Switcher finds the state of the asynchronous ring's next entry */
+	u32 no_ring;   /* 0: where it finds that until there is a ring */
+	u32 user_cs;      /* for FAST_IRET: the selectors of an ordinary program, */
 	u32 user_ss;
 	u32 kernel_ss;    /* of the kernel's stack, flat, */
 	u32 esp0_address; /* and where in the Guest's (mapped) memory its TSS holds the stack for traps from ring 3 */

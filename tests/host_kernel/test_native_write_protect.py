@@ -24,7 +24,7 @@ from lguest_py.launcher.vm_memory import Switcher
 SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
 START = 0x101000  # the ELF header goes before it
 DEBUG, PAGE_FAULT = 1, 14
-STEPS = 63  # before a page is opened: STORES_TO_OPEN of write_protect.c, less the one that opens it
+STEPS = 63  # before a page is opened: STORES_TO_UNPROTECT of write_protect.c, less the one that opens it
 CLOSED = 3  # times, by a load of what was hidden
 
 

@@ -179,7 +179,7 @@ def _shadow(memory: memoryview, guest: range) -> list[str]:
             continue
         entries = struct.unpack_from("<1024I", memory, link & ~0xFFF)
         for index, entry in enumerate(entries):
-            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != at["nothing"]:
+            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != at["absent_page"]:
                 wrong.append(f"{upper << 22 | index << 12:#x} is mapped by {entry:#x}")
     return wrong
 

@@ -22,9 +22,9 @@ from lguest_py.launcher.vm_memory import PAGE, built
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
-NO_FRAME, TABLE_FRAMES, WRITTEN = 0xFFFFFFFF, 0x100000, 0x80000000
+NO_FRAME, TABLE_FRAMES, FRAME_DIRTY = 0xFFFFFFFF, 0x100000, 0x80000000
 ENTRIES = struct.Struct("<1024I")
-NAMES = "shadow_page", "directory"
+NAMES = "shadow_page", "shadow_directory"
 
 
 @cache
@@ -100,9 +100,9 @@ class Shadow:
             used = list(struct.unpack_from("<32I", memory, start + where["used"]))
             entries = ENTRIES.unpack_from(memory, pool + PAGE * number)
             shadow.pages[number] = Page(word(memory, start + where["frame"]), references, following, used, entries)
-        size, where = layouts()["directory"]
+        size, where = layouts()["shadow_directory"]
         for number in range(64):
-            start = at["directories"] + size * number
+            start = at["shadow_directories"] + size * number
             (page,) = struct.unpack_from("<H", memory, start + where["page"])
             if page:
                 shadow.directories[page] = word(memory, start + where["guest"])
@@ -118,7 +118,7 @@ class Shadow:
 def untruths(memory: memoryview, guest: range) -> list[str]:
     """What is not as it must be; ``guest`` is the Guest's memory (VM-physical)."""
     at, shadow = symbols(), Shadow.read(memory)
-    pool, nothing = word(memory, at["pool"]), at["nothing"]
+    pool, absent = word(memory, at["pool"]), at["absent_page"]
     wrong: list[str] = []
     pointed: Counter[int] = Counter()
     writers: Counter[int] = Counter()
@@ -152,7 +152,7 @@ def untruths(memory: memoryview, guest: range) -> list[str]:
         if page_.references != pointed[number]:
             wrong.append(f"table {page_.frame:#x} has {page_.references} references, and {pointed[number]} lead there")
         for index, entry in enumerate(page_.entries):
-            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != nothing:
+            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != absent:
                 wrong.append(f"table {page_.frame:#x} entry {index:#x} is {entry:#x}: not the Guest's memory")
             if entry & RW and entry & ~0xFFF in guest:
                 writers[(entry - guest.start) // PAGE] += 1
@@ -169,9 +169,9 @@ def _writers(memory: memoryview, counted: Counter[int], base: int) -> list[str]:
             counted[(own - base) // PAGE] += 2
     kept = struct.unpack_from(f"<{count}I", memory, first)
     return [
-        f"frame {frame:#x} has {each & ~WRITTEN} writers, and {counted[frame]} entries lead there"
+        f"frame {frame:#x} has {each & ~FRAME_DIRTY} writers, and {counted[frame]} entries lead there"
         for frame, each in enumerate(kept)
-        if each & ~WRITTEN != counted[frame]
+        if each & ~FRAME_DIRTY != counted[frame]
     ]
 
 

@@ -12,7 +12,7 @@ void port_out(u16 port, u32 value, u32 size);
 /* pic.c */
 #define IRQ_CLOCK 0
 void pic_line(u32 irq, bool high);
-bool pic_waiting(void);
+bool pic_pending(void);
 u32 pic_acknowledge(u32 *vector);
 u8 pic_in(u16 port);
 void pic_out(u16 port, u8 value);

@@ -44,7 +44,7 @@ void pic_init(void)
 }
 
 /* Of these pins the one with the highest priority, or NO_PIN. */
-static u32 first_of(const struct pic *pic, u8 pins)
+static u32 highest_priority(const struct pic *pic, u8 pins)
 {
 	for (u32 place = 1; pins && place <= 8; place++)
 		if (pins >> (pic->lowest + place) % 8 & 1)
@@ -53,7 +53,7 @@ static u32 first_of(const struct pic *pic, u8 pins)
 }
 
 /* The pin that would interrupt now, or NO_PIN: requested, not masked, and above any in service. */
-static u32 winner(const struct pic *pic)
+static u32 highest_pending(const struct pic *pic)
 {
 	u8 ready = pic->request & ~pic->mask, busy = pic->service;
 	u32 pin;
@@ -64,13 +64,13 @@ static u32 winner(const struct pic *pic)
 		busy &= ~pic->mask;
 	if (pic->fully_nested && pic == pics)
 		busy &= ~(1 << CASCADE);
-	pin = first_of(pic, ready | busy);
+	pin = highest_priority(pic, ready | busy);
 	return busy >> pin & 1 ? NO_PIN : pin;
 }
 
 static void update_cascade(void)
 {
-	if (winner(&pics[1]) != NO_PIN)
+	if (highest_pending(&pics[1]) != NO_PIN)
 		pics[0].request |= 1 << CASCADE;
 	else
 		pics[0].request &= ~(1 << CASCADE);
@@ -91,15 +91,15 @@ void pic_line(u32 irq, bool high)
 	update_cascade();
 }
 
-bool pic_waiting(void)
+bool pic_pending(void)
 {
-	return winner(pics) != NO_PIN;
+	return highest_pending(pics) != NO_PIN;
 }
 
 /* The pin that is acknowledged now: SPURIOUS when its request was withdrawn. */
-static u32 take(struct pic *pic)
+static u32 acknowledge(struct pic *pic)
 {
-	u32 pin = winner(pic);
+	u32 pin = highest_pending(pic);
 
 	if (pin == NO_PIN)
 		return SPURIOUS;
@@ -117,13 +117,13 @@ u32 pic_acknowledge(u32 *vector)
 {
 	u32 irq, pin;
 
-	if (winner(pics) == CASCADE) {
-		take(&pics[0]);
-		pin = take(&pics[1]);
+	if (highest_pending(pics) == CASCADE) {
+		acknowledge(&pics[0]);
+		pin = acknowledge(&pics[1]);
 		*vector = pics[1].base + pin;
 		irq = 8 + pin;
 	} else {
-		irq = take(&pics[0]);
+		irq = acknowledge(&pics[0]);
 		*vector = pics[0].base + irq;
 	}
 	update_cascade();
@@ -135,7 +135,7 @@ static void end_of_interrupt(struct pic *pic, u8 command)
 	u32 pin = command & 7;
 
 	if (!(command & OCW2_SPECIFIC))
-		pin = first_of(pic, pic->special_mask ? pic->service & ~pic->mask : pic->service);
+		pin = highest_priority(pic, pic->special_mask ? pic->service & ~pic->mask : pic->service);
 	if (pin == NO_PIN)
 		return;
 	pic->service &= ~(1 << pin);
@@ -200,11 +200,11 @@ static void set_level(struct pic *pic, u8 pins)
 /* A poll is an acknowledgement by the read that follows its command. */
 static u8 poll(struct pic *pic)
 {
-	u8 found = winner(pic) != NO_PIN ? POLL_FOUND : 0;
+	u8 found = highest_pending(pic) != NO_PIN ? POLL_FOUND : 0;
 
 	pic->polled = false;
 	if (found)
-		found |= take(pic);
+		found |= acknowledge(pic);
 	update_cascade();
 	return found;
 }

@@ -38,7 +38,7 @@ static bool guest_wants_input(void)
 	return (uart.enable & IER_RECEIVED) || uart.polls >= POLLS;
 }
 
-static bool pause_is_over(void)
+static bool pause_has_ended(void)
 {
 	u64 pause = (read_last - arrived) * SHARE, longest = (u64)machine.tsc_khz * LONGEST_PAUSE_MS;
 
@@ -47,16 +47,16 @@ static bool pause_is_over(void)
 	return rdtsc() - read_last >= (pause < longest ? pause : longest);
 }
 
-static void fill(u32 waiting)
+static void fill(u32 available)
 {
 	u32 tail = mailbox->input_tail, taken = 0;
 
-	while (taken < waiting && taken < burst_left && uart.count < uart_capacity())
+	while (taken < available && taken < burst_left && uart.count < uart_capacity())
 		uart_push(mailbox->input[(tail + taken++) % INPUT_BYTES]);
 	burst_left -= taken;
 	exchange(&mailbox->input_tail, tail + taken); /* seen by all before we look at the head again */
-	waiting = read_once(&mailbox->input_head) - (tail + taken);
-	if (waiting <= INPUT_BYTES / 2 && waiting + taken > INPUT_BYTES / 2)
+	available = read_once(&mailbox->input_head) - (tail + taken);
+	if (available <= INPUT_BYTES / 2 && available + taken > INPUT_BYTES / 2)
 		mailbox_doorbell(); /* the Launcher may be waiting for room */
 	uart.timed_out = uart.count && uart.count < uart_trigger();
 }
@@ -64,35 +64,35 @@ static void fill(u32 waiting)
 /* A byte was read. */
 void line_was_read(void)
 {
-	u32 waiting = read_once(&mailbox->input_head) - mailbox->input_tail;
+	u32 available = read_once(&mailbox->input_head) - mailbox->input_tail;
 
 	read_last = rdtsc();
-	if (uart.count || !waiting || !burst_left || !guest_wants_input())
+	if (uart.count || !available || !burst_left || !guest_wants_input())
 		return;
 	uart_update(); /* the interrupt line falls for a moment */
-	fill(waiting);
+	fill(available);
 }
 
 /* Let the line do what is due. */
 void line_check(void)
 {
-	u32 waiting = read_once(&mailbox->input_head) - mailbox->input_tail;
-	bool burst, lies;
+	u32 available = read_once(&mailbox->input_head) - mailbox->input_tail;
+	bool burst, timeout_due;
 
 	pausing = false;
-	if (!waiting && !uart.count)
+	if (!available && !uart.count)
 		return;
-	burst = waiting && guest_wants_input();
-	lies = uart.count && uart.count < uart_trigger() && !uart.timed_out;
-	if (!burst && !lies)
+	burst = available && guest_wants_input();
+	timeout_due = uart.count && uart.count < uart_trigger() && !uart.timed_out;
+	if (!burst && !timeout_due)
 		return;
-	pausing = !pause_is_over();
+	pausing = !pause_has_ended();
 	if (pausing)
 		return;
 	burst_left = BURST;
 	arrived = rdtsc();
 	read_last = 0;
-	fill(burst ? waiting : 0);
+	fill(burst ? available : 0);
 	uart_update();
 }
 

@@ -46,13 +46,13 @@ static void loop_back(u8 byte)
 
 static void send(u8 byte)
 {
-	uart.empty_waits = false;
+	uart.empty_pending = false;
 	uart_update(); /* the line falls until the byte is sent: without this edge an edge-triggered driver would wait forever */
 	if (uart.modem & MCR_LOOP)
 		loop_back(byte);
 	else
 		mailbox_text(&byte, 1);
-	uart.empty_waits = true;
+	uart.empty_pending = true;
 }
 
 static u8 modem_lines(void)
@@ -85,20 +85,20 @@ static void set_control(u8 value)
 static void set_enable(u8 value)
 {
 	if (value & ~uart.enable & IER_EMPTY)
-		uart.empty_waits = true;
+		uart.empty_pending = true;
 	uart.enable = value & 0xF;
 }
 
-static u8 take_cause(void)
+static u8 read_interrupt_cause(void)
 {
 	u8 cause = uart_cause();
 
 	if (cause == IIR_EMPTY)
-		uart.empty_waits = false;
+		uart.empty_pending = false;
 	return cause | (uart.control & FCR_FIFO ? IIR_FIFO : 0);
 }
 
-static u8 take_line_status(void)
+static u8 read_line_status(void)
 {
 	u8 status = LSR_EMPTY | uart.errors | (uart.count ? LSR_DATA : 0);
 
@@ -108,7 +108,7 @@ static u8 take_line_status(void)
 	return status;
 }
 
-static u8 take_modem_status(void)
+static u8 read_modem_status(void)
 {
 	u8 status = modem_lines() | (uart.changes & MSR_CHANGES);
 
@@ -124,15 +124,15 @@ static u8 read(u16 port)
 	case 1:
 		return uart.line & LCR_DIVISOR ? uart.divisor[1] : uart.enable;
 	case 2:
-		return take_cause();
+		return read_interrupt_cause();
 	case 3:
 		return uart.line;
 	case 4:
 		return uart.modem;
 	case 5:
-		return take_line_status();
+		return read_line_status();
 	case 6:
-		return take_modem_status();
+		return read_modem_status();
 	default:
 		return uart.scratch;
 	}

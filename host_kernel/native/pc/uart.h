@@ -29,7 +29,7 @@ struct uart {
 	u8 received[UART_FIFO_BYTES];
 	u8 first, count; /* of the bytes in it */
 	u8 polls;        /* reads of the line status in a row that found nothing */
-	bool empty_waits; /* the transmitter became empty, and nobody was told */
+	bool empty_pending; /* the transmitter became empty, and nobody was told */
 	bool timed_out;  /* what is in the FIFO is below its trigger level and has lain there */
 };
 extern struct uart uart;

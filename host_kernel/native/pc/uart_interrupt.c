@@ -15,7 +15,7 @@ u8 uart_cause(void)
 		return IIR_RECEIVED;
 	if ((uart.enable & IER_RECEIVED) && uart.timed_out)
 		return IIR_TIMEOUT;
-	if ((uart.enable & IER_EMPTY) && uart.empty_waits)
+	if ((uart.enable & IER_EMPTY) && uart.empty_pending)
 		return IIR_EMPTY;
 	if ((uart.enable & IER_MODEM) && uart.changes)
 		return IIR_MODEM;
