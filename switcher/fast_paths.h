@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What both Switchers answer by themselves for an unmodified kernel: its cli, sti and iret.  No page tables are
- * changed for these, so they are not world switches.  Where one is not sure, it goes to fault.
- * Used by switcher.S and lean.S, which say what VECTOR_BIAS and fault are.
+ * The fast paths of both Switchers for an unmodified kernel: cli, sti and iret.  They do not change the page tables,
+ * so they are not world switches.  In every unusual case a fast path leaves the trap to the Host kernel (label fault).
+ * The file that includes this one defines VECTOR_BIAS and fault.
+ * Read before: switcher.S, lean.S.  Read next: host_kernel/native/emulate.c, which does the same in the Host kernel.
  */
 
 /*
- * A general protection fault.  Where the Guest's interrupt flag is the real one (struct lguest_state, answer), its cli
- * and sti come here more often than all else, and need nothing of the Host's: done here, they cost no world switch.
- * Reads go through cs, which is ours and covers everything; the byte at eip was just executed, so it is mapped.
+ * A general protection fault: cli or sti of a kernel whose interrupt flag is the real one (FAST_FLAGS).  They are the most
+ * frequent traps of such a kernel and need nothing from the Host kernel.
+ * Reads use cs, which is the Host's flat segment.  The byte at eip was just executed, so it is mapped.
+ *
+ * The Switcher's stack after the pushl of eax; it grows towards lower addresses:
+ *
+ *     esp + 24   ss       where the Guest ran, pushed by the CPU
+ *     esp + 20   esp
+ *     esp + 16   eflags
+ *     esp + 12   cs
+ *     esp +  8   eip
+ *     esp +  4   error code
+ *     esp        eax      saved here
  */
-#define SAVED_ERROR  4 /* above the saved eax */
+#define SAVED_ERROR  4
 #define SAVED_EIP    8
 #define SAVED_CS     12
 #define SAVED_EFLAGS 16
@@ -39,33 +50,52 @@ general_protection:
 	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 2f
 	notl %eax
-	testl $0xFFF, %eax			/* at a page's last byte: the next may not be there */
+	testl $0xFFF, %eax			/* the last byte of a page: the next page may not be mapped */
 	jz 2f
 	notl %eax
-	cmpb $HLT, %cs:1(%eax)			/* no interrupt may come between the two */
+	cmpb $HLT, %cs:1(%eax)			/* no interrupt may arrive between sti and hlt */
 	je 2f
 	orl $FLAG_IF, SAVED_EFLAGS(%esp)
 1:	incl SAVED_EIP(%esp)
-	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call comes in with the other one, and iret must fault */
+	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call arrives with user_gdt, and the kernel's iret must fault */
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %eax
 	addl $4, %esp
 	iret
 2:	popl %eax
-3:	pushl $(13 - VECTOR_BIAS)
+3:	pushl $(VECTOR_GENERAL_PROTECTION - VECTOR_BIAS)
 	jmp fault
 
 /*
- * A segment is not present: where it is the programs' code, the kernel's iret to a program, which must set the real
- * interrupt flag.  An ordinary one (known selectors, no special flags, nothing waiting, the stack for the next system
- * call still the same) is done here: its frame was just read by the CPU, so it is mapped.
+ * Segment not present: the kernel's iret to a program, whose code segment is hidden while the kernel runs (FAST_IRET).
+ * Only an ordinary iret is done here: known selectors, no special flags, no pending interrupt, and an unchanged stack for
+ * the next system call.  The CPU has just read the first three words of the Guest's frame, so they are mapped.
+ *
+ * The Switcher's stack after both pushes:              The Guest's frame, at the esp that the CPU pushed:
+ *
+ *     esp + 28   ss       of the kernel's iret             + 16   ss       of the program
+ *     esp + 24   esp ------------------------------+       + 12   esp
+ *     esp + 20   eflags                            |       +  8   eflags
+ *     esp + 16   cs                                |       +  4   cs
+ *     esp + 12   eip                               +---->  +  0   eip
+ *     esp +  8   error code
+ *     esp +  4   eax      saved here
+ *     esp        edx
+ *
+ * The program's five words replace those of the kernel, so that the Switcher's own iret goes to the program.
  */
-#define FRAME_ERROR  8 /* above the saved eax and edx */
+#define FRAME_ERROR  8
 #define FRAME_EIP    12
 #define FRAME_CS     16
 #define FRAME_EFLAGS 20
 #define FRAME_ESP    24
 #define FRAME_SS     28
+#define IRET_EIP     0 /* in the Guest's frame */
+#define IRET_CS      4
+#define IRET_EFLAGS  8
+#define IRET_ESP     12
+#define IRET_SS      16
+#define IRET_BYTES   20
 #define IRET 0xCF
 #define FLAG_FIXED 0x2
 #define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
@@ -86,33 +116,33 @@ segment_not_present:
 	movl FRAME_EIP(%esp), %eax
 	cmpb $IRET, %cs:(%eax)
 	jne 2f
-	movl FRAME_ESP(%esp), %eax		/* eip, cs, eflags, esp, ss of the program */
+	movl FRAME_ESP(%esp), %eax
 	movl %eax, %edx
 	andl $0xFFF, %edx
-	cmpl $0x1000 - 20, %edx			/* the CPU read only the first three: the rest must be in the same page */
+	cmpl $0x1000 - IRET_BYTES, %edx		/* esp and ss, which the CPU did not read, must be in the same page */
 	ja 2f
-	movl %cs:4(%eax), %edx
+	movl %cs:IRET_CS(%eax), %edx
 	cmpl %cs:STATE(user_cs), %edx
 	jne 2f
-	movl %cs:16(%eax), %edx
+	movl %cs:IRET_SS(%eax), %edx
 	cmpl %cs:STATE(user_ss), %edx
 	jne 2f
-	testl $UNUSUAL_FLAGS, %cs:8(%eax)
+	testl $UNUSUAL_FLAGS, %cs:IRET_EFLAGS(%eax)
 	jnz 2f
 	movl %cs:STATE(esp0_address), %edx
 	movl %cs:(%edx), %edx
 	cmpl %cs:STATE(guest_tss) + TSS_esp1, %edx
 	jne 2f
-	movl %cs:(%eax), %edx
+	movl %cs:IRET_EIP(%eax), %edx
 	movl %edx, FRAME_EIP(%esp)
-	movl %cs:4(%eax), %edx
+	movl %cs:IRET_CS(%eax), %edx
 	movl %edx, FRAME_CS(%esp)
-	movl %cs:8(%eax), %edx
+	movl %cs:IRET_EFLAGS(%eax), %edx
 	orl $FLAG_FIXED, %edx
 	movl %edx, FRAME_EFLAGS(%esp)
-	movl %cs:12(%eax), %edx
+	movl %cs:IRET_ESP(%eax), %edx
 	movl %edx, FRAME_ESP(%esp)
-	movl %cs:16(%eax), %edx
+	movl %cs:IRET_SS(%eax), %edx
 	movl %edx, FRAME_SS(%esp)
 	lgdt %cs:LOADABLE(user_gdt)
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
@@ -122,5 +152,5 @@ segment_not_present:
 	iret
 2:	popl %edx
 	popl %eax
-3:	pushl $(11 - VECTOR_BIAS)
+3:	pushl $(VECTOR_NOT_PRESENT - VECTOR_BIAS)
 	jmp fault

@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lean Switcher: a world switch in two steps, the page tables and the stack.  It stands where the classic one does,
- * with the same contract; struct machine says which of the two is mapped.
+ * The lean Switcher: a world switch in two steps, the page tables and the stack.  It is mapped at the same address as the
+ * classic one and has the same contract; struct machine says which of the two is mapped.
  *
- * The Host kernel runs on the Guest's GDT, IDT and TSS: its own selectors in them are out of the Guest's reach, and
- * it writes them through its own mapping, so the region can be read-only in both worlds.  So a gate does not tell
- * whose trap it is; the ring that the CPU saved does.
+ * The Host kernel runs on the Guest's GDT, IDT and TSS, so they need not be loaded.  The Guest cannot change the Host's
+ * descriptors in them: they are read-only in the Guest's page tables, and the Host kernel writes them through a mapping
+ * of its own.  A trap of either world arrives through the same gate; the ring that the CPU saved tells which world it was.
  *
- * Read before: switcher.S, for what makes a switch safe.  Read next: reflect.h, host_kernel/machine/tables.c.
+ * The stack page during a world switch.  To the Guest, esp starts at FRAME and pops; from the Guest, the CPU starts at
+ * the end of the page and pushes:
+ *
+ *     page + 0x1000   end: TSS.esp0
+ *     FRAME + 68      ss        <- the CPU pushes from here on a trap
+ *     FRAME + 64      esp
+ *     FRAME + 60      eflags
+ *     FRAME + 56      cs
+ *     FRAME + 52      eip       <- iret to the Guest pops from here
+ *     FRAME + 48      errcode   pushed by the CPU or by the entry
+ *     FRAME + 44      trapnum   pushed by the entry
+ *     FRAME + 40      es        <- PUSH_REGISTERS from here
+ *     FRAME + 36 .. + 4         ds, fs, gs, ebp, edi, esi, edx, ecx, ebx
+ *     FRAME           eax       <- esp when the switch to the Guest starts, and when the one back ends
+ *
+ * The Host kernel's own stack holds ebp, ebx, esi, edi (pushed last) and below them nothing: STATE(host_esp) points to edi.
+ *
+ * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, reflect.h, host_kernel/machine/tables.c.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"
@@ -22,8 +39,8 @@
 /*
  * u32 switch_to_guest_lean(void);
  *
- * As switch_to_guest (switcher.S).  The Guest's ds to gs are its own from the first pop on: nothing here may need
- * them behind it.
+ * As switch_to_guest (switcher.S).  After the pops of gs, fs, ds and es these registers hold the Guest's selectors, so
+ * nothing after them may use them.
  */
 	.globl switch_to_guest_lean
 switch_to_guest_lean:
@@ -32,7 +49,7 @@ switch_to_guest_lean:
 	pushl %esi
 	pushl %edi
 	movl %esp, STATE(host_esp)
-	movl $FRAME, %esp			/* first: an NMI behind the next needs a stack that is there */
+	movl $FRAME, %esp			/* before CR3: an NMI after the load needs a stack that is mapped */
 	movl STATE(guest_cr3), %eax
 	movl %eax, %cr3
 	popl %eax
@@ -52,8 +69,8 @@ switcher_lean_iret:
 	iret
 
 /*
- * The way back, onto the Host's stack.  fs and gs keep the Guest's selectors: the Host has no use for them, and they
- * are loaded anew before the Guest could see that its GDT has changed.
+ * Back to the Host's page tables and stack.  fs and gs keep the Guest's selectors: the Host kernel does not use them, and
+ * they are loaded again before the Guest runs.
  */
 .macro SWITCH_TO_HOST
 	PUSH_REGISTERS
@@ -75,7 +92,11 @@ switcher_lean_iret:
 	ret
 .endm
 
-/* A fault.  The Switcher's own is told by its place; one of the Host kernel's is its end (start.S). */
+/*
+ * A fault.  One in ring 0 at an address of the Switcher is the Switcher's own; any other one in ring 0 is the Host kernel's
+ * and ends it (host_kernel/machine/entries.S).
+ */
+#define RING_0_TRAP_BYTES 20 /* vector, error code, eip, cs, eflags: ring 0 to ring 0 pushes no esp and ss */
 #define AT_EIP    8 /* above vector and error code */
 #define AT_CS     12
 #define AT_EFLAGS 16
@@ -87,7 +108,7 @@ return_to_host:
 	SWITCH_TO_HOST
 	RETURN_FROM_SWITCH
 in_ring_0:
-	testl $FLAG_VM, AT_EFLAGS(%esp)		/* then cs is no selector */
+	testl $FLAG_VM, AT_EFLAGS(%esp)		/* then cs is not a selector */
 	jnz return_to_host
 	cmpl $SWITCHER_BASE, AT_EIP(%esp)
 	jb exception_common
@@ -95,22 +116,22 @@ in_ring_0:
 	jb return_to_host
 	cmpl $reflect_is_safe, AT_EIP(%esp)
 	jae return_to_host
-	addl $20, %esp				/* vector, error code and the three that ring 0 pushes for itself */
+	addl $RING_0_TRAP_BYTES, %esp		/* back to the stack of page_fault */
 	jmp reflect_gives_up
 
-/* One of the machine's interrupts, while the Guest ran. */
+/* An interrupt of the machine (timer, doorbell) while the Guest ran: the Host kernel handles it. */
 deliver_to_host:
 	SWITCH_TO_HOST
 	pushl %eax
-	pushl REGISTERS_trapnum(%eax)		/* of the frame that was pushed, wherever it is */
+	pushl REGISTERS_trapnum(%eax)		/* of the frame that was pushed, which need not be at FRAME */
 	call host_interrupt			/* void host_interrupt(u32 vector) */
 	addl $4, %esp
 	popl %eax
 	RETURN_FROM_SWITCH
 
 /*
- * A hypercall, from ring 1 only.  One that asks for nothing but to look at the ring, in which there is nothing, while no
- * interrupt waits, is answered here: reads go through cs and ss, since the others are the Guest's.
+ * A hypercall, from ring 1 only.  FLUSH_ASYNC with an empty ring and no pending interrupt is a fast path: there is nothing
+ * to do.  Reads go through cs and ss, because the other segment registers are the Guest's.
  */
 hypercall:
 	testl %eax, %eax			/* FLUSH_ASYNC */
@@ -119,7 +140,7 @@ hypercall:
 	jne 1f
 	movl %cs:STATE(ring_status), %eax
 	cmpb $HCALL_FREE, %cs:(%eax)
-	movl $LHCALL_FLUSH_ASYNC, %eax		/* leaves the flags */
+	movl $LHCALL_FLUSH_ASYNC, %eax		/* restores eax and keeps the flags of cmpb */
 	jne 1f
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	iret
@@ -130,23 +151,23 @@ hypercall:
 #include "switcher/fast_paths.h"
 #include "switcher/reflect.h"
 
-/* The 256 ways in, as in switcher.S.  extern const u32 lean_entries[256] */
+/* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector
 	.pushsection .rodata.lean_entries, "a"
 	.long 1f
 	.popsection
 1:
-	.if \vector == 2
-	iret					/* an NMI: carry on where it struck */
-	.elseif \vector == 11
+	.if \vector == VECTOR_NMI
+	iret					/* an NMI: ignored */
+	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
-	.elseif \vector == 13
+	.elseif \vector == VECTOR_GENERAL_PROTECTION
 	jmp general_protection
-	.elseif \vector == 14
+	.elseif \vector == VECTOR_PAGE_FAULT
 	jmp page_fault
 	.elseif \vector == HYPERCALL_VECTOR
 	jmp hypercall
-	.elseif \vector < 32
+	.elseif \vector < EXCEPTIONS
 	EVEN_ERROR_CODE \vector
 	pushl $\vector
 	jmp fault
@@ -155,7 +176,7 @@ hypercall:
 	.elseif \vector == VECTOR_DOORBELL
 	MACHINE_INTERRUPT \vector, doorbell_entry
 	.elseif \vector == VECTOR_SPURIOUS
-	iret					/* wants no acknowledgement */
+	iret					/* a spurious interrupt has no end-of-interrupt */
 	.else
 	pushl $0
 	pushl $\vector
@@ -163,7 +184,7 @@ hypercall:
 	.endif
 .endm
 
-/* The Host's own, while it waits for an interrupt, go to its handlers in start.S. */
+/* While the Host kernel waits for an interrupt (ring 0), its own handlers in entries.S take it. */
 .macro MACHINE_INTERRUPT vector, handler
 	testb $RPL, 4(%esp)
 	jnz 2f
@@ -182,7 +203,7 @@ lean_entries:
 
 	.altmacro
 	.set vector, 0
-	.rept 256
+	.rept IDT_ENTRIES
 	ENTRY_FOR %vector
 	.set vector, vector + 1
 	.endr

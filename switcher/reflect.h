@@ -1,30 +1,49 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A page fault of a program that its own kernel must see, because its kernel's tables do not allow the access: the lean
- * Switcher goes to the kernel's handler as the CPU would have done.  No page tables are changed, so it is no world switch.
+ * The fast path of the lean Switcher for a page fault of a program that the Guest's page tables do not allow.  The fault
+ * belongs to the Guest's kernel, so the Switcher reflects it: it goes to the kernel's handler as the CPU would have done.
+ * The page tables do not change, so this is not a world switch.
  *
- * The Guest's tables are read where the Guest itself sees them: all of an lguest Guest's memory is mapped from its kernel
- * address on.  Were it not so, we would only be wrong about whose fault it is; so a second fault at the same address,
- * with nothing said to the Host in between, goes to the Host, which knows.  And reading (or pushing) may fault, since the
- * shadow need not have the page: then it is the Host's too.  Ring 0 here reaches nothing that ring 1 does not.
+ * The Guest's page tables are read at the addresses that the Guest itself uses: an lguest kernel maps all of its memory
+ * from its kernel address on.  Where that does not hold, the Switcher can reflect a fault that the Host kernel should have
+ * handled.  Therefore a second fault at the same address, without an entry to the Host kernel in between, goes to the
+ * Host kernel.  A read of the tables and a push on the Guest's stack can fault, because the shadow may lack the page.
+ * lean.S recognises such a fault by its eip, and the Host kernel handles the original one.  All accesses are to addresses
+ * that ring 1 can access too.
  *
- * Used by lean.S.  What it does instead of the Host: host_kernel/lguest/traps.c, inject.c.
+ * The Switcher's stack behind the four pushes:         The frame pushed on the Guest kernel's stack (esp1):
+ *
+ *     esp + 36   ss       of the program, by the CPU       - 4    ss       of the program
+ *     esp + 32   esp                                       - 8    esp
+ *     esp + 28   eflags                                    - 12   eflags, IF as in lguest_data.irq_enabled
+ *     esp + 24   cs                                        - 16   cs
+ *     esp + 20   eip                                       - 20   eip
+ *     esp + 16   error code                                - 24   error code   <- the handler's esp
+ *     esp + 12   eax      saved here
+ *     esp +  8   ecx
+ *     esp +  4   edx
+ *     esp        cr2
+ *
+ * Then the CPU's five words are replaced by those of the handler, so that the Switcher's iret goes there.
+ *
+ * Read before: lean.S.  Read next: host_kernel/lguest/traps.c and inject.c, which do the same in the Host kernel.
  */
-#define FAULT_ERROR  0
+#define FAULT_ERROR  0 /* on entry */
 #define FAULT_CS     8
 #define FAULT_EFLAGS 12
-#define KEPT         16 /* cr2, edx, ecx and eax, pushed here */
-#define WORD_ERROR   KEPT
-#define WORD_EIP     (KEPT + 4)
-#define WORD_CS      (KEPT + 8)
-#define WORD_EFLAGS  (KEPT + 12)
-#define WORD_ESP     (KEPT + 16)
-#define WORD_SS      (KEPT + 20)
-#define PRESENT 1
-#define WRITABLE 2
-#define FOR_USER 4
-#define USER_WRITES_PRESENT 7 /* error code */
-#define GONE_FLAGS 0x14100 /* RF, NT, TF */
+#define SAVED_BYTES  16 /* cr2, edx, ecx and eax */
+#define TRAP_ERROR   SAVED_BYTES
+#define TRAP_EIP     (SAVED_BYTES + 4)
+#define TRAP_CS      (SAVED_BYTES + 8)
+#define TRAP_EFLAGS  (SAVED_BYTES + 12)
+#define TRAP_ESP     (SAVED_BYTES + 16)
+#define TRAP_SS      (SAVED_BYTES + 20)
+#define GUEST_FRAME_BYTES 24
+#define PTE_PRESENT  1
+#define PTE_WRITABLE 2
+#define PTE_USER     4
+#define USER_WRITE_TO_PRESENT 7 /* an error code */
+#define CLEARED_FLAGS 0x14100 /* RF, NT, TF */
 page_fault:
 	testb $2, FAULT_CS(%esp)		/* ring 3 */
 	jz 9f
@@ -46,50 +65,50 @@ page_fault:
 	shrl $22, %ecx
 reflect_may_fault:
 	movl %cs:(%edx, %ecx, 4), %edx
-	testb $PRESENT, %dl
+	testb $PTE_PRESENT, %dl
 	jz 1f
 	andl $~0xFFF, %edx
 	shrl $12, %eax
 	addl %cs:STATE(linear_map), %edx
 	andl $0x3FF, %eax
 	movl %cs:(%edx, %eax, 4), %edx
-	testb $PRESENT, %dl
+	testb $PTE_PRESENT, %dl
 	jz 1f
-	testb $WRITABLE, %dl
+	testb $PTE_WRITABLE, %dl
 	jnz reflect_gives_up
-	testb $FOR_USER, %dl
+	testb $PTE_USER, %dl
 	jz reflect_gives_up
-	cmpl $USER_WRITES_PRESENT, WORD_ERROR(%esp)
+	cmpl $USER_WRITE_TO_PRESENT, TRAP_ERROR(%esp)
 	jne reflect_gives_up
 	jmp 2f
-1:	testb $PRESENT, WORD_ERROR(%esp)	/* the shadow is older */
+1:	testb $PTE_PRESENT, TRAP_ERROR(%esp)	/* the shadow still has an entry that the Guest removed */
 	jnz reflect_gives_up
 2:	movl %cs:STATE(guest_tss) + TSS_esp1, %edx
 	movl %cs:STATE(lguest_data), %ecx
-	movl WORD_SS(%esp), %eax
+	movl TRAP_SS(%esp), %eax
 	movl %eax, %ss:-4(%edx)
-	movl WORD_ESP(%esp), %eax
+	movl TRAP_ESP(%esp), %eax
 	movl %eax, %ss:-8(%edx)
-	movl WORD_EFLAGS(%esp), %eax
+	movl TRAP_EFLAGS(%esp), %eax
 	testl $FLAG_IF, %cs:LGUEST_DATA_irq_enabled(%ecx)
 	jnz 3f
 	andl $~FLAG_IF, %eax
 3:	movl %eax, %ss:-12(%edx)
-	movl WORD_CS(%esp), %eax
+	movl TRAP_CS(%esp), %eax
 	movl %eax, %ss:-16(%edx)
-	movl WORD_EIP(%esp), %eax
+	movl TRAP_EIP(%esp), %eax
 	movl %eax, %ss:-20(%edx)
-	movl WORD_ERROR(%esp), %eax
+	movl TRAP_ERROR(%esp), %eax
 	movl %eax, %ss:-24(%edx)
 reflect_is_safe:
-	subl $24, %edx
-	movl %edx, WORD_ESP(%esp)
+	subl $GUEST_FRAME_BYTES, %edx
+	movl %edx, TRAP_ESP(%esp)
 	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
-	movl %eax, WORD_SS(%esp)
+	movl %eax, TRAP_SS(%esp)
 	movl %cs:STATE(page_fault_handler), %eax
-	movl %eax, WORD_EIP(%esp)
-	movl $GUEST_CS, WORD_CS(%esp)
-	andl $~GONE_FLAGS, WORD_EFLAGS(%esp)
+	movl %eax, TRAP_EIP(%esp)
+	movl $GUEST_CS, TRAP_CS(%esp)
+	andl $~CLEARED_FLAGS, TRAP_EFLAGS(%esp)
 	popl %eax
 	movl %eax, %ss:LGUEST_DATA_cr2(%ecx)
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
@@ -102,9 +121,9 @@ reflect_is_safe:
 	iret
 reflect_gives_up:
 	popl %eax
-	movl %eax, %cr2				/* a fault of our own has changed it */
+	movl %eax, %cr2				/* a fault of the Switcher's own has changed it */
 	popl %edx
 	popl %ecx
 	popl %eax
-9:	pushl $14
+9:	pushl $VECTOR_PAGE_FAULT
 	jmp fault

@@ -1,18 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Switcher: the one page of code that stands at the same address in the Host's page tables and in the
- * Guest's, so that it can go from one to the other.  It runs in ring 0 with interrupts off.
+ * The Switcher: one page of code that is mapped at the same address in the Host's page tables and in the Guest's, so that
+ * it can load CR3 and continue.  It runs in ring 0 with interrupts off.
  *
- * This is the classic world switch, in the original's five steps: stack, GDT, IDT, TSS, page tables.
+ * This is the classic world switch, in the five steps of the original lguest: stack, GDT, IDT, TSS, page tables.
  *
- * Three things make it safe:
- * - Selectors HOST_CS and HOST_DS mean the same in both GDTs, so an NMI between two loads finds its segments.
- * - In the Guest's page tables ring 1 can read all of this page and of the state page, and can write the stack
- *   page: so nothing but the frame that was just pushed is believed, and no secret is kept here.
- * - A fault of our own while the Guest's registers are popped arrives on the half-emptied frame.  The Host
- *   kernel sees that the frame is not where a Guest's frame must be, and ends the Guest.
+ * Three properties make it safe:
+ * - HOST_CS and HOST_DS name the same segments in both GDTs, so an NMI between two loads finds valid segments.
+ * - Ring 1 can read this page and the state page and can write the stack page.  Therefore the Host kernel trusts only the
+ *   frame that was just pushed, and no secret is stored in these pages.
+ * - A fault of the Switcher's own while it pops the Guest's registers pushes a frame at a lower address.  The Host kernel
+ *   sees that the frame is not at FRAME and kills the Guest.
  *
- * Read before: switcher/layouts/lguest_pages.h.  Read next: host_kernel/core/run.c, which calls switch_to_guest; lean.S, the quicker way.
+ * The stack page:
+ *
+ *     page + 0x1000   end: TSS.esp0
+ *     FRAME + 68      ss        <- the CPU pushes from here on a trap
+ *     FRAME + 64      esp
+ *     FRAME + 60      eflags
+ *     FRAME + 56      cs
+ *     FRAME + 52      eip       <- iret to the Guest pops from here
+ *     FRAME + 48      errcode   pushed by the CPU or by the entry
+ *     FRAME + 44      trapnum   pushed by the entry, less VECTOR_BIAS
+ *     FRAME + 40      es        <- PUSH_REGISTERS from here
+ *     FRAME + 36 .. + 4         ds, fs, gs, ebp, edi, esi, edx, ecx, ebx
+ *     FRAME           eax       <- esp when the switch to the Guest starts, and when the one back ends
+ *
+ * Read before: switcher/layouts/lguest_pages.h, host_kernel/core/run.c, which calls switch_to_guest.  Read next: lean.S, the faster Switcher.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"
@@ -22,7 +36,7 @@
 #define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
 #define FRAME            (SWITCHER_STACK_PAGE + 4096 - REGISTERS_SIZE)
 #define TSS_TYPE_BYTE    (GDT_TSS * 8 + 5)
-#define NOT_BUSY         0xFD /* ltr refuses a TSS that is marked busy, and marks the one it loads */
+#define NOT_BUSY         0xFD /* ltr faults on a busy TSS, and marks the one it loads as busy */
 #define VECTOR_BIAS      128  /* so that push of any vector is a two-byte instruction */
 
 	.section .switcher, "ax"
@@ -30,9 +44,8 @@
 /*
  * u32 switch_to_guest(void);
  *
- * Runs the Guest with the registers in the frame at the end of the stack page until it comes back, for
- * whatever reason.  Returns the address of the frame that was pushed then; where that is not the frame's
- * proper place, the Switcher itself faulted.
+ * Runs the Guest with the registers at FRAME until its next exit.  Returns the address of the frame that the exit
+ * pushed; if it is not FRAME, the Switcher itself faulted.
  */
 	.globl switch_to_guest
 switch_to_guest:
@@ -47,7 +60,7 @@ switch_to_guest:
 	andb $NOT_BUSY, STATE(gdt) + TSS_TYPE_BYTE
 	andb $NOT_BUSY, STATE(gdt_user) + TSS_TYPE_BYTE
 	movl $TSS_SEL, %eax
-	ltr %ax					/* 4: the TSS; the last write to the state page */
+	ltr %ax					/* 4: the TSS, by a write to the GDT: the state page is read-only after step 5 */
 	movl STATE(guest_cr3), %eax
 	movl %eax, %cr3				/* 5: the page tables */
 	popl %eax
@@ -66,14 +79,14 @@ switch_to_guest:
 switcher_iret:
 	iret
 
-/* The way back, up to the Host's stack, tables and segments; eax is the frame's address.  Clobbers edx. */
+/* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */
 .macro SWITCH_TO_HOST
 	addl $VECTOR_BIAS, (%esp)
 	PUSH_REGISTERS
 	movl $HOST_DS, %eax
 	movl %eax, %ds
 	movl %eax, %es
-	movl %eax, %fs				/* a Guest descriptor must not stay in use while its GDT may change */
+	movl %eax, %fs				/* the Host kernel may change the Guest's GDT: none of its descriptors may stay loaded */
 	movl %eax, %gs
 	movl %esp, %eax
 	movl STATE(host_cr3), %edx
@@ -95,22 +108,22 @@ switcher_iret:
 	ret
 .endm
 
-/* A trap or a hypercall: the Host kernel finds the vector in the frame. */
+/* A trap or a hypercall: the vector in the frame is the exit reason. */
 fault:
 return_to_host:
 	cld
 	SWITCH_TO_HOST
 	RETURN_FROM_SWITCH
 
-/* One of the machine's interrupts: its handler in the Host's own IDT runs as if the interrupt had hit the Host. */
+/* An interrupt of the machine: call the handler in the Host's IDT as if the interrupt had hit the Host kernel. */
 deliver_to_host:
 	cld
 	SWITCH_TO_HOST
-	movl REGISTERS_trapnum(%eax), %ecx	/* of the frame that was pushed, wherever it is */
+	movl REGISTERS_trapnum(%eax), %ecx	/* of the frame that was pushed, which need not be at FRAME */
 	movl BASE_OF(host_idt), %edx
 	movl 4(%edx, %ecx, 8), %ebx		/* a gate's upper word holds the offset's upper half */
 	movw (%edx, %ecx, 8), %bx
-	movl %eax, %esi				/* kept by the handler */
+	movl %eax, %esi				/* callee-saved */
 	pushfl
 	pushl %cs
 	call *%ebx
@@ -119,12 +132,12 @@ deliver_to_host:
 
 #include "switcher/fast_paths.h"
 
-/* An NMI is not the Guest's business, and nothing here waits for one: carry on where it struck. */
+/* An NMI is ignored: neither the Guest nor the Host kernel uses NMIs. */
 nmi_return:
 	iret
 
 /*
- * The 256 ways in.  Each makes its frame alike: an error code (0 where the CPU pushes none) and the vector.
+ * The 256 entry points.  Each pushes an error code, where the CPU did not, and the vector, so that all frames are alike.
  * extern const u32 classic_entries[256] lists their addresses for the Guest's IDT.
  */
 .macro ENTRY_FOR vector
@@ -132,11 +145,11 @@ nmi_return:
 	.long 1f
 	.popsection
 1:
-	.if \vector == 2
+	.if \vector == VECTOR_NMI
 	jmp nmi_return
-	.elseif \vector == 11
+	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
-	.elseif \vector == 13
+	.elseif \vector == VECTOR_GENERAL_PROTECTION
 	jmp general_protection
 	.else
 	EVEN_ERROR_CODE \vector
@@ -157,7 +170,7 @@ classic_entries:
 
 	.altmacro
 	.set vector, 0
-	.rept 256
+	.rept IDT_ENTRIES
 	ENTRY_FOR %vector
 	.set vector, vector + 1
 	.endr

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the two Switchers offer to C: one world switch, and their ways in.  Read next: switcher.S, lean.S. */
+/* The two Switchers as C sees them: the world switch, and the entry points for the Guest's IDT.  Read next: switcher.S, lean.S. */
 #ifndef SWITCHER_SWITCHER_H
 #define SWITCHER_SWITCHER_H
 #include "switcher/layouts/lguest_pages.h"

@@ -11,7 +11,7 @@
 
 #define PAGE_BYTES 4096u
 
-extern struct machine machine; /* a copy: the original timeout_due in memory that nobody has to keep */
+extern struct machine machine; /* a copy: the original is in memory that nobody has to keep */
 extern struct mailbox *const mailbox;
 static struct lguest_state *const state = (struct lguest_state *)SWITCHER_STATE_PAGE; /* writable in the Host's tables */
 static struct untrusted *const untrusted = (struct untrusted *)SWITCHER_STACK_PAGE;

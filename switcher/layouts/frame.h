@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For the assembler: how every way into ring 0 makes the same frame, struct registers (lguest_pages.h).
- * Used by switcher.S for the Guest's traps and by host_kernel/core/start.S for the Host kernel's own.
+ * For the assembler: every entry into ring 0 builds the same frame, struct registers (lguest_pages.h).
+ * Used by switcher.S and lean.S for the Guest's traps and by host_kernel/machine/entries.S for the Host kernel's own.
  */
 
-/* A word in place of the error code, where the CPU pushes none.  Source: Intel SDM vol. 3, table 6-1. */
+/* Vectors.  Source: Intel SDM vol. 3, table 6-1. */
+#define VECTOR_NMI                2
+#define VECTOR_NOT_PRESENT        11
+#define VECTOR_GENERAL_PROTECTION 13
+#define VECTOR_PAGE_FAULT         14
+#define EXCEPTIONS                32 /* vectors below are exceptions */
+
+/* Push 0 in place of the error code for vectors without one.  Source: Intel SDM vol. 3, table 6-1. */
 .macro EVEN_ERROR_CODE vector
 	.if !(\vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17 || \vector == 21 || \vector == 29 || \vector == 30)
 	pushl $0
@@ -26,4 +33,4 @@
 	pushl %eax
 .endm
 
-#define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is no selector */
+#define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is not a selector */

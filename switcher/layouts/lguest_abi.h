@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The interface between an lguest-capable 32-bit Linux and its Host, as facts: numbers and layouts
+ * The interface between an lguest-capable 32-bit Linux and its Host: numbers and layouts
  * (include/linux/lguest.h, lguest_launcher.h and asm/lguest_hcall.h of Linux 3.x and 4.x are the source).
  * Shared by host_kernel, guest_kernel and, through tools/layouts.py, Python.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lguest_pages: what the Switcher, the Host kernel and the Launcher know of the 4 MiB at SWITCHER_BASE.
+ * lguest_pages: the 4 MiB at SWITCHER_BASE, as the Switcher, the Host kernel and the Launcher share them.
  *
- * This is the only description of it.  C includes this file; tools/layouts.py reads the same lines and
- * writes offsets.h for the assembler and lguest_py/shared_memory/_layouts.py for Python.  So: structs of u8, u16, u32
- * and u64 (u64 on a multiple of 8), arrays, structs already seen; constants as plain integers.
+ * This is the only description.  C includes this file; tools/layouts.py reads the same lines and writes offsets.h for the
+ * assembler and lguest_py/shared_memory/_layouts.py for Python.  It understands structs of u8, u16, u32 and u64 (u64 on a
+ * multiple of 8), arrays, structs defined above, and constants that are plain integers.
  *
  * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
  */
@@ -12,14 +12,14 @@
 #define SWITCHER_LAYOUTS_LGUEST_PAGES_H
 #include "switcher/layouts/types.h"
 
-/* The region's pages.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
+/* The pages.  In the Guest's page tables all are supervisor pages, which ring 1 can read. */
 #define SWITCHER_BASE        0xFFC00000 /* text: the classic Switcher or the lean one; read-only in both worlds */
 #define SWITCHER_STACK_PAGE  0xFFC01000 /* ends in struct registers: the CPU pushes here, so ring 1 can write it */
 #define SWITCHER_STATE_PAGE  0xFFC02000 /* struct lguest_state: read-only in the Guest's tables */
 #define SWITCHER_PAGES       3
-#define SWITCHER_DATA_PAGE   0xFFC04000 /* lean: the one or two pages of the Guest's own that hold its lguest_data */
+#define SWITCHER_DATA_PAGE   0xFFC04000 /* lean: the one or two pages of Guest memory that hold its lguest_data */
 
-/* Selectors that mean the same in the Host's GDT and in the Guest's, so that a load between the two is harmless. */
+/* Selectors of the same segments in the Host's GDT and in the Guest's, so that they stay valid across a load of GDTR. */
 #define HOST_CS   0x50
 #define HOST_DS   0x58
 #define GUEST_CS  0x61 /* GDT entry 12, RPL 1 */
@@ -33,18 +33,19 @@
 #define GDT_ENTRIES  32
 #define IDT_ENTRIES  256
 
-/* Vectors of the machine's own interrupts.  Their gates are DPL 0 in every IDT, or a Guest could forge one. */
+/* Vectors of the machine's interrupts.  Their gates have DPL 0 in every IDT, so that a Guest cannot raise one by int. */
 #define VECTOR_TIMER    0xF0
 #define VECTOR_DOORBELL 0xF1
 #define VECTOR_SPURIOUS 0xFF
 
+/* Fast paths (lguest_state.fast_path): what the Switcher may do without a world switch. */
 #define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
 #define FAST_IRET  2 /* its iret to an ordinary program */
 
-#define TRAP_NONE 256 /* preset in trapnum: no vector has this number */
+#define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
 /*
- * The Guest's registers, in the order in which the CPU and then a stub push them (from the end upwards here).
+ * The Guest's registers, in the order of the stack: the CPU and then an entry of the Switcher push them from ss to eax.
  * A hypercall's number and arguments are the first five.
  */
 struct registers {
@@ -68,20 +69,20 @@ struct registers {
 	u32 ss;
 };
 
-/* The start of the stack page: ring 1 can write here, so these are for show, and never for a decision. */
+/* The start of the stack page.  Ring 1 can write here, so these are statistics and hints, never a basis of security. */
 struct untrusted {
-	u32 reflected; /* the address of the last fault that the Switcher reflected, unless the Host was entered since */
-	u32 fast_paths; /* how often the Switcher answered by itself: these are not world switches */
+	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel */
+	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
 };
 
-/* What lgdt and lidt load: six bytes, kept so that base is aligned. Source: Intel SDM vol. 3, 3.5.1. */
+/* What lgdt and lidt load: six bytes from limit on, with base aligned. Source: Intel SDM vol. 3, 3.5.1. */
 struct table_register {
 	u16 unused;
 	u16 limit;
 	u32 base;
 };
 
-/* A 32-bit task-state segment as far as we use it. Source: Intel SDM vol. 3, 8.2.1. */
+/* A 32-bit task-state segment; only the stacks and the I/O bitmap are used. Source: Intel SDM vol. 3, 8.2.1. */
 struct tss {
 	u32 back_link;
 	u32 esp0;
@@ -95,7 +96,7 @@ struct tss {
 	u16 io_bitmap; /* at or beyond the segment's limit: no port is open to ring 1 or 3 */
 };
 
-/* The state page.  Written by the Host kernel and, before it changes page tables, by the classic Switcher. */
+/* The state page.  The Host kernel writes it, and the classic Switcher while the Host's page tables are loaded. */
 struct lguest_state {
 	u32 host_esp;
 	u32 host_cr3;
@@ -106,20 +107,20 @@ struct lguest_state {
 	struct table_register guest_gdt;
 	struct table_register guest_idt;
 	struct tss guest_tss;
-	u32 fast_path;       /* ANSWER_*: what the Switcher may answer without leaving the Guest's page tables */
-	u32 interrupt_pending;      /* an interrupt waits for the Guest to open its flag */
-	u32 page_fault_handler;   /* the Guest's page fault handler, where the lean Switcher may go to it by itself, or 0 */
-	u32 page_directory; /* for that: where the Guest sees its page directory, */
-	u32 linear_map;    /* and its memory, */
-	u32 lguest_data;      /* and where the Switcher sees lguest_data */
-	u32 ring_status;    /* where the Switcher finds the state of the asynchronous ring's next entry */
-	u32 no_ring;   /* 0: where it finds that until there is a ring */
-	u32 user_cs;      /* for FAST_IRET: the selectors of an ordinary program, */
+	u32 fast_path;          /* FAST_*: which fast paths are allowed now */
+	u32 interrupt_pending;  /* an interrupt is pending that the Guest has masked by its interrupt flag */
+	u32 page_fault_handler; /* the lean Switcher may reflect page faults to this address of the Guest's; 0: it may not */
+	u32 page_directory;     /* for reflecting: the Guest-virtual address of its page directory, */
+	u32 linear_map;         /* and of its physical memory, */
+	u32 lguest_data;        /* and the address of lguest_data in SWITCHER_DATA_PAGE */
+	u32 ring_status;        /* the address of the status byte of the next entry in the asynchronous ring */
+	u32 no_ring;            /* 0, not HCALL_FREE: ring_status points here before there is a ring */
+	u32 user_cs;            /* for FAST_IRET: the selectors of an ordinary program */
 	u32 user_ss;
-	u32 kernel_ss;    /* of the kernel's stack, flat, */
-	u32 esp0_address; /* and where in the Guest's (mapped) memory its TSS holds the stack for traps from ring 3 */
-	struct table_register kernel_gdt; /* gdt, and its twin in which the programs' code is present */
-	struct table_register user_gdt;
+	u32 kernel_ss;          /* the selector of the kernel's stack segment, which is flat */
+	u32 esp0_address;       /* where the Guest's TSS, in mapped memory, holds the stack for traps from ring 3 */
+	struct table_register kernel_gdt; /* gdt, for ring 1 */
+	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */
 	u64 gdt[32];
 	u64 gdt_user[32];
 	u64 idt[256];

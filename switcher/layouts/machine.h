@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine contract: what a VM looks like to the Host kernel, and the memory through which it talks to
- * the Launcher.  Both engines offer exactly this.  Read by C, and by tools/layouts.py for Python
- * (see switcher/layouts/lguest_pages.h for what may stand here).
+ * The machine contract: what a VM looks like to the Host kernel, and the memory that it shares with the Launcher.
+ * Both engines provide exactly this.  Read by C, and by tools/layouts.py for Python (lguest_pages.h says what it understands).
  *
  * Entry: 32-bit protected mode, flat 4 GiB segments, paging off, interrupts off, ebx = address of struct
- * machine.  Memory is one block from 0; what QEMU hides below 1 MiB (0xA0000 to 0xFFFFF) is not used.
+ * machine.  Memory is one block from 0; the hole of a PC below 1 MiB (0xA0000 to 0xFFFFF) is not used.
  * All addresses here are VM-physical unless they say Guest-physical: VM-physical = Guest-physical + guest_base.
  *
  * Read next: host_kernel/core/start.S.
@@ -25,7 +24,7 @@
 #define SWITCHER_CLASSIC 0
 #define SWITCHER_LEAN    1
 #define TSC_DIGITS 8
-#define EXIT_VALUE 0x21 /* so that no other end of an emulator's can be taken for this one */
+#define EXIT_VALUE 0x21 /* distinct from every other exit status of QEMU */
 
 struct machine {
 	u32 magic;
@@ -36,42 +35,42 @@ struct machine {
 	u32 guest_entry;  /* Guest-physical address of its first instruction */
 	u32 boot_params;  /* Guest-physical: esi there */
 	u32 personality;
-	u32 tsc_khz;      /* 0: not known, the Host kernel measures it against the local APIC's timer (1 GHz on both engines) */
+	u32 tsc_khz;      /* 0: unknown; the Host kernel measures it against the local APIC's timer (1 GHz on both engines) */
 	u32 wall_nanoseconds;
 	u64 wall_seconds; /* since 1970, when the machine was started */
 	u32 doorbell_port;     /* OUT of a byte: the Launcher wakes */
 	u32 doorbell_pin;      /* I/O APIC pin of the Launcher's interrupt, edge-triggered */
-	u32 doorbell_ack_port; /* base of a 16550 to be emptied after each; 0: none */
+	u32 doorbell_ack_port; /* base of a 16550 whose receiver must be emptied after each interrupt; 0: none */
 	u32 debug_port;        /* OUT of a byte: text for the developer */
-	u32 exit_port;         /* OUT of EXIT_VALUE: the machine ends; struct mailbox says why */
-	u32 switcher;          /* which one runs the Guest */
+	u32 exit_port;         /* OUT of EXIT_VALUE ends the machine; struct mailbox has the reason */
+	u32 switcher;          /* SWITCHER_CLASSIC or SWITCHER_LEAN */
 	u32 pad;
-	u32 tsc_text;          /* Guest-physical: TSC_DIGITS characters of the command line to be the TSC's rate in kHz; 0: none */
+	u32 tsc_text;          /* Guest-physical: TSC_DIGITS characters of the command line to be replaced by the TSC's rate in kHz; 0: none */
 };
 
-/* Where the little of ACPI is that the native personality offers (lguest_py/images/acpi.py has the tables). */
+/* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
 #define ACPI_PM1_EVENT      0x600
 #define ACPI_PM1_CONTROL    0x604
 #define ACPI_SLEEP_TYPE_OFF 5
 
-/* How it ended: mailbox.end_kind. */
+/* Why the run ended: mailbox.end_kind. */
 #define END_NONE      0
 #define END_POWER_OFF 1
 #define END_RESTART   2
-#define END_PANIC     3 /* the Guest said that it panicked: end_reason is its message */
+#define END_PANIC     3 /* the Guest reported a panic: end_reason is its message */
 #define END_KILLED    4 /* the Guest broke a rule */
 #define END_INTERNAL  5 /* the Host kernel itself failed */
-#define END_HALTED    6 /* the Guest stopped for good: halted with nothing that could wake it */
+#define END_HALTED    6 /* the Guest halted, and no interrupt can wake it */
 
-#define END_TRIPLE_FAULT 7 /* native: an exception had no handler, and neither had what followed from that */
+#define END_TRIPLE_FAULT 7 /* native: an exception could not be delivered, nor could the double fault */
 
-/* Why an exception could not be delivered: fault_record.failed; 0: it was. */
-#define FAILED_IDT_LIMIT   1 /* its gate lies beyond the IDT's limit */
+/* Why an exception could not be delivered: fault_record.failed; 0: it was delivered. */
+#define FAILED_IDT_LIMIT   1 /* its gate is beyond the IDT's limit */
 #define FAILED_IDT_PAGE    2 /* its gate is not mapped: fault_record.where */
 #define FAILED_NOT_PRESENT 3
 #define FAILED_GATE_TYPE   4
-#define FAILED_TSS         5 /* the TSS, which names the stack, is not mapped: where */
-#define FAILED_STACK       6 /* the stack cannot be written: where */
+#define FAILED_TSS         5 /* the TSS, which holds the stack pointer, is not mapped: where */
+#define FAILED_STACK       6 /* the stack is not writable: where */
 
 #define FAULT_RECORDS   4
 #define SWITCH_RECORDS  64
@@ -82,7 +81,7 @@ struct machine {
 #define VIRTUAL_IRQS    32
 #define HYPERCALL_COUNT 32
 
-/* One exit from the Guest, for the report on its death.  cr2 holds for trapnum 14 only. */
+/* One exit from the Guest, for the report.  cr2 is valid for trapnum 14 only. */
 struct switch_record {
 	u64 tsc;
 	u32 trapnum;
@@ -93,22 +92,22 @@ struct switch_record {
 	u32 cr2;
 };
 
-/* One exception without a way to its handler.  cr2 holds for vector 14 only. */
+/* One exception that could not be delivered.  cr2 is valid for vector 14 only. */
 struct fault_record {
 	u32 vector;
 	u32 errcode;
 	u32 cr2;
 	u32 failed;
 	u32 where;
-	u32 raised; /* the vector that this failure raises; with a bad pair, a double fault comes of it */
+	u32 raised; /* the vector that this failure raises; some pairs make a double fault */
 };
 
 /*
- * Every word has one writer.  Counters only grow (modulo 2^32).  A ring's head is written by who fills it,
- * its tail by who empties it; both count entries (bytes for text) and are reduced modulo its size on use.
+ * Every word has one writer.  Counters only grow (modulo 2^32).  The producer of a ring writes its head, the consumer its
+ * tail; both count entries (bytes for text and input) and are reduced modulo the ring's size on use.
  */
 struct mailbox {
-	/* Host kernel writes; the Launcher clears doorbell before it looks at the rest. */
+	/* The Host kernel writes; the Launcher clears doorbell before it reads the rest. */
 	u32 doorbell;
 	u32 end_kind;
 	u32 rings_seen; /* bit n: the Guest was seen in ring n */
@@ -118,8 +117,8 @@ struct mailbox {
 	u64 end_tsc;
 	u32 notify_head;
 	u32 text_head;
-	u32 notify[64]; /* Guest-physical addresses of NOTIFY hypercalls; one in the device page holds the Guest until consumed */
-	u64 switches;   /* world switches: times the Guest was entered */
+	u32 notify[64]; /* Guest-physical addresses of NOTIFY hypercalls; the Guest waits for one in the device page to be consumed */
+	u64 switches;   /* world switches: how often the Guest was entered */
 	u32 by_vector[256];   /* exits, by vector */
 	u32 by_hypercall[32]; /* hypercalls, by number: synchronous and from the ring */
 	u32 interrupts_delivered;
@@ -127,15 +126,15 @@ struct mailbox {
 	u32 faults_reflected;
 	u32 switch_head;
 	struct switch_record last[64];
-	struct registers guest; /* at the end */
+	struct registers guest; /* at the end of the run */
 	u32 guest_cr2;
-	u32 guest_directory;  /* Guest-physical; 0xFFFFFFFF: still in the linear map */
+	u32 guest_directory;  /* Guest-physical; 0xFFFFFFFF: no page tables yet, the linear map */
 	u32 shadow_directory; /* VM-physical */
-	u32 host_eip;         /* where the Host kernel failed, or where in it the Guest was killed */
+	u32 host_eip;         /* where the Host kernel failed or killed the Guest */
 	u8 end_reason[256];   /* text, NUL-ended */
 	u32 input_tail;
 	u32 fault_count;
-	struct fault_record faults[4]; /* how a double or triple fault came: the first first */
+	struct fault_record faults[4]; /* the exceptions that led to a double or triple fault, the oldest first */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */
@@ -143,7 +142,7 @@ struct mailbox {
 	u32 text_tail;
 	u32 input_head;
 	u32 pad2;
-	u8 input[1024];     /* for the serial port; the doorbell rings when it is half empty again */
+	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n; n from 1 (0 is the clock) */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The integer types of all 32-bit code here, and of the descriptions that tools/layouts.py reads. */
+/* The integer types of the 32-bit code, and of the headers that tools/layouts.py reads. */
 #ifndef SWITCHER_LAYOUTS_TYPES_H
 #define SWITCHER_LAYOUTS_TYPES_H
 #include <stddef.h>
