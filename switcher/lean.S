@@ -22,7 +22,7 @@
  *     FRAME + 36 .. + 4         ds, fs, gs, ebp, edi, esi, edx, ecx, ebx
  *     FRAME           eax       <- esp when the switch to the Guest starts, and when the one back ends
  *
- * The Host kernel's own stack holds ebp, ebx, esi, edi (pushed last) and below them nothing: STATE(host_esp) points to edi.
+ * The Host kernel's stack ends in ebp, ebx, esi, edi, the callee-saved registers; STATE(host_esp) points to edi.
  *
  * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, reflect.h, host_kernel/machine/tables.c.
  */

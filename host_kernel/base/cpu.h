@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The instructions that C has no words for.  Source: Intel SDM vol. 2. */
+/* Instructions without a C equivalent, and the CPU's constants.  Source: Intel SDM vol. 2 and 3. */
 #ifndef HOST_KERNEL_BASE_CPU_H
 #define HOST_KERNEL_BASE_CPU_H
 #include <stdbool.h>
@@ -15,6 +15,9 @@
 #define CR4_OSFXSR 0x200
 #define CR4_OSXMMEXCPT 0x400
 #define CR4_UMIP 0x800
+
+#define DR6_RESET 0xFFFF0FF0u /* no cause */
+#define DR7_RESET 0x400u      /* no breakpoint */
 
 /* Exceptions.  Source: Intel SDM vol. 3, 6.15. */
 #define TRAP_DEBUG        1
@@ -80,12 +83,12 @@ static inline u32 read_cr2(void)
 	return value;
 }
 
-/* Why a debug trap came; cleared, since the CPU only ever adds to it. */
+/* The cause of a debug exception.  The CPU only sets bits in DR6, so clear it. */
 static inline u32 read_and_clear_dr6(void)
 {
 	u32 value;
 	__asm__ volatile("movl %%dr6, %0" : "=r"(value));
-	__asm__ volatile("movl %0, %%dr6" : : "r"(0xFFFF0FF0));
+	__asm__ volatile("movl %0, %%dr6" : : "r"(DR6_RESET));
 	return value;
 }
 
@@ -136,21 +139,21 @@ static inline void invlpg(u32 address)
 	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
-/* Exchange with a full barrier: the Launcher's thread may be writing the same word. */
+/* Exchange with a full barrier: the Launcher may write the same word at the same time. */
 static inline u32 exchange(volatile u32 *word, u32 value)
 {
 	__asm__ volatile("xchgl %0, %1" : "+r"(value), "+m"(*word) : : "memory");
 	return value;
 }
 
-/* What the other side changes without our knowing is read once, here. */
+/* A single read of a word that the Guest or the Launcher may change at any time. */
 static inline u32 read_once(const volatile u32 *word)
 {
 	return *word;
 }
 
 /*
- * 64 by 32 bits, without libgcc.  The quotient must fit 64 bits, which it always does; remainder may be NULL.
+ * 64 by 32 bits, without libgcc.  remainder may be NULL.
  */
 static inline u64 divide(u64 value, u32 by, u32 *remainder)
 {
@@ -162,7 +165,7 @@ static inline u64 divide(u64 value, u32 by, u32 *remainder)
 	return ((u64)high << 32) | quotient;
 }
 
-/* value * by / over, with the product kept whole; the result saturates where it would not fit. */
+/* value * by / over with a 96-bit product; the result saturates. */
 static inline u64 scale(u64 value, u32 by, u32 over)
 {
 	u64 low = (value & 0xFFFFFFFF) * by, high = (value >> 32) * by + (low >> 32);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ends.  Each leaves its reason and both worlds' state in the mailbox and stops the machine, so none
- * returns: a caller that found a broken rule need not think of what comes after.
+ * The end of a run.  Each function writes the reason and the state of both worlds to the mailbox and stops the machine.
+ * Read before: end.h.
  */
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/cpu.h"
@@ -15,11 +15,11 @@ static void stop(u32 kind, const void *caller)
 		mailbox->guest = *guest.regs;
 	mailbox->guest_cr2 = guest.cr2;
 	mailbox->guest_directory = guest.directory;
-	if (read_cr0() & CR0_PG) /* else the state page is not there yet */
+	if (read_cr0() & CR0_PG) /* otherwise the state page is not mapped yet */
 		mailbox->shadow_directory = state->guest_cr3;
 	mailbox->host_eip = (u32)caller;
 	mailbox->end_tsc = rdtsc();
-	__asm__ volatile("" : : : "memory"); /* the machine can be stopped here: the kind says that all is there */
+	__asm__ volatile("" : : : "memory"); /* the machine can be stopped here: end_kind says that the rest is complete */
 	mailbox->end_kind = kind;
 	outb(machine.exit_port, EXIT_VALUE);
 	for (;;)
@@ -53,7 +53,7 @@ void host_failed(const char *why, ...)
 	stop(END_INTERNAL, __builtin_return_address(0));
 }
 
-/* From start.S: an exception in the Host kernel itself. */
+/* From entries.S: an exception in the Host kernel itself. */
 void host_exception(const struct registers *at)
 {
 	host_failed("exception %u, error code %#x, at eip %#x, cr2 %#x, esp %#x", at->trapnum, at->errcode, at->eip,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ways in which a run ends.  None returns, so a caller that found a broken rule need not think of what comes after. */
+/* The functions that end a run.  They do not return, so a caller that finds a violated rule needs no error path. */
 #ifndef HOST_KERNEL_BASE_END_H
 #define HOST_KERNEL_BASE_END_H
 #include "switcher/layouts/types.h"

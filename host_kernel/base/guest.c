@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What every file looks at: one machine, one Guest, its personality, its Switcher. */
+/* The global state: one machine, one Guest, its personality, its Switcher.  Read before: guest.h. */
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/sections.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every file of the Host kernel may look at: the machine's description, the mailbox and the Switcher's pages.
+ * What every file of the Host kernel may use: the machine's description, the mailbox and the Switcher's pages.
  * Read before: machine.h, switcher/layouts/lguest_pages.h.  Read next: guest.h.
  */
 #ifndef HOST_KERNEL_BASE_HOST_H
@@ -11,13 +11,13 @@
 
 #define PAGE_BYTES 4096u
 
-extern struct machine machine; /* a copy: the original is in memory that nobody has to keep */
+extern struct machine machine; /* a copy: the original is in unreserved memory */
 extern struct mailbox *const mailbox;
 static struct lguest_state *const state = (struct lguest_state *)SWITCHER_STATE_PAGE; /* writable in the Host's tables */
 static struct untrusted *const untrusted = (struct untrusted *)SWITCHER_STACK_PAGE;
 
-extern u32 (*world_switch)(void);   /* there and back, by the Switcher that machine.switcher names */
-extern const u32 *switcher_entries; /* its ways in, by vector */
+extern u32 (*world_switch)(void);   /* of the Switcher that machine.switcher selects; returns the frame's address */
+extern const u32 *switcher_entries; /* its entry points, by vector */
 
 static inline bool is_lean(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the Guest expects of its machine.  The core (run loop, shadow paging, clock) is one; a personality says when
- * interrupts are due, what a trap means and what an expired clock does.
+ * A personality: the machine that the Guest expects.  The run loop, shadow paging and the clock are common; a personality
+ * decides when interrupts are injected, what a trap means and what an expired clock does.
  * Read next: host_kernel/lguest/personality.c, host_kernel/native/personality.c.
  */
 #ifndef HOST_KERNEL_BASE_PERSONALITY_H
@@ -10,17 +10,17 @@
 #include "switcher/layouts/types.h"
 
 struct personality {
-	void (*init)(void);          /* the CPU's tables for the Guest, and its first registers */
-	void (*interrupts)(void);    /* inject what the Guest would take now; wakes it if it sleeps */
-	bool (*needs_retry)(void);    /* an interrupt is pending that the Guest will not ask for */
-	void (*asleep)(void);        /* it sleeps: end it if nothing can wake it */
+	void (*init)(void);          /* descriptor tables for the Guest, and its initial registers */
+	void (*interrupts)(void);    /* inject a pending interrupt that the Guest does not mask; wakes it */
+	bool (*needs_retry)(void);   /* an interrupt is pending, and no exit will follow when the Guest unmasks it */
+	void (*asleep)(void);        /* the Guest is halted: end the run if no interrupt can wake it */
 	void (*clock_expired)(void); /* guest.clock_deadline has passed */
-	void (*device_irq)(u32 irq); /* a device of the Launcher's raised it */
-	void (*before_entry)(void);  /* the last look at guest.regs */
-	void (*trap)(void);          /* the Guest came out: guest.regs has the exit reason */
+	void (*device_irq)(u32 irq); /* a device of the Launcher raised it */
+	void (*before_entry)(void);  /* last changes to guest.regs and the Switcher's state */
+	void (*trap)(void);          /* handle an exit: guest.regs has the exit reason */
 };
 
 extern const struct personality lguest_personality, native_personality;
-extern struct personality personality; /* the one chosen: a copy, which can be HOT */
+extern struct personality personality; /* the one in use: a copy, so that it can be HOT */
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text: a small formatter for reasons of death, the debug port, and the two memory routines that gcc expects to find. */
+/* A small formatter for messages, output to the debug port, and the two memory routines that gcc calls. */
 #include "host_kernel/base/print.h"
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
 
-__attribute__((used)) /* gcc makes calls of it after it thinks that there are none */
+__attribute__((used)) /* gcc generates calls to it after link-time optimisation has removed it */
 void *memcpy(void *to, const void *from, size_t count)
 {
 	void *start = to;
@@ -26,7 +26,7 @@ void *memset(void *to, int value, size_t count)
 }
 
 struct output {
-	char *next, *last; /* last: where the NUL must go at the latest */
+	char *next, *last; /* last: the last byte, for the NUL */
 };
 
 static void put(struct output *out, char character)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text, and the memory routines that gcc expects.  The formats are %s %c %u %x, with a width, 0 and #. */
+/* A printf-like formatter, and the memory routines that gcc calls.  Formats: %s %c %u %x, with a width, 0 and #. */
 #ifndef HOST_KERNEL_BASE_PRINT_H
 #define HOST_KERNEL_BASE_PRINT_H
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What takes more than an instruction in C: loading the CPU's tables, and waiting for an interrupt. */
+/* Sequences of instructions that C cannot express: load the descriptor tables, wait for an interrupt. */
 #include "offsets.h"
 
 /* void load_tables(const struct table_register *gdt, const struct table_register *idt); */
@@ -21,7 +21,7 @@ load_tables:
 	ltr %ax
 	ret
 
-/* void load_ldt_register(u32 selector);  From the Guest's GDT, in which HOST_CS and HOST_DS are ours. */
+/* void load_ldt_register(u32 selector);  From the Guest's GDT, in which HOST_CS and HOST_DS are valid. */
 	.globl load_ldt_register
 load_ldt_register:
 	movl 4(%esp), %eax
@@ -30,7 +30,7 @@ load_ldt_register:
 	lgdt SWITCHER_STATE_PAGE + LGUEST_STATE_host_gdt + TABLE_REGISTER_limit
 	ret
 
-/* void wait_for_interrupt(void);  Interrupts are open for just this instruction: one that is pending ends it. */
+/* void wait_for_interrupt(void);  Interrupts are enabled only during hlt: a pending one ends it. */
 	.globl wait_for_interrupt, doze
 wait_for_interrupt:
 	sti

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What takes more than an instruction (routines.S). */
+/* Sequences of instructions that C cannot express (routines.S). */
 #ifndef HOST_KERNEL_BASE_ROUTINES_H
 #define HOST_KERNEL_BASE_ROUTINES_H
 #include "switcher/layouts/lguest_pages.h"

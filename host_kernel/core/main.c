@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Host kernel starts: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
- * Read before: start.S.  Read next: tables.c for the CPU's tables, run.c for what it then does for ever.
+ * Initialisation of the Host kernel: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
+ * Read before: start.S.  Read next: host_kernel/core/run.c; host_kernel/machine/tables.c for the CPU's tables.
  */
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/end.h"
@@ -15,7 +15,7 @@
 #include "host_kernel/memory/page_tables.h"
 #include "switcher/switcher.h"
 
-/* The linker script's: the first byte behind the image. */
+/* From the linker script: the first byte after the image. */
 extern u8 image_end[];
 
 void host_main(const struct machine *given)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The run loop: look for interrupts, enter the Guest, see why it came out; for ever.
- * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is the quicker one), then traps.c.
+ * The run loop: inject pending interrupts, enter the Guest, handle its exit reason, repeat.
+ * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is faster), then host_kernel/lguest/traps.c.
  */
 #include "host_kernel/core/run.h"
 #include "host_kernel/base/cpu.h"
@@ -16,7 +16,7 @@
 #define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
 #define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 
-/* Ring 1 could have written the frame before it was last pushed, and its handlers chose some of it: impose what must hold. */
+/* The Guest controls much of the frame: set the ring and the flags that protect the Host kernel. */
 static void sanitize_frame(void)
 {
 	struct registers *regs = guest.regs;
@@ -29,10 +29,10 @@ static void sanitize_frame(void)
 	regs->trapnum = TRAP_NONE;
 }
 
-/* CR0.TS is the Guest's while it runs; the Host kernel has no use for the FPU. */
+/* While the Guest runs, CR0.TS has the Guest's value; the Host kernel does not use the FPU. */
 static void set_ts(void)
 {
-	static bool set HOT; /* as tables_init() left it */
+	static bool set HOT; /* clear, as after tables_init() */
 
 	if (guest.ts == set)
 		return;
@@ -40,7 +40,7 @@ static void set_ts(void)
 	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
 }
 
-/* The frame is not in its place: while the Guest's registers were restored, one of them could not be. */
+/* The frame is at another address than the Guest's: the Switcher faulted while it restored the Guest's registers. */
 void switcher_faulted(const struct registers *at)
 {
 	if (at->eflags & EFLAGS_VM)
@@ -48,7 +48,7 @@ void switcher_faulted(const struct registers *at)
 	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
 }
 
-/* One world switch, there and back. */
+/* One world switch, to the Guest and back. */
 static void enter(void)
 {
 	u32 frame;
@@ -84,6 +84,6 @@ void ALWAYS __attribute__((noinline)) run(void)
 		enter();
 		personality.trap();
 		if (guest.regs->trapnum == VECTOR_TIMER)
-			mailbox_flush(); /* a Guest that is never idle may have said something short */
+			mailbox_flush(); /* a Guest that is never idle may have written less than a line */
 	}
 }

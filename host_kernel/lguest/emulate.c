@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The few privileged instructions that an lguest kernel still executes: port I/O to a machine that is not there,
- * `cli`, the debug registers and a last `hlt`.  Source: Intel SDM vol. 2, opcode map.
+ * Emulation of the few privileged instructions that an lguest kernel still executes: port I/O without devices, `cli`,
+ * accesses to debug registers, and `hlt`.  Source: Intel SDM vol. 2, opcode map.  Read before: traps.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/memory/guest_virtual.h"
 
 #define LONGEST 4u /* prefix, two opcode bytes, ModRM or immediate */
-#define DR7_IDLE 0x400u
 
-/* `in`: nothing answers, so all lines are high. */
+/* `in` from a port without a device reads ones. */
 static void all_ones(u32 bytes)
 {
 	u32 mask = bytes == 4 ? ~0u : (1u << bytes * 8) - 1;
@@ -26,12 +25,12 @@ static void debug_register(u8 modrm, bool read)
 	u32 number = modrm >> 3 & 7;
 
 	if (read)
-		*general[modrm & 7] = number == 6 ? guest.dr6 : number == 7 ? DR7_IDLE : 0;
+		*general[modrm & 7] = number == 6 ? guest.dr6 : number == 7 ? DR7_RESET : 0;
 	else if (number == 6)
 		guest.dr6 = *general[modrm & 7];
 }
 
-/* A #GP without error code in ring 1: true if we know the instruction, did it, and moved eip behind it. */
+/* A #GP with error code 0 in ring 1.  True: the instruction was emulated, and eip is after it. */
 bool emulate(void)
 {
 	struct registers *regs = guest.regs;
@@ -67,7 +66,7 @@ bool emulate(void)
 	case 0xEE: /* out dx */
 	case 0xEF:
 		break;
-	case 0xFA: /* cli: the real flag was never the Guest's */
+	case 0xFA: /* cli: the Guest does not use the real flag */
 		break;
 	case 0xF4: /* hlt */
 		if (!interrupts_flag())

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest's IDT, twice: as it loaded it (guest.idt, from which we deliver), and the one that the CPU uses, in which
- * nearly every gate leads to the Switcher.  Source: Intel SDM vol. 3, 6.11.
+ * The Guest's IDT twice: as the Guest loaded it (guest.idt, for injection), and the one that the CPU uses, in which most
+ * gates lead to the Switcher.  Source: Intel SDM vol. 3, 6.11.
  * Read next: inject.c.
  */
 #include "host_kernel/lguest/lguest.h"
@@ -18,9 +18,9 @@ static bool is_host_vector(u32 vector)
 }
 
 /*
- * Straight to the Guest go only trap gates, since an interrupt gate must also clear its virtual interrupt flag; and
- * only vectors that nothing but an instruction of the Guest's can raise: a fault of the Switcher's own would turn
- * into a double fault, an interrupt of the machine's would be lost.
+ * May the CPU use the Guest's gate directly?  Only a trap gate: an interrupt gate must also clear the virtual interrupt
+ * flag.  And only a vector that the Guest raises by an instruction: otherwise a fault of the Switcher would become a double
+ * fault, and an interrupt of the machine would be lost.
  */
 static bool is_direct(u32 vector, u32 high)
 {
@@ -29,7 +29,7 @@ static bool is_direct(u32 vector, u32 high)
 	return vector == 3 || vector == 4 || (vector >= FIRST_IRQ_VECTOR && guest.data && vector == guest.data->syscall_vec);
 }
 
-/* May the lean Switcher go to the Guest's page fault handler by itself?  Only as through an interrupt gate. */
+/* Tell the lean Switcher where it may reflect page faults to: only the handler of an interrupt gate. */
 void gates_reflect(void)
 {
 	u64 gate = guest.idt[TRAP_PAGE_FAULT];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hypercalls: what an lguest Guest asks for, one by one or from the asynchronous ring in lguest_data.
- * None returns a value.  Read before: traps.c.  The numbers and layouts: lguest_abi.h.
+ * Hypercalls, synchronous or from the asynchronous ring in lguest_data.  They return no values.
+ * Read before: traps.c.  Numbers and layouts: switcher/layouts/lguest_abi.h.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
@@ -14,7 +14,7 @@
 
 #define MESSAGE_BYTES 128u
 
-/* The next entry to look at; the lean Switcher looks too, whether there is anything to do. */
+/* Set the next entry of the ring; the lean Switcher reads its status too. */
 static void ring_moved(u32 cursor)
 {
 	guest.ring_cursor = cursor;
@@ -22,7 +22,7 @@ static void ring_moved(u32 cursor)
 		state->ring_status = guest.lguest_data_mapped + offsetof(struct lguest_data, hcall_status) + cursor;
 }
 
-/* LGUEST_INIT: where lguest_data is.  What it holds from the Guest's side is read now, once. */
+/* LGUEST_INIT: the address of lguest_data.  The fields that the Guest sets are read here, once. */
 static void __attribute__((noinline)) init(u32 address)
 {
 	struct lguest_data *data;
@@ -99,7 +99,7 @@ static void __attribute__((noinline)) notify(u32 address)
 	mailbox_text(text, count);
 }
 
-/* HALT counts as `sti; hlt`: eip is already behind it. */
+/* HALT is like `sti; hlt`; eip is already after the int. */
 void halt_guest(void)
 {
 	guest.data->irq_enabled = GUEST_IF;
@@ -108,7 +108,7 @@ void halt_guest(void)
 
 _Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
 
-/* One call, from the ring or from the registers, which begin alike.  Each word is read once: a device may write there. */
+/* One call, from the ring or from the registers, which have the same layout.  A device may write to the ring: read each word once. */
 static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
 {
 	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
@@ -119,7 +119,7 @@ static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_en
 	switch (number) {
 	case LHCALL_FLUSH_ASYNC:
 	case LHCALL_SEND_INTERRUPTS:
-		break; /* the way here did it: the ring is drained, and the run loop delivers */
+		break; /* nothing left to do: the ring is drained, and the run loop injects interrupts */
 	case LHCALL_LGUEST_INIT:
 		init(arg1);
 		break;
@@ -172,7 +172,7 @@ static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_en
 	}
 }
 
-/* Do what waits in the ring: from the cursor on, each entry once, at most one round. */
+/* Do the calls in the ring, from the cursor on, at most once around. */
 static void ALWAYS __attribute__((noinline)) drain_ring(void)
 {
 	struct lguest_data *data = guest.data;
@@ -183,12 +183,12 @@ static void ALWAYS __attribute__((noinline)) drain_ring(void)
 		u8 *status = &data->hcall_status[cursor];
 
 		cursor = (cursor + 1) % HCALL_RING;
-		if (read_once(&entry->nr) == LHCALL_SET_PTE) { /* nine of ten */
+		if (read_once(&entry->nr) == LHCALL_SET_PTE) { /* nine of ten calls */
 			const struct hypercall_entry *next = &data->hcalls[cursor];
 			u32 directory = read_once(&entry->arg1), address = read_once(&entry->arg2);
 
 			mailbox->by_hypercall[LHCALL_SET_PTE]++;
-			/* Linux often says "empty" and then "this" of one entry: we look at what is there now, so once will do. */
+			/* Linux often clears an entry and then sets it.  set_pte() reads the Guest's table, so only the last call counts. */
 			if (next->arg2 != address || next->nr != LHCALL_SET_PTE || next->arg1 != directory ||
 			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
 				set_pte(directory, address, read_once(&entry->arg3));

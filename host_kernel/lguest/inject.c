@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Give the Guest a trap or an interrupt, by doing what the CPU would have done: switch to the kernel's stack if it
- * was in ring 3, push, and go on at its handler.  Source: Intel SDM vol. 3, 6.12.
+ * Inject an exception or an interrupt as the CPU would deliver it: switch to the kernel's stack if the Guest was in ring 3,
+ * push the frame, continue at the handler.  Source: Intel SDM vol. 3, 6.12.
  * Read before: gates.c.  Read next: interrupts.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/memory/guest_virtual.h"
 
 #define GATE_P         0x800000000000ull
-#define GATE_TRAP      0x10000000000ull /* the bit that tells a trap gate from an interrupt gate */
+#define GATE_TRAP      0x10000000000ull /* set in a trap gate, clear in an interrupt gate */
 
 bool has_handler(u32 vector)
 {
@@ -25,7 +25,7 @@ void inject(u32 vector, u32 error)
 	if (from_program)
 		stack = state->guest_tss.esp1;
 	stack -= count * 4;
-	/* The kernel's stack is mapped: it was pinned.  Then this needs no look at the Guest's tables. */
+	/* The kernel's stack is pinned, so mostly this needs no walk. */
 	frame = stack % PAGE_BYTES <= PAGE_BYTES - sizeof(pushed) ? (u32 *)shadow_lookup(stack, true) : NULL;
 	next = frame ? frame : pushed;
 	if (with_error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual interrupts, as an lguest Guest knows them: it keeps its interrupt flag and its mask in lguest_data, and
- * never asks for an interrupt that waits (the Host comes back by itself: clock.c).
+ * Virtual interrupts of an lguest Guest.  Its interrupt flag and its mask are in lguest_data.  It need not make a hypercall
+ * for a pending interrupt: the Host kernel retries by a timer (clock.c).
  * Read before: inject.c.  Read next: hypercalls.c.
  */
 #include "host_kernel/lguest/lguest.h"
@@ -16,7 +16,7 @@ void raise_irq(u32 irq)
 	guest.pending |= 1u << irq;
 }
 
-/* The few instructions of its interrupt return between setting its flag and leaving: an interrupt there would nest. */
+/* The instructions of its interrupt return after the flag is set: an interrupt there would nest without bound. */
 static bool in_noirq_window(void)
 {
 	return (guest.regs->cs & 3) == 1 && guest.regs->eip >= guest.noirq_start && guest.regs->eip < guest.noirq_end;
@@ -48,19 +48,19 @@ static void __attribute__((noinline)) inject_pending(struct lguest_data *data)
 	guest.halted = false;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
 	inject(FIRST_IRQ_VECTOR + irq, 0);
-	/* The handler of an interrupt gate runs with interrupts off: it must ask, if another one waits behind this. */
+	/* An interrupt gate disables interrupts: irq_pending tells the handler to make a hypercall for the next one. */
 	data->irq_pending = (ready & ~(1u << irq)) && !(data->irq_enabled & GUEST_IF) ? GUEST_IF : 0;
 	mailbox->interrupts_delivered++;
 }
 
-/* Deliver the first interrupt that the Guest would take now, and wake it if it sleeps. */
+/* Inject the first pending interrupt that the Guest does not mask, and wake it. */
 void ALWAYS inject_interrupts(void)
 {
-	if (guest.pending && guest.data) /* rarely: most entries have nothing to deliver */
+	if (guest.pending && guest.data) /* rare */
 		inject_pending(guest.data);
 }
 
-/* The Guest sleeps: if nothing can ever wake it, this is its end. */
+/* The Guest is halted: end the run if no interrupt can wake it. */
 void check_wakeable(void)
 {
 	u32 open = guest.data ? ~guest.data->blocked_interrupts : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lguest personality: a kernel that knows its Host, keeps its interrupt flag in memory and calls for the rest.
- * What the files of this room offer to each other.  Read next: personality.c.
+ * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.
+ * What the files of this folder share.  Read next: personality.c.
  */
 #ifndef HOST_KERNEL_LGUEST_LGUEST_H
 #define HOST_KERNEL_LGUEST_LGUEST_H
@@ -9,7 +9,7 @@
 #include "host_kernel/base/guest.h"
 #include "switcher/layouts/lguest_abi.h"
 
-/* The Guest's interrupt flag, as it stands in eflags. */
+/* The Guest's virtual interrupt flag, as a bit of eflags. */
 static inline u32 interrupts_flag(void)
 {
 	return guest.data ? guest.data->irq_enabled & GUEST_IF : EFLAGS_IF;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lguest personality: a kernel that knows its Host, keeps its interrupt flag in memory and calls for the rest.
- * Read before: run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
+ * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.
+ * Read before: host_kernel/core/run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"
@@ -15,7 +15,7 @@ static void init(void)
 	gates_init();
 }
 
-/* Every interrupt that waits: nothing makes the Guest ask for it. */
+/* The Guest need not make a hypercall when it enables interrupts, so every pending one needs a retry. */
 static bool ALWAYS needs_retry(void)
 {
 	return guest.pending != 0;
@@ -26,7 +26,7 @@ static void clock_expired(void)
 	raise_irq(0);
 }
 
-/* The real flag is always set: the Guest's own is in lguest_data. */
+/* The real interrupt flag is always set; the virtual one is in lguest_data. */
 static void ALWAYS before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;

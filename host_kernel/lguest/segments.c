@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest's GDT, in the state page, by the rules that keep ring 0 ours: no descriptor has DPL 0, none is a gate or
- * a TSS, and none has to be written by the CPU (the page is read-only in the Guest's tables).
+ * The Guest's GDT, in the state page.  Rules that protect ring 0: no descriptor has DPL 0, no descriptor is a gate or a TSS,
+ * and all are marked accessed, so that the CPU need not write them (the page is read-only in the Guest's page tables).
  * Source: Intel SDM vol. 3, 3.4.5.
  */
 #include "host_kernel/lguest/lguest.h"
@@ -56,7 +56,7 @@ void load_tls(const u32 descriptors[6])
 		set_descriptor(GDT_TLS + slot, descriptors[slot * 2], descriptors[slot * 2 + 1]);
 }
 
-/* SET_STACK: where the CPU goes on a trap from ring 3 that is direct to the Guest, and where we push. */
+/* SET_STACK: the kernel stack for direct system calls from ring 3 and for injected traps. */
 void set_stack(u32 selector, u32 pointer, u32 pages)
 {
 	if ((selector & 3) != 1)

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Why the Guest came out, and what to do about it.  Most faults are the Guest's own business and go to its handler.
- * Read before: run.c.  Read next: page_tables.c for faults, hypercalls.c for calls, inject.c for the rest.
+ * Exit reasons of an lguest Guest, and what is done about each.  Most exceptions are reflected to the Guest's handler.
+ * Read before: host_kernel/core/run.c.  Read next: host_kernel/memory/fault.c for page faults, hypercalls.c, inject.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/fault.h"
 
-
-/* Hand the trap to the Guest. */
+/* Inject the exception into the Guest; kill it if it has no handler. */
 static void reflect(u32 vector, u32 error)
 {
 	struct registers *regs = guest.regs;
@@ -40,7 +39,7 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 	case VECTOR_TIMER:
 	case VECTOR_DOORBELL:
 	case VECTOR_SPURIOUS:
-		return; /* its handler ran on the way out of the Switcher */
+		return; /* the Switcher has called the handler */
 	case TRAP_GENERAL:
 		if (!error && emulate())
 			return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shadow directories: one for each page directory that the Guest used lately, so that going back to it costs no
- * refill.  One of them is the current one, whose shadow is in the state page for the Switcher to load.
+ * Shadow page directories: a cache with one for each page directory that the Guest used recently, so that a switch back
+ * to it needs no refill.  The Switcher loads the current one as CR3 (state->guest_cr3).
  *
  * Read before: shadow.c.  Read next: page_tables.c.
  */
@@ -12,12 +12,12 @@
 
 #define DIRECTORIES 64
 _Static_assert(DIRECTORIES * SWITCHER_INDEX < 0xFFFF, "a table's references, and one more on the way, fit 16 bits");
-#define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: what the CPU adds up with the table's */
+#define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: the CPU combines them with the table entry's */
 
 static struct shadow_directory shadow_directories[DIRECTORIES];
 static struct shadow_directory *buckets[DIRECTORIES];
 static struct shadow_directory *current HOT;
-static u32 switcher_entry; /* the same in all */
+static u32 switcher_entry; /* of the Switcher's 4 MiB; the same in all */
 static u32 switches HOT;
 
 void shadow_directories_init(u32 entry)
@@ -68,7 +68,7 @@ static void drop(struct shadow_directory *directory)
 	directory->page = 0;
 }
 
-/* The one that has not been used for longest makes room, but never the current one; false if there is none. */
+/* Evict the least recently used directory, never the current one; false if there is no other. */
 static bool evict(void)
 {
 	struct shadow_directory *oldest = NULL;
@@ -89,13 +89,13 @@ static void make_room(void)
 			host_failed("no memory for shadow page tables");
 }
 
-/* Where the Guest's kernel begins: from here on all its directories agree. */
+/* The first entry of the Guest's kernel: from here on all its directories are the same. */
 static u32 kernel_index(void)
 {
 	return guest.kernel_address ? INDEX(guest.kernel_address) : SWITCHER_INDEX;
 }
 
-/* Point a shadow directory at the shadow of the table that the Guest's checked entry names. */
+/* Link the shadow of the page table that the Guest's checked entry names into a shadow directory. */
 void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 guest_entry)
 {
 	u32 key = shadow_table_key(guest_entry);
@@ -107,7 +107,7 @@ void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 gu
 		shadow_table_hold(page);
 	} else {
 		shadow_table_hold(page);
-		/* It has an old life elsewhere: that nobody flushed it there must not be seen here. */
+		/* It was made for another directory: entries that are stale there must not be visible here. */
 		if (!shadow_table_is_global(page) || pages[page].flushed != flushes)
 			shadow_table_sync(page);
 	}
@@ -116,14 +116,14 @@ void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 gu
 	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
 }
 
-/* Does the shadow's entry still say what the Guest's says? */
+/* Does the shadow's entry still match the Guest's? */
 static bool agrees(u32 shadow_entry, u32 guest_entry)
 {
 	return shadow_entry && (guest_entry & PTE_P) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
 	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
 }
 
-/* Look again at one entry of a directory: drop what no longer holds, and link the kernel's at once. */
+/* Sync one entry of a directory: unlink a stale table, link one that already has a shadow. */
 void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 index)
 {
 	u32 entry = guest_pde(directory->guest, index);
@@ -139,8 +139,8 @@ void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 ind
 }
 
 /*
- * Look again at what a directory maps below index end: all of it, or only the tables for which which() is true.
- * A directory of ours holds a handful of tables, a table hundreds of pages.
+ * Sync the entries of a directory below index end, and those of their tables for which which() is true.  A shadow
+ * directory has a handful of tables, a table has hundreds of pages.
  */
 static inline void sync(struct shadow_directory *directory, u32 end, bool (*which)(u16 table))
 {
@@ -175,25 +175,25 @@ static inline bool is_local(u16 table)
 	return !shadow_table_is_global(table);
 }
 
-/* Tables that all directories share were looked at, since the flush, when the first of them was. */
+/* A table that several directories share is synced with the first of them. */
 static inline bool is_stale(u16 table)
 {
 	return pages[table].flushed != flushes;
 }
 
-/* A flush of what lies below an address. */
+/* Flush the addresses below this one. */
 void shadow_directory_sync_below(struct shadow_directory *directory, u32 address)
 {
 	sync(directory, INDEX(address), any);
 }
 
-/* What a load of CR3 flushes: all but the tables that hold nothing but global entries. */
+/* The flush of a CR3 load: all tables but those that have only global entries. */
 void shadow_directory_sync_local(struct shadow_directory *directory)
 {
 	sync(directory, SWITCHER_INDEX, is_local);
 }
 
-/* What a flush of everything leaves to do when the directory is the current one. */
+/* A flush of everything is done for a directory when it is the current one. */
 void shadow_directory_sync_stale(struct shadow_directory *directory)
 {
 	directory->flushed = flushes;
@@ -223,7 +223,7 @@ static struct shadow_directory *make(u32 guest_directory)
 	*bucket_of(guest_directory) = slot;
 	page_entries(slot->page)[SWITCHER_INDEX] = switcher_entry;
 	page_use(slot->page, SWITCHER_INDEX);
-	/* What the kernel has in one directory it has in all: link what is in use now. */
+	/* All directories share the kernel's tables: link those that are in use now. */
 	if (current)
 		for (u32 index = page_next(current->page, kernel_index()); index < SWITCHER_INDEX;
 		     index = page_next(current->page, index + 1))
@@ -231,7 +231,7 @@ static struct shadow_directory *make(u32 guest_directory)
 	return slot;
 }
 
-/* Make a directory of the Guest's the current one. */
+/* Make the shadow of this page directory of the Guest the current one. */
 void OFTEN shadow_directory_enter(u32 guest_directory)
 {
 	struct shadow_directory *next = shadow_directory_find(guest_directory);

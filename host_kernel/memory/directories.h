@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The shadow page directories, one of which is the current one.  Read next: directories.c. */
+/* Shadow page directories, one of which is the current one.  Read next: directories.c. */
 #ifndef HOST_KERNEL_MEMORY_DIRECTORIES_H
 #define HOST_KERNEL_MEMORY_DIRECTORIES_H
 #include "host_kernel/memory/shadow.h"
 
-/* A cached directory of the Guest's. */
+/* The shadow of one page directory of the Guest. */
 struct shadow_directory {
-	u32 guest;    /* its physical address; LINEAR_MAP */
-	u16 page;     /* its shadow; 0: this slot is free */
-	u32 flushed;  /* the last flush of everything that reached it, as flushes counts them */
-	u32 used;     /* when it was last the current one, in switches of directory */
+	u32 guest;    /* Guest-physical address of the Guest's directory; or LINEAR_MAP */
+	u16 page;     /* the shadow page; 0: this slot is free */
+	u32 flushed;  /* the value of flushes when it was last synced */
+	u32 used;     /* the value of switches when it was last entered */
 	struct shadow_directory *next; /* in its bucket */
 };
 

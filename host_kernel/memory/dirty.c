@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which of the Guest's page tables may have been written since we last looked, so that a flush need not compare the
- * others: the kernel's map thousands of pages, and hardly ever change.
+ * Dirty tracking: which of the Guest's page tables may have been written since their last sync.  A flush compares only
+ * those; the kernel's tables map thousands of pages and hardly ever change.
  *
- * The CPU itself tells, by the dirty bit that it sets in a shadow entry at the first write through it.  The Guest's own
- * dirty bit, in its own entry, is set before a shadow entry allows a write, so that in the shadow is free for this.
- * Cleared here, it is set again by the next write, since each entry to the Guest loads CR3.  Where a table's frame
- * can be written through more than one shadow entry, or by one that we do not find, the table counts as written.
+ * The CPU sets the dirty bit of a shadow entry at the first write through it.  The Guest's dirty bit is set in the Guest's
+ * entry before the shadow entry becomes writable, so the bit in the shadow is free for this use.  Every entry to the Guest
+ * loads CR3, so after the bit is cleared here the next write sets it again.  A table that is mapped writable more than
+ * once, or by an entry that is not found, counts as dirty.
  *
  * Read before: shadow.c.
  */
@@ -19,7 +19,7 @@
 u32 *writers HOT;
 u32 writers_count HOT;
 
-/* Takes memory from first_free on; returns where it ends. */
+/* Uses memory from first_free on; returns the end of it. */
 u32 writers_init(u32 first_free)
 {
 	writers = (u32 *)first_free;
@@ -28,7 +28,7 @@ u32 writers_init(u32 first_free)
 	return first_free + writers_count * 4;
 }
 
-/* Where a kernel like Linux has all of its memory: the shadow entry that maps this frame there for writing, or NULL. */
+/* The writable shadow entry of this frame in the kernel's linear mapping, where Linux has all of its memory; or NULL. */
 static u32 *kernel_mapping(u32 frame)
 {
 	u32 address = guest.kernel_address + (frame << 12);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which of the Guest's frames may have been written since we last looked (dirty.c). */
+/* Dirty tracking of the frames that hold the Guest's page tables (dirty.c). */
 #ifndef HOST_KERNEL_MEMORY_DIRTY_H
 #define HOST_KERNEL_MEMORY_DIRTY_H
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
-#define FRAME_DIRTY 0x80000000u /* through a shadow entry that is gone */
-extern u32 *writers;        /* for each frame of the Guest's: how many shadow entries let it be written; FRAME_DIRTY */
-extern u32 writers_count;   /* frames */
+#define FRAME_DIRTY 0x80000000u /* written through a shadow entry that no longer exists */
+extern u32 *writers;        /* for each frame: the number of writable shadow entries that map it, and FRAME_DIRTY */
+extern u32 writers_count;   /* of frames */
 u32 writers_init(u32 first_free);
 bool test_and_clear_dirty(u32 frame);
 

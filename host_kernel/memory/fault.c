@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fill in what the shadow lacks, when the processor misses it.  Read before: walk.h, directories.c. */
+/* Fill the shadow page tables at a page fault.  Read before: walk.h, directories.c. */
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/directories.h"
 #include "host_kernel/memory/walk.h"
 
 /*
- * A page fault at address, for an access as in its error code.  True: the shadow now allows it.  False: the Guest
- * must see the fault, with *error.
+ * A page fault at address, with the access of its error code.  True: the shadow now allows it, retry the instruction.
+ * False: the fault belongs to the Guest, with error code *error.
  */
 bool OFTEN demand_page(u32 address, u32 access, u32 *error)
 {

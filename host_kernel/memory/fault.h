@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Page faults that the Guest does not see. */
+/* Page faults that fill the shadow and stay hidden from the Guest. */
 #ifndef HOST_KERNEL_MEMORY_FAULT_H
 #define HOST_KERNEL_MEMORY_FAULT_H
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest's physical memory as the Host kernel may touch it: always checked first, so that a Guest can never send the
- * Host kernel to an address that is not its own.  Read next: guest_virtual.h.
+ * Access to Guest-physical memory.  Every address is checked first, so that a Guest cannot make the Host kernel use memory
+ * outside the Guest.  Read next: guest_virtual.h.
  */
 #ifndef HOST_KERNEL_MEMORY_GUEST_PHYSICAL_H
 #define HOST_KERNEL_MEMORY_GUEST_PHYSICAL_H
@@ -13,13 +13,13 @@ static inline bool guest_range(u32 address, u32 count)
 	return address < guest.limit && count <= guest.limit - address;
 }
 
-/* Does a page-table entry's frame lie in what the Guest may map? */
+/* Is a page-table entry's frame one that the Guest may map? */
 static inline bool guest_frame_valid(u32 entry)
 {
 	return (entry & ~(PAGE_BYTES - 1)) < guest.limit;
 }
 
-/* A pointer to count bytes of Guest-physical memory; what names them if the Guest must die for it. */
+/* A pointer to count bytes of Guest-physical memory; what names them in the message if the Guest is killed. */
 static inline void *guest_physical(u32 address, u32 count, const char *what)
 {
 	if (!guest_range(address, count))

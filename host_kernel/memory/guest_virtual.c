@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Guest's virtual memory: found through the shadow where it is mapped, else by a walk of the Guest's own tables. */
+/* Access to Guest-virtual memory: through the shadow where it maps the page, otherwise by a walk of the Guest's tables. */
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/print.h"
@@ -10,9 +10,9 @@
 struct guest_fault guest_fault;
 
 /*
- * Copy between us and the Guest's virtual memory, a page at a time; false where a page does not allow it.  As the Guest
- * itself would (exact): guest_fault is then the page fault that it deserves, and where there is no memory, ones are read
- * and what is written is lost.  Otherwise there has to be memory.
+ * Copy between a buffer and Guest-virtual memory, a page at a time; false where a page does not allow it.  With exact, as
+ * an instruction of the Guest would: guest_fault is the page fault to reflect, reads without memory give ones, and writes
+ * there are lost.  Without it, a frame without memory is an error.
  */
 static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer, u32 count, u32 access, bool exact)
 {
@@ -62,7 +62,7 @@ bool guest_try_write(u32 address, const void *from, u32 count)
 	return copy_memory(address, (void *)(uintptr_t)from, count, FAULT_W);
 }
 
-/* Could the Guest write to all of it?  If not: guest_fault. */
+/* Could the Guest write to all of it?  If not, guest_fault is the page fault. */
 bool guest_may_write(u32 address, u32 count)
 {
 	while (count) {
@@ -78,13 +78,13 @@ bool guest_may_write(u32 address, u32 count)
 	return true;
 }
 
-/* As an instruction of the Guest's would. */
+/* Read as an instruction of the Guest would. */
 bool guest_load(void *to, u32 address, u32 count)
 {
 	return copy(address, to, count, 0, true);
 }
 
-/* A store to two pages is made whole or not at all. */
+/* Write as an instruction of the Guest would: a store to two pages is done completely or not at all. */
 bool guest_store(u32 address, const void *from, u32 count)
 {
 	return guest_may_write(address, count) && copy(address, (void *)(uintptr_t)from, count, FAULT_W, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Guest's virtual memory as the Host kernel may touch it. */
+/* Access to Guest-virtual memory.  Read next: guest_virtual.c. */
 #ifndef HOST_KERNEL_MEMORY_GUEST_VIRTUAL_H
 #define HOST_KERNEL_MEMORY_GUEST_VIRTUAL_H
 #include "host_kernel/base/guest.h"
@@ -12,15 +12,15 @@ bool guest_may_write(u32 address, u32 count);
 bool guest_load(void *to, u32 address, u32 count);
 bool guest_store(u32 address, const void *from, u32 count);
 
-/* The page fault that the last access deserved for which one of these three said false. */
+/* The page fault to reflect after guest_may_write(), guest_load() or guest_store() returned false. */
 struct guest_fault {
 	u32 address, error;
 };
 extern struct guest_fault guest_fault;
 
 /*
- * Where in our memory the Guest's address lies, if the shadow maps it now and, for a write, lets it be written; else
- * NULL, and walk() knows more.  As old as an entry of a TLB may be.
+ * The Host kernel's address for a Guest-virtual one, if the shadow maps it (writable, for a write); otherwise NULL, and a
+ * walk is needed.  Like a TLB entry it can be stale.
  */
 static inline u8 *shadow_lookup(u32 address, bool write)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Paging, as the rest of the Host kernel and the Guest's hypercalls see it; and the Host's own page directory.
+ * Paging operations for hypercalls and emulated instructions; and the Host kernel's own page directory.
  *
  * Read before: walk.c, shadow.c, directories.c.
  */
@@ -24,8 +24,8 @@ _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page
 extern u8 switcher_load[], image_end[];
 
 /*
- * The Host is mapped where it lies, in 4 MiB pages; devices stand above memory, uncached.  The Switcher's region is
- * mapped in both worlds, but for the state page alike: there the Guest only reads.
+ * The Host kernel is identity-mapped in 4 MiB pages; devices are above memory, uncached.  The Switcher's 4 MiB are the same
+ * in both worlds, except that the state page is read-only for the Guest.
  */
 void page_tables_init(void)
 {
@@ -53,7 +53,7 @@ void page_tables_init(void)
 	shadow_directory_enter(LINEAR_MAP);
 }
 
-/* Pages of ours that the Guest's CPU must find in the Switcher's 4 MiB: read-only, in both worlds. */
+/* Map pages of the Host kernel into the Switcher's 4 MiB, read-only in both worlds. */
 void map_for_guest(u32 address, const void *pages, u32 bytes)
 {
 	for (u32 offset = 0; offset < bytes; offset += PAGE_BYTES) {
@@ -64,7 +64,7 @@ void map_for_guest(u32 address, const void *pages, u32 bytes)
 	}
 }
 
-/* The lean Switcher sees lguest_data, which is the Guest's own to write; returns where. */
+/* Map lguest_data, which the Guest may write anyway, for the lean Switcher.  Returns its address there. */
 u32 map_lguest_data(u32 address)
 {
 	for (u32 page = 0; page < 2; page++) {
@@ -74,12 +74,12 @@ u32 map_lguest_data(u32 address)
 			continue;
 		guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
 			(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
-		writers[FRAME(frame)] += 2; /* whatever the shadow says: a table here always counts as written */
+		writers[FRAME(frame)] += 2; /* a page table in this frame always counts as dirty */
 	}
 	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
 }
 
-/* CR3 is loaded: enter a directory (a page's address), or paging is off (LINEAR_MAP, which is none); what is not global is looked at again. */
+/* A CR3 load: the address of a directory, or LINEAR_MAP while paging is off.  Flushes what is not global. */
 void load_page_directory(u32 directory)
 {
 	if (directory != LINEAR_MAP && !guest_range(directory, PAGE_BYTES))
@@ -102,7 +102,7 @@ void flush_address(u32 address)
 		shadow_table_sync_one(page_of(*linked), SUBINDEX(address));
 }
 
-/* Open, or close again, one page of the current directory to writes, whatever write_protect_frames() says. */
+/* Lift or restore the write protection of one page in the current directory. */
 void shadow_allow_write(u32 address, bool allow)
 {
 	u32 *linked = page_entries(shadow_directory_current()->page) + INDEX(address);
@@ -116,7 +116,7 @@ void shadow_allow_write(u32 address, bool allow)
 }
 
 
-/* The shadow of the table that maps address in a directory of the Guest's; 0: there is none. */
+/* The shadow of the page table for address in a directory of the Guest; 0: none. */
 static u16 table_of(u32 directory, u32 address)
 {
 	struct shadow_directory *cached = shadow_directory_find(directory);
@@ -153,8 +153,8 @@ static void __attribute__((noinline)) OFTEN find_table(u32 directory, u32 addres
 }
 
 /*
- * SET_PTE: the Guest changed, or wants looked at again, the entry for address in a directory of its.  What counts is
- * what its table holds now; the value is looked at only for what it must never be.
+ * SET_PTE: the Guest changed the entry for address in one of its directories.  The shadow follows the entry in the Guest's
+ * table; the value of the call is only checked.
  */
 void OFTEN set_pte(u32 directory, u32 address, u32 value)
 {
@@ -208,7 +208,7 @@ void flush_all(void)
 	shadow_directory_sync_stale(shadow_directory_current());
 }
 
-/* The pages of a kernel stack, which the CPU itself pushes to on a direct system call. */
+/* Map the pages of a kernel stack: the CPU itself pushes to it on a direct system call. */
 void pin_stack(u32 top, u32 pages)
 {
 	for (u32 page = 1; page <= pages; page++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Paging, as the personalities use it. */
+/* Paging operations for the personalities.  Read next: page_tables.c. */
 #ifndef HOST_KERNEL_MEMORY_PAGE_TABLES_H
 #define HOST_KERNEL_MEMORY_PAGE_TABLES_H
 #include <stdbool.h>

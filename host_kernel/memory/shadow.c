@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Shadow page tables: the tables that the CPU really uses, made on demand from the Guest's.
+ * Shadow page tables: the page tables that the CPU uses, filled on demand from the Guest's.
  *
- * A shadow table stands for one page table of the Guest's, found by that table's frame, and is shared by every
- * directory that points to it: so the kernel's tables, which are in all directories, exist once, and a change is
- * made once.  It lives as long as some shadow directory points to it.  Entries behave like a TLB: they may be older
- * than the Guest's until it says so (a hypercall that names the address, or a flush), and they always lead to the
- * Guest's own memory.
+ * One shadow table corresponds to one page table of the Guest and is found by that table's frame.  All shadow directories
+ * share it, so the kernel's tables exist once and a change is made once.  It is freed with its last reference.  Entries
+ * behave like a TLB: they can be stale until the Guest flushes them or names the address in a hypercall.  They map only
+ * the Guest's own memory.
  *
  * Read before: walk.c.  Read next: directories.c.
  */
@@ -23,19 +22,19 @@ struct shadow_page *pages HOT;
 u32 pool HOT, flushes HOT;
 struct set_pte_cache_entry set_pte_cache HOT, set_pte_cache_second HOT;
 static u16 buckets[BUCKETS];
-static u16 free_list;        /* of pages that were used before, and are empty again */
-static u32 fresh = 1, page_count; /* from fresh on none was used yet */
+static u16 free_list;        /* pages that were used and freed; they are empty */
+static u32 fresh = 1, page_count; /* pages from fresh on were never used */
 u8 absent_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 static u32 write_protected[WRITE_PROTECTED_FRAMES];
 u32 write_protected_count HOT;
 
-/* Undo what the Guest wrote where there is nothing. */
+/* Discard what the Guest wrote to the absent page. */
 void absent_page_restore(void)
 {
 	memset(absent_page, 0xFF, sizeof(absent_page));
 }
 
-/* Takes all of the Host area from first_free on.  Returns how many pages the pool has. */
+/* Uses the Host area from first_free on.  Returns the number of pages in the pool. */
 u32 pool_init(u32 first_free)
 {
 	first_free = writers_init(first_free);
@@ -53,7 +52,7 @@ bool page_available(void)
 	return free_list || fresh != page_count;
 }
 
-/* An empty page, of those available. */
+/* An empty page; there must be one available. */
 u16 page_alloc(void)
 {
 	u16 page;
@@ -70,7 +69,7 @@ u16 page_alloc(void)
 	return page;
 }
 
-/* Emptied by what is known to be in use: cheaper than a whole page of zeros later. */
+/* Clears only the entries in use: that is cheaper than clearing a whole page. */
 void page_free(u16 page)
 {
 	struct shadow_page *own = &pages[page];
@@ -98,7 +97,7 @@ u16 shadow_table_find(u32 frame)
 	return page;
 }
 
-/* A new shadow, of the Guest's table in this frame. */
+/* A new shadow of the Guest's page table in this frame. */
 u16 shadow_table_make(u32 frame)
 {
 	u16 page = page_alloc();
@@ -110,7 +109,7 @@ u16 shadow_table_make(u32 frame)
 	return page;
 }
 
-/* The next entry from index on that is in use, or ENTRIES. */
+/* The first entry in use from index on, or ENTRIES. */
 u32 page_next(u16 page, u32 index)
 {
 	const u32 *entries = page_entries(page);
@@ -157,7 +156,7 @@ bool is_write_protected(u32 frame)
 	return false;
 }
 
-/* What may stand in a shadow where the frame is none of the Guest's, or one whose changes we must notice. */
+/* The shadow entry for a frame outside the Guest's memory (the absent page) or for a write-protected one. */
 u32 shadow_pte_slow(u32 entry)
 {
 	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
@@ -169,7 +168,7 @@ u32 shadow_pte_slow(u32 entry)
 	return machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + flags;
 }
 
-/* From now on writes to these frames, and to no others, are faults: what is mapped already is mapped anew. */
+/* Write-protect these frames, and no others, in existing entries and in future ones. */
 void write_protect_frames(const u32 *frames, u32 count)
 {
 	write_protected_count = 0;
@@ -186,7 +185,7 @@ void write_protect_frames(const u32 *frames, u32 count)
 	}
 }
 
-/* The Guest's table that a shadow stands for: its frame was checked when it was linked.  NULL: it has none. */
+/* The Guest's page table for a shadow; its frame was checked when it was linked.  NULL: linear map or 4 MiB page. */
 const u32 *guest_table_of(u16 page)
 {
 	if (pages[page].frame >= LINEAR_FRAME)
@@ -194,7 +193,7 @@ const u32 *guest_table_of(u16 page)
 	return (const u32 *)(machine.guest_base + (pages[page].frame << 12));
 }
 
-/* Look again at one entry, and map it at once if the Guest has used it before. */
+/* Sync one entry; it is mapped at once if its accessed bit is set. */
 void shadow_table_sync_one(u16 page, u32 index)
 {
 	const u32 *guest_table = guest_table_of(page);
@@ -209,8 +208,8 @@ void shadow_table_sync_one(u16 page, u32 index)
 }
 
 /*
- * An entry that differs.  The shadow's may still hold where it only allows less than the Guest's: no write before the
- * first, no dirty bit where dirty.c took it.
+ * Sync an entry that differs.  The shadow entry stays if it only allows less than the Guest's: not writable before the
+ * first write, or without the dirty bit that dirty.c cleared.
  */
 static void __attribute__((noinline)) sync_pte(u16 page, u32 index, u32 entry)
 {
@@ -224,7 +223,7 @@ static void __attribute__((noinline)) sync_pte(u16 page, u32 index, u32 entry)
 	shadow_table_map(page, index, entry);
 }
 
-/* Which of these (32) entries differ.  Nearly all will be as they were: a loop to keep short, in registers. */
+/* The first of 32 entries that differs, and the bits after it; 0: none.  Nearly all are equal, so the loop is short. */
 static u32 OFTEN __attribute__((noinline)) differing(const u32 *shadow, const u32 *guest_table, u32 bits, u32 base)
 {
 	do {
@@ -237,7 +236,7 @@ static u32 OFTEN __attribute__((noinline)) differing(const u32 *shadow, const u3
 	return 0;
 }
 
-/* Does any of 32 entries differ?  The quicker question, where all are in use. */
+/* Does any of 32 entries differ?  Faster than differing() when all are in use. */
 static bool OFTEN __attribute__((noinline)) any_differs(const u32 *shadow, const u32 *guest_table, u32 base)
 {
 	u32 difference = 0;
@@ -248,7 +247,7 @@ static bool OFTEN __attribute__((noinline)) any_differs(const u32 *shadow, const
 	return difference & ~GUEST_ONLY_BITS;
 }
 
-/* What was flushed 2^32 flushes ago would count as flushed now: all of it is old, once more. */
+/* The counter wrapped: mark every table as stale, or one synced 2^32 flushes ago would count as fresh. */
 void __attribute__((cold, noinline)) flushes_wrapped(void)
 {
 	flushes = 1;
@@ -256,7 +255,7 @@ void __attribute__((cold, noinline)) flushes_wrapped(void)
 		pages[page].flushed = 0;
 }
 
-/* Look again at all entries that are in use. */
+/* Sync all entries in use, if the Guest may have written to its table. */
 void OFTEN shadow_table_sync(u16 page)
 {
 	struct shadow_page *own = &pages[page];

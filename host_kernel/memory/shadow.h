@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A pool of shadow pages, and the shadow page tables made of them.  Read next: shadow.c. */
+/* The pool of shadow pages, and the shadow page tables made of them.  Read next: shadow.c. */
 #ifndef HOST_KERNEL_MEMORY_SHADOW_H
 #define HOST_KERNEL_MEMORY_SHADOW_H
 #include "host_kernel/base/guest.h"
@@ -8,25 +8,24 @@
 #include "host_kernel/memory/dirty.h"
 
 #define WRITE_PROTECTED_FRAMES 20
-#define GUEST_ONLY_BITS 0xF98u /* bits of the Guest's entries that a shadow does not have: PWT, PCD, PAT, G and free ones */
-
+#define GUEST_ONLY_BITS 0xF98u /* bits that a shadow entry does not copy: PWT, PCD, PAT, G and ignored ones */
 
 struct shadow_page {
-	u32 frame;      /* of the Guest's table it stands for; NO_FRAME: a directory, or free */
+	u32 frame;      /* of the Guest's page table; NO_FRAME: a shadow directory, or a free page */
 	u16 references; /* shadow directory entries that point here */
-	u16 next;       /* in the bucket, or in the list of free pages; 0 ends both */
-	bool local;     /* some entry is not global: a load of CR3 flushes it */
-	u32 flushed;    /* the last flush of everything that reached it */
+	u16 next;       /* in the hash bucket, or in the free list; 0 ends both */
+	bool local;     /* some entry is not global: a CR3 load flushes it */
+	u32 flushed;    /* the value of flushes when it was last synced */
 	u32 words;      /* bit n: used[n] is not 0 */
-	u32 used[ENTRIES / 32]; /* bit n: entry n may be in use, so that a flush need not look at all */
+	u32 used[ENTRIES / 32]; /* bit n: entry n may be in use, so that a flush skips the others */
 };
 
 /* shadow.c */
 extern struct shadow_page *pages; /* page 0 is never used */
 extern u32 pool;                  /* address of page 0 */
-extern u32 flushes;               /* how often everything was flushed; flushes_wrapped() when it comes back to 0 */
+extern u32 flushes;               /* counts flushes of everything; flushes_wrapped() when it wraps to 0 */
 
-extern u8 absent_page[];              /* a page that is read where no memory is: all ones */
+extern u8 absent_page[];          /* all ones: mapped read-only where a Guest maps a frame without memory */
 
 static inline u32 *page_entries(u16 page)
 {
@@ -38,14 +37,14 @@ static inline u16 page_of(u32 shadow_entry)
 	return (shadow_entry - pool) / PAGE_BYTES;
 }
 
-/* An entry of this page is in use now. */
+/* Mark an entry as in use. */
 static inline void page_use(u16 page, u32 index)
 {
 	pages[page].used[index / 32] |= 1u << index % 32;
 	pages[page].words |= 1u << index / 32;
 }
 
-/* It is empty. */
+/* Mark it as empty. */
 static inline void page_unuse(u16 page, u32 index)
 {
 	if (!(pages[page].used[index / 32] &= ~(1u << index % 32)))
@@ -62,7 +61,7 @@ static inline u32 shadow_table_frame(u16 page)
 	return pages[page].frame;
 }
 
-/* Change an entry of a shadow table. */
+/* Write an entry of a shadow table, and keep count of writable mappings and dirty frames. */
 static inline void set_shadow_pte(u32 *place, u32 entry)
 {
 	u32 old = FRAME(*place - machine.guest_base), new = FRAME(entry - machine.guest_base);
@@ -97,8 +96,8 @@ void write_protect_frames(const u32 *frames, u32 count);
 bool is_write_protected(u32 frame);
 
 /*
- * What may stand in a shadow for an entry of the Guest's: nothing before its first use, and no write access before
- * its first write, so that the accessed and dirty bits are set in time.
+ * The shadow entry for an entry of the Guest: not present while its accessed bit is clear, not writable while its dirty
+ * bit is clear, so that the first access and the first write fault and set these bits.
  */
 static inline u32 shadow_pte(u32 entry)
 {
@@ -111,7 +110,7 @@ static inline u32 shadow_pte(u32 entry)
 	return machine.guest_base + (entry & ~GUEST_ONLY_BITS);
 }
 
-/* The Guest's entry was checked: have it in the shadow, if it was used before. */
+/* Map a checked entry of the Guest in the shadow, if its accessed bit is set. */
 static inline __attribute__((always_inline)) void shadow_table_map(u16 page, u32 index, u32 guest_entry)
 {
 	u32 *place = &page_entries(page)[index], old = *place, entry = shadow_pte(guest_entry);
@@ -129,13 +128,14 @@ static inline __attribute__((always_inline)) void shadow_table_map(u16 page, u32
 }
 
 /*
- * For page_tables.c: where the last SET_PTE led.  The next one is mostly a neighbour, or one of the other directory of a fork.
- * It names a shadow table by its page, so it is forgotten whenever a reference to any table comes or goes.
+ * For page_tables.c: the shadow tables of the last two SET_PTEs.  The next one is mostly for a neighbouring address, or for
+ * the other directory of a fork.  An entry names a shadow table by its page, so both are invalidated whenever a reference
+ * to any table is taken or released.
  */
 struct set_pte_cache_entry {
-	u32 directory, index; /* the Guest's, and the number of its entry; SET_PTE_CACHE_INVALID */
-	u16 table;            /* the shadow */
-	const u32 *guest_table;    /* NULL: there is no shadow */
+	u32 directory, index;   /* the Guest's directory, and the index in it; SET_PTE_CACHE_INVALID */
+	u16 table;              /* the shadow table */
+	const u32 *guest_table; /* NULL: there is no shadow table */
 };
 extern struct set_pte_cache_entry set_pte_cache, set_pte_cache_second;
 #define SET_PTE_CACHE_INVALID ENTRIES /* no address has this index */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest's own page tables, read as the CPU would read them: two levels, and 4 MiB pages where the Guest may have
- * them.  A paravirtualised Guest (guest.strict) dies of an entry that it must not make; any other one is answered as
- * a CPU would answer.  Nothing is ever found in the Switcher's 4 MiB.  Source: Intel SDM vol. 3, 4.3 and 4.7.
+ * A walk of the Guest's page tables as the CPU would do it: two levels, and 4 MiB pages if the Guest enabled them.  An
+ * invalid entry kills a paravirtualised Guest (guest.strict); for any other Guest the walk ends as on a CPU.  The Switcher's
+ * 4 MiB are never present.  Source: Intel SDM vol. 3, 4.3 and 4.7.
  * Read next: shadow.c.
  */
 #include "host_kernel/memory/walk.h"
 
-/* An entry of a Guest directory; in the linear map there is a table for everything. */
+/* An entry of a page directory of the Guest; in the linear map every entry is present. */
 u32 guest_pde(u32 guest_directory, u32 index)
 {
 	if (guest_directory == LINEAR_MAP)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A walk of the Guest's own page tables.  walk_inline() is walk(), for the one hot place that needs it (fault.c).
- * A table may lie where a device writes while we look: each entry is read once, then what was read is checked.
+ * A walk of the Guest's page tables.  walk_inline() is walk() for the hot path in fault.c.
+ * A device may write to a table during the walk: each entry is read once, and the value read is checked.
  * Read next: walk.c.
  */
 #ifndef HOST_KERNEL_MEMORY_WALK_H
@@ -11,18 +11,18 @@
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/paging.h"
 
-/* "Frames" of tables that the Guest does not have: */
-#define LINEAR_FRAME 0x100000u /* those of the linear map, by index */
-#define LARGE_FRAME  0x200000u /* those that stand for one 4 MiB page, by its number */
+/* Keys of shadow tables without a page table of the Guest, beyond all frames: */
+#define LINEAR_FRAME 0x100000u /* of the linear map, plus the directory index */
+#define LARGE_FRAME  0x200000u /* of a 4 MiB page, plus its number */
 
-#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: others have no meaning that we could give them */
+#define DIRECTORY_FLAGS 0x67u /* P, RW, US, A, D: other flags are not supported */
 
 bool walk(u32 address, u32 access, u32 *entry, u32 *pde, u32 *error);
 u32 guest_pde(u32 guest_directory, u32 index);
 void bad_pde(u32 entry, u32 address) __attribute__((noreturn, cold));
 void bad_pte(u32 entry, u32 address) __attribute__((noreturn, cold));
 
-/* A paravirtualised Guest dies of an entry that it must not make. */
+/* Kill a paravirtualised Guest for an invalid entry. */
 static inline void check_pde(u32 entry, u32 address)
 {
 	if (guest.strict && ((entry & (PAGE_BYTES - 1) & ~DIRECTORY_FLAGS) || !guest_frame_valid(entry)))
@@ -35,22 +35,22 @@ static inline void check_pte(u32 entry, u32 address)
 		bad_pte(entry, address);
 }
 
-/* By what the shadow of the table (or of the 4 MiB page) that a directory's entry names is found. */
+/* The key by which the shadow of a directory entry's page table, or of its 4 MiB page, is found. */
 static inline u32 shadow_table_key(u32 entry)
 {
 	return guest.large_pages && (entry & PTE_PS) ? LARGE_FRAME + INDEX(entry) : FRAME(entry);
 }
 
-/* An entry of a table, or of the current directory, in a frame that was checked. */
+/* The address of an entry of a page table or page directory whose frame was checked. */
 static inline u32 *entry_of_guest_table(u32 table, u32 index)
 {
 	return (u32 *)(machine.guest_base + (table & ~(PAGE_BYTES - 1))) + index;
 }
 
 /*
- * Translate an address for an access (FAULT_W, FAULT_US, as in a page fault's error code), setting the accessed and
- * dirty bits that the CPU would set.  True: *entry and *pde_out are the Guest's entries.  False: *error is
- * the error code of the fault that the Guest must see.
+ * Translate an address for an access (FAULT_W, FAULT_US, as in a page fault's error code), and set the accessed and dirty
+ * bits as the CPU would.  True: *entry and *pde_out are the Guest's entries.  False: *error is the error code of the page
+ * fault to reflect.
  */
 static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 access, u32 *entry, u32 *pde_out,
 								u32 *error)
@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 a
 	u32 pde, *place, used = PTE_A | (access & FAULT_W ? PTE_D : 0), needed = PTE_P;
 
 	*error = access & ~FAULT_P;
-	/* Linux has had an entry of its own here since before it learnt of reserve_mem: for us it is not there. */
+	/* Linux makes an entry of its own here before it reads reserve_mem: ignore it. */
 	if (INDEX(address) == SWITCHER_INDEX)
 		return false;
 	if (guest.directory == LINEAR_MAP) {
@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 a
 		*entry |= used;
 		*place |= used;
 	}
-	if ((access & FAULT_W) && !(needed & PTE_RW)) { /* allowed only because CR0.WP is clear: not for ring 3 */
+	if ((access & FAULT_W) && !(needed & PTE_RW)) { /* a write that only CR0.WP = 0 allows: the shadow entry is not for ring 3 */
 		*pde_out |= PTE_RW;
 		*entry = (*entry | PTE_RW) & ~PTE_US;
 	}
