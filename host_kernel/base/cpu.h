@@ -21,6 +21,7 @@
 
 /* Exceptions.  Source: Intel SDM vol. 3, 6.15. */
 #define TRAP_DEBUG        1
+#define TRAP_NMI          2
 #define TRAP_BREAKPOINT   3
 #define TRAP_UNDEFINED    6
 #define TRAP_DOUBLE_FAULT 8
@@ -28,6 +29,7 @@
 #define TRAP_STACK        12
 #define TRAP_GENERAL      13
 #define TRAP_PAGE_FAULT   14
+#define EXCEPTIONS        32 /* vectors below are exceptions */
 
 #define EFLAGS_FIXED 0x2
 #define EFLAGS_TF 0x100

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Host kernel as `lguest-py bench` starts it: all of the Host kernel, with this folder around its run loop. It
- * measures the world switch and its steps where nothing else is: no Guest but a few instructions (stub.S).
+ * The Host kernel that `lguest-py bench` starts: the whole Host kernel, with this folder around its run loop.  It measures
+ * the world switch and its steps alone: the Guest is a few instructions (stub.S).
  * Reading order: loop.c, run.c, world.c, steps.c, calls.c, walks.c, trace.c.
  */
 #ifndef HOST_KERNEL_BENCH_BENCH_H
@@ -13,13 +13,13 @@
 #define STUB_SAMPLES 0x6000
 #define STUB_DATA    0x7000 /* struct lguest_data */
 
-/* In the Switcher's 4 MiB, mapped in both worlds: code that may run in the middle of a world switch, and its words. */
+/* In the Switcher's 4 MiB, mapped in both worlds: code that runs in the middle of a world switch, and its data. */
 #define BENCH_CODE  0xFFC08000 /* common.S */
-#define BENCH_WORDS 0xFFC09000 /* which eip was where: a count, then each */
+#define BENCH_WORDS 0xFFC09000 /* the eips of traced instructions: a count, then each */
 #define BENCH_INDEX 8
 #define WORDS_PAGES 4
 #define WORDS_MOST  4000
-#define BENCH_ORIGINAL  0xFFC0D000 /* in its own page: where the hypercall's gate led */
+#define BENCH_ORIGINAL  0xFFC0D000 /* in a page of its own: the original handler of the hypercall's gate */
 
 #define FLOOR_VECTOR  0x40 /* from ring 1 */
 #define MIDDLE_VECTOR 0x41 /* from ring 0 */
@@ -33,23 +33,23 @@
 #include "guest_kernel/console/print.h"
 
 /* loop.c */
-void run_loop(void) __attribute__((noreturn)); /* the Host kernel's own */
+void run_loop(void) __attribute__((noreturn)); /* run() of the Host kernel */
 u64 *host_gates(void);
 void set_host_gate(u32 vector, u32 address);
 
-/* stub.S, as it stands in the Guest */
+/* stub.S; in_guest: its address in the Guest */
 extern const u8 stub_start[], stub_end[], stub_floor[], stub_calls[], stub_counted[];
 static inline u32 in_guest(const u8 *label)
 {
 	return STUB_CODE + (label - stub_start);
 }
-/* The samples that a stub left, with the warm-up's. */
+/* The samples of a stub, with those of the warm-up. */
 static inline const u32 *stub_samples(void)
 {
 	return (const u32 *)(machine.guest_base + STUB_SAMPLES);
 }
 
-/* common.S, as it stands at BENCH_CODE */
+/* common.S; in_common: its address at BENCH_CODE */
 extern const u8 common_start[], common_end[], common_floor[], common_step[], common_call[];
 static inline u32 in_common(const u8 *label)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The null hypercall through the Host kernel's own run loop, with nothing in the way that is not there otherwise: the
- * Guest takes the time itself, and only when it sleeps do we have the say again.
+ * The null hypercall through the Host kernel's run loop, without additions to its path: the Guest measures the time itself,
+ * and the benchmark continues when it halts.
  * Read before: host_kernel/core/run.c.  Read next: walks.c, trace.c.
  */
 #include "host_kernel/bench/bench.h"
@@ -13,7 +13,7 @@
 
 static u32 round, walks;
 
-/* Before each entry while we count: from one to the next is one hypercall. */
+/* Before each entry during counting: one hypercall lies between two entries. */
 static void before_entry(void)
 {
 	lguest_personality.before_entry();
@@ -39,7 +39,7 @@ static void counting_done(void)
 	end_guest(END_POWER_OFF, "Power down");
 }
 
-/* Its samples are there. */
+/* The Guest has taken its samples. */
 static void measurement_done(void)
 {
 	struct untrusted *shown = (struct untrusted *)SWITCHER_STACK_PAGE;
@@ -47,7 +47,7 @@ static void measurement_done(void)
 	bench_begin();
 	bench_add_warmed(stub_samples());
 	bench_print("hypercall-bare");
-	if (shown->fast_paths >= BENCH_ROUNDS) /* then it was no world switch, and there is nothing to count */
+	if (shown->fast_paths >= BENCH_ROUNDS) /* a fast path: no world switch to count */
 		print("BENCH-COUNTS hypercall-bare answered=%u\n", shown->fast_paths / BENCH_ROUNDS);
 	personality.before_entry = before_entry;
 	personality.asleep = counting_done;

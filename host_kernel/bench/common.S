@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What runs in ring 0 on the Switcher's stack, in either world's page tables: copied to BENCH_CODE, which both map.
- * ss and cs are flat and the Host's in all of it; ds may be anything. Read next: trace.c.
+ * Code that runs in ring 0 on the Switcher's stack, with either world's page tables: copied to BENCH_CODE, which both map.
+ * cs and ss are the Host's flat segments; ds is unknown.  Read next: trace.c.
  */
 #include "offsets.h"
 #include "host_kernel/bench/bench.h"
@@ -13,7 +13,7 @@
 	.globl common_start, common_end, common_floor, common_step, common_call
 
 common_start:
-/* The least that any world switch by page tables can be: to ring 0, the Host's tables, the Guest's, and back. */
+/* The minimum of a world switch: to ring 0, load the Host's CR3, load the Guest's, and back. */
 common_floor:
 	pushl %eax
 	movl %cs:STATE(host_cr3), %eax
@@ -23,7 +23,7 @@ common_floor:
 	popl %eax
 	iret
 
-/* The debug trap while we trace: note where, if it was in ring 0. Below esp nothing is kept: an NMI may come too. */
+/* The debug trap during a trace: record eip, if it was in ring 0. */
 common_step:
 	pushl %eax
 	pushl %edx
@@ -39,7 +39,7 @@ common_step:
 	popl %eax
 	iret
 
-/* The hypercall's gate while we trace: `int` clears the flag that makes the debug traps. The first comes behind the jmp. */
+/* The hypercall's gate during a trace: `int` cleared TF, so set it again.  The first debug trap is after the jmp. */
 common_call:
 	pushfl
 	orl $FLAG_TF, (%esp)
@@ -49,7 +49,7 @@ common_end:
 
 	.text
 	.globl middle_entry, middle
-/* void middle_entry(void);  A gate of the Host's own IDT: notes when it was reached. */
+/* void middle_entry(void);  A handler in the Host's IDT: records its time. */
 middle_entry:
 	lfence
 	rdtsc

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Host kernel's own run loop, under another name: what goes on in it while a Guest calls is measured as well.  And
- * the IDT that the Host kernel runs on, where it may be written.
+ * The Host kernel's run loop under another name, so that it is part of what is measured; and write access to the IDT that
+ * the Host kernel uses.
  * Read next: run.c.
  */
 #define run run_loop

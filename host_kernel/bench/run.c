@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the Host kernel would begin to run its Guest, it measures.
+ * run() of the benchmark, in place of the Host kernel's.
  * Read before: host_kernel/core/main.c, loop.c.  Read next: world.c.
  */
 #include "host_kernel/bench/bench.h"
@@ -19,7 +19,7 @@ static void clock_row(void)
 	bench_print("clock");
 }
 
-/* The Guest's command line is ours: "wall" asks for the ways out of a machine on KVM. */
+/* The benchmark's command line: "wall" asks for the rows about exits from the machine, on KVM. */
 static bool wanted_wall(void)
 {
 	u32 line = *(u32 *)(machine.guest_base + BOOT_PARAMS_CMDLINE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The steps of a world switch, each alone, in ring 0; and ways out of the machine, which need a clock that goes on
- * meanwhile. A step is what the Switcher does once in each direction.
+ * The steps of a world switch, each alone, in ring 0; and exits from the machine, which are measured in wall time.
+ * The Switcher does each step once in each direction.
  * Read before: switcher/switcher.S.
  */
 #include "host_kernel/bench/bench.h"
@@ -39,7 +39,7 @@ static void turn_stack(void)
 	__asm__ volatile("movl %%esp, %0; movl %0, %%esp" : "=m"(saved));
 }
 
-/* Behind a load of CR3, the pages that the Switcher needs in either world, and one of the Host kernel's own. */
+/* After a load of CR3: the pages that the Switcher uses in either world, and one of the Host kernel. */
 static void refill(void)
 {
 	__asm__ volatile("testl %%eax, %0; testl %%eax, %1; testl %%eax, %2; testl %%eax, %3"
@@ -98,7 +98,7 @@ static void ask_cpu(void)
 	__asm__ volatile("cpuid" : "+a"(leaf) : : "ebx", "ecx", "edx");
 }
 
-/* cpuid is KVM's to answer, a byte for the debug port the Launcher's. (In QEMU it is nobody's: its socket gets full.) */
+/* KVM handles cpuid; the Launcher handles a byte for the debug port. */
 void wall_rows(void)
 {
 	ROW("exit-kvm", ask_cpu());

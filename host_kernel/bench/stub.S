@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest of these measurements: copied to STUB_CODE in its memory, it runs in ring 1 without page tables of its own.
+ * The Guest of the benchmark: copied to STUB_CODE in its memory, it runs in ring 1 without page tables of its own.
  * The clock is read as in guest_kernel/bench/bench_samples.h. Read next: common.S.
  */
 #include "offsets.h"
@@ -10,7 +10,7 @@
 	.section .rodata
 	.globl stub_start, stub_end, stub_floor, stub_calls, stub_counted
 
-/* BENCH_ROUNDS of an operation; what each took is left at STUB_SAMPLES. Clobbers all but ebx. */
+/* BENCH_ROUNDS times an operation; the times are stored at STUB_SAMPLES.  Clobbers all but ebx. */
 .macro SAMPLES_OF operation:vararg
 	movl $STUB_SAMPLES, %edi
 	movl $(STUB_SAMPLES + 4 * BENCH_ROUNDS), %ebp

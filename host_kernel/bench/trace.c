@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is executed in ring 0 from here to there, world switches and all: by a debug trap behind each instruction, whose
- * handler stands in both worlds (common.S). Counted are the instructions that load CR3, a segment register, or one of
- * GDTR, IDTR, LDTR and TR; not what int and iret load by themselves, two segments each. Source: Intel SDM vol. 2.
+ * A trace of the instructions in ring 0, across world switches: by a debug trap after each instruction, whose handler is
+ * mapped in both worlds (common.S).  Counted are the instructions that load CR3, a segment register, or one of GDTR, IDTR,
+ * LDTR and TR; the two segments that int and iret load are not.  Source: Intel SDM vol. 2.
  * Read next: lguest_py/bench/micro.py.
  */
 #include "host_kernel/bench/bench.h"
@@ -14,7 +14,7 @@
 
 static u64 hypercall_gate, debug_gate, host_debug_gate;
 
-/* From the end of this on; ring 1 is not traced. */
+/* The trace starts when this returns; ring 1 is not traced. */
 void trace_begin(void)
 {
 	hypercall_gate = state->idt[HYPERCALL_VECTOR];

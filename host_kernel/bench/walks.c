@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Page walks: with all accessed bits clear and the TLB empty, each page that is used gets its bit at its first walk. So
- * after one round, there and back, the bits are the walks behind the two loads of CR3: of the pages used in the
- * Guest's tables, and of those in the Host's. (A CPU may also walk for an access that it only guessed.)
+ * Page walks: with all accessed bits clear and the TLB empty, the first walk for a page sets its bit.  After one round, to
+ * the Guest and back, the bits are the walks after the two loads of CR3, in the Guest's tables and in the Host's.  (A CPU
+ * may also walk for a speculative access.)
  * Source: Intel SDM vol. 3, 4.8.
  */
 #include "host_kernel/bench/bench.h"
 #include "host_kernel/memory/paging.h"
-
-
 
 static u32 *table_at(u32 entry)
 {
 	return (u32 *)(entry & ~(PAGE_BYTES - 1));
 }
 
-/* The pages of a directory with their bit set; then it is set (or cleared) in all. */
+/* Count the pages with the accessed bit, then set or clear it in all. */
 static u32 used(u32 *directory, bool set)
 {
 	u32 count = 0;
@@ -43,7 +41,7 @@ void walks_begin(void)
 	write_cr3(state->host_cr3);
 }
 
-/* The Host's first: to look at the Guest's uses a page of the Host's. */
+/* The Host's first: reading the Guest's tables uses pages of the Host. */
 u32 walks_end(void)
 {
 	u32 host = used((u32 *)state->host_cr3, true);

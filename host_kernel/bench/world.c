@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The null world switch: from the Host kernel to an `int` in ring 1, and back; and the floor under it, what the CPU
- * alone takes for int and iret between rings 1 and 0 with two loads of CR3.
+ * The null world switch: from the Host kernel to an `int` in ring 1 and back; and its lower bound, the time of int and iret
+ * between rings 1 and 0 with two loads of CR3.
  * Read before: bench.h.  Read next: switcher/switcher.S, calls.c.
  */
 #include "host_kernel/bench/bench.h"
@@ -53,7 +53,7 @@ static void check(u32 frame)
 		switcher_faulted((const struct registers *)frame);
 }
 
-/* Until its next hypercall. */
+/* Run the Guest until its next hypercall. */
 void guest_runs(u32 eip)
 {
 	u32 error;
@@ -66,7 +66,7 @@ void guest_runs(u32 eip)
 	} while (guest.regs->trapnum != HYPERCALL_VECTOR);
 }
 
-/* As one round of run.c leaves the registers for the next. */
+/* Prepare the registers for the next round, as run.c does. */
 static void again(void)
 {
 	guest.regs->eip = STUB_INTS;
@@ -85,7 +85,7 @@ void world_row(void)
 		again();
 		took = BENCH_TIMED(world_switch());
 		if (guest.regs->trapnum != HYPERCALL_VECTOR)
-			continue; /* the Launcher's interrupt, for text that it took */
+			continue; /* an interrupt of the Launcher, which has read text */
 		if (round++ >= BENCH_WARM)
 			bench_add(took);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The local APIC's one-shot timer, and the doorbell that comes from the Launcher through one pin of the I/O APIC.  Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.
+ * The local APIC's one-shot timer, and the Launcher's doorbell interrupt through one pin of the I/O APIC.
+ * Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.  Read next: clock.c.
  */
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/base/cpu.h"
@@ -19,7 +20,7 @@
 #define APIC_ENABLE     0x100
 #define APIC_MASKED     0x10000
 #define DIVIDE_BY_1     0xB
-#define APIC_HZ         1000000000u /* of both engines: one count is one nanosecond */
+#define APIC_HZ         1000000000u /* on both engines: one count is one nanosecond */
 
 #define UART_DATA   0
 #define UART_ENABLE 1
@@ -43,7 +44,7 @@ static void io_apic_write(u32 at, u32 value)
 	*(volatile u32 *)(IO_APIC + 0x10) = value;
 }
 
-/* Takes what the serial port holds, which lowers its line: the pin is edge-triggered, so nothing may be left. */
+/* Empty the serial port's receiver, which lowers its line: without that the edge-triggered pin sees no further edge. */
 void apic_acknowledge_doorbell(void)
 {
 	u16 port = machine.doorbell_ack_port;
@@ -54,7 +55,7 @@ void apic_acknowledge_doorbell(void)
 
 void apic_init(void)
 {
-	/* The 8259s power up unmasked and with vectors of exceptions: silence them, and the pin that passes them on. */
+	/* The 8259s start unmasked, with vectors of exceptions: mask them, and the local pins that they drive. */
 	outb(0x21, 0xFF);
 	outb(0xA1, 0xFF);
 	apic_write(APIC_LVT_LINT0, APIC_MASKED);
@@ -66,7 +67,7 @@ void apic_init(void)
 	io_apic_write(0x10 + 2 * machine.doorbell_pin, VECTOR_DOORBELL);
 	if (machine.doorbell_ack_port) {
 		outb(machine.doorbell_ack_port + UART_ENABLE, 1);
-		outb(machine.doorbell_ack_port + UART_FIFO, 0); /* with one, an interrupt could wait for the next byte */
+		outb(machine.doorbell_ack_port + UART_FIFO, 0); /* no FIFO: with it an interrupt could be delayed until the next byte */
 		outb(machine.doorbell_ack_port + UART_MODEM, 8); /* OUT2 lets the line through */
 		apic_acknowledge_doorbell();
 	}
@@ -78,7 +79,7 @@ void apic_timer(u32 nanoseconds)
 	apic_write(APIC_COUNT, nanoseconds);
 }
 
-/* One moment on both clocks: of several tries the one whose two TSC readings lie closest together. */
+/* Read the timer and the TSC at the same moment: of several tries, the one with the closest two TSC values. */
 static u32 moment(u64 *tsc)
 {
 	u32 count = 0, best = ~0u;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Time: the Guest's one-shot clock (interrupt 0), its wall clock, and the timer that brings the Host back.
- * Everything is kept in TSC cycles; the local APIC's timer is only what wakes us.
+ * Time: the Guest's one-shot clock (interrupt 0), its wall clock, and the timer that forces an exit to the Host kernel.
+ * All times are in TSC cycles; the local APIC's timer only triggers the exit.  Read next: apic.c.
  */
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/base/cpu.h"
@@ -11,11 +11,11 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/apic.h"
 
-#define RETRY_NANOSECONDS 500000u    /* abi.md: 0.2 to 1 ms, while an interrupt waits that the Guest will not ask for */
-#define LONGEST_TIMER     4000000000u /* what fits the timer's 32 bits */
+#define RETRY_NANOSECONDS 500000u    /* while an interrupt is pending and the Guest need not exit when it unmasks it */
+#define LONGEST_TIMER     4000000000u /* fits the timer's 32 bits */
 
-static u64 armed HOT; /* TSC at which the timer fires; 0: it does not */
-static bool deadline_changed HOT; /* the timer fired, or its target changed: else there is nothing to look at on a world switch */
+static u64 armed HOT; /* TSC at which the timer fires; 0: it is stopped */
+static bool deadline_changed HOT; /* or the timer fired; otherwise a world switch need not check the clock */
 static bool retrying HOT;
 
 void clock_init(void)
@@ -39,7 +39,7 @@ void clock_timer_fired(void)
 	deadline_changed = true;
 }
 
-/* SET_CLOCKEVENT: interrupt 0 so many nanoseconds from now; 0: not at all. */
+/* SET_CLOCKEVENT: interrupt 0 after so many nanoseconds; 0: no interrupt. */
 void clock_set_event(u64 nanoseconds)
 {
 	clock_set_deadline(nanoseconds ? rdtsc() + cycles(nanoseconds) : 0);
@@ -82,8 +82,8 @@ static void __attribute__((noinline)) arm(bool retry)
 }
 
 /*
- * See to it that the Host comes back by itself: for the Guest's clock, and soon if retry.  A timer that is
- * already due earlier is left alone, since writing to it costs more than one needless exit.
+ * Arm the timer for the Guest's clock, and for a short time if retry.  A timer that fires earlier is left as it is, since a
+ * write to it costs more than one unnecessary exit.
  */
 void clock_arm(bool retry)
 {
@@ -91,7 +91,7 @@ void clock_arm(bool retry)
 		arm(retry);
 }
 
-/* The timer wakes nobody while the Host kernel waits for the Launcher; the next clock_arm() sees to it again. */
+/* Stop the timer while the Host kernel waits for the Launcher; the next clock_arm() arms it again. */
 void clock_disarm(void)
 {
 	if (!armed)

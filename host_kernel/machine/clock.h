@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Guest's clock, its wall clock, and the timer that brings the Host kernel back. */
+/* The Guest's clock, its wall clock, and the timer that forces an exit to the Host kernel. */
 #ifndef HOST_KERNEL_MACHINE_CLOCK_H
 #define HOST_KERNEL_MACHINE_CLOCK_H
 #include <stdbool.h>

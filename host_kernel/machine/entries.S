@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ways into the Host kernel's own IDT: the machine's interrupts, and exceptions in ring 0.
+ * The entry points of the Host kernel's IDT: interrupts of the machine, and exceptions in ring 0.
  * Read before: tables.c.  Read next: interrupt.c.
  */
 #include "offsets.h"
@@ -8,9 +8,9 @@
 
 	.text
 /*
- * Interrupts of the machine: void host_interrupt(u32 vector).  One that comes between the sti and the hlt ends the wait
- * too, since the hlt could sleep for ever.  A processor holds it back there; the one that QEMU emulates for a nested KVM
- * forgets to, now and then.
+ * Interrupts of the machine: void host_interrupt(u32 vector).  One that arrives between sti and hlt skips the hlt, which
+ * could otherwise sleep without end.  A processor delays the interrupt until after the hlt, but the one that QEMU emulates
+ * for a nested KVM does not always do so.
  */
 .macro INTERRUPT name, vector
 	.globl \name
@@ -29,12 +29,12 @@
 	INTERRUPT timer_entry, VECTOR_TIMER
 	INTERRUPT doorbell_entry, VECTOR_DOORBELL
 
-/* A spurious interrupt wants no acknowledgement; an NMI none either. */
+/* Neither a spurious interrupt nor an NMI has an end-of-interrupt. */
 	.globl ignore_entry
 ignore_entry:
 	iret
 
-/* Exceptions in the Host kernel are its end: void host_exception(struct registers *), which does not return. */
+/* Exceptions in the Host kernel end it: void host_exception(struct registers *), which does not return. */
 	.macro EXCEPTION vector
 	.pushsection .rodata.exceptions, "a"
 	.long 1f
@@ -52,13 +52,13 @@ exception_entries:
 	.popsection
 	.altmacro
 	.set vector, 0
-	.rept 32
+	.rept EXCEPTIONS
 	EXCEPTION %vector
 	.set vector, vector + 1
 	.endr
 	.noaltmacro
 
-/* The frame is struct registers but for esp and ss, which ring 0 to ring 0 does not push. */
+/* The frame is struct registers without esp and ss, which the CPU does not push from ring 0 to ring 0. */
 	.globl exception_common
 exception_common:
 	PUSH_REGISTERS

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ways into the Host kernel's own IDT (entries.S). */
+/* The entry points of the Host kernel's IDT (entries.S). */
 #ifndef HOST_KERNEL_MACHINE_ENTRIES_H
 #define HOST_KERNEL_MACHINE_ENTRIES_H
 #include "switcher/layouts/types.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Host kernel's side of struct mailbox (machine.h): what the Launcher must do for the Guest, what it must show,
- * and the interrupts that its devices raise.  Each word has one writer, so nothing here needs a lock.
+ * The Host kernel's side of struct mailbox (machine.h): notifications and console text for the Launcher, and interrupts of
+ * its devices.  Each word has one writer, so no locks are needed.
  */
 #include "host_kernel/machine/mailbox.h"
 #include "host_kernel/base/cpu.h"
@@ -12,7 +12,7 @@
 #include "host_kernel/machine/clock.h"
 
 static bool doorbell_rung HOT;
-static u32 irq_seen[VIRTUAL_IRQS]; /* how many of mailbox->irq_raised we have passed on */
+static u32 irq_seen[VIRTUAL_IRQS]; /* the value of mailbox->irq_raised that was last handled */
 
 void mailbox_init(void)
 {
@@ -20,20 +20,20 @@ void mailbox_init(void)
 		irq_seen[irq] = read_once(&mailbox->irq_raised[irq]);
 }
 
-/* Wake the Launcher, unless a wake-up is still on its way. */
+/* Wake the Launcher, unless it has not yet seen the last wake-up. */
 void mailbox_doorbell(void)
 {
 	if (!exchange(&mailbox->doorbell, 1))
 		outb(machine.doorbell_port, 1);
 }
 
-/* The Launcher's interrupt came: it follows whatever the Launcher wrote. */
+/* The Launcher's interrupt arrived, after its writes to the mailbox. */
 void mailbox_rung(void)
 {
 	doorbell_rung = true;
 }
 
-/* Take note of what devices raised. */
+/* Raise the interrupts of the Launcher's devices. */
 void mailbox_irqs(void)
 {
 	if (!doorbell_rung)
@@ -50,8 +50,8 @@ void mailbox_irqs(void)
 }
 
 /*
- * A ring is full: sleep until its tail may have moved.  The Launcher sends an interrupt when it takes from a full ring;
- * had it taken just before the ring was full, it sent none, so look again behind the doorbell's barrier.
+ * A ring is full: sleep until its tail may have changed.  The Launcher sends an interrupt when it consumes from a full ring.
+ * If it consumed just before the ring became full, it sends none, so check again after the doorbell's barrier.
  */
 static void wait_for_room(const u32 *tail)
 {
@@ -63,8 +63,8 @@ static void wait_for_room(const u32 *tail)
 }
 
 /*
- * A NOTIFY of a device.  A virtqueue's is passed on while the Guest runs; a descriptor's (in the device page) holds
- * the Guest until the Launcher has dealt with it, since the Guest reads back what that changed.
+ * A NOTIFY of a device.  For a virtqueue the Guest continues; for a descriptor (in the device page) it waits until the
+ * Launcher has handled it, since the Guest then reads the result.
  */
 void mailbox_notify(u32 address)
 {
@@ -73,7 +73,7 @@ void mailbox_notify(u32 address)
 
 	for (u32 entry = tail; entry != head && !must_wait; entry++)
 		if (mailbox->notify[entry % NOTIFY_RECORDS] == address)
-			return; /* it is in the ring already, and the Launcher will look after taking it out */
+			return; /* it is in the ring, and the Launcher reads the virtqueue after consuming it */
 	while (head - read_once(&mailbox->notify_tail) >= NOTIFY_RECORDS)
 		wait_for_room(&mailbox->notify_tail);
 	mailbox->notify[head % NOTIFY_RECORDS] = address;
@@ -87,8 +87,8 @@ void mailbox_notify(u32 address)
 }
 
 /*
- * Early console output, which comes in pieces of 16 bytes: the Launcher hears of a whole line, of much, or when the
- * Guest has nothing to do (mailbox_flush).
+ * Console output, in pieces of up to 16 bytes: the doorbell rings for a whole line, for half a ring, or when the Guest is
+ * idle (mailbox_flush).
  */
 void mailbox_text(const u8 *text, u32 count)
 {
@@ -112,14 +112,14 @@ void mailbox_flush(void)
 		mailbox_doorbell();
 }
 
-/* For the report: one more exit, of which the last 64 are kept. */
+/* Record an exit for the report, which shows the last 64. */
 void mailbox_record_switch(void)
 {
 	const struct registers *regs = guest.regs;
 
 	struct switch_record *last = &mailbox->last[mailbox->switch_head++ % SWITCH_RECORDS];
 
-	/* One by one: a compound literal goes by the stack, and this is on the way of every world switch. */
+	/* Single assignments: a compound literal is built on the stack first, and every world switch runs this. */
 	last->tsc = rdtsc();
 	last->trapnum = regs->trapnum;
 	last->errcode = regs->errcode;

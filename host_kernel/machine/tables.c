@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the CPU looks things up in: the Host's GDT, IDT and TSS, and the fixed part of the Guest's (in the state page).
- * Read before: main.c.  Read next: run.c.
+ * The CPU's descriptor tables: the Host's GDT, IDT and TSS, and the fixed part of the Guest's (in the state page).
+ * Read before: host_kernel/core/main.c.  Read next: entries.S.
  */
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/base/cpu.h"
@@ -10,24 +10,24 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/entries.h"
 
-#define CODE_RING_0 0x00CF9B000000FFFFull /* flat, accessed: no CPU may want to write a descriptor later */
+#define CODE_RING_0 0x00CF9B000000FFFFull /* flat, and accessed: the CPU need not write the descriptor */
 #define DATA_RING_0 0x00CF93000000FFFFull
 #define GATE_INTERRUPT 0x8E00u
 #define HIGH_P         0x8000u
+#define TSS_AVAILABLE  0x89ull /* present, type 9: a 32-bit TSS that is not busy */
 
-
-/* The classic Switcher's: with the lean one the Host runs on the Guest's. */
+/* For the classic Switcher; with the lean one the Host kernel runs on the Guest's tables. */
 static u64 host_gdt[GDT_ENTRIES] HOT;
 static u64 host_idt[IDT_ENTRIES];
 static struct tss host_tss;
 
-/* Source: Intel SDM vol. 3, 8.2.2; type 9, a TSS that is not busy. */
+/* Source: Intel SDM vol. 3, 8.2.2. */
 static u64 tss_descriptor(u32 base)
 {
-	return (sizeof(struct tss) - 1) | ((u64)(base & 0xFFFFFF) << 16) | (0x89ull << 40) | ((u64)(base >> 24) << 56);
+	return (sizeof(struct tss) - 1) | ((u64)(base & 0xFFFFFF) << 16) | (TSS_AVAILABLE << 40) | ((u64)(base >> 24) << 56);
 }
 
-/* An interrupt gate into the Host kernel's ring, for int from ring dpl and inwards. */
+/* An interrupt gate to ring 0, which int may use from rings 0 to dpl. */
 u64 gate_to(u32 handler, u32 dpl)
 {
 	return ((u64)((handler & 0xFFFF0000) | GATE_INTERRUPT | dpl << 13) << 32) | (HOST_CS << 16) | (handler & 0xFFFF);
@@ -44,9 +44,9 @@ static void host_tables(void)
 	host_gdt[GDT_HOST_DS] = DATA_RING_0;
 	host_gdt[GDT_TSS] = tss_descriptor((u32)&host_tss);
 	host_tss.io_bitmap = sizeof(host_tss);
-	for (u32 vector = 0; vector < 32; vector++)
+	for (u32 vector = 0; vector < EXCEPTIONS; vector++)
 		set_gate(vector, exception_entries[vector]);
-	set_gate(2, (u32)ignore_entry);
+	set_gate(TRAP_NMI, (u32)ignore_entry);
 	set_gate(VECTOR_TIMER, (u32)timer_entry);
 	set_gate(VECTOR_DOORBELL, (u32)doorbell_entry);
 	set_gate(VECTOR_SPURIOUS, (u32)ignore_entry);
@@ -80,19 +80,19 @@ void tables_init(void)
 
 	if (is_lean()) {
 		state->host_gdt = state->kernel_gdt;
-		load_tables(&writable, &state->guest_idt); /* by where ltr may mark the TSS as busy */
+		load_tables(&writable, &state->guest_idt); /* through the writable mapping: ltr marks the TSS as busy */
 		load_gdt(&state->kernel_gdt);
 	} else {
 		host_tables();
 		load_tables(&state->host_gdt, &state->host_idt);
 	}
 
-	/* The Guest's programs may use the FPU and SSE; the Host kernel never does, so their state just stays. */
+	/* The Guest may use the FPU and SSE; the Host kernel does not, so their state need not be saved. */
 	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS));
 	__asm__ volatile("fninit");
 }
 
-/* A gate of the IDT that the CPU uses while the Guest runs. */
+/* Set a gate of the IDT that the CPU uses while the Guest runs. */
 void guest_idt_set(u32 vector, u32 selector, u32 offset, u32 flags)
 {
 	state->idt[vector] = ((u64)((offset & 0xFFFF0000) | HIGH_P | flags) << 32) | (selector << 16) | (offset & 0xFFFF);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The CPU's tables: the Host's own, and the fixed part of the Guest's. */
+/* The CPU's descriptor tables: the Host's, and the fixed part of the Guest's. */
 #ifndef HOST_KERNEL_MACHINE_TABLES_H
 #define HOST_KERNEL_MACHINE_TABLES_H
 #include "switcher/layouts/lguest_pages.h"

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Control and model-specific registers, as an unmodified kernel sees them.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
+/* Emulation of control and model-specific registers.  Read before: system.c.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/page_tables.h"
 
 #define CR4_PSE_BIT 0x10u
-#define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: what the CPUID of the machine allows */
+#define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: all that CPUID reports */
 #define CPUID_7_UMIP 0x4u
+#define MSR_TSC      0x10u
 
 struct native native;
 
-/* Where the CPU can, sgdt and its kin fault in rings 1 and 3, and a kernel is told of its own tables (system.c). */
+/* With UMIP, sgdt, sidt, sldt, str and smsw fault in rings 1 and 3, and are emulated (system.c). */
 void control_init(void)
 {
 	if (cpuid_7_ecx() & CPUID_7_UMIP)
@@ -58,7 +59,7 @@ static void write_cr4_for_guest(u32 value)
 		flush_all();
 }
 
-/* False: it deserves a general protection fault. */
+/* False: the value is invalid, and the Guest gets a general protection fault. */
 bool write_control(u32 number, u32 value)
 {
 	switch (number) {
@@ -85,11 +86,11 @@ bool write_control(u32 number, u32 value)
 	}
 }
 
-/* Those that read as zero and take any value; all others fault, as on a CPU that does not have them. */
+/* MSRs that read as zero and ignore writes; all others fault, as on a CPU without them. */
 static bool is_ignored_msr(u32 number)
 {
 	static const u32 list[] = {
-		0x10,  /* the time-stamp counter, when written */
+		MSR_TSC, /* writes only */
 		0x17,  /* platform identifier */
 		0x1B,  /* local APIC base: disabled */
 		0x2A,  /* bus clock configuration */
@@ -113,7 +114,7 @@ bool read_msr(u32 number, u32 *low, u32 *high)
 
 	if (!is_ignored_msr(number))
 		return false;
-	now = number == 0x10 ? rdtsc() : 0;
+	now = number == MSR_TSC ? rdtsc() : 0;
 	*low = now;
 	*high = now >> 32;
 	return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Read one instruction of ring 1's: prefixes, opcode, and for those that have one the ModRM byte with its address.
+ * Decode one instruction of ring 1: prefixes, opcode, and if there is one the ModRM byte with its address.
  * 32-bit code only.  Source: Intel SDM vol. 2, 2.1.  Read next: emulate.c.
  */
 #include "host_kernel/native/native.h"
@@ -105,7 +105,7 @@ bool decode(struct instruction *instruction)
 	return false;
 }
 
-/* The ModRM byte, and where its memory operand is. */
+/* The ModRM byte, and the address of its memory operand. */
 bool decode_modrm(struct instruction *instruction)
 {
 	u32 base = 0, displacement = 0, mode, rm;
@@ -125,7 +125,7 @@ bool decode_modrm(struct instruction *instruction)
 		rm = MODRM_RM(sib);
 	}
 	if (mode == 0 && rm == 5)
-		mode = 2; /* no base, a whole displacement */
+		mode = 2; /* no base, a 32-bit displacement */
 	else
 		base += *general_register(rm);
 	if (mode && !next_word(instruction, &displacement, mode == 1 ? 1 : 4))

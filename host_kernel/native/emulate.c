@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The privileged instructions of an unmodified kernel, done for it in ring 0.  Those with two opcode bytes are in
+ * Emulation of an unmodified kernel's privileged instructions.  Those with two opcode bytes are in
  * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
  */
 #include "host_kernel/native/native.h"
@@ -22,7 +22,7 @@ static bool string_io(struct instruction *instruction, bool in, u32 size)
 		if (in) {
 			u32 to = segment_base(regs->es) + regs->edi;
 
-			/* Before the port is read, for which there is no second time. */
+			/* Check this before the read of the port, which has side effects. */
 			instruction->faulted = !guest_may_write(to, size);
 			if (instruction->faulted)
 				return false;
@@ -78,7 +78,7 @@ static bool input_output(struct instruction *instruction)
 	}
 }
 
-/* A load of ss: its RPL must be the CPU's real ring, which the kernel does not know. */
+/* A load of ss: its RPL must be 1, the real ring; the kernel uses 0. */
 static bool load_stack_segment(u16 selector)
 {
 	gdt_sync();
@@ -113,7 +113,7 @@ static bool pop_stack_segment(struct instruction *instruction)
 	return true;
 }
 
-/* sti, and the hlt that often stands right behind it: no interrupt may come between the two. */
+/* sti, and an hlt right after it: no interrupt may arrive between the two. */
 static void set_interrupt_flag(struct instruction *instruction)
 {
 	u8 next;
@@ -125,7 +125,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	}
 }
 
-/* `int n` and `int3` in the kernel itself. */
+/* `int n` and `int3` of the kernel. */
 static bool software_interrupt(struct instruction *instruction)
 {
 	u8 vector = TRAP_BREAKPOINT;
@@ -136,7 +136,7 @@ static bool software_interrupt(struct instruction *instruction)
 	return true;
 }
 
-/* lss: the only way to load a whole stack pointer. */
+/* lss: ss and esp together. */
 static bool load_stack_pointer(struct instruction *instruction)
 {
 	u32 pointer, selector = 0;
@@ -191,8 +191,8 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 }
 
 /*
- * A fault in ring 1: true if it was an instruction that only ring 0 may execute, and it is done (or the fault that it
- * deserved is delivered).  False: the fault is the Guest's own.
+ * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
+ * belongs to the Guest.
  */
 bool native_emulate(u32 error)
 {
@@ -217,7 +217,7 @@ bool native_emulate(u32 error)
 	return done;
 }
 
-/* The ports that in or out would use; false if it is neither, or one of strings. */
+/* The ports that in or out would use; false for other instructions, ins and outs among them. */
 static bool ports_used(struct instruction *instruction, u16 *port, u32 *size)
 {
 	struct instruction ahead = *instruction;
@@ -227,7 +227,7 @@ static bool ports_used(struct instruction *instruction, u16 *port, u32 *size)
 	*port = guest.regs->edx;
 	if (instruction->two_bytes || (instruction->opcode & 0xF4) != 0xE4)
 		return false;
-	if (!(instruction->opcode & 8)) { /* the port stands behind the opcode */
+	if (!(instruction->opcode & 8)) { /* the port follows the opcode */
 		if (!next_byte(&ahead, &byte))
 			return false;
 		*port = byte;
@@ -236,8 +236,8 @@ static bool ports_used(struct instruction *instruction, u16 *port, u32 *size)
 }
 
 /*
- * A general protection fault in ring 3: true if it was in or out, at ports that the Guest's kernel lets its programs
- * use (ioperm, iopl), and it is done.  There are no real ports, so the CPU's own TSS opens none.
+ * A general protection fault in ring 3.  True: it was in or out, at ports that the Guest's kernel allows to its programs
+ * (ioperm, iopl), and it was emulated.  The TSS that the CPU uses allows no ports.
  */
 bool emulate_program_io(u32 error)
 {

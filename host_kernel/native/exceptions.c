@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exceptions and interrupts of the Guest's, and what follows when one cannot be delivered: another exception, a double
- * fault, a triple fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: inject.c.
+ * Exceptions of the Guest, and what follows when one cannot be delivered: another exception, a double fault, a triple
+ * fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: inject.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"
@@ -11,10 +11,10 @@
 
 #define TRAP_DIVIDE      0
 #define TRAP_INVALID_TSS 10
-#define ERROR_EXTERNAL   1u /* in a selector error code: not by an instruction of the Guest's */
+#define ERROR_EXTERNAL   1u /* in a selector error code: not caused by an instruction of the Guest */
 #define ERROR_IDT        2u
 
-/* The error code of our own access on the Guest's behalf. */
+/* The page fault's error code for an access on behalf of the Guest. */
 static u32 page_fault_error(u32 address, u32 access)
 {
 	u32 entry, pde, error = access;
@@ -22,7 +22,7 @@ static u32 page_fault_error(u32 address, u32 access)
 	return walk(address, access, &entry, &pde, &error) ? access : error;
 }
 
-/* What the failure itself raises, for a vector that could not be delivered. */
+/* The exception that the failure to deliver a vector raises. */
 static u32 raised_by(u32 vector, u32 failed, u32 where, bool software, u32 *error)
 {
 	*error = vector << 3 | ERROR_IDT | (software ? 0 : ERROR_EXTERNAL);
@@ -43,7 +43,7 @@ static bool is_contributory(u32 vector)
 	return vector == TRAP_DIVIDE || (vector >= TRAP_INVALID_TSS && vector <= TRAP_GENERAL);
 }
 
-/* Two exceptions of which the second is raised by the delivery of the first: can they be handled one after the other? */
+/* The delivery of the first exception raised the second: do they make a double fault? */
 static bool is_double_fault(u32 first, u32 second)
 {
 	return (is_contributory(first) && is_contributory(second)) ||
@@ -58,8 +58,8 @@ static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
 }
 
 /*
- * inject_once() failed: go on as the CPU does, until something has a handler or the third fault ends it.  The longest
- * way has four steps: a benign exception, a contributory one, a page fault, the double fault.
+ * inject_once() failed: continue as the CPU does, until an exception has a handler or a triple fault ends the run.  The
+ * longest sequence has four exceptions: a benign one, a contributory one, a page fault, the double fault.
  */
 static void inject_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 {
@@ -99,8 +99,8 @@ void native_inject(u32 vector, u32 error)
 }
 
 /*
- * `int n` and int3, of so many bytes: a trap, so that the next instruction is what it returns to.  An int of the kernel's
- * with an IDT that it has emptied itself is how a kernel restarts a machine when all else failed.
+ * `int n` and int3, of so many bytes: the return address is the next instruction.  A kernel that has emptied its own IDT and
+ * then executes int wants a restart by a triple fault.
  */
 void native_software_interrupt(u32 vector, u32 length)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The IDT in an unmodified kernel's own memory, and the one gate of it that the CPU uses.  Read next: inject.c. */
+/* The IDT in an unmodified kernel's memory, and its one gate that the CPU uses directly.  Read next: inject.c. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/guest_virtual.h"
 
@@ -17,7 +17,7 @@ bool read_gate(u32 vector, u32 *low, u32 *high)
 	return *high & GATE_P;
 }
 
-/* May a program call this vector by an instruction? */
+/* May a program raise this vector by an instruction? */
 bool gate_for_programs(u32 vector)
 {
 	u32 low, high;
@@ -26,8 +26,8 @@ bool gate_for_programs(u32 vector)
 }
 
 /*
- * A system call goes straight from a program to its kernel.  Not so what ring 1 may raise itself (breakpoints): its
- * frame would hold the real CPL, and the return from it would not come to us.
+ * A system call goes directly from a program to its kernel.  A vector that ring 1 raises (a breakpoint) cannot: its frame
+ * would hold RPL 1, so the return from it would not fault.
  */
 void idt_sync(void)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Give an unmodified kernel a trap or an interrupt, through the IDT in its own memory.
- * What is pushed looks as if the kernel ran in ring 0, so that its iret comes to us.  Source: Intel SDM vol. 3, 6.12.
+ * Inject an exception or an interrupt into an unmodified kernel, through the IDT in its own memory.
+ * The selectors that are pushed have RPL 0, as if the kernel ran in ring 0, so that its iret faults and is emulated.  Source: Intel SDM vol. 3, 6.12.
  * Read next: exceptions.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/memory/guest_virtual.h"
 
-/* Why read_gate() found none. */
+/* The reason why read_gate() failed. */
 static u32 __attribute__((noinline)) no_gate(u32 vector, u32 *where)
 {
 	u32 gate = native.idt_base + vector * GATE_BYTES, words[2];
@@ -21,7 +21,7 @@ static u32 __attribute__((noinline)) no_gate(u32 vector, u32 *where)
 	return FAILED_IDT_PAGE;
 }
 
-/* Do what the CPU does for one exception or interrupt; nothing of the Guest has changed unless this returns 0. */
+/* Deliver one exception or interrupt as the CPU does.  Returns 0 or FAILED_*; after a failure nothing has changed. */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 {
 	struct registers *regs = guest.regs;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Returns of an unmodified kernel, which fault in ring 1 so that they come here: iret, and lret to "ring 0".
+ * Emulation of iret and lret of an unmodified kernel.  Both fault in ring 1 (native.h).
  * Source: Intel SDM vol. 2, IRET, RET.  Read before: inject.c.
  */
 #include "host_kernel/native/native.h"
@@ -12,7 +12,7 @@
 #define HIGH_DPL  0x6000u
 #define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
 
-/* The fault that the return itself deserves: at its own address, nothing popped. */
+/* The return itself faults: at its own address, with nothing popped. */
 static bool faults(u32 vector, u32 error)
 {
 	native_inject(vector, error);
@@ -35,7 +35,7 @@ bool emulate_iret(struct instruction *instruction)
 	if (instruction->size != 4 || !operand_read(instruction, frame, at, 12))
 		return false;
 	if (frame[2] & EFLAGS_VM)
-		return faults(TRAP_GENERAL, 0); /* virtual-8086 mode is not to be had in ring 1 */
+		return faults(TRAP_GENERAL, 0); /* virtual-8086 mode is not available in ring 1 */
 	if ((frame[1] & RPL) != RPL) {
 		if (native.gdt_limit && !is_code(frame[1] & 0xFFFF, 0))
 			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
@@ -58,7 +58,7 @@ bool emulate_iret(struct instruction *instruction)
 	return true;
 }
 
-/* lret; drop more bytes of the stack follow the pointer. */
+/* lret; it pops drop bytes more. */
 bool emulate_far_return(struct instruction *instruction, u32 drop)
 {
 	struct registers *regs = guest.regs;

@@ -2,12 +2,11 @@
 /*
  * The native personality: an unmodified kernel in ring 1, by trap and emulate.
  *
- * The real interrupt flag is the Guest's: then pushf shows the truth, and interrupt gates clear what they should.
- * cli and sti fault in ring 1 (IOPL is 0) and are done for it; iret cannot set the flag there, so it is made to fault:
- * a frame that goes back to the kernel holds RPL 0, and the descriptor of the programs' code is not present while the
- * kernel runs.
+ * The Guest's interrupt flag is the real one, so that pushf and interrupt gates work without a trap.  cli and sti fault in
+ * ring 1 (IOPL is 0) and are emulated.  iret in ring 1 cannot set the flag, so it is made to fault: a frame that returns to
+ * the kernel has RPL 0, and the programs' code segments are not present while the kernel runs.
  *
- * Read next: native.c.
+ * Read next: personality.c.
  */
 #ifndef HOST_KERNEL_NATIVE_NATIVE_H
 #define HOST_KERNEL_NATIVE_NATIVE_H
@@ -21,22 +20,21 @@
 #define SELECTOR_TI 4u
 #define TSS_ESP0 4 /* in a TSS: the stack for traps from ring 3 */
 #define TSS_SS0  8
-#define TSS_IO_BITMAP 0x66 /* a word: where in the TSS the I/O bitmap begins */
+#define TSS_IO_BITMAP 0x66 /* a word: the offset of the I/O bitmap in the TSS */
 
-
-/* What an unmodified kernel believes of its CPU. */
+/* The CPU's registers as the unmodified kernel sees them. */
 struct native {
-	u32 cr0, cr2, cr3, cr4; /* cr2: of the last fault that it saw, not of those that were ours to fill */
+	u32 cr0, cr2, cr3, cr4; /* cr2: of the last reflected page fault */
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
-	u32 stepping;      /* one instruction runs with so many watched pages open to writes: */
-	u32 step_pages[2]; /* a store may cross from one into another */
+	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
+	u32 step_pages[2]; /* two, because a store may cross pages */
 	u32 step_flags;    /* its IF and TF before that */
-	bool page_unprotected;    /* a page that holds a table may be written to (write_protect.c): */
+	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
 };
 extern struct native native;
@@ -45,15 +43,15 @@ extern struct native native;
 #define LONGEST_INSTRUCTION 15u
 struct instruction {
 	u8 bytes[16];
-	u32 have;       /* of them, up to where its page's neighbour is not there */
-	u32 next;       /* bytes read so far: at the end, its length */
+	u32 have;       /* how many of them are valid: the next page may not be mapped */
+	u32 next;       /* how many were decoded; at the end, the length */
 	u32 size;       /* of its operand: 2 or 4 */
 	bool repeat;
-	u32 segment;    /* a selector that overrides, or 0 */
-	u8 opcode;      /* behind 0x0F, if two_bytes */
+	u32 segment;    /* the selector of a segment override, or 0 */
+	u8 opcode;      /* after 0x0F, if two_bytes */
 	bool two_bytes;
-	u8 modrm;       /* of those that have one */
-	bool faulted;   /* a memory operand could not be accessed: guest_fault */
+	u8 modrm;       /* if the opcode has one */
+	bool faulted;   /* an access to the memory operand faulted: guest_fault */
 	u32 address;    /* linear, of a memory operand */
 };
 bool decode(struct instruction *instruction);
@@ -99,7 +97,7 @@ bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
 
 /* write_protect.c */
-#define ERROR_IDT 2u /* in the error code of a fault: what was wrong is an IDT entry */
+#define ERROR_IDT 2u /* in an error code: the selector index is that of an IDT entry */
 void descriptor_tables_sync(void);
 void descriptor_tables_loaded(void);
 bool unprotect_busy_page(u32 address, u32 frame);

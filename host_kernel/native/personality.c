@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The native personality's outline: how it begins, when it is interrupted, and what each trap means.
+ * The native personality: its initial state, when interrupts are injected, and what each exit reason means.
  * Read before: native.h.  Read next: emulate.c, inject.c.
  */
 #include "host_kernel/native/native.h"
@@ -15,11 +15,11 @@
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
 
-#define KERNEL_HALF 0xC0000000u /* where the tables that all directories share begin in Linux: a hint, not a rule */
+#define KERNEL_HALF 0xC0000000u /* Linux shares the page tables from here on: an optimisation only */
 
 /*
- * Write the TSC's rate, which nobody knew before this machine ran, into the kernel's command line: measured by the
- * kernel itself, against a timer that traps, it would be a poor one.  Left-aligned: a leading zero would mean octal.
+ * Write the TSC's rate into the kernel's command line.  The kernel's own measurement, against a timer that traps, would be
+ * inexact.  Left-aligned, because a leading zero would mean octal.
  */
 static void tell_tsc_rate(void)
 {
@@ -37,8 +37,8 @@ static void tell_tsc_rate(void)
 static void init(void)
 {
 	native.cr0 = CR0_PE | CR0_ET;
-	native.dr[6] = 0xFFFF0FF0;
-	native.dr[7] = 0x400;
+	native.dr[6] = DR6_RESET;
+	native.dr[7] = DR7_RESET;
 	guest.kernel_address = KERNEL_HALF;
 	state->fast_path = FAST_FLAGS;
 	tell_tsc_rate();
@@ -64,7 +64,7 @@ static void interrupts(void)
 
 static bool needs_retry(void)
 {
-	return line_pauses(); /* for interrupts not: with its flag set the real one comes through; without it, its sti does */
+	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti does */
 }
 
 static void asleep(void)
@@ -76,14 +76,14 @@ static void asleep(void)
 
 static void device_irq(u32 irq)
 {
-	(void)irq; /* the Launcher has no devices here: line_check() looks at what it typed */
+	(void)irq; /* input is the only one, and line_check() reads it */
 }
 
 static void before_entry(void)
 {
 	state->interrupt_pending = pic_pending();
 	choose_gdt(guest.regs->cs & RPL);
-	step_unprotect(true); /* looking at the TSS may have closed its page */
+	step_unprotect(true); /* the read of the TSS may have protected its page again */
 	drop_bad_segments();
 	if (native.page_unprotected)
 		unprotected_page_hide();
@@ -103,7 +103,7 @@ static void page_fault(u32 address, u32 error)
 		step_store(address, entry >> 12);
 }
 
-/* From ring 3 `int n` faults unless the machine's own gate lets it pass, and none does: the Guest's gate decides. */
+/* In ring 3 `int n` faults, since the gates that the CPU uses have DPL 0; the DPL of the Guest's gate decides. */
 static bool software_interrupt(u32 error)
 {
 	u32 vector = error >> 3;

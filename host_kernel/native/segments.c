@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Segments of an unmodified kernel.  Its GDT lies in its own memory and changes by plain stores: we watch that page
- * and keep a copy with safe descriptors in the state page, as for any Guest.  Its LDT is copied when it is loaded.
+ * Segments of an unmodified kernel.  Its GDT is in its own memory and changes by plain stores: that page is write-protected,
+ * and a copy with safe descriptors is in the state page.  Its LDT is copied when it is loaded.
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read next: inject.c.
  */
 #include "host_kernel/native/native.h"
@@ -24,7 +24,7 @@
 #define TYPE_LDT      0x200u
 #define TYPE_MASK     0x1F00u
 
-#define BOOT_CS 2 /* what the boot protocol promises: flat segments in entries 2 and 3 */
+#define BOOT_CS 2 /* the boot protocol: flat segments in entries 2 and 3 */
 #define BOOT_DS 3
 #define CODE_RING_1 0x00CFBB000000FFFFull
 #define DATA_RING_1 0x00CFB3000000FFFFull
@@ -53,8 +53,8 @@ static bool is_user_code(u32 high)
 }
 
 /*
- * A descriptor made safe: for code and data DPL 0 becomes 1, also where it is absent, or its load would be the wrong
- * fault; anything else is not there for the CPU.
+ * A safe copy of a descriptor.  For code and data DPL 0 becomes 1, even if it is not present, so that its load raises the
+ * right fault; system descriptors become not present.
  */
 static u64 safe(u32 low, u32 high)
 {
@@ -88,7 +88,7 @@ void native_segments_init(void)
 /* Copy the Guest's GDT, as it is now, into the one that the CPU uses. */
 void gdt_sync(void)
 {
-	if (!native.gdt_limit) /* the boot loader's is still in use */
+	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
 		return;
 	for (u32 entry = 1; entry < GDT_ENTRIES; entry++) {
 		u32 words[2] = { 0, 0 };
@@ -99,17 +99,17 @@ void gdt_sync(void)
 			continue;
 		if (entry * 8 + 7 <= native.gdt_limit)
 			guest_try_read(words, native.gdt_base + entry * 8, 8);
-		/* What the CPU still holds from the boot loader must be loadable at our next entry too. */
+		/* The registers may still hold the boot protocol's selectors, which the next entry loads again. */
 		if ((entry == BOOT_CS || entry == BOOT_DS) && !(words[1] & HIGH_P))
 			continue;
 		set_both(entry, safe(words[0], words[1]));
-		/* The programs' code is there for the CPU only while they run: so the kernel's iret to it faults. */
+		/* The programs' code is present only while they run, so that the kernel's iret to it faults. */
 		if (is_user_code(words[1]))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
 }
 
-/* Is this, in the GDT that the CPU uses, code that runs in ring 1? */
+/* Is this a code segment of ring 1 in the GDT that the CPU uses? */
 bool is_kernel_code(u16 selector)
 {
 	u32 entry = selector >> 3, high = entry < GDT_ENTRIES ? state->gdt[entry] >> 32 : 0;
@@ -123,7 +123,7 @@ bool ldt_hides_code(void)
 	return ldt_has_code;
 }
 
-/* For the CPU these entries are not there. */
+/* Make these entries not present for the CPU. */
 void gdt_hide(u32 entries)
 {
 	for (; entries; entries &= entries - 1)
@@ -131,8 +131,8 @@ void gdt_hide(u32 entries)
 }
 
 /*
- * There is one LDT for both rings, so the Switcher cannot hide its code from the kernel's iret: it must not answer, and
- * each entry sets what the ring may see.
+ * Both rings use one LDT, so the Switcher cannot hide its code segments from the kernel's iret: there is no fast path, and
+ * each entry makes them present or not, for the ring that is entered.
  */
 static void choose_ldt(u32 ring)
 {
@@ -143,9 +143,8 @@ static void choose_ldt(u32 ring)
 }
 
 /*
- * Before an entry: for ring 3 the GDT with its code in it, and the stack on which a direct system call arrives; for
- * ring 1 the other one.  The Switcher changes between the two by itself where it may answer; where the Guest was idle,
- * its return to a program must be noticed.
+ * Before an entry: for ring 3 user_gdt, and the stack for direct system calls; for ring 1 kernel_gdt.  The fast paths
+ * switch between the two.  While the Guest is idle there is no fast path for iret, so that its end is noticed (pit.c).
  */
 void choose_gdt(u32 ring)
 {
@@ -189,7 +188,7 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 			return false;
 		*low = ldt[selector >> 3];
 		*high = ldt[selector >> 3] >> 32;
-		if (is_user_code(*high | HIGH_P)) /* hidden at times; one that is truly absent is kept as empty */
+		if (is_user_code(*high | HIGH_P)) /* it can be hidden; one that is really not present is stored as 0 */
 			*high |= HIGH_P;
 		return true;
 	}
@@ -205,7 +204,7 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 	return true;
 }
 
-/* Code of 32 bits that begins at 0: what decode() can read at eip. */
+/* A 32-bit code segment with base 0: decode() can read at eip. */
 bool is_flat_code(u16 selector)
 {
 	u32 low, high;
@@ -220,7 +219,7 @@ u32 segment_base(u16 selector)
 	return read_descriptor(selector, &low, &high) ? base_of(low, high) : 0;
 }
 
-/* May this selector be loaded into a data segment register (or ss), by code in this ring (0 and 1 are one)? */
+/* May this selector be loaded into a data segment register (or ss) by code in this ring (0 and 1 are the same)? */
 bool loadable(u16 selector, bool stack, u32 ring)
 {
 	u32 low, high;
@@ -233,9 +232,9 @@ bool loadable(u16 selector, bool stack, u32 ring)
 }
 
 /*
- * A real CPU keeps a segment that it has loaded even when its descriptor is taken away; we must load it again at each
- * entry, and cannot.  So it becomes null, and its next use faults.  So does the programs' code, which programs may read
- * by ds too, where ring 1 is entered: there it is not present.
+ * A CPU keeps a loaded segment even when its descriptor is removed.  Each entry loads the segments again, which is then not
+ * possible: the selector becomes null, and its next use faults.  The same holds for a program's code segment in ds when
+ * ring 1 is entered, where it is not present.
  */
 static u32 loadable_or_null(u32 selector)
 {
@@ -265,7 +264,7 @@ void drop_bad_segments(void)
 	regs->gs = loadable_or_null(regs->gs);
 }
 
-/* ltr: from where the CPU takes the kernel's stack.  Read each time it is needed: it changes by plain stores. */
+/* ltr.  The kernel's stack in the TSS changes by plain stores, so it is read whenever it is needed. */
 void tss_load(u16 selector)
 {
 	u32 low, high;
@@ -278,7 +277,7 @@ void tss_load(u16 selector)
 	}
 }
 
-/* Does the I/O bitmap in the Guest's TSS let programs use these ports?  The CPU reads two bytes of it, always. */
+/* Does the I/O bitmap in the Guest's TSS allow these ports?  As the CPU, read two bytes of it. */
 bool tss_opens_ports(u16 port, u32 size)
 {
 	u32 bits = 0, at = 0;
@@ -291,7 +290,7 @@ bool tss_opens_ports(u16 port, u32 size)
 	return !(bits >> port % 8 & ((1u << size) - 1));
 }
 
-/* lldt: the table is copied, and the copy loaded, through the Guest's GDT in which it stands at the same selector. */
+/* lldt: copy the table, and load the copy by the same selector of the Guest's GDT. */
 void ldt_load(u16 selector)
 {
 	u32 low = 0, high = 0, base, entry = selector >> 3;
@@ -311,7 +310,7 @@ void ldt_load(u16 selector)
 			u32 words[2] = { 0, 0 };
 
 			guest_try_read(words, base + each * 8, 8);
-			/* Absent data stays as it is, to fault as #NP; absent code would look like code that we hide. */
+			/* Data that is not present keeps its descriptor, to raise #NP; such code would look like hidden code. */
 			if ((words[1] & HIGH_P) || !is_user_code(words[1] | HIGH_P))
 				ldt[each] = safe(words[0], words[1]);
 			ldt_has_code |= is_user_code(words[1]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Single steps: a store to a write-protected page runs alone, with the page open, and what it changed is looked at.
+ * Single-stepping: a store to a write-protected page runs alone with the page writable; then the tables are synced.
  * Read before: write_protect.c.  Read next: personality.c.
  */
 #include "host_kernel/native/native.h"
@@ -14,7 +14,7 @@ void step_unprotect(bool open)
 		shadow_allow_write(native.step_pages[page], open);
 }
 
-/* One instruction has run with a watched page open: close it, and see what it changed. */
+/* The instruction has run: protect the page again, and sync the descriptor tables. */
 void step_end(void)
 {
 	struct registers *regs = guest.regs;
@@ -27,8 +27,8 @@ void step_end(void)
 }
 
 /*
- * The Guest writes to a write-protected page (its GDT's), or where there is no memory: let that one instruction pass, with
- * interrupts off, and look afterwards.  No decoder of stores has to be trusted for this.
+ * The Guest writes to a write-protected page (its GDT's), or where there is no memory: run that instruction with interrupts
+ * off and the page writable.  This needs no decoder for all kinds of stores.
  */
 static void step_begin(u32 address)
 {
@@ -59,15 +59,15 @@ static bool emulate_pushf(struct instruction *instruction, u32 address)
 }
 
 /*
- * The plain store that changes a descriptor in Linux: done here, it saves the step.  They come in pairs, one for each half:
- * a second one that follows is done too.
+ * The plain store by which Linux changes a descriptor: emulation is cheaper than a step.  Two stores follow each other, one
+ * for each half, so a second one is emulated too.
  */
 static bool emulate_store(u32 address)
 {
 	struct instruction instruction;
 	u32 value, done = 0, end = (address | (PAGE_BYTES - 1)) + 1;
 
-	for (; done < 2 && end - address >= 4; done++) { /* what lies in the next page was not checked */
+	for (; done < 2 && end - address >= 4; done++) { /* the next page was not checked */
 		if (!decode(&instruction) || instruction.two_bytes)
 			break;
 		if (instruction.opcode == 0x9C && !done)
@@ -86,7 +86,7 @@ static bool emulate_store(u32 address)
 	return done;
 }
 
-/* A store to a page that is watched, or to where there is no memory. */
+/* A store to a write-protected page, or where there is no memory. */
 void step_store(u32 address, u32 frame)
 {
 	if (is_write_protected(frame) && unprotect_busy_page(address, frame)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The privileged instructions whose first byte is 0x0F: tables, control, debug and model-specific registers. */
+/* Emulation of privileged instructions with two opcode bytes: table, control, debug and model-specific registers. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/page_tables.h"
 
@@ -49,7 +49,7 @@ static bool group_6(struct instruction *instruction)
 	}
 }
 
-/* sgdt and sidt, where the CPU does not let them pass. */
+/* sgdt and sidt, which fault with UMIP. */
 static bool store_table(struct instruction *instruction, u32 base, u32 limit)
 {
 	u16 words[3] = { limit, base, base >> 16 };
@@ -57,7 +57,7 @@ static bool store_table(struct instruction *instruction, u32 base, u32 limit)
 	return operand_write(instruction, instruction->address, words, sizeof(words));
 }
 
-/* All of it, or nothing is changed. */
+/* On a fault nothing is changed. */
 static bool load_table(struct instruction *instruction, u32 *base, u32 *limit)
 {
 	u16 words[3];
@@ -151,7 +151,7 @@ bool emulate_system(struct instruction *instruction)
 		return group_7(instruction);
 	case 0x06: /* clts */
 		return write_control(0, native.cr0 & ~CR0_TS);
-	case 0x08: /* invd, wbinvd: there is no cache to speak of */
+	case 0x08: /* invd, wbinvd: no effect that a Guest could see */
 	case 0x09:
 		return true;
 	case 0x20:

@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pages that hold the Guest's GDT and IDT are write-protected, since both change by plain stores.  Where such a page
- * also holds what is stored to all the time (the stack and the variables of a kernel's own decompressor), a trap for each
- * store would be the end of it, so that page is opened: until a store to the tables is seen, the CPU's copy of the GDT
- * has just the descriptors in it that the Guest's registers hold.  The load of any other one faults, and is found anew
- * in the Guest's memory.
+ * The pages that hold the Guest's GDT and IDT are write-protected, since both change by plain stores.  Such a page may also
+ * hold the stack and the variables of a kernel's decompressor, and a trap for each store to them would be too slow.  Then
+ * the write protection is lifted.  Until a store to the tables is seen, the CPU's copy of the GDT has only the descriptors
+ * that the Guest's registers hold.  A load of any other one faults, and the descriptor is read from the Guest's memory.
  *
- * What is not noticed at once: a store to a descriptor that a register holds, while its page is open.  It counts from
- * the next trap on.  So a table that was ever stored to since it was loaded keeps its page closed.
- * Read before: native.c, segments.c.
+ * One change is seen late: a store to a descriptor that a register holds, while its page is writable.  It takes effect at
+ * the next trap.  Therefore a table that was stored to since it was loaded keeps its write protection.
+ * Read before: personality.c, segments.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
 
-#define STORES_TO_UNPROTECT 64u /* to one page, in a row, and none of them to a table */
+#define STORES_TO_UNPROTECT 64u /* in a row, to one page, and not to a table */
 #define LONGEST_STORE  8u
 
-static u32 busy_frame;   /* the page that was last stored to, beside the tables, */
-static u32 busy_stores;  /* and how often */
-static bool tables_written; /* since they were loaded: no page of theirs is opened any more */
-static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page open */
-static u32 hidden;       /* bit n: entry n of the CPU's GDT is not what the Guest's says */
+static u32 busy_frame;   /* of the last store to a write-protected page */
+static u32 busy_stores;  /* how many stores in a row went to it */
+static bool tables_written; /* since they were loaded: they stay write-protected */
+static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page unprotected */
+static u32 hidden;       /* bit n: entry n of the CPU's GDT is hidden */
 
-/* What follows from the Guest's tables, after it may have written to them. */
+/* Update the CPU's GDT and IDT from the Guest's tables. */
 void descriptor_tables_sync(void)
 {
 	hidden = 0;
@@ -57,7 +56,7 @@ static void write_protect_tables(void)
 	descriptor_tables_sync();
 }
 
-/* lgdt or lidt: plain stores to where the tables are now must be noticed. */
+/* lgdt or lidt: write-protect the pages of the new tables. */
 void descriptor_tables_loaded(void)
 {
 	native.page_unprotected = false;
@@ -78,7 +77,7 @@ static bool is_in(u32 address, u32 base, u32 limit)
 	return limit && address + LONGEST_STORE - base <= limit + LONGEST_STORE;
 }
 
-/* A store to a watched page: true if it may now be repeated, and all that follow, since the page was opened. */
+/* A store to a write-protected page.  True: the protection was lifted, so the store can be retried. */
 bool unprotect_busy_page(u32 address, u32 frame)
 {
 	if (is_in(address, native.gdt_base, native.gdt_limit) || is_in(address, native.idt_base, native.idt_limit))
@@ -95,8 +94,8 @@ bool unprotect_busy_page(u32 address, u32 frame)
 }
 
 /*
- * A trap while a page is open: from here on the CPU's GDT is the Guest's again.  True if the trap comes from a descriptor
- * that was hidden: the instruction is repeated with the page closed.
+ * A trap while a page is unprotected: the CPU's GDT follows the Guest's again.  True if a hidden descriptor caused the trap:
+ * the instruction is retried with the page protected.
  */
 bool unprotected_page_trap(u32 vector, u32 error)
 {
@@ -115,7 +114,7 @@ bool unprotected_page_trap(u32 vector, u32 error)
 	return true;
 }
 
-/* Before an entry while a page is open: all descriptors but those that are in use become absent. */
+/* Before an entry while a page is unprotected: hide all descriptors that are not in use. */
 void unprotected_page_hide(void)
 {
 	const struct registers *regs = guest.regs;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Host kernel that tells what a program's work cost it: of each section between two marks how many world switches of
- * which kind, how many hypercalls, and how long the Host kernel itself ran. A mark is a rdtsc in ring 3 with a number in
- * ecx (guest_kernel/linux/bench): with CR4.TSD each is a fault, which is answered here and counted nowhere. The same
- * number twice is a section; of those with one number the shortest is told.
+ * A Host kernel that profiles sections of a program: the number of world switches and hypercalls by kind, and the time in
+ * the Host kernel.  Two marks with the same number enclose a section.  A mark is a rdtsc in ring 3 with the number in ecx
+ * (guest_kernel/linux/bench).  With CR4.TSD it faults; it is emulated here and not counted.  Of several sections with one
+ * number the shortest is printed.
  *
- * All of the Host kernel is in it, as it is; world_switch leads here first.
+ * The whole Host kernel is part of it, unchanged; world_switch points here first.
  * Read before: host_kernel/core/run.c.  Read next: lguest_py/bench/profile.py, which starts it.
  */
 #define run run_loop
@@ -27,17 +27,17 @@
 #define NONE MARKS
 
 enum tally {
-	TICKS,           /* all of it, with the two marks' own */
-	SILENT,          /* more of these that were in it, of the Guest's kernel */
+	TICKS,           /* the section, with the cost of its two marks */
+	SILENT,          /* rdtsc of the Guest's kernel in it */
 	SWITCHES,
-	HOST_TICKS,      /* of TICKS, in the Host kernel; */
-	FAULT_TICKS,     /* of these, behind a page fault */
-	FAST_PATHS,        /* by the Switcher */
+	HOST_TICKS,      /* the part of TICKS in the Host kernel */
+	FAULT_TICKS,     /* the part of HOST_TICKS after a page fault */
+	FAST_PATHS,      /* of the Switcher */
 	FILLED,
 	REFLECTED,
 	DELIVERED,
-	CALL_TICKS,      /* of HOST_TICKS, behind a hypercall, by its number */
-	CALLS = CALL_TICKS + HYPERCALL_COUNT, /* those through the ring too */
+	CALL_TICKS,      /* the parts of HOST_TICKS after a hypercall, by number */
+	CALLS = CALL_TICKS + HYPERCALL_COUNT, /* hypercalls by number, with those of the ring */
 	TALLIES = CALLS + HYPERCALL_COUNT
 };
 
@@ -52,7 +52,7 @@ static u32 tally[CALLS], at_start[TALLIES], least[MARKS][TALLIES];
 static u32 section = NONE, trapnum = TRAP_NONE, call;
 static u64 left;
 
-/* What was counted since the start, here and in the mailbox. */
+/* All counters, of this file and of the mailbox. */
 static void read_counters(u32 *now)
 {
 	for (u32 index = 0; index < CALLS; index++)
@@ -109,7 +109,7 @@ static void marked(u32 mark)
 		memcpy(least[mark], now, sizeof(now));
 }
 
-/* A rdtsc, which the Guest may execute where this is not: answered. */
+/* Emulate a rdtsc, which faults because of CR4.TSD. */
 static bool was_rdtsc(void)
 {
 	struct registers *regs = guest.regs;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands at the reset vector of an emulated PC in place of a BIOS: from real mode to the entry that
- * switcher/layouts/machine.h promises.  The engine leaves the entry's address and ebx in RAM, at RESET_BLOCK.
+ * The code at the reset vector of an emulated PC, in place of a BIOS: from real mode to the entry described in
+ * switcher/layouts/machine.h.  The engine stores the entry's address and ebx at RESET_BLOCK.
  * Source: Intel SDM vol. 3, 9.1.4 (first instruction) and 9.9.1 (switching to protected mode).
  */
 #define RESET_BLOCK 0x500
@@ -10,7 +10,7 @@
 	.code16
 begin:
 	cli
-	lgdtl %cs:(table - begin + 0xFF00)	/* cs's base is 0xFFFF0000, and this file's last 256 bytes are its end */
+	lgdtl %cs:(table - begin + 0xFF00)	/* cs has base 0xFFFF0000; this code is in the last 256 bytes of the 64 KiB */
 	movl %cr0, %eax
 	orb $1, %al
 	movl %eax, %cr0

@@ -79,7 +79,7 @@ u8 cmos_in(u16 port)
 	}
 }
 
-/* The time cannot be set: it is the Launcher's. */
+/* The time cannot be set: the Launcher provides it. */
 void cmos_out(u16 port, u8 value)
 {
 	if (port == 0x70)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The devices of a PC that an unmodified kernel finds, by port.  Read next: ports.c. */
+/* The PC's devices of the native personality.  Read next: ports.c. */
 #ifndef HOST_KERNEL_NATIVE_PC_PC_H
 #define HOST_KERNEL_NATIVE_PC_PC_H
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
-/* ports.c: the machine's devices by port; sizes in bytes. */
+/* ports.c; sizes in bytes */
 u32 port_in(u16 port, u32 size);
 void port_out(u16 port, u32 value, u32 size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pair of 8259A interrupt controllers at ports 0x20 and 0xA0, and their trigger registers at 0x4D0, which stand in
- * the place of ICW1's level bit as in a PC's chip set.  A request is latched by a rising edge and withdrawn when the
+ * The pair of 8259A interrupt controllers at ports 0x20 and 0xA0, and their trigger registers at 0x4D0, which replace
+ * ICW1's level bit as in a PC's chip set.  A request is latched by a rising edge and withdrawn when the
  * line falls before it is acknowledged.
  * Source: Intel 8259A datasheet; Intel 82371AB datasheet for 0x4D0.  Read next: pit.c.
  */
@@ -16,11 +16,11 @@
 #define OCW2_SPECIFIC 0x40
 #define OCW2_ROTATE   0x80
 #define OCW3          0x08
-#define OCW3_SELECT   0x02 /* which register is read: bit 0 tells */
+#define OCW3_SELECT   0x02 /* bit 0 selects the register to read */
 #define OCW3_POLL     0x04
-#define OCW3_SPECIAL  0x40 /* special mask mode: bit 5 tells */
+#define OCW3_SPECIAL  0x40 /* bit 5 sets special mask mode */
 #define POLL_FOUND  0x80
-#define CASCADE     2 /* the second hangs on this pin of the first */
+#define CASCADE     2 /* the pin of the first controller to which the second is connected */
 #define NO_PIN      8
 #define SPURIOUS    7
 #define TRIGGER_FIRST  0xF8 /* pins that can be level-triggered: not the clock, the keyboard and the cascade, */
@@ -31,7 +31,7 @@ struct pic {
 	u8 base;      /* vector of pin 0 */
 	u8 step;      /* of initialisation: the next write to the data port is ICW2, 3, 4; 0: none */
 	u8 level;     /* pins that are level-triggered */
-	u8 lowest;    /* the pin with the lowest priority; the one behind it has the highest */
+	u8 lowest;    /* the pin with the lowest priority; the next one has the highest */
 	bool wants_icw4, single, auto_eoi, rotate_auto, fully_nested, read_service, special_mask, polled;
 };
 
@@ -43,7 +43,7 @@ void pic_init(void)
 		pics[number] = (struct pic){ .mask = 0xFF, .lowest = 7 };
 }
 
-/* Of these pins the one with the highest priority, or NO_PIN. */
+/* The one of these pins with the highest priority, or NO_PIN. */
 static u32 highest_priority(const struct pic *pic, u8 pins)
 {
 	for (u32 place = 1; pins && place <= 8; place++)
@@ -112,7 +112,7 @@ static u32 acknowledge(struct pic *pic)
 	return pin;
 }
 
-/* The CPU takes the interrupt: which it is, and its vector. */
+/* The CPU acknowledges the interrupt: returns its number and vector. */
 u32 pic_acknowledge(u32 *vector)
 {
 	u32 irq, pin;
@@ -155,7 +155,7 @@ static void operate(struct pic *pic, u8 command)
 
 static void command(struct pic *pic, u8 value)
 {
-	if (value & ICW1) { /* edges before it are forgotten; what is level-triggered still requests */
+	if (value & ICW1) { /* clears latched edges; level-triggered lines still request */
 		*pic = (struct pic){
 			.line = pic->line, .level = pic->level, .request = pic->line & pic->level, .base = pic->base,
 			.step = 2, .lowest = 7, .wants_icw4 = value & ICW1_ICW4, .single = value & ICW1_SINGLE,
@@ -176,7 +176,7 @@ static void data(struct pic *pic, u8 value)
 	switch (pic->step) {
 	case 2:
 		pic->base = value & 0xF8;
-		pic->step = !pic->single ? 3 : pic->wants_icw4 ? 4 : 0; /* a single one has no ICW3 */
+		pic->step = !pic->single ? 3 : pic->wants_icw4 ? 4 : 0; /* in single mode there is no ICW3 */
 		break;
 	case 3:
 		pic->step = pic->wants_icw4 ? 4 : 0;
@@ -197,7 +197,7 @@ static void set_level(struct pic *pic, u8 pins)
 	pic->request |= pic->line & pic->level;
 }
 
-/* A poll is an acknowledgement by the read that follows its command. */
+/* The read after a poll command acknowledges the interrupt. */
 static u8 poll(struct pic *pic)
 {
 	u8 found = highest_pending(pic) != NO_PIN ? POLL_FOUND : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The 8254 timer: channel 0 is the clock interrupt, channel 2 what kernels measure time by (its gate and output are in
- * port 0x61).  All in TSC cycles.  Source: Intel 8254 datasheet.  Read next: uart.c.
+ * The 8254 timer: channel 0 is the clock interrupt; kernels measure time by channel 2 (its gate and output are in port
+ * 0x61).  All times are in TSC cycles.  Source: Intel 8254 datasheet.  Read next: uart.c.
  */
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/cpu.h"
@@ -17,15 +17,15 @@ struct channel {
 	u32 reload; /* 1 to 65536; 0: never loaded */
 	u8 mode;    /* 0 to 5 */
 	u8 access;  /* 1 low byte, 2 high byte, 3 low then high */
-	u8 low;     /* of a count half written */
+	u8 low;     /* the first byte of a count */
 	u8 status;
 	u16 latch;
 	bool half_written, half_read, count_latched, status_latched;
 };
 
 static struct channel channels[3];
-static u64 idle_since; /* TSC; since then no program ran and nothing but the clock interrupted; 0: it is not idle */
-static u8 speaker; /* port 0x61: bit 0 opens channel 2's gate, bit 1 lets it sound */
+static u64 idle_since; /* TSC since when no program ran and only the clock interrupted; 0: the Guest is not idle */
+static u8 speaker; /* port 0x61: bit 0 is channel 2's gate, bit 1 enables the sound */
 
 static u64 to_ticks(u64 cycles)
 {
@@ -85,9 +85,9 @@ static bool output(const struct channel *channel)
 }
 
 /*
- * How much later than it should a one-shot interrupt may come, in cycles: a kernel that is idle, but has a clock with a
- * fixed rate, does not wake for each tick.  So a sleep ends late by a sixteenth at the most, and by no more than
- * LONGEST_SLACK; who sets a one-shot reads the time elsewhere.
+ * How late a one-shot interrupt may be, in cycles, so that an idle kernel with a fixed tick rate does not wake for each tick.
+ * A sleep is prolonged by at most a sixteenth, and by at most LONGEST_SLACK.  A kernel with one-shot interrupts reads the
+ * time from another clock.
  */
 static u64 slack(void)
 {
@@ -96,7 +96,7 @@ static u64 slack(void)
 	return idle / 16 < longest ? idle / 16 : longest;
 }
 
-/* When channel 0 will next interrupt. */
+/* Set the deadline of channel 0's next interrupt. */
 static void schedule(void)
 {
 	const struct channel *clock = &channels[0];
@@ -113,7 +113,7 @@ static void schedule(void)
 	clock_set_deadline(clock->start + to_cycles(periods * clock->reload));
 }
 
-/* The Guest sleeps, its programs too. */
+/* The Guest is halted. */
 void pit_idle(void)
 {
 	if (!idle_since)
@@ -126,8 +126,8 @@ bool pit_is_idle(void)
 }
 
 /*
- * A program runs, or something interrupts but the clock; what the kernel alone does now and then is not counted.  An
- * interrupt that has not come yet is due when it was asked for.
+ * A program runs, or another interrupt than the clock was injected; work of the kernel alone does not count.  A one-shot
+ * interrupt that is outstanding loses its slack.
  */
 void pit_not_idle(void)
 {
@@ -187,7 +187,7 @@ static void command(u8 value)
 {
 	struct channel *channel;
 
-	if (value >> 6 == 3) { /* read back; its bits say what not to latch */
+	if (value >> 6 == 3) { /* read back; a set bit means: do not latch */
 		for (u32 number = 0; number < 3; number++) {
 			if (!(value >> (number + 1) & 1))
 				continue;
@@ -205,7 +205,7 @@ static void command(u8 value)
 	}
 	*channel = (struct channel){ .mode = value >> 1 & 7, .access = value >> 4 & 3 };
 	if (channel->mode > 5)
-		channel->mode -= 4; /* 6 and 7 are other names of 2 and 3 */
+		channel->mode -= 4; /* 6 and 7 are the same as 2 and 3 */
 	if (channel == channels)
 		schedule();
 }
@@ -256,6 +256,6 @@ void speaker_out(u8 value)
 	struct channel *channel = &channels[2];
 
 	if ((value & ~speaker & 1) && channel->reload && channel->mode != 0 && channel->mode != 4)
-		channel->start = rdtsc(); /* a rising gate starts these modes anew */
+		channel->start = rdtsc(); /* a rising edge of the gate restarts these modes */
 	speaker = value;
 }

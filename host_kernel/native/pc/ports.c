@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ports of an otherwise empty PC: where nothing is, reads give all ones and writes are lost.
- * Power-off and restart are here too: the little of ACPI that they need, and the keyboard controller's reset line.
+ * I/O ports: without a device, reads give ones and writes are ignored.
+ * Power-off and restart are here too: the ACPI registers for them, and the keyboard controller's reset line.
  * Source: ACPI specification 4.8.3 (PM1 registers), 4.8.3.6 (reset register); lguest_py/images/acpi.py has the tables.
  */
 #include "host_kernel/native/pc/pc.h"
@@ -111,7 +111,7 @@ void port_out(u16 port, u32 value, u32 size)
 {
 	if (port == ACPI_PM1_CONTROL && size >= 2 && (value & SLEEP_ENABLE) && SLEEP_TYPE(value) == ACPI_SLEEP_TYPE_OFF)
 		end_guest(END_POWER_OFF, "Power down");
-	if (size > 1 && port >= PCI_FIRST && port <= PCI_LAST) /* there is no bus; RESET_PORT lies among these */
+	if (size > 1 && port >= PCI_FIRST && port <= PCI_LAST) /* there is no bus; RESET_PORT is in this range */
 		return;
 	for (u32 byte = 0; byte < size; byte++)
 		out_byte(port + byte, value >> byte * 8);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When input reaches the serial port's receiver.  It comes in bursts, within which the FIFO is full again as soon as it
- * was emptied.  Then the line pauses until the Guest is idle, or has had several times as long for the rest of its work.
- * Without a pause a driver that reads until the port is empty would never find it so: it would starve all else, and
- * give up some time with the interrupt line still high, where no edge follows.
+ * Flow of input to the serial port's receiver.  It arrives in bursts, in which the FIFO is refilled as soon as it is empty.
+ * After a burst the line pauses until the Guest is idle, or for a multiple of the burst's time.  Without a pause a driver
+ * that reads until the port is empty would not end: it would starve other work, and then give up with the interrupt line
+ * still high, so that no edge follows.
  * Read before: uart.c.
  */
 #include "host_kernel/native/pc/uart.h"
@@ -12,12 +12,12 @@
 #include "host_kernel/base/host.h"
 #include "host_kernel/machine/mailbox.h"
 
-#define SHARE 3u                /* a pause is so many times as long as the burst took, */
+#define SHARE 3u                /* a pause takes so many times the burst's time, */
 #define BURST 128u              /* bytes */
 #define LONGEST_PAUSE_MS 10u    /* but no longer than this */
-#define POLLS 16u               /* a driver without interrupts is known by so many looks in vain, one after the other */
+#define POLLS 16u               /* so many reads of an empty line status in a row: the driver polls */
 
-static u64 arrived, read_last; /* TSC, of the burst; read_last is 0: it was not begun */
+static u64 arrived, read_last; /* TSC of the burst's start and last read; read_last is 0 before its first read */
 static u32 burst_left; /* bytes that may follow without a pause */
 static bool pausing;
 
@@ -28,8 +28,8 @@ void line_was_polled(void)
 }
 
 /*
- * Before the Guest waits for it, input is held back: a driver that starts reads and drops what it finds.  And so it is
- * while the Guest does not request to send: with flow control on, its buffers are full.
+ * Input is held back until the Guest is ready for it: a driver that starts discards what it reads.  Without RTS the Guest's
+ * buffers are full (flow control).
  */
 static bool guest_wants_input(void)
 {
@@ -54,14 +54,14 @@ static void fill(u32 available)
 	while (taken < available && taken < burst_left && uart.count < uart_capacity())
 		uart_push(mailbox->input[(tail + taken++) % INPUT_BYTES]);
 	burst_left -= taken;
-	exchange(&mailbox->input_tail, tail + taken); /* seen by all before we look at the head again */
+	exchange(&mailbox->input_tail, tail + taken); /* a barrier before the next read of the head */
 	available = read_once(&mailbox->input_head) - (tail + taken);
 	if (available <= INPUT_BYTES / 2 && available + taken > INPUT_BYTES / 2)
 		mailbox_doorbell(); /* the Launcher may be waiting for room */
 	uart.timed_out = uart.count && uart.count < uart_trigger();
 }
 
-/* A byte was read. */
+/* The Guest read a byte. */
 void line_was_read(void)
 {
 	u32 available = read_once(&mailbox->input_head) - mailbox->input_tail;
@@ -69,11 +69,11 @@ void line_was_read(void)
 	read_last = rdtsc();
 	if (uart.count || !available || !burst_left || !guest_wants_input())
 		return;
-	uart_update(); /* the interrupt line falls for a moment */
+	uart_update(); /* the interrupt line falls, so that the refill makes an edge */
 	fill(available);
 }
 
-/* Let the line do what is due. */
+/* Start a burst, or raise the receiver's timeout interrupt, if it is due. */
 void line_check(void)
 {
 	u32 available = read_once(&mailbox->input_head) - mailbox->input_tail;
@@ -96,7 +96,7 @@ void line_check(void)
 	uart_update();
 }
 
-/* The line is to be looked at soon, whatever the Guest does. */
+/* During a pause the run loop must check the line again soon. */
 bool line_pauses(void)
 {
 	return pausing;

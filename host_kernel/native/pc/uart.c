@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The serial port at 0x3F8: a 16550A whose line leads to the mailbox's text, and from its input (serial_line.c).
- * The transmitter sends a byte as soon as it is written.  The interrupt line is the OR of all causes that are pending
- * and enabled: its edges are what the interrupt controller sees, so every access brings it up to date.
+ * The serial port at 0x3F8: a 16550A that writes to the mailbox's text ring and reads its input ring (serial_line.c).
+ * The transmitter sends a byte as soon as it is written.  The interrupt line is the OR of all pending and enabled causes.
+ * The interrupt controller sees its edges, so every access updates it.
  * Source: National PC16550D datasheet.  Read next: serial_line.c.
  */
 #include "host_kernel/native/pc/uart.h"
@@ -17,7 +17,7 @@
 #define LSR_EMPTY    0x60
 #define MSR_READY    0xB0 /* carrier, data set ready, clear to send */
 #define MSR_RING     0x40
-#define MSR_CHANGES  0x0F /* one for each of the upper four bits */
+#define MSR_CHANGES  0x0F /* a delta bit for each of the upper four bits */
 
 static u8 receive(void)
 {
@@ -32,7 +32,7 @@ static u8 receive(void)
 	return byte;
 }
 
-/* In loopback nothing holds a byte back for which there is no room: it is lost, which the line status tells. */
+/* In loopback mode there is no flow control: without room the byte is lost, with an overrun error. */
 static void loop_back(u8 byte)
 {
 	if (uart.count < uart_capacity()) {
@@ -47,7 +47,7 @@ static void loop_back(u8 byte)
 static void send(u8 byte)
 {
 	uart.empty_pending = false;
-	uart_update(); /* the line falls until the byte is sent: without this edge an edge-triggered driver would wait forever */
+	uart_update(); /* the line is low while the byte is sent: an edge-triggered driver needs this edge */
 	if (uart.modem & MCR_LOOP)
 		loop_back(byte);
 	else
@@ -70,7 +70,7 @@ static void set_modem(u8 value)
 
 	uart.modem = value & 0x1F;
 	now = modem_lines();
-	uart.changes |= ((before ^ now) & ~MSR_RING) >> 4 | (before & ~now & MSR_RING) >> 4; /* of ring only its end */
+	uart.changes |= ((before ^ now) & ~MSR_RING) >> 4 | (before & ~now & MSR_RING) >> 4; /* of ring only the trailing edge */
 }
 
 static void set_control(u8 value)

@@ -10,10 +10,10 @@
 #define IER_EMPTY  0x02
 #define IER_STATUS 0x04
 #define IER_MODEM  0x08
-#define IIR_MODEM    0x00 /* the causes, from the lowest priority to the highest; a pending one has bit 0 clear */
+#define IIR_MODEM    0x00 /* interrupt causes by rising priority; bit 0 is clear while one is pending */
 #define IIR_NONE     0x01
 #define IIR_EMPTY    0x02
-#define IIR_TIMEOUT  0x0C /* of the same priority as IIR_RECEIVED */
+#define IIR_TIMEOUT  0x0C /* same priority as IIR_RECEIVED */
 #define IIR_RECEIVED 0x04
 #define IIR_STATUS   0x06
 #define FCR_FIFO     0x01
@@ -24,17 +24,17 @@
 
 struct uart {
 	u8 enable, control, line, modem, scratch, divisor[2];
-	u8 errors;       /* in the line status, until it is read */
-	u8 changes;      /* of modem lines, until their status is read */
+	u8 errors;       /* of the line status, cleared by its read */
+	u8 changes;      /* delta bits of the modem status, cleared by its read */
 	u8 received[UART_FIFO_BYTES];
 	u8 first, count; /* of the bytes in it */
-	u8 polls;        /* reads of the line status in a row that found nothing */
-	bool empty_pending; /* the transmitter became empty, and nobody was told */
-	bool timed_out;  /* what is in the FIFO is below its trigger level and has lain there */
+	u8 polls;        /* reads in a row of an empty line status */
+	bool empty_pending; /* the interrupt "transmitter empty" is pending */
+	bool timed_out;  /* the FIFO is below its trigger level, and its timeout has passed */
 };
 extern struct uart uart;
 
-/* How many received bytes there is room for, and how many of them interrupt: without the FIFO, one. */
+/* The receiver's capacity, and the number of bytes that raise the interrupt; both are 1 without the FIFO. */
 static inline u32 uart_capacity(void)
 {
 	return uart.control & FCR_FIFO ? UART_FIFO_BYTES : 1;

@@ -22,7 +22,7 @@ u8 uart_cause(void)
 	return IIR_NONE;
 }
 
-/* OUT2 opens the way to the interrupt controller; loopback drives that pin to its inactive level. */
+/* OUT2 connects the line to the interrupt controller; loopback mode disconnects it. */
 void uart_update(void)
 {
 	pic_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE);
