@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inject an exception or an interrupt into an unmodified kernel, through the IDT in its own memory.
- * The selectors that are pushed have RPL 0, as if the kernel ran in ring 0, so that its iret faults and is emulated.  Source: Intel SDM vol. 3, 6.12.
+ * The selectors that are pushed have RPL 0, as if the kernel ran in ring 0, so that its iret faults and is emulated.
+ * Source: Intel SDM vol. 3, 6.12.
  * Read next: exceptions.c.
  */
 #include "host_kernel/native/native.h"

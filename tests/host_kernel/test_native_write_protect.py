@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
 
-Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S, host_kernel/native/write_protect.c.
+Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S,
+host_kernel/native/write_protect.c.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lguest_py.images.elf import read_elf
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
-SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
+SOURCE = Path(__file__).resolve().parents[1] / "lab" / "busy_gdt.S"
 START = 0x101000  # the ELF header goes before it
 DEBUG, PAGE_FAULT = 1, 14
 STEPS = 63  # before a page is opened: STORES_TO_UNPROTECT of write_protect.c, less the one that opens it
