@@ -2,7 +2,7 @@
 /*
  * From the gzip file in the bzImage to a kernel in its place: undo gzip (RFC 1952), then load the ELF.
  *
- * Read next: inflate.c; then guest_kernel/cpu/start.S, where the kernel goes on.
+ * Read next: inflate.c; then guest_kernel/main/start.S, where the kernel starts.
  */
 #include "guest_kernel/boot/boot.h"
 #include <stdbool.h>

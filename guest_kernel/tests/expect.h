@@ -2,7 +2,7 @@
 /* What a trap must look like in its handler. */
 #ifndef EXPECT_H
 #define EXPECT_H
-#include "guest_kernel/tests/test.h"
+#include "switcher/types.h"
 
 #define EFLAGS_TF   0x100
 #define EFLAGS_IF   0x200

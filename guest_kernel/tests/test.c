@@ -5,13 +5,24 @@
  * Read next: test_traps.c.
  */
 #include "guest_kernel/tests/test.h"
-#include "guest_kernel/cpu/fpu.h"
-#include "guest_kernel/memory/paging.h"
-#include "guest_kernel/console/print.h"
-#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/base/text.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/hypercall_ring.h"
+#include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/segments.h"
-#include "guest_kernel/tasks/tasks.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/faults/catch.h"
+#include "guest_kernel/memory/frames.h"
+#include "guest_kernel/memory/paging.h"
+#include "guest_kernel/tasks/clock.h"
+#include "guest_kernel/tasks/fpu.h"
+#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "guest_kernel/traps/traps.h"
+#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/types.h"
+#include <stdbool.h>
 
 #define FRAMES 96
 
@@ -99,12 +110,12 @@ static bool is_test_frame(u32 frame)
 /* The test's frames are given back by themselves, not with the directory: be they pages or tables. */
 static void forget_test_pages(u32 directory)
 {
-	u32 *words = directory_words(directory);
-	for (u32 slot = TEST_PAGES >> 22; slot < (TEST_PAGES >> 22) + TEST_TABLES; slot++) {
+	u32 *words = page_directory_entries(directory);
+	for (u32 slot = TEST_PAGES >> PDE_SHIFT; slot < (TEST_PAGES >> PDE_SHIFT) + TEST_TABLES; slot++) {
 		if (is_test_frame(words[slot] & PTE_FRAME))
 			words[slot] = 0;
 		else if (words[slot] & PTE_PRESENT)
-			memory_set(virtual(words[slot] & PTE_FRAME), 0, PAGE);
+			memory_set(virtual(words[slot] & PTE_FRAME), 0, PAGE_SIZE);
 		hypercall_async(LHCALL_SET_PGD, directory, slot, 0, 0);
 	}
 	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
@@ -112,22 +123,22 @@ static void forget_test_pages(u32 directory)
 
 static void run(const struct test *test)
 {
-	u32 directory = directory_new(), blocked = lguest_data.blocked_interrupts;
+	u32 directory = page_directory_new(), blocked = lguest_data.blocked_interrupts;
 	running = test;
 	failed = false;
 	use_directory(directory);
 	test->run();
 	irq_disable();
 	catch_reset();
-	use_directory(paging_kernel());
+	use_directory(kernel_page_directory());
 	forget_test_pages(directory);
-	directory_free(directory);
+	page_directory_free(directory);
 	while (frame_count)
 		frame_free(frames[--frame_count]);
 	traps_init();
 	segments_init();
-	fpu_forget(current); /* a test may have left it in any state */
-	fpu_ts(true);
+	fpu_forget(&current->fpu); /* a test may have left it in any state */
+	fpu_set_ts(true);
 	schedule_load_tls();
 	if (own_clock) {
 		own_clock = false;

@@ -8,11 +8,10 @@
  */
 #ifndef TEST_H
 #define TEST_H
-#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/tasks/clock.h"
-#include "guest_kernel/cpu/interrupts.h"
-#include "guest_kernel/user/snippets.h"
-#include "guest_kernel/tasks/tasks.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "switcher/types.h"
+#include <stdbool.h>
 
 struct test {
 	const char *name;
@@ -28,12 +27,12 @@ struct test {
 bool test_same(const char *what, u32 expected, u32 got);
 bool test_failed(void); /* so far, for one that calls checks that return */
 
-#define SAME(what, expected, got)                                   \
+#define ASSERT_EQ(what, expected, got)                                   \
 	do {                                                        \
 		if (!test_same(what, (u32)(expected), (u32)(got)))  \
 			return;                                     \
 	} while (0)
-#define HOLDS(what) SAME(#what, true, !!(what))
+#define ASSERT(what) ASSERT_EQ(#what, true, !!(what))
 
 /* Spins in ring 1 until something holds, or for five seconds; whether it held. */
 #define WAIT_FOR(condition)                                                                           \

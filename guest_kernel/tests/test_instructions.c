@@ -5,13 +5,22 @@
  *
  * Read next: test_gates.c.
  */
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/interrupts.h"
+#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/lguest_pages.h"
+#include "switcher/types.h"
 
 TEST(own_ring, "instructions: ring 1 reads RPL 1 in cs")
 {
 	u32 cs;
 	__asm__("mov %%cs, %0" : "=r"(cs));
-	SAME("cs", GUEST_CS, cs);
+	ASSERT_EQ("cs", GUEST_CS, cs);
 }
 
 TEST(user_ring, "instructions: ring 3 reads RPL 3 in cs")
@@ -33,17 +42,17 @@ TEST(cli_ring1, "instructions: cli is skipped")
 {
 	expect_trap(1, snippet_cli, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (!test_failed())
-		SAME("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
+		ASSERT_EQ("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
 }
 
 /* IOPL and the real IF are the Host's: neither popf nor iret can change them. */
 static void flags_kept(u32 ring, const char *start)
 {
 	struct caught caught = catch_in(ring, start, EFLAGS_IOPL);
-	HOLDS(caught.trapped);
-	SAME("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);
-	SAME("IOPL", 0, caught.frame.ebx & EFLAGS_IOPL);
-	SAME("real IF", EFLAGS_IF, caught.frame.ebx & EFLAGS_IF);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);
+	ASSERT_EQ("IOPL", 0, caught.frame.ebx & EFLAGS_IOPL);
+	ASSERT_EQ("real IF", EFLAGS_IF, caught.frame.ebx & EFLAGS_IF);
 }
 
 TEST(popf_ring1, "instructions: popf in ring 1 changes neither IOPL nor IF")
@@ -79,6 +88,6 @@ TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
 	again();
 	for (u32 i = 1; i <= 10; i++) {
 		__asm__ volatile("hlt");
-		HOLDS(test_clock_count() >= i);
+		ASSERT(test_clock_count() >= i);
 	}
 }

@@ -5,29 +5,36 @@
  *
  * Read next: test_paging.c.
  */
-#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/memory/paging.h"
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/types.h"
 
 #define ADDRESS (TEST_PAGES + 0x124)
 
 static void map(u32 flags)
 {
-	page_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | flags);
+	pte_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | flags);
 }
 
 /* A page table that holds nothing for the address. */
 static void table_only(void)
 {
-	page_set(current_directory(), TEST_PAGES + PAGE, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
+	pte_set(current_directory(), TEST_PAGES + PAGE_SIZE, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
 }
 
 /* Flags of the directory entry; the page's own allow everything. */
 static void map_under(u32 directory_flags)
 {
-	u32 directory = current_directory(), *entry = &directory_words(directory)[TEST_PAGES >> 22];
+	u32 directory = current_directory(), *entry = &page_directory_entries(directory)[TEST_PAGES >> PDE_SHIFT];
 	map(PTE_WRITE | PTE_USER);
 	*entry = (*entry & PTE_FRAME) | PTE_PRESENT | directory_flags;
-	hypercall(LHCALL_SET_PGD, directory, TEST_PAGES >> 22, 0, 0);
+	hypercall(LHCALL_SET_PGD, directory, TEST_PAGES >> PDE_SHIFT, 0, 0);
 }
 
 #define FAULT(identifier, text, ring, prepare, kind, error)                                            \

@@ -5,9 +5,19 @@
  *
  * Read next: test_directories.c.
  */
-#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/hypercall_ring.h"
+#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/memory/paging.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/types.h"
+#include <stdbool.h>
 
 #define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
@@ -30,24 +40,24 @@ static void write_page(u32 address, u32 word)
 
 static u32 *entry_of(u32 address)
 {
-	return page_entry(current_directory(), address, true);
+	return pte_lookup(current_directory(), address, true);
 }
 
 static void map(u32 address, u32 entry)
 {
-	page_set(current_directory(), address, entry);
+	pte_set(current_directory(), address, entry);
 }
 
 /* Accessed and dirty. */
 static void bits(u32 flags, bool write, u32 expected)
 {
 	map(TEST_PAGES, test_frame() | flags);
-	SAME("bits before", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits before", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 	if (write)
 		write_page(TEST_PAGES, 1);
 	else
 		(void)read_page(TEST_PAGES);
-	SAME("bits after", expected, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits after", expected, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
 TEST(read_sets, "paging: a read sets accessed and not dirty")
@@ -69,9 +79,9 @@ TEST(read_then_write, "paging: a write after a read sets dirty")
 {
 	map(TEST_PAGES, test_frame() | USER_RW);
 	(void)read_page(TEST_PAGES);
-	SAME("bits", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 	write_page(TEST_PAGES, 1);
-	SAME("bits", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
 TEST(user_sets, "paging: ring 3 sets them too")
@@ -80,9 +90,9 @@ TEST(user_sets, "paging: ring 3 sets them too")
 	expect_result(3, snippet_read, TEST_PAGES, 0);
 	if (test_failed())
 		return;
-	SAME("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 	catch_ring3(snippet_write, TEST_PAGES);
-	SAME("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
 TEST(cleared, "paging: cleared by us and told, they are set again")
@@ -91,32 +101,32 @@ TEST(cleared, "paging: cleared by us and told, they are set again")
 	write_page(TEST_PAGES, 1);
 	map(TEST_PAGES, *entry_of(TEST_PAGES) & ~(u32)(PTE_ACCESSED | PTE_DIRTY));
 	(void)read_page(TEST_PAGES);
-	SAME("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits after a read", PTE_ACCESSED, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 	write_page(TEST_PAGES, 2);
-	SAME("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
 TEST(directory_accessed, "paging: the directory entry's accessed bit is set")
 {
 	map(TEST_PAGES, test_frame() | USER_RW);
 	(void)read_page(TEST_PAGES);
-	SAME("bit", PTE_ACCESSED, directory_words(current_directory())[TEST_PAGES >> 22] & PTE_ACCESSED);
+	ASSERT_EQ("bit", PTE_ACCESSED, page_directory_entries(current_directory())[TEST_PAGES >> PDE_SHIFT] & PTE_ACCESSED);
 }
 
 TEST(refused_not_dirty, "paging: a write that is refused sets nothing")
 {
 	map(TEST_PAGES, test_frame() | PTE_PRESENT | PTE_USER);
 	catch_ring3(snippet_write, TEST_PAGES);
-	SAME("bits", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
+	ASSERT_EQ("bits", 0, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
 /* SET_PTE. */
 TEST(remap, "paging: SET_PTE to another frame is seen")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW);
-	SAME("first", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
 	map(TEST_PAGES, frame_with(2) | USER_RW);
-	SAME("second", 2, read_page(TEST_PAGES));
+	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 	expect_result(3, snippet_read, TEST_PAGES, 2);
 }
 
@@ -133,10 +143,10 @@ TEST(unmap, "paging: SET_PTE to nothing is seen")
 TEST(unmap_remap, "paging: unmapped and mapped again to another frame")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW);
-	SAME("first", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
 	map(TEST_PAGES, 0);
 	map(TEST_PAGES, frame_with(2) | USER_RW);
-	SAME("second", 2, read_page(TEST_PAGES));
+	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 }
 
 TEST(fault_then_map, "paging: mapped after a fault")
@@ -145,7 +155,7 @@ TEST(fault_then_map, "paging: mapped after a fault")
 	if (test_failed())
 		return;
 	map(TEST_PAGES, frame_with(3) | USER_RW);
-	SAME("word", 3, read_page(TEST_PAGES));
+	ASSERT_EQ("word", 3, read_page(TEST_PAGES));
 }
 
 TEST(protect, "paging: SET_PTE to read-only is seen")
@@ -155,7 +165,7 @@ TEST(protect, "paging: SET_PTE to read-only is seen")
 	write_page(TEST_PAGES, 5);
 	map(TEST_PAGES, frame | PTE_PRESENT | PTE_USER);
 	expect_page_fault(1, snippet_write, TEST_PAGES, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
-	SAME("word", 5, read_page(TEST_PAGES));
+	ASSERT_EQ("word", 5, read_page(TEST_PAGES));
 }
 
 TEST(protect_bit, "paging: only the write bit changed, with accessed and dirty kept")
@@ -168,7 +178,7 @@ TEST(protect_bit, "paging: only the write bit changed, with accessed and dirty k
 		return;
 	map(TEST_PAGES, *entry_of(TEST_PAGES) | PTE_WRITE);
 	write_page(TEST_PAGES, 6);
-	SAME("word", 6, read_page(TEST_PAGES));
+	ASSERT_EQ("word", 6, read_page(TEST_PAGES));
 }
 
 TEST(to_kernel, "paging: only the user bit changed")
@@ -185,10 +195,10 @@ TEST(to_kernel, "paging: only the user bit changed")
 TEST(look_again, "paging: SET_PTE of 0 with the entry still there means look again")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW);
-	SAME("first", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
 	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW;
 	hypercall(LHCALL_SET_PTE, current_directory(), TEST_PAGES, 0, 0);
-	SAME("second", 2, read_page(TEST_PAGES));
+	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 }
 
 TEST(async_pte, "paging: 64 SET_PTEs in the asynchronous ring")
@@ -196,38 +206,38 @@ TEST(async_pte, "paging: 64 SET_PTEs in the asynchronous ring")
 	u32 frames[64];
 	for (u32 i = 0; i < 64; i++) {
 		frames[i] = i < 32 ? frame_with(100 + i) : frames[i - 32];
-		map(TEST_PAGES + i * PAGE, frames[i] | USER_RW);
-		(void)read_page(TEST_PAGES + i * PAGE);
+		map(TEST_PAGES + i * PAGE_SIZE, frames[i] | USER_RW);
+		(void)read_page(TEST_PAGES + i * PAGE_SIZE);
 	}
 	for (u32 i = 0; i < 64; i++) {
-		u32 entry = frames[63 - i] | USER_RW, address = TEST_PAGES + i * PAGE;
+		u32 entry = frames[63 - i] | USER_RW, address = TEST_PAGES + i * PAGE_SIZE;
 		*entry_of(address) = entry;
 		hypercall_async(LHCALL_SET_PTE, current_directory(), address, entry, 0);
 	}
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 	for (u32 i = 0; i < 64; i++)
-		SAME("word", 100 + (63 - i) % 32, read_page(TEST_PAGES + i * PAGE));
+		ASSERT_EQ("word", 100 + (63 - i) % 32, read_page(TEST_PAGES + i * PAGE_SIZE));
 }
 
 /* FLUSH_TLB after changes that nobody was told of. */
 static void silent(u32 address, u32 everything)
 {
 	map(address, frame_with(1) | USER_RW);
-	map(address + PAGE, frame_with(2) | USER_RW);
-	map(address + 2 * PAGE, frame_with(3) | USER_RW);
+	map(address + PAGE_SIZE, frame_with(2) | USER_RW);
+	map(address + 2 * PAGE_SIZE, frame_with(3) | USER_RW);
 	write_page(address, 11);
-	write_page(address + PAGE, 22);
-	write_page(address + 2 * PAGE, 33);
+	write_page(address + PAGE_SIZE, 22);
+	write_page(address + 2 * PAGE_SIZE, 33);
 	*entry_of(address) = frame_with(7) | USER_RW;
-	*entry_of(address + PAGE) = 0;
-	*entry_of(address + 2 * PAGE) &= ~(u32)PTE_WRITE;
+	*entry_of(address + PAGE_SIZE) = 0;
+	*entry_of(address + 2 * PAGE_SIZE) &= ~(u32)PTE_WRITE;
 	hypercall(LHCALL_FLUSH_TLB, everything, 0, 0, 0);
-	SAME("changed frame", 7, read_page(address));
-	expect_page_fault(1, snippet_read, address + PAGE, 0, snippet_read_at);
+	ASSERT_EQ("changed frame", 7, read_page(address));
+	expect_page_fault(1, snippet_read, address + PAGE_SIZE, 0, snippet_read_at);
 	if (test_failed())
 		return;
-	expect_page_fault(1, snippet_write, address + 2 * PAGE, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
-	SAME("read-only page", 33, read_page(address + 2 * PAGE));
+	expect_page_fault(1, snippet_write, address + 2 * PAGE_SIZE, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
+	ASSERT_EQ("read-only page", 33, read_page(address + 2 * PAGE_SIZE));
 }
 
 TEST(flush_user, "paging: FLUSH_TLB(0) after silent changes to a program's pages")
@@ -244,7 +254,7 @@ TEST(flush_kernel, "paging: FLUSH_TLB(1) after silent changes to the kernel's pa
 {
 	silent(SCRATCH_WINDOW, 1);
 	for (u32 i = 0; i < 3; i++)
-		map(SCRATCH_WINDOW + i * PAGE, 0);
+		map(SCRATCH_WINDOW + i * PAGE_SIZE, 0);
 }
 
 TEST(flush_keeps, "paging: FLUSH_TLB keeps what did not change")
@@ -253,7 +263,7 @@ TEST(flush_keeps, "paging: FLUSH_TLB keeps what did not change")
 	write_page(TEST_PAGES, 9);
 	for (u32 i = 0; i < 10; i++) {
 		hypercall(LHCALL_FLUSH_TLB, i & 1, 0, 0, 0);
-		SAME("word", 9 + i, read_page(TEST_PAGES));
+		ASSERT_EQ("word", 9 + i, read_page(TEST_PAGES));
 		write_page(TEST_PAGES, 10 + i);
 	}
 }
@@ -268,23 +278,23 @@ static u32 table_with(u32 word)
 
 static void set_table(u32 entry)
 {
-	directory_words(current_directory())[TEST_PAGES >> 22] = entry;
-	hypercall(LHCALL_SET_PGD, current_directory(), TEST_PAGES >> 22, 0, 0);
+	page_directory_entries(current_directory())[TEST_PAGES >> PDE_SHIFT] = entry;
+	hypercall(LHCALL_SET_PGD, current_directory(), TEST_PAGES >> PDE_SHIFT, 0, 0);
 }
 
 TEST(pgd_change, "paging: SET_PGD to another table is seen")
 {
 	set_table(table_with(1) | USER_RW);
-	SAME("first", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
 	set_table(table_with(2) | USER_RW);
-	SAME("second", 2, read_page(TEST_PAGES));
+	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 	expect_result(3, snippet_read, TEST_PAGES, 2);
 }
 
 TEST(pgd_clear, "paging: SET_PGD to nothing is seen")
 {
 	set_table(table_with(1) | USER_RW);
-	SAME("word", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("word", 1, read_page(TEST_PAGES));
 	set_table(0);
 	expect_page_fault(1, snippet_read, TEST_PAGES, 0, snippet_read_at);
 }
@@ -296,32 +306,32 @@ TEST(pgd_protect, "paging: SET_PGD to read-only is seen")
 	write_page(TEST_PAGES, 8);
 	set_table(table | PTE_PRESENT | PTE_USER);
 	expect_page_fault(1, snippet_write, TEST_PAGES, FAULT_WRITE | FAULT_PRESENT, snippet_write_at);
-	SAME("word", 8, read_page(TEST_PAGES));
+	ASSERT_EQ("word", 8, read_page(TEST_PAGES));
 }
 
 TEST(two_slots, "paging: one table in two places")
 {
-	u32 table = table_with(1), directory = current_directory(), other = TEST_PAGES + (PAGE << 10);
+	u32 table = table_with(1), directory = current_directory(), other = TEST_PAGES + (PAGE_SIZE << 10);
 	set_table(table | USER_RW);
-	directory_words(directory)[other >> 22] = table | USER_RW;
-	hypercall(LHCALL_SET_PGD, directory, other >> 22, 0, 0);
+	page_directory_entries(directory)[other >> PDE_SHIFT] = table | USER_RW;
+	hypercall(LHCALL_SET_PGD, directory, other >> PDE_SHIFT, 0, 0);
 	write_page(TEST_PAGES, 5);
-	SAME("word", 5, read_page(other));
+	ASSERT_EQ("word", 5, read_page(other));
 	map(other, frame_with(6) | USER_RW);
-	SAME("word through the first", 6, read_page(TEST_PAGES));
-	SAME("word through the second", 6, read_page(other));
-	directory_words(directory)[other >> 22] = 0; /* its frames must not be freed twice */
-	hypercall(LHCALL_SET_PGD, directory, other >> 22, 0, 0);
+	ASSERT_EQ("word through the first", 6, read_page(TEST_PAGES));
+	ASSERT_EQ("word through the second", 6, read_page(other));
+	page_directory_entries(directory)[other >> PDE_SHIFT] = 0; /* its frames must not be freed twice */
+	hypercall(LHCALL_SET_PGD, directory, other >> PDE_SHIFT, 0, 0);
 }
 
 TEST(same_frame, "paging: one frame at many addresses")
 {
 	u32 frame = frame_with(0);
 	for (u32 i = 0; i < 32; i++)
-		map(TEST_PAGES + i * PAGE, frame | USER_RW);
+		map(TEST_PAGES + i * PAGE_SIZE, frame | USER_RW);
 	for (u32 i = 0; i < 32; i++) {
-		write_page(TEST_PAGES + i * PAGE, i + 1);
-		SAME("word", i + 1, read_page(TEST_PAGES + (31 - i) * PAGE));
+		write_page(TEST_PAGES + i * PAGE_SIZE, i + 1);
+		ASSERT_EQ("word", i + 1, read_page(TEST_PAGES + (31 - i) * PAGE_SIZE));
 	}
 }
 
@@ -329,9 +339,9 @@ TEST(same_frame, "paging: one frame at many addresses")
 TEST(kernel_pte, "paging: SET_PTE of a kernel address")
 {
 	map(SCRATCH_WINDOW, frame_with(1) | PTE_PRESENT | PTE_WRITE);
-	SAME("first", 1, read_page(SCRATCH_WINDOW));
+	ASSERT_EQ("first", 1, read_page(SCRATCH_WINDOW));
 	map(SCRATCH_WINDOW, frame_with(2) | PTE_PRESENT | PTE_WRITE);
-	SAME("second", 2, read_page(SCRATCH_WINDOW));
+	ASSERT_EQ("second", 2, read_page(SCRATCH_WINDOW));
 	expect_page_fault(3, snippet_read, SCRATCH_WINDOW, FAULT_USER | FAULT_PRESENT, snippet_read_at);
 	map(SCRATCH_WINDOW, 0);
 	if (!test_failed())
@@ -341,16 +351,16 @@ TEST(kernel_pte, "paging: SET_PTE of a kernel address")
 TEST(global_bit, "paging: an entry with G set is as one without")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW | 0x100);
-	SAME("first", 1, read_page(TEST_PAGES));
+	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
 	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW | 0x100;
 	hypercall(LHCALL_FLUSH_TLB, 0, 0, 0, 0);
-	SAME("second", 2, read_page(TEST_PAGES));
+	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 }
 
 TEST(stack_demand, "paging: a program's stack grows page by page")
 {
-	u32 bytes = 16 * PAGE, before = current->faults;
+	u32 bytes = 16 * PAGE_SIZE, before = current->faults;
 	expect_result(3, snippet_stack, bytes, bytes / 4);
 	if (!test_failed())
-		HOLDS(current->faults - before >= 16);
+		ASSERT(current->faults - before >= 16);
 }

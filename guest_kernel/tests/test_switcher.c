@@ -6,15 +6,24 @@
  *
  * Read next: test_paging.c.
  */
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "host_kernel/lguest/lguest_abi.h"
+#include "switcher/lguest_pages.h"
+#include "switcher/types.h"
 
 static void refused(u32 ring, const char *start, u32 address, u32 error)
 {
 	struct caught caught = catch_in(ring, start, address);
-	HOLDS(caught.trapped);
-	SAME("vector", TRAP_PAGE_FAULT, caught.frame.vector);
-	SAME("error code but for P", error, caught.frame.error & ~(u32)FAULT_PRESENT);
-	SAME("cr2", address, caught.cr2);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", TRAP_PAGE_FAULT, caught.frame.vector);
+	ASSERT_EQ("error code but for P", error, caught.frame.error & ~(u32)FAULT_PRESENT);
+	ASSERT_EQ("cr2", address, caught.cr2);
 }
 
 TEST(write_text, "switcher: ring 1 cannot write its text")

@@ -5,9 +5,16 @@
  *
  * Read next: test_page_faults.c.
  */
-#include "guest_kernel/tests/expect.h"
-#include "guest_kernel/cpu/fpu.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
 #include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/faults/catch.h"
+#include "guest_kernel/tasks/fpu.h"
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "switcher/lguest_pages.h"
+#include "switcher/types.h"
 
 /* A test in each ring. */
 #define BOTH(identifier, text, ...)                                                              \
@@ -84,11 +91,11 @@ TEST(absent_stack_ring3, "traps: stack segment not present in ring 3")
 static void with_ts(u32 ring)
 {
 	test_own_clock(); /* another task's turn would set TS */
-	fpu_ts(false);
+	fpu_set_ts(false);
 	expect_trap(ring, snippet_no_device, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (test_failed())
 		return;
-	fpu_ts(true);
+	fpu_set_ts(true);
 	expect_trap(ring, snippet_no_device, 0, TRAP_NO_DEVICE, 0, snippet_no_device_at);
 }
 
@@ -106,7 +113,7 @@ TEST(ts_ring3, "traps: FPU with TS in ring 3")
 static void x87_error(u32 ring)
 {
 	test_own_clock();
-	fpu_ts(false);
+	fpu_set_ts(false);
 	expect_trap(ring, snippet_x87, 0, TRAP_FPU, 0, snippet_x87_at);
 	__asm__ volatile("fninit");
 }
@@ -125,48 +132,48 @@ TEST(x87_ring3, "traps: x87 error in ring 3")
 TEST(nt_cleared, "traps: NT is saved, and clear in the handler")
 {
 	struct caught caught = catch_ring3(snippet_nt, 0);
-	HOLDS(caught.trapped);
-	SAME("vector", TRAP_UNDEFINED, caught.frame.vector);
-	SAME("saved NT", 0x4000, caught.frame.eflags & 0x4000);
-	SAME("NT in the handler", 0, caught.real_eflags & 0x4000);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", TRAP_UNDEFINED, caught.frame.vector);
+	ASSERT_EQ("saved NT", 0x4000, caught.frame.eflags & 0x4000);
+	ASSERT_EQ("NT in the handler", 0, caught.real_eflags & 0x4000);
 }
 
 /* The stack: from ring 3 it is SET_STACK's, with ss and esp saved; from ring 1 the one in use. */
 TEST(stack_ring3, "traps: from ring 3 on SET_STACK's stack")
 {
 	struct caught caught = catch_ring3(snippet_undefined, 0);
-	HOLDS(caught.trapped);
-	SAME("ss", USER_DS, caught.frame.ss);
-	SAME("esp", USER_STACK_TOP, caught.frame.esp);
-	SAME("end of the frame", caught.trap_esp, caught.frame_end);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("ss", USER_DS, caught.frame.ss);
+	ASSERT_EQ("esp", USER_STACK_TOP, caught.frame.esp);
+	ASSERT_EQ("end of the frame", caught.trap_esp, caught.frame_end);
 }
 
 TEST(stack_ring1, "traps: from ring 1 on the stack in use")
 {
 	struct caught caught = catch_ring1(snippet_own_stack, 0);
-	HOLDS(caught.trapped);
-	SAME("vector", TRAP_UNDEFINED, caught.frame.vector);
-	SAME("end of the frame", caught.frame.eax, caught.frame_end);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", TRAP_UNDEFINED, caught.frame.vector);
+	ASSERT_EQ("end of the frame", caught.frame.eax, caught.frame_end);
 }
 
 /* All registers arrive as they were. */
 TEST(registers, "traps: every register is as it was")
 {
 	struct caught caught = catch_ring3(snippet_registers, 0);
-	HOLDS(caught.trapped);
-	SAME("vector", TRAP_UNDEFINED, caught.frame.vector);
-	SAME("eax", 0xA1, caught.frame.eax);
-	SAME("ebx", 0xB2, caught.frame.ebx);
-	SAME("ecx", 0xC3, caught.frame.ecx);
-	SAME("edx", 0xD4, caught.frame.edx);
-	SAME("esi", 0xE5, caught.frame.esi);
-	SAME("edi", 0xF6, caught.frame.edi);
-	SAME("ebp", 0x17, caught.frame.ebp);
-	SAME("esp", USER_STACK_TOP - 8, caught.frame.esp);
-	SAME("ds", USER_DS, caught.frame.ds);
-	SAME("es", USER_DS, caught.frame.es);
-	SAME("fs", USER_DS, caught.frame.fs);
-	SAME("gs", USER_DS, caught.frame.gs);
-	SAME("carry flag", 1, caught.frame.eflags & 1);
-	SAME("direction flag", 0x400, caught.frame.eflags & 0x400);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", TRAP_UNDEFINED, caught.frame.vector);
+	ASSERT_EQ("eax", 0xA1, caught.frame.eax);
+	ASSERT_EQ("ebx", 0xB2, caught.frame.ebx);
+	ASSERT_EQ("ecx", 0xC3, caught.frame.ecx);
+	ASSERT_EQ("edx", 0xD4, caught.frame.edx);
+	ASSERT_EQ("esi", 0xE5, caught.frame.esi);
+	ASSERT_EQ("edi", 0xF6, caught.frame.edi);
+	ASSERT_EQ("ebp", 0x17, caught.frame.ebp);
+	ASSERT_EQ("esp", USER_STACK_TOP - 8, caught.frame.esp);
+	ASSERT_EQ("ds", USER_DS, caught.frame.ds);
+	ASSERT_EQ("es", USER_DS, caught.frame.es);
+	ASSERT_EQ("fs", USER_DS, caught.frame.fs);
+	ASSERT_EQ("gs", USER_DS, caught.frame.gs);
+	ASSERT_EQ("carry flag", 1, caught.frame.eflags & 1);
+	ASSERT_EQ("direction flag", 0x400, caught.frame.eflags & 0x400);
 }

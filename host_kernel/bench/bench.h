@@ -28,7 +28,7 @@
 #ifndef __ASSEMBLER__
 #include "host_kernel/base/host.h"
 #include "guest_kernel/bench/bench_samples.h"
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
 
 void run_loop(void) __attribute__((noreturn)); /* run.c: the Host kernel's own */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the Host kernels that measure have to say goes to the console, as early text of the Guest's does.  Read next: run.c. */
 #include "host_kernel/base/host.h"
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
 
 void print(const char *text, ...)
 {

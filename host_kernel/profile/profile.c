@@ -11,7 +11,7 @@
 #define run run_loop
 #include "host_kernel/core/run.c"
 #undef run
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
 
 #define CR4_TSD 0x4
 #define TRAP_GENERAL 13

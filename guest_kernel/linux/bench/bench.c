@@ -96,7 +96,7 @@ static void keep_a_page_table(void)
 	(void)*page;
 }
 
-s32 program(u32 argc, char **argv, char **envp)
+static s32 program(u32 argc, char **argv, char **envp)
 {
 	u64 started;
 	static const struct bench boot = { "boot-to-init", 1, NULL }; /* absolute */
@@ -123,3 +123,5 @@ s32 program(u32 argc, char **argv, char **envp)
 	print("BENCH done\n");
 	end(POWER_OFF);
 }
+
+PROGRAM_MAIN(program);
