@@ -21,7 +21,7 @@
 #define TABLES 4
 #define PAGES 64
 #define KERNEL_PAGES 512
-#define CACHE 64 /* no fewer than the shadow page directories that the Host caches: "directory-new" fills the cache first */
+#define CACHE 64 /* at least as many as the Host caches shadows of: "directory-new" fills the cache first */
 
 static u32 spaces[SPACES], frame;
 static u32 fresh[CACHE + BENCH_ROUNDS];

@@ -9,7 +9,7 @@
 #include "switcher/types.h"
 
 extern const char bench_skip[];        /* page fault: skips the two-byte instruction */
-extern const char bench_skip_program[]; /* the same for a program whose eax is BENCH_CALL; other faults go to the kernel */
+extern const char bench_skip_program[]; /* the same if eax is BENCH_CALL; other faults go to the kernel */
 extern const char bench_fpu[];         /* trap 7: clears TS */
 extern const char bench_system_call[]; /* BENCH_CALL returns at once; other calls go to the kernel */
 extern const char bench_clock[];       /* the clock: sets the variables below */

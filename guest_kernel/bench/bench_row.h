@@ -7,8 +7,8 @@
 #define BENCH_PAGES 0x10000000 /* user addresses from here on are unmapped, for the rows to map */
 
 /*
- * set_up(), then once() BENCH_WARM and BENCH_SAMPLES times, then tear_down(). A row runs in ring 1, in the kernel's page
- * directory, with interrupts disabled and the clock off; bench.c restores the gates and the FPU after it.
+ * set_up(), then once() BENCH_WARM and BENCH_SAMPLES times, then tear_down(). A row runs in ring 1, in the kernel's
+ * page directory, with interrupts disabled and the clock off; bench.c restores the gates and the FPU after it.
  */
 struct bench_row {
 	const char *name;

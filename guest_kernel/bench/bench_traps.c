@@ -72,7 +72,7 @@ static void use(u32 directory)
 	hypercall(LHCALL_NEW_PGTABLE, directory, 0, 0, 0);
 }
 
-/* A page directory whose pages were not accessed yet. The Host need not be informed of an entry that was not present. */
+/* A page directory whose pages were not accessed yet. An entry that was not present needs no hypercall. */
 static void map_unused(void)
 {
 	u32 directory = page_directory_new();

@@ -48,8 +48,8 @@ static void uptime_command(char *arguments)
 	u32 ms = clock_ms(), seconds, nanoseconds;
 	(void)arguments;
 	clock_wall(&seconds, &nanoseconds);
-	print("up %u.%03u s, wall clock %u.%03u, %u clock interrupts, TSC at %u kHz\n", ms / MS_PER_SECOND, ms % MS_PER_SECOND, seconds,
-	      nanoseconds / NS_PER_MS, irq_count(IRQ_CLOCK), lguest_data.tsc_khz);
+	print("up %u.%03u s, wall clock %u.%03u, %u clock interrupts, TSC at %u kHz\n", ms / MS_PER_SECOND,
+	      ms % MS_PER_SECOND, seconds, nanoseconds / NS_PER_MS, irq_count(IRQ_CLOCK), lguest_data.tsc_khz);
 }
 
 static void memory_command(char *arguments)

@@ -30,8 +30,8 @@ load_tables:
 	ret
 
 /*
- * u32 iret_to_program(void): the ticks from before the iret to the program's first instruction. The program returns by a
- * system call, and its frame is dropped. The stack is, from high to low:
+ * u32 iret_to_program(void): the ticks from before the iret to the program's first instruction. The program returns
+ * by a system call, and its frame is dropped. The stack is, from high to low:
  *
  *	return address
  *	ebp, ebx, esi, edi          kernel_stack points to edi

@@ -13,7 +13,7 @@ struct fpu_state {
 } __attribute__((aligned(16)));
 
 void fpu_init(void);
-void fpu_switch(const struct fpu_state *next); /* at a task switch: sets TS unless the FPU holds the next task's state */
+void fpu_switch(const struct fpu_state *next); /* at a task switch: sets TS unless the FPU holds this state */
 void fpu_trap(struct fpu_state *state);      /* trap 7 */
 void fpu_forget(const struct fpu_state *state); /* the state will not be used again */
 void fpu_set_ts(bool set);                     /* TS alone */

@@ -82,7 +82,7 @@ void schedule_load_tls(void)
 	hypercall_async(LHCALL_LOAD_TLS, physical(current->tls), 0, 0, 0);
 }
 
-/* Switches the state that the Host keeps for the current task. The last hypercall is synchronous: it drains the ring. */
+/* Switches the state that the Host keeps for the current task. The last hypercall drains the ring. */
 static void switch_host_state(const struct task *before)
 {
 	hypercall_async(LHCALL_SET_STACK, GUEST_DS, current->trap_esp, STACK_PAGES, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The checks on a trap that many tests share: how the Host, or the processor on a direct way, must have delivered it.
+ * Checks of a trap that many tests share: how it must arrive, whether reflected by the Host or directly.
  *
  * Read next: test_traps.c.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs the tests. The shell's task runs them, in ring 1; for ring 3 it has a directory with the programs in it.
+ * The test runner. The shell's task runs the tests in ring 1. Its page directory maps the programs, for ring 3.
  *
  * Read next: test_traps.c.
  */
@@ -78,7 +78,7 @@ void test_own_clock(void)
 	need_schedule = false;
 	irq_set_handler(IRQ_CLOCK, clock_fired);
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
-	hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* one that fired just before */
+	hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* injects an interrupt that is pending */
 	clock_base = irq_count(IRQ_CLOCK);
 }
 
@@ -107,8 +107,8 @@ static bool is_test_frame(u32 frame)
 	return false;
 }
 
-/* The test's frames are given back by themselves, not with the directory: be they pages or tables. */
-static void forget_test_pages(u32 directory)
+/* A test's frames, whether pages or page tables, must not be freed with the page directory: run() frees them. */
+static void unmap_test_frames(u32 directory)
 {
 	u32 *words = page_directory_entries(directory);
 	for (u32 slot = TEST_PAGES >> PDE_SHIFT; slot < (TEST_PAGES >> PDE_SHIFT) + TEST_TABLES; slot++) {
@@ -131,13 +131,13 @@ static void run(const struct test *test)
 	irq_disable();
 	catch_reset();
 	use_directory(kernel_page_directory());
-	forget_test_pages(directory);
+	unmap_test_frames(directory);
 	page_directory_free(directory);
 	while (frame_count)
 		frame_free(frames[--frame_count]);
 	traps_init();
 	segments_init();
-	fpu_forget(&current->fpu); /* a test may have left it in any state */
+	fpu_forget(&current->fpu); /* a test may leave any state in it */
 	fpu_set_ts(true);
 	schedule_load_tls();
 	if (own_clock) {
@@ -145,7 +145,7 @@ static void run(const struct test *test)
 		irq_set_handler(IRQ_CLOCK, schedule_tick);
 	}
 	lguest_data.blocked_interrupts = blocked;
-	schedule(); /* arms the clock for whoever sleeps, and lets others run */
+	schedule(); /* arms the clock for sleepers, and lets other tasks run */
 	irq_enable();
 }
 

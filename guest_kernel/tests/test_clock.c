@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SET_CLOCKEVENT, the TSC's rate and the wall clock, against each other. Only lower bounds are strict: a busy
- * machine may make anything late.
+ * SET_CLOCKEVENT, the TSC's rate and the wall clock, compared with each other. Only lower bounds are strict: on a busy
+ * machine anything may be late.
  *
  * Read next: test_hypercalls.c.
  */
@@ -14,6 +14,7 @@
 #include "host_kernel/lguest/lguest_abi.h"
 #include "switcher/types.h"
 
+#define FAR_NS    4000000000u
 #define YEAR_2024 1704067200u
 #define YEAR_2100 4102444800u
 
@@ -41,7 +42,7 @@ TEST(one_shot, "clock: SET_CLOCKEVENT fires once")
 	ASSERT_EQ("interrupts", 1, test_clock_count());
 }
 
-/* The second call has to come before the first one's time: where the machine was too slow for that, again. */
+/* The second call has to come before the first deadline: repeated where the machine was too slow for that. */
 static void two_events(u32 first_us, u32 second_us)
 {
 	for (u32 attempt = 0; attempt < 20; attempt++) {
@@ -56,7 +57,7 @@ static void two_events(u32 first_us, u32 second_us)
 	}
 }
 
-TEST(cancelled, "clock: SET_CLOCKEVENT of 0 takes it back")
+TEST(cancelled, "clock: SET_CLOCKEVENT of 0 cancels it")
 {
 	test_own_clock();
 	two_events(20000, 0);
@@ -65,7 +66,7 @@ TEST(cancelled, "clock: SET_CLOCKEVENT of 0 takes it back")
 	ASSERT_EQ("interrupts", 0, test_clock_count());
 }
 
-TEST(later, "clock: a second SET_CLOCKEVENT takes the place of the first, later")
+TEST(later, "clock: a second SET_CLOCKEVENT replaces the first, later")
 {
 	test_own_clock();
 	two_events(20000, 100000);
@@ -75,18 +76,18 @@ TEST(later, "clock: a second SET_CLOCKEVENT takes the place of the first, later"
 	ASSERT(clock_ns() - from >= 75 * (u64)NS_PER_MS);
 }
 
-TEST(sooner, "clock: a second SET_CLOCKEVENT takes the place of the first, sooner")
+TEST(sooner, "clock: a second SET_CLOCKEVENT replaces the first, sooner")
 {
 	test_own_clock();
-	hypercall(LHCALL_SET_CLOCKEVENT, 4000000000u, 0, 0, 0);
+	hypercall(LHCALL_SET_CLOCKEVENT, FAR_NS, 0, 0, 0);
 	u64 from = clock_ns();
 	test_arm_us(1000);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
-	ASSERT(clock_ns() - from < 4000000000u);
+	ASSERT(clock_ns() - from < FAR_NS);
 }
 
-/* NOTIFY of a device's descriptor holds the Guest until the Launcher has looked at it, and nothing else happens meanwhile. */
-TEST(while_held, "clock: SET_CLOCKEVENT outlives a NOTIFY that waits for the Launcher")
+/* NOTIFY of a device descriptor stops the Guest until the Launcher has handled it. */
+TEST(while_held, "clock: SET_CLOCKEVENT stays armed over a NOTIFY that waits for the Launcher")
 {
 	struct virtio_device *console = console_device();
 	ASSERT(console != NULL);
@@ -110,7 +111,7 @@ static u64 host_time(void)
 	return (u64)lguest_data.time_seconds * NS_PER_SECOND + lguest_data.time_nanoseconds;
 }
 
-TEST(time_anew, "clock: the Host writes the time anew at every interrupt")
+TEST(time_anew, "clock: the Host updates the time at every interrupt")
 {
 	test_own_clock();
 	u64 last = 0;
@@ -124,7 +125,7 @@ TEST(time_anew, "clock: the Host writes the time anew at every interrupt")
 	}
 }
 
-/* Both ways of telling time, from one interrupt to another 100 ms later; neither may lag by a tenth. */
+/* Wall clock and TSC between two interrupts that are 100 ms apart. Neither may lag by a tenth. */
 TEST(rates_agree, "clock: wall clock and TSC run at the same rate")
 {
 	test_own_clock();
@@ -135,7 +136,7 @@ TEST(rates_agree, "clock: wall clock and TSC run at the same rate")
 	ASSERT(WAIT_FOR(test_clock_count() == 2));
 	wall = host_time() - wall;
 	tsc = clock_ns() - tsc;
-	/* An interruption by the machine between an interrupt and its clock_ns() shifts them, once each. */
+	/* A delay between an interrupt and its clock_ns() shifts them: one delay for each interrupt. */
 	ASSERT(wall >= 90 * (u64)NS_PER_MS);
 	ASSERT(tsc >= 90 * (u64)NS_PER_MS);
 	ASSERT(wall < tsc + 10000 * (u64)NS_PER_MS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Several page directories: the same address means something else in each, the kernel's part is one, and the Host
- * may forget the shadow of any that is not in use, but nothing else.
+ * Several page directories: a user address has its own page in each, the kernel's part is the same in all, and the
+ * Host may drop the shadow of any that is not current without a visible effect.
  *
  * Read next: test_fpu.c.
  */
@@ -18,7 +18,7 @@
 #include "switcher/types.h"
 #include <stdbool.h>
 
-#define MANY 80 /* more than a Host will keep shadows of */
+#define MANY 80 /* more than the Host caches shadows of */
 #define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
 static u32 directories[MANY];
@@ -57,7 +57,7 @@ static u32 word(void)
 	return *(volatile u32 *)TEST_PAGES;
 }
 
-/* Go round: the word in each must be its own, as it was left the last time. */
+/* Enters each in turn: the word in each must be the one written there last. */
 static bool round_trip(u32 count, u32 rounds)
 {
 	for (u32 round = 0; round < rounds; round++) {
@@ -87,7 +87,7 @@ TEST(twelve, "directories: twelve, round and round")
 	unmake(back, 12);
 }
 
-TEST(eighty, "directories: eighty, more than the Host can keep")
+TEST(eighty, "directories: eighty, more than the Host can cache")
 {
 	u32 back = current_directory();
 	make(MANY);
@@ -113,7 +113,7 @@ TEST(not_current, "directories: SET_PTE in one that is not current")
 	unmake(back, 2);
 }
 
-TEST(not_current_unmap, "directories: a page taken away in one that is not current")
+TEST(not_current_unmap, "directories: a page unmapped in one that is not current")
 {
 	u32 back = current_directory();
 	make(2);
@@ -152,7 +152,7 @@ TEST(kernel_shared, "directories: a kernel page set in one is there in all")
 	u32 back = current_directory(), entry, got[4];
 	make(4);
 	for (u32 i = 0; i < 4; i++) {
-		enter(directories[i]); /* each has been in use before */
+		enter(directories[i]); /* so that the Host has a shadow of each */
 		ASSERT(word() == 1000 + i);
 	}
 	u32 frame = map_word(directories[3], SCRATCH_WINDOW, 55);
@@ -173,11 +173,11 @@ TEST(kernel_shared, "directories: a kernel page set in one is there in all")
 	for (u32 i = 0; i < 4; i++) {
 		ASSERT_EQ("word", 55, got[i]);
 		ASSERT(caught[i].trapped);
-		ASSERT_EQ("vector when it is gone", TRAP_PAGE_FAULT, caught[i].frame.vector);
+		ASSERT_EQ("vector after the unmap", TRAP_PAGE_FAULT, caught[i].frame.vector);
 	}
 }
 
-TEST(frames_again, "directories: one freed, its frames used by the next")
+TEST(frames_again, "directories: one is freed, and the next uses its frames")
 {
 	u32 back = current_directory();
 	for (u32 i = 0; i < 20; i++) {

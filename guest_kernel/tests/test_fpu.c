@@ -31,7 +31,7 @@ TEST(shared, "fpu: four programs keep their registers over a hundred turns each"
 		ASSERT_EQ("exit code", PROGRAM_OK, task_join(each[i]));
 }
 
-TEST(preempted, "fpu: and against one that only spins")
+TEST(preempted, "fpu: two programs keep their registers beside one that only spins")
 {
 	struct task *spin = task_program("spin test", program_spin, 0), *each[2];
 	ASSERT(spin);
@@ -46,7 +46,7 @@ TEST(preempted, "fpu: and against one that only spins")
 	ASSERT_EQ("exit code", PROGRAM_OK, second);
 }
 
-/* Ring 1 has the FPU as well, by the same trap. */
+/* Ring 1 uses the FPU by the same trap. */
 TEST(kernel, "fpu: ring 1 keeps a register while programs use the FPU")
 {
 	u32 number = 4711, back = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LOAD_IDT_ENTRY: which vectors a program may call, what kind of gate does what, and what the Host leaves alone.
+ * LOAD_IDT_ENTRY: which vectors a program may call, what each type of gate does, and which entries the Host ignores.
  *
  * Read next: test_interrupts.c.
  */
@@ -18,8 +18,8 @@
 #include "switcher/types.h"
 
 #define TEST_VECTOR 0x41
-#define SOME_STUB   30 /* a stub without error code; tests see its number as the vector */
-#define IDT_ERROR(vector) ((vector) * 8 + 2)
+#define SOME_STUB   30 /* has no error code; its number is the vector in the trap frame */
+#define IDT_ERROR(vector) ((vector) * 8 + 2) /* error code: an IDT entry */
 
 static const void *stub(u32 vector)
 {
@@ -80,7 +80,7 @@ TEST(int_hypercall, "gates: a program cannot make a hypercall")
 		    snippet_int_hypercall_at);
 }
 
-/* Whatever the Guest loads for the machine's own interrupts, no int reaches them. */
+/* No gate that the Guest loads makes the machine's interrupt vectors reachable by int. */
 static void forge(u32 ring, u32 vector, const char *start, const char *at)
 {
 	idt_set_gate(vector, stub(SOME_STUB), GATE_TRAP | GATE_DPL3);
@@ -112,8 +112,8 @@ TEST(ignored, "gates: entries 2, 8, 15 and 0x1f are ignored, of any type")
 {
 	static const u32 vectors[] = { 2, 8, 15, HYPERCALL_VECTOR };
 	for (u32 i = 0; i < 4; i++)
-		idt_set_gate(vectors[i], stub(SOME_STUB), 0x85); /* a task gate */
-	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0); /* still a hypercall, or we do not come back */
+		idt_set_gate(vectors[i], stub(SOME_STUB), GATE_TASK);
+	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0); /* returns only if it is still a hypercall */
 	expect_trap(3, snippet_int_hypercall, 0, TRAP_PROTECTION, IDT_ERROR(HYPERCALL_VECTOR),
 		    snippet_int_hypercall_at);
 }
@@ -128,7 +128,7 @@ TEST(forced_code, "gates: the handler's code segment is the Guest kernel's")
 	ASSERT_EQ("handler's cs", GUEST_CS, caught.handler_cs);
 }
 
-TEST(replaced, "gates: a new handler takes the place of the old")
+TEST(replaced, "gates: a new handler replaces the old one")
 {
 	idt_set_gate(TRAP_DIVIDE, stub(SOME_STUB), GATE_INTERRUPT);
 	struct caught caught = catch_ring3(snippet_divide, 0);
@@ -145,7 +145,7 @@ TEST(exception_trap_gate, "gates: an exception through a trap gate leaves irq_en
 	ASSERT_EQ("irq_enabled", GUEST_IF, caught.irq_enabled);
 }
 
-/* The system call, the direct way: no Host on the way, so the real IF is pushed, not ours. */
+/* A direct system call does not enter the Host, so the processor pushes its own IF and not irq_enabled. */
 TEST(direct_call, "gates: the system call is direct, and pushes the real IF")
 {
 	test_own_clock();
@@ -156,7 +156,7 @@ TEST(direct_call, "gates: the system call is direct, and pushes the real IF")
 	ASSERT_EQ("irq_enabled", 0, caught.irq_enabled);
 }
 
-TEST(reflected_call, "gates: as an interrupt gate the system call comes by the Host, and clears irq_enabled")
+TEST(reflected_call, "gates: through an interrupt gate the system call is reflected, and clears irq_enabled")
 {
 	idt_set_gate(SYSTEM_CALL_VECTOR, trap_system_call, GATE_INTERRUPT | GATE_DPL3);
 	struct caught caught = catch_ring3(snippet_ring, 0);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Instructions that ring 1 may not execute and a kernel does all the same: the Host does them, or leaves them out.
- * And what ring 1 must not be able to change.
+ * Privileged instructions that the Host emulates or skips for ring 1, and state that ring 1 must not be able to change.
  *
  * Read next: test_gates.c.
  */
@@ -28,12 +27,12 @@ TEST(user_ring, "instructions: ring 3 reads RPL 3 in cs")
 	expect_result(3, snippet_ring, 0, USER_CS);
 }
 
-TEST(in_ring1, "instructions: in gives all ones, in each of its six forms")
+TEST(in_ring1, "instructions: in returns all ones, in each of its six forms")
 {
 	expect_result(1, snippet_in_all, 0, 6);
 }
 
-TEST(out_ring1, "instructions: out goes nowhere, in each of its six forms")
+TEST(out_ring1, "instructions: out has no effect, in each of its six forms")
 {
 	expect_result(1, snippet_out_all, 0, 6);
 }
@@ -45,7 +44,7 @@ TEST(cli_ring1, "instructions: cli is skipped")
 		ASSERT_EQ("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
 }
 
-/* IOPL and the real IF are the Host's: neither popf nor iret can change them. */
+/* popf and iret must not change IOPL and the processor's IF. */
 static void flags_kept(u32 ring, const char *start)
 {
 	struct caught caught = catch_in(ring, start, EFLAGS_IOPL);
@@ -75,17 +74,17 @@ TEST(iret_ring3, "instructions: iret in ring 3 changes neither IOPL nor IF")
 	flags_kept(3, snippet_iret);
 }
 
-static void again(void)
+static void rearm(void)
 {
 	test_arm_us(2000);
 }
 
-/* The clock goes on and on: with one shot, that could be over before hlt. */
+/* The handler arms the clock again: a single interrupt could come before hlt. */
 TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
 {
 	test_own_clock();
-	irq_set_handler(IRQ_CLOCK, again);
-	again();
+	irq_set_handler(IRQ_CLOCK, rearm);
+	rearm();
 	for (u32 i = 1; i <= 10; i++) {
 		__asm__ volatile("hlt");
 		ASSERT(test_clock_count() >= i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual interrupts: however one is held back, it must arrive once it may, and only then. The clock's is used,
- * for we can raise it. "Without asking" means that nothing tells the Host: it has to look by itself.
+ * Virtual interrupts: one that is disabled, blocked or otherwise held back stays pending, and arrives as soon as it is
+ * allowed. The tests raise the clock's. "Without a hypercall" means that the Host has to notice the change by itself.
  *
  * Read next: test_clock.c.
  */
@@ -20,8 +20,9 @@
 #include "switcher/types.h"
 #include <stdbool.h>
 
+#define ATTEMPTS 20
 #define SOON_US 1000
-#define LATER_MS 20 /* well after SOON_US; how long exactly does not matter */
+#define LATER_MS 20 /* well after SOON_US */
 
 static bool in_window(u32 eip)
 {
@@ -35,7 +36,7 @@ TEST(arrives, "interrupts: the clock's arrives in ring 1")
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 }
 
-TEST(disabled, "interrupts: one raised while disabled sets irq_pending, and arrives when asked for")
+TEST(disabled, "interrupts: one raised while disabled sets irq_pending, and arrives at SEND_INTERRUPTS")
 {
 	test_own_clock();
 	irq_disable();
@@ -50,7 +51,7 @@ TEST(disabled, "interrupts: one raised while disabled sets irq_pending, and arri
 	ASSERT_EQ("irq_pending", 0, lguest_data.irq_pending);
 }
 
-TEST(silently_enabled, "interrupts: one raised while disabled arrives after enabling without asking")
+TEST(silently_enabled, "interrupts: one raised while disabled arrives after enabling without a hypercall")
 {
 	test_own_clock();
 	irq_disable();
@@ -60,7 +61,7 @@ TEST(silently_enabled, "interrupts: one raised while disabled arrives after enab
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 }
 
-TEST(blocked, "interrupts: one raised while blocked arrives when asked for")
+TEST(blocked, "interrupts: one raised while blocked arrives at SEND_INTERRUPTS")
 {
 	test_own_clock();
 	irq_mask(IRQ_CLOCK);
@@ -72,7 +73,7 @@ TEST(blocked, "interrupts: one raised while blocked arrives when asked for")
 	ASSERT_EQ("interrupts after unblocking", 1, test_clock_count());
 }
 
-TEST(silently_unblocked, "interrupts: one raised while blocked arrives after unblocking without asking")
+TEST(silently_unblocked, "interrupts: one raised while blocked arrives after unblocking without a hypercall")
 {
 	test_own_clock();
 	irq_mask(IRQ_CLOCK);
@@ -94,8 +95,8 @@ TEST(blocked_not_pending, "interrupts: a blocked one does not count as pending")
 	ASSERT_EQ("interrupts", 0, test_clock_count());
 }
 
-/* The window is the kernel's way back from a trap; noirq_spin() stays in it for long enough. */
-TEST(window, "interrupts: one raised in the noirq window arrives behind it")
+/* noirq_spin() stays in the window for long enough. */
+TEST(window, "interrupts: one raised in the noirq window arrives after it")
 {
 	test_own_clock();
 	u64 elapsed = 0;
@@ -112,15 +113,15 @@ TEST(window, "interrupts: one raised in the noirq window arrives behind it")
 }
 
 /*
- * Prepare an interrupt, with interrupts disabled, then spin in ring 3. It may come in the few instructions between
- * enabling and ring 3; that proves nothing, so try again.
+ * Prepares an interrupt with interrupts disabled, then spins in ring 3. The interrupt may come between enabling and
+ * ring 3; that attempt proves nothing and is repeated.
  */
-static void against_spinning(void (*prepare)(void))
+static void interrupt_spinning_program(void (*prepare)(void))
 {
 	struct caught caught;
 	test_own_clock();
-	(void)*(volatile const char *)snippet_spin; /* there now: its demand fault would take the interrupt along */
-	for (u32 attempt = 0; attempt < 20; attempt++) {
+	(void)*(volatile const char *)snippet_spin; /* mapped now: a demand fault would inject the interrupt */
+	for (u32 attempt = 0; attempt < ATTEMPTS; attempt++) {
 		irq_disable();
 		prepare();
 		catch_interrupts_too();
@@ -155,26 +156,26 @@ static void raise_disabled(void)
 	(void)WAIT_FOR(lguest_data.irq_pending);
 }
 
-TEST(spinning, "interrupts: one arrives against a CPU-bound program")
+TEST(spinning, "interrupts: one interrupts a CPU-bound program")
 {
-	against_spinning(arm_soon);
+	interrupt_spinning_program(arm_soon);
 }
 
-TEST(spinning_after_block, "interrupts: one that was blocked arrives against a CPU-bound program, without asking")
+TEST(spinning_after_block, "interrupts: one that was blocked interrupts a CPU-bound program without a hypercall")
 {
-	against_spinning(raise_blocked);
+	interrupt_spinning_program(raise_blocked);
 }
 
-TEST(spinning_after_disable, "interrupts: one that was disabled arrives against a CPU-bound program, without asking")
+TEST(spinning_after_disable, "interrupts: one that was disabled interrupts a CPU-bound program without a hypercall")
 {
-	against_spinning(raise_disabled);
+	interrupt_spinning_program(raise_disabled);
 }
 
 TEST(trap_gate_irq, "interrupts: through a trap gate irq_enabled stays set")
 {
 	test_own_clock();
 	idt_set_gate(FIRST_IRQ_VECTOR, (const void *)trap_stubs[FIRST_IRQ_VECTOR], GATE_TRAP);
-	irq_disable(); /* or it comes before the catch is on */
+	irq_disable(); /* or it comes before the catch begins */
 	test_arm_us(SOON_US);
 	catch_interrupts_too();
 	struct caught caught = catch_ring3(snippet_spin, 0);
@@ -182,7 +183,7 @@ TEST(trap_gate_irq, "interrupts: through a trap gate irq_enabled stays set")
 	ASSERT_EQ("irq_enabled in the handler", GUEST_IF, caught.irq_enabled);
 }
 
-TEST(no_handler, "interrupts: one without a handler waits for one")
+TEST(no_handler, "interrupts: one without an IDT entry stays pending")
 {
 	test_own_clock();
 	idt_set_gate(FIRST_IRQ_VECTOR, NULL, 0);
@@ -193,7 +194,7 @@ TEST(no_handler, "interrupts: one without a handler waits for one")
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 }
 
-/* What a trap pushes as IF is irq_enabled, not the real flag. */
+/* A trap pushes irq_enabled as IF, and not the processor's flag. */
 TEST(saved_if_off, "interrupts: a trap while disabled saves IF = 0")
 {
 	irq_disable();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Changes to page tables: each way of telling the Host must make them seen, and the accessed and dirty bits must be
- * as the processor would have set them.
+ * Changes to page tables take effect by each way of informing the Host, and the accessed and dirty bits are as the
+ * processor would set them.
  *
  * Read next: test_directories.c.
  */
@@ -19,6 +19,7 @@
 #include "switcher/types.h"
 #include <stdbool.h>
 
+#define PAGES   64
 #define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
 static u32 frame_with(u32 word)
@@ -95,7 +96,7 @@ TEST(user_sets, "paging: ring 3 sets them too")
 	ASSERT_EQ("bits after a write", PTE_ACCESSED | PTE_DIRTY, *entry_of(TEST_PAGES) & (PTE_ACCESSED | PTE_DIRTY));
 }
 
-TEST(cleared, "paging: cleared by us and told, they are set again")
+TEST(cleared, "paging: cleared by SET_PTE, they are set again")
 {
 	map(TEST_PAGES, test_frame() | USER_RW);
 	write_page(TEST_PAGES, 1);
@@ -113,7 +114,7 @@ TEST(directory_accessed, "paging: the directory entry's accessed bit is set")
 	ASSERT_EQ("bit", PTE_ACCESSED, page_directory_entries(current_directory())[TEST_PAGES >> PDE_SHIFT] & PTE_ACCESSED);
 }
 
-TEST(refused_not_dirty, "paging: a write that is refused sets nothing")
+TEST(refused_not_dirty, "paging: a write that faults sets neither")
 {
 	map(TEST_PAGES, test_frame() | PTE_PRESENT | PTE_USER);
 	catch_ring3(snippet_write, TEST_PAGES);
@@ -121,7 +122,7 @@ TEST(refused_not_dirty, "paging: a write that is refused sets nothing")
 }
 
 /* SET_PTE. */
-TEST(remap, "paging: SET_PTE to another frame is seen")
+TEST(remap, "paging: SET_PTE to another frame takes effect")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW);
 	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
@@ -130,7 +131,7 @@ TEST(remap, "paging: SET_PTE to another frame is seen")
 	expect_result(3, snippet_read, TEST_PAGES, 2);
 }
 
-TEST(unmap, "paging: SET_PTE to nothing is seen")
+TEST(unmap, "paging: SET_PTE to not present takes effect")
 {
 	map(TEST_PAGES, test_frame() | USER_RW);
 	write_page(TEST_PAGES, 1);
@@ -158,7 +159,7 @@ TEST(fault_then_map, "paging: mapped after a fault")
 	ASSERT_EQ("word", 3, read_page(TEST_PAGES));
 }
 
-TEST(protect, "paging: SET_PTE to read-only is seen")
+TEST(protect, "paging: SET_PTE to read-only takes effect")
 {
 	u32 frame = frame_with(1);
 	map(TEST_PAGES, frame | USER_RW);
@@ -191,8 +192,8 @@ TEST(to_kernel, "paging: only the user bit changed")
 	expect_page_fault(3, snippet_read, TEST_PAGES, FAULT_USER | FAULT_PRESENT, snippet_read_at);
 }
 
-/* Linux flushes one page by a SET_PTE of 0: the Host has to look at the table, not at the value. */
-TEST(look_again, "paging: SET_PTE of 0 with the entry still there means look again")
+/* Linux flushes one page by a SET_PTE of 0: the Host has to read the page table instead of the argument. */
+TEST(read_entry, "paging: SET_PTE of 0 while the entry is present makes the Host read it")
 {
 	map(TEST_PAGES, frame_with(1) | USER_RW);
 	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
@@ -203,24 +204,24 @@ TEST(look_again, "paging: SET_PTE of 0 with the entry still there means look aga
 
 TEST(async_pte, "paging: 64 SET_PTEs in the asynchronous ring")
 {
-	u32 frames[64];
-	for (u32 i = 0; i < 64; i++) {
-		frames[i] = i < 32 ? frame_with(100 + i) : frames[i - 32];
+	u32 frames[PAGES];
+	for (u32 i = 0; i < PAGES; i++) {
+		frames[i] = i < PAGES / 2 ? frame_with(100 + i) : frames[i - PAGES / 2];
 		map(TEST_PAGES + i * PAGE_SIZE, frames[i] | USER_RW);
 		(void)read_page(TEST_PAGES + i * PAGE_SIZE);
 	}
-	for (u32 i = 0; i < 64; i++) {
-		u32 entry = frames[63 - i] | USER_RW, address = TEST_PAGES + i * PAGE_SIZE;
+	for (u32 i = 0; i < PAGES; i++) {
+		u32 entry = frames[PAGES - 1 - i] | USER_RW, address = TEST_PAGES + i * PAGE_SIZE;
 		*entry_of(address) = entry;
 		hypercall_async(LHCALL_SET_PTE, current_directory(), address, entry, 0);
 	}
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
-	for (u32 i = 0; i < 64; i++)
-		ASSERT_EQ("word", 100 + (63 - i) % 32, read_page(TEST_PAGES + i * PAGE_SIZE));
+	for (u32 i = 0; i < PAGES; i++)
+		ASSERT_EQ("word", 100 + (PAGES - 1 - i) % (PAGES / 2), read_page(TEST_PAGES + i * PAGE_SIZE));
 }
 
-/* FLUSH_TLB after changes that nobody was told of. */
-static void silent(u32 address, u32 everything)
+/* FLUSH_TLB after changes that the Host was not informed of. */
+static void silent_changes(u32 address, u32 kernel_too)
 {
 	map(address, frame_with(1) | USER_RW);
 	map(address + PAGE_SIZE, frame_with(2) | USER_RW);
@@ -231,7 +232,7 @@ static void silent(u32 address, u32 everything)
 	*entry_of(address) = frame_with(7) | USER_RW;
 	*entry_of(address + PAGE_SIZE) = 0;
 	*entry_of(address + 2 * PAGE_SIZE) &= ~(u32)PTE_WRITE;
-	hypercall(LHCALL_FLUSH_TLB, everything, 0, 0, 0);
+	hypercall(LHCALL_FLUSH_TLB, kernel_too, 0, 0, 0);
 	ASSERT_EQ("changed frame", 7, read_page(address));
 	expect_page_fault(1, snippet_read, address + PAGE_SIZE, 0, snippet_read_at);
 	if (test_failed())
@@ -242,17 +243,17 @@ static void silent(u32 address, u32 everything)
 
 TEST(flush_user, "paging: FLUSH_TLB(0) after silent changes to a program's pages")
 {
-	silent(TEST_PAGES, 0);
+	silent_changes(TEST_PAGES, 0);
 }
 
 TEST(flush_all, "paging: FLUSH_TLB(1) after silent changes to a program's pages")
 {
-	silent(TEST_PAGES, 1);
+	silent_changes(TEST_PAGES, 1);
 }
 
 TEST(flush_kernel, "paging: FLUSH_TLB(1) after silent changes to the kernel's pages")
 {
-	silent(SCRATCH_WINDOW, 1);
+	silent_changes(SCRATCH_WINDOW, 1);
 	for (u32 i = 0; i < 3; i++)
 		map(SCRATCH_WINDOW + i * PAGE_SIZE, 0);
 }
@@ -282,7 +283,7 @@ static void set_table(u32 entry)
 	hypercall(LHCALL_SET_PGD, current_directory(), TEST_PAGES >> PDE_SHIFT, 0, 0);
 }
 
-TEST(pgd_change, "paging: SET_PGD to another table is seen")
+TEST(pgd_change, "paging: SET_PGD to another page table takes effect")
 {
 	set_table(table_with(1) | USER_RW);
 	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
@@ -291,7 +292,7 @@ TEST(pgd_change, "paging: SET_PGD to another table is seen")
 	expect_result(3, snippet_read, TEST_PAGES, 2);
 }
 
-TEST(pgd_clear, "paging: SET_PGD to nothing is seen")
+TEST(pgd_clear, "paging: SET_PGD to not present takes effect")
 {
 	set_table(table_with(1) | USER_RW);
 	ASSERT_EQ("word", 1, read_page(TEST_PAGES));
@@ -299,7 +300,7 @@ TEST(pgd_clear, "paging: SET_PGD to nothing is seen")
 	expect_page_fault(1, snippet_read, TEST_PAGES, 0, snippet_read_at);
 }
 
-TEST(pgd_protect, "paging: SET_PGD to read-only is seen")
+TEST(pgd_protect, "paging: SET_PGD to read-only takes effect")
 {
 	u32 table = table_with(1);
 	set_table(table | USER_RW);
@@ -309,7 +310,7 @@ TEST(pgd_protect, "paging: SET_PGD to read-only is seen")
 	ASSERT_EQ("word", 8, read_page(TEST_PAGES));
 }
 
-TEST(two_slots, "paging: one table in two places")
+TEST(two_slots, "paging: one page table in two slots")
 {
 	u32 table = table_with(1), directory = current_directory(), other = TEST_PAGES + (PAGE_SIZE << 10);
 	set_table(table | USER_RW);
@@ -320,7 +321,7 @@ TEST(two_slots, "paging: one table in two places")
 	map(other, frame_with(6) | USER_RW);
 	ASSERT_EQ("word through the first", 6, read_page(TEST_PAGES));
 	ASSERT_EQ("word through the second", 6, read_page(other));
-	page_directory_entries(directory)[other >> PDE_SHIFT] = 0; /* its frames must not be freed twice */
+	page_directory_entries(directory)[other >> PDE_SHIFT] = 0; /* or its frames would be freed twice */
 	hypercall(LHCALL_SET_PGD, directory, other >> PDE_SHIFT, 0, 0);
 }
 
@@ -335,7 +336,7 @@ TEST(same_frame, "paging: one frame at many addresses")
 	}
 }
 
-/* Kernel pages: the change must be seen whichever directory was current when it was made. */
+/* Kernel pages: a change takes effect in every page directory. */
 TEST(kernel_pte, "paging: SET_PTE of a kernel address")
 {
 	map(SCRATCH_WINDOW, frame_with(1) | PTE_PRESENT | PTE_WRITE);
@@ -350,9 +351,9 @@ TEST(kernel_pte, "paging: SET_PTE of a kernel address")
 
 TEST(global_bit, "paging: an entry with G set is as one without")
 {
-	map(TEST_PAGES, frame_with(1) | USER_RW | 0x100);
+	map(TEST_PAGES, frame_with(1) | USER_RW | PTE_GLOBAL);
 	ASSERT_EQ("first", 1, read_page(TEST_PAGES));
-	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW | 0x100;
+	*entry_of(TEST_PAGES) = frame_with(2) | USER_RW | PTE_GLOBAL;
 	hypercall(LHCALL_FLUSH_TLB, 0, 0, 0, 0);
 	ASSERT_EQ("second", 2, read_page(TEST_PAGES));
 }

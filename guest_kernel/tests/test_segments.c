@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LOAD_GDT_ENTRY and LOAD_TLS: what a program reads through a segment, and what the Host makes of a descriptor.
- * `lar` gives the access byte, shifted left by 8.
+ * LOAD_GDT_ENTRY and LOAD_TLS: reads through a segment in a program, and how the Host sanitizes a descriptor.
  *
  * Read next: test_switcher.c.
  */
@@ -20,21 +19,23 @@
 #include "switcher/lguest_pages.h"
 #include "switcher/types.h"
 
+#define FIRST_WORD 0x5000
 #define FIRST_BASE (TEST_PAGES + 0x100)
 
-/* A page for programs with some words in it. */
+/* Maps a page for programs with a different value in each word. */
 static void words_page(void)
 {
 	pte_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
 	for (u32 i = 0; i < PAGE_SIZE / 4; i++)
-		test_word(TEST_PAGES)[i] = 0x5000 + i;
+		test_word(TEST_PAGES)[i] = FIRST_WORD + i;
 }
 
 static u32 word_at(u32 address)
 {
-	return 0x5000 + (address - TEST_PAGES) / 4;
+	return FIRST_WORD + (address - TEST_PAGES) / 4;
 }
 
+/* lar returns the access byte shifted left by 8. */
 static u32 access_rights(u32 selector)
 {
 	u32 result = 0;
@@ -70,7 +71,7 @@ TEST(tls, "segments: three TLS segments, read through fs and gs in ring 3")
 	}
 }
 
-TEST(tls_again, "segments: LOAD_TLS again takes the place of the old ones")
+TEST(tls_again, "segments: a second LOAD_TLS replaces the first")
 {
 	static const u32 first[] = { FIRST_BASE, FIRST_BASE, FIRST_BASE };
 	static const u32 second[] = { FIRST_BASE + 0x200, FIRST_BASE, FIRST_BASE };
@@ -95,7 +96,7 @@ TEST(tls_empty, "segments: an empty TLS segment cannot be used")
 	ASSERT_EQ("error code", GDT_TLS * 8, caught.frame.error);
 }
 
-TEST(own_segment, "segments: an entry of our own, read through gs in ring 3")
+TEST(own_segment, "segments: an entry that the kernel loaded, read through gs in ring 3")
 {
 	words_page();
 	segment_load(GDT_TEST + 1, FIRST_BASE + 0x300, 0xFF, SEGMENT_DATA | SEGMENT_DPL(3));
@@ -110,9 +111,9 @@ TEST(dpl0, "segments: DPL 0 becomes 1")
 
 TEST(accessed, "segments: the accessed bit is set")
 {
-	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_DATA & ~1u) | SEGMENT_DPL(3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_DATA & ~(u32)SEGMENT_ACCESSED) | SEGMENT_DPL(3));
 	ASSERT_EQ("access byte", SEGMENT_DATA | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
-	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_CODE & ~1u) | SEGMENT_DPL(3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_CODE & ~(u32)SEGMENT_ACCESSED) | SEGMENT_DPL(3));
 	ASSERT_EQ("access byte", SEGMENT_CODE | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
 }
 
@@ -124,7 +125,7 @@ TEST(limit_kept, "segments: the limit is as it was given")
 	ASSERT_EQ("limit", 0xFFFFFFFF, limit_of(GDT_TEST * 8 | 3));
 }
 
-TEST(taken_away, "segments: an entry can be emptied again")
+TEST(emptied, "segments: an entry can be emptied again")
 {
 	segment_load(GDT_TEST, 0, 0xFFF, SEGMENT_DATA | SEGMENT_DPL(3));
 	ASSERT(access_rights(GDT_TEST * 8 | 3));
@@ -132,10 +133,10 @@ TEST(taken_away, "segments: an entry can be emptied again")
 	ASSERT_EQ("access byte", 0, access_rights(GDT_TEST * 8 | 3));
 }
 
-/* The Switcher's own: 10, 11, 16 and 31. */
+/* The Host's and the Switcher's entries. */
 TEST(ignored_entries, "segments: entries 10, 11, 16 and 31 are ignored")
 {
-	static const u32 entries[] = { GDT_HOST_CS, GDT_HOST_DS, GDT_TSS, 31 };
+	static const u32 entries[] = { GDT_HOST_CS, GDT_HOST_DS, GDT_TSS, GDT_ENTRIES - 1 };
 	for (u32 i = 0; i < 4; i++) {
 		u32 selector = entries[i] * 8 | 3;
 		segment_load(entries[i], 0, 0x777, SEGMENT_DATA | SEGMENT_DPL(3));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each exception, from ring 1 and from ring 3: its vector, error code, saved cs, eip and flags, and the state in
- * which its handler starts. Source: Intel SDM vol. 3, chapter 6, for what the processor alone would do.
+ * Each exception from ring 1 and from ring 3: its vector, error code, saved cs, eip and flags, and the state at the
+ * start of its handler. Source: Intel SDM vol. 3, chapter 6, for the processor's behaviour.
  *
  * Read next: test_page_faults.c.
  */
@@ -16,6 +16,10 @@
 #include "switcher/lguest_pages.h"
 #include "switcher/types.h"
 
+#define NO_DESCRIPTOR 0x1F8 /* a selector beyond the GDT */
+#define CARRY         0x001
+#define DIRECTION     0x400
+
 /* A test in each ring. */
 #define BOTH(identifier, text, ...)                                                              \
 	TEST(identifier##_ring1, "traps: " text " in ring 1") { expect_trap(1, __VA_ARGS__); }  \
@@ -28,8 +32,9 @@ BOTH(overflow, "overflow", snippet_overflow, 0, TRAP_OVERFLOW, 0, snippet_overfl
 BOTH(bound, "bound", snippet_bound, 0, TRAP_BOUND, 0, snippet_bound_at)
 BOTH(undefined, "undefined instruction", snippet_undefined, 0, TRAP_UNDEFINED, 0, snippet_undefined_at)
 
-/* General protection: a selector's number, or nothing. */
-BOTH(beyond, "selector beyond the GDT", snippet_load_ds, 0x1F8 | 3, TRAP_PROTECTION, 0x1F8, snippet_load_ds_at)
+/* General protection: the error code is a selector, or 0. */
+BOTH(beyond, "selector beyond the GDT", snippet_load_ds, NO_DESCRIPTOR | 3, TRAP_PROTECTION, NO_DESCRIPTOR,
+     snippet_load_ds_at)
 BOTH(host_data, "the Host's data segment", snippet_load_es, HOST_DS | 3, TRAP_PROTECTION, HOST_DS, snippet_load_es_at)
 BOTH(host_code, "a jump to the Host's code segment", snippet_host_jump, 0, TRAP_PROTECTION, HOST_CS,
      snippet_host_jump_at)
@@ -62,7 +67,7 @@ TEST(out_ring3, "traps: out to a port in ring 3")
 /* Segments that are not present: 11, or 12 for the stack; the error code is the selector without its ring. */
 static void not_present(u32 ring, const char *start, u32 vector, const char *at)
 {
-	u32 absent = SEGMENT_DATA & ~0x80u, selector = GDT_TEST * 8;
+	u32 absent = SEGMENT_DATA & ~(u32)SEGMENT_PRESENT, selector = GDT_TEST * 8;
 	segment_load(GDT_TEST, 0, SEGMENT_FLAT, absent | SEGMENT_DPL(ring));
 	expect_trap(ring, start, selector | ring, vector, selector, at);
 }
@@ -90,7 +95,7 @@ TEST(absent_stack_ring3, "traps: stack segment not present in ring 3")
 /* Trap 7 comes when TS is set, and not when it is clear. */
 static void with_ts(u32 ring)
 {
-	test_own_clock(); /* another task's turn would set TS */
+	test_own_clock(); /* a task switch would set TS */
 	fpu_set_ts(false);
 	expect_trap(ring, snippet_no_device, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (test_failed())
@@ -109,7 +114,7 @@ TEST(ts_ring3, "traps: FPU with TS in ring 3")
 	with_ts(3);
 }
 
-/* An x87 error by vector 16, not by the old interrupt line: CR0.NE is set. */
+/* CR0.NE is set: an x87 error raises vector 16 and not the PC's interrupt 13. */
 static void x87_error(u32 ring)
 {
 	test_own_clock();
@@ -128,17 +133,17 @@ TEST(x87_ring3, "traps: x87 error in ring 3")
 	x87_error(3);
 }
 
-/* NT would make our iret a task switch; a handler must not see it. */
+/* With NT set the handler's iret would be a hardware task switch. */
 TEST(nt_cleared, "traps: NT is saved, and clear in the handler")
 {
 	struct caught caught = catch_ring3(snippet_nt, 0);
 	ASSERT(caught.trapped);
 	ASSERT_EQ("vector", TRAP_UNDEFINED, caught.frame.vector);
-	ASSERT_EQ("saved NT", 0x4000, caught.frame.eflags & 0x4000);
-	ASSERT_EQ("NT in the handler", 0, caught.real_eflags & 0x4000);
+	ASSERT_EQ("saved NT", EFLAGS_NT, caught.frame.eflags & EFLAGS_NT);
+	ASSERT_EQ("NT in the handler", 0, caught.real_eflags & EFLAGS_NT);
 }
 
-/* The stack: from ring 3 it is SET_STACK's, with ss and esp saved; from ring 1 the one in use. */
+/* A trap from ring 3 pushes on SET_STACK's stack, with ss and esp; from ring 1 on the current stack. */
 TEST(stack_ring3, "traps: from ring 3 on SET_STACK's stack")
 {
 	struct caught caught = catch_ring3(snippet_undefined, 0);
@@ -148,7 +153,7 @@ TEST(stack_ring3, "traps: from ring 3 on SET_STACK's stack")
 	ASSERT_EQ("end of the frame", caught.trap_esp, caught.frame_end);
 }
 
-TEST(stack_ring1, "traps: from ring 1 on the stack in use")
+TEST(stack_ring1, "traps: from ring 1 on the current stack")
 {
 	struct caught caught = catch_ring1(snippet_own_stack, 0);
 	ASSERT(caught.trapped);
@@ -156,8 +161,7 @@ TEST(stack_ring1, "traps: from ring 1 on the stack in use")
 	ASSERT_EQ("end of the frame", caught.frame.eax, caught.frame_end);
 }
 
-/* All registers arrive as they were. */
-TEST(registers, "traps: every register is as it was")
+TEST(registers, "traps: every register is preserved")
 {
 	struct caught caught = catch_ring3(snippet_registers, 0);
 	ASSERT(caught.trapped);
@@ -174,6 +178,6 @@ TEST(registers, "traps: every register is as it was")
 	ASSERT_EQ("es", USER_DS, caught.frame.es);
 	ASSERT_EQ("fs", USER_DS, caught.frame.fs);
 	ASSERT_EQ("gs", USER_DS, caught.frame.gs);
-	ASSERT_EQ("carry flag", 1, caught.frame.eflags & 1);
-	ASSERT_EQ("direction flag", 0x400, caught.frame.eflags & 0x400);
+	ASSERT_EQ("carry flag", CARRY, caught.frame.eflags & CARRY);
+	ASSERT_EQ("direction flag", DIRECTION, caught.frame.eflags & DIRECTION);
 }

@@ -14,8 +14,8 @@ extern const char trap_system_call[];
 #define TRAP_EXIT_CODE(vector) (-(s32)(vector) - 1)
 
 /*
- * Called for each trap that is not a demand fault, before its handler, and for each interrupt, after its handler. It need
- * not return. NULL: none.
+ * Called for each trap that is not a demand fault, before its handler, and for each interrupt, after its handler. It
+ * need not return. NULL: none.
  */
 typedef void trap_hook(struct trap_frame *frame, u32 cr2);
 void trap_set_hook(trap_hook *hook);
