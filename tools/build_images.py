@@ -51,6 +51,7 @@ LINUX = ("guest_kernel/linux/*.[cS]",)  # what each program for a Linux Guest st
 RUN = "host_kernel/core/run.c"  # the run loop, which those that measure have around their own
 HOST = ("host_kernel/base/*.c", "host_kernel/machine/*.[cS]", "host_kernel/memory/*.c", "host_kernel/lguest/*.c",
         "host_kernel/native/*.c", "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
+# In the order of their dependencies: a room includes and calls only what stands before it.
 GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
     "base", "cpu", "memory", "tasks", "console", "traps", "user", "faults", "tests", "bench", "main"))  # fmt: skip
 SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with

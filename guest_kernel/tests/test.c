@@ -31,7 +31,7 @@ extern const struct test tests_start[], tests_end[];
 static const struct test *running;
 static bool failed;
 static u32 frames[FRAMES], frame_count;
-static bool own_clock;
+static bool took_clock;
 static u32 clock_base;
 
 bool test_same(const char *what, u32 expected, u32 got)
@@ -72,9 +72,9 @@ static void clock_fired(void)
 {
 }
 
-void test_own_clock(void)
+void test_take_clock(void)
 {
-	own_clock = true;
+	took_clock = true;
 	need_schedule = false;
 	irq_set_handler(IRQ_CLOCK, clock_fired);
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
@@ -140,8 +140,8 @@ static void run(const struct test *test)
 	fpu_forget(&current->fpu); /* a test may leave any state in it */
 	fpu_set_ts(true);
 	schedule_load_tls();
-	if (own_clock) {
-		own_clock = false;
+	if (took_clock) {
+		took_clock = false;
 		irq_set_handler(IRQ_CLOCK, schedule_tick);
 	}
 	lguest_data.blocked_interrupts = blocked;

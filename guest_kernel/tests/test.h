@@ -58,8 +58,8 @@ u32 test_frame(void); /* a zeroed frame, which is freed after the test */
 u32 *test_word(u32 address); 
 
 /* Takes the clock from the scheduler: no other task runs. */
-void test_own_clock(void);
-u32 test_clock_count(void); /* interrupts since test_own_clock() */
+void test_take_clock(void);
+u32 test_clock_count(void); /* interrupts since test_take_clock() */
 void test_arm_us(u32 us);
 
 void test_command(char *part);

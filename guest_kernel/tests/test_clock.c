@@ -26,7 +26,7 @@ TEST(tsc_rate, "clock: tsc_khz is between 10 MHz and 20 GHz")
 
 TEST(not_early, "clock: SET_CLOCKEVENT is not early by the TSC")
 {
-	test_own_clock();
+	test_take_clock();
 	u64 from = clock_ns();
 	test_arm_us(20000);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
@@ -35,7 +35,7 @@ TEST(not_early, "clock: SET_CLOCKEVENT is not early by the TSC")
 
 TEST(one_shot, "clock: SET_CLOCKEVENT fires once")
 {
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(500);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 	test_spin_ms(30);
@@ -53,13 +53,13 @@ static void two_events(u32 first_us, u32 second_us)
 		if (clock_ns() - from < (u64)first_us * 1000)
 			return;
 		irq_unmask(IRQ_CLOCK);
-		test_own_clock();
+		test_take_clock();
 	}
 }
 
 TEST(cancelled, "clock: SET_CLOCKEVENT of 0 cancels it")
 {
-	test_own_clock();
+	test_take_clock();
 	two_events(20000, 0);
 	test_spin_ms(50);
 	irq_unmask(IRQ_CLOCK);
@@ -68,7 +68,7 @@ TEST(cancelled, "clock: SET_CLOCKEVENT of 0 cancels it")
 
 TEST(later, "clock: a second SET_CLOCKEVENT replaces the first, later")
 {
-	test_own_clock();
+	test_take_clock();
 	two_events(20000, 100000);
 	u64 from = clock_ns();
 	irq_unmask(IRQ_CLOCK);
@@ -78,7 +78,7 @@ TEST(later, "clock: a second SET_CLOCKEVENT replaces the first, later")
 
 TEST(sooner, "clock: a second SET_CLOCKEVENT replaces the first, sooner")
 {
-	test_own_clock();
+	test_take_clock();
 	hypercall(LHCALL_SET_CLOCKEVENT, FAR_NS, 0, 0, 0);
 	u64 from = clock_ns();
 	test_arm_us(1000);
@@ -91,7 +91,7 @@ TEST(while_held, "clock: SET_CLOCKEVENT stays armed over a NOTIFY that waits for
 {
 	struct virtio_device *console = console_device();
 	ASSERT(console != NULL);
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(200000);
 	hypercall(LHCALL_NOTIFY, console->address, 0, 0, 0);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
@@ -113,7 +113,7 @@ static u64 host_time(void)
 
 TEST(time_anew, "clock: the Host updates the time at every interrupt")
 {
-	test_own_clock();
+	test_take_clock();
 	u64 last = 0;
 	for (u32 i = 1; i <= 10; i++) {
 		test_arm_us(2000);
@@ -128,7 +128,7 @@ TEST(time_anew, "clock: the Host updates the time at every interrupt")
 /* Wall clock and TSC between two interrupts that are 100 ms apart. Neither may lag by a tenth. */
 TEST(rates_agree, "clock: wall clock and TSC run at the same rate")
 {
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(100);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 	u64 wall = host_time(), tsc = clock_ns();

@@ -69,7 +69,7 @@ TEST(clean, "fpu: a program starts with a clean FPU")
 
 TEST(ts_async, "fpu: TS from the asynchronous ring")
 {
-	test_own_clock();
+	test_take_clock();
 	fpu_set_ts(false);
 	hypercall_async(LHCALL_TS, 1, 0, 0, 0);
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);

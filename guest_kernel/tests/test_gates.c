@@ -148,7 +148,7 @@ TEST(exception_trap_gate, "gates: an exception through a trap gate leaves irq_en
 /* A direct system call does not enter the Host, so the processor pushes its own IF and not irq_enabled. */
 TEST(direct_call, "gates: the system call is direct, and pushes the real IF")
 {
-	test_own_clock();
+	test_take_clock();
 	catch_with_irq(0);
 	struct caught caught = catch_ring3(snippet_ring, 0);
 	ASSERT_EQ("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);

@@ -50,7 +50,7 @@ static u32 pending_entries(void)
 /* Leaves the ring empty and to the test alone. */
 static void take_ring(void)
 {
-	test_own_clock();
+	test_take_clock();
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 }
 

@@ -82,7 +82,7 @@ static void rearm(void)
 /* The handler arms the clock again: a single interrupt could come before hlt. */
 TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_set_handler(IRQ_CLOCK, rearm);
 	rearm();
 	for (u32 i = 1; i <= 10; i++) {

@@ -31,14 +31,14 @@ static bool in_window(u32 eip)
 
 TEST(arrives, "interrupts: the clock's arrives in ring 1")
 {
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(SOON_US);
 	ASSERT(WAIT_FOR(test_clock_count() == 1));
 }
 
 TEST(disabled, "interrupts: one raised while disabled sets irq_pending, and arrives at SEND_INTERRUPTS")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_disable();
 	test_arm_us(SOON_US);
 	ASSERT(WAIT_FOR(lguest_data.irq_pending));
@@ -53,7 +53,7 @@ TEST(disabled, "interrupts: one raised while disabled sets irq_pending, and arri
 
 TEST(silently_enabled, "interrupts: one raised while disabled arrives after enabling without a hypercall")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_disable();
 	test_arm_us(SOON_US);
 	ASSERT(WAIT_FOR(lguest_data.irq_pending));
@@ -63,7 +63,7 @@ TEST(silently_enabled, "interrupts: one raised while disabled arrives after enab
 
 TEST(blocked, "interrupts: one raised while blocked arrives at SEND_INTERRUPTS")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_mask(IRQ_CLOCK);
 	test_arm_us(SOON_US);
 	test_spin_ms(LATER_MS);
@@ -75,7 +75,7 @@ TEST(blocked, "interrupts: one raised while blocked arrives at SEND_INTERRUPTS")
 
 TEST(silently_unblocked, "interrupts: one raised while blocked arrives after unblocking without a hypercall")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_mask(IRQ_CLOCK);
 	test_arm_us(SOON_US);
 	test_spin_ms(LATER_MS);
@@ -85,7 +85,7 @@ TEST(silently_unblocked, "interrupts: one raised while blocked arrives after unb
 
 TEST(blocked_not_pending, "interrupts: a blocked one does not count as pending")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_mask(IRQ_CLOCK);
 	irq_disable();
 	test_arm_us(SOON_US);
@@ -98,7 +98,7 @@ TEST(blocked_not_pending, "interrupts: a blocked one does not count as pending")
 /* noirq_spin() stays in the window for long enough. */
 TEST(window, "interrupts: one raised in the noirq window arrives after it")
 {
-	test_own_clock();
+	test_take_clock();
 	u64 elapsed = 0;
 	for (u32 rounds = 100000; elapsed < 5 * NS_PER_MS && rounds < 0x40000000; rounds *= 2) {
 		u32 before = test_clock_count();
@@ -119,7 +119,7 @@ TEST(window, "interrupts: one raised in the noirq window arrives after it")
 static void interrupt_spinning_program(void (*prepare)(void))
 {
 	struct caught caught;
-	test_own_clock();
+	test_take_clock();
 	(void)*(volatile const char *)snippet_spin; /* mapped now: a demand fault would inject the interrupt */
 	for (u32 attempt = 0; attempt < ATTEMPTS; attempt++) {
 		irq_disable();
@@ -173,7 +173,7 @@ TEST(spinning_after_disable, "interrupts: one that was disabled interrupts a CPU
 
 TEST(trap_gate_irq, "interrupts: through a trap gate irq_enabled stays set")
 {
-	test_own_clock();
+	test_take_clock();
 	idt_set_gate(FIRST_IRQ_VECTOR, (const void *)trap_stubs[FIRST_IRQ_VECTOR], GATE_TRAP);
 	irq_disable(); /* or it comes before the catch begins */
 	test_arm_us(SOON_US);
@@ -185,7 +185,7 @@ TEST(trap_gate_irq, "interrupts: through a trap gate irq_enabled stays set")
 
 TEST(no_handler, "interrupts: one without an IDT entry stays pending")
 {
-	test_own_clock();
+	test_take_clock();
 	idt_set_gate(FIRST_IRQ_VECTOR, NULL, 0);
 	test_arm_us(SOON_US);
 	test_spin_ms(LATER_MS);
@@ -211,7 +211,7 @@ TEST(saved_if_on, "interrupts: a trap while enabled saves IF = 1")
 
 TEST(halt_wakes, "interrupts: HALT sleeps until the clock, and leaves irq_enabled set")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_disable();
 	test_arm_us(SOON_US);
 	hypercall(LHCALL_HALT, 0, 0, 0, 0);
@@ -221,7 +221,7 @@ TEST(halt_wakes, "interrupts: HALT sleeps until the clock, and leaves irq_enable
 
 TEST(halt_pending, "interrupts: HALT with one pending does not sleep")
 {
-	test_own_clock();
+	test_take_clock();
 	irq_disable();
 	test_arm_us(SOON_US);
 	ASSERT(WAIT_FOR(lguest_data.irq_pending));
@@ -231,7 +231,7 @@ TEST(halt_pending, "interrupts: HALT with one pending does not sleep")
 
 TEST(halt_repeated, "interrupts: fifty times HALT and the clock")
 {
-	test_own_clock();
+	test_take_clock();
 	for (u32 i = 1; i <= 50; i++) {
 		irq_disable();
 		test_arm_us(50);

@@ -95,7 +95,7 @@ TEST(absent_stack_ring3, "traps: stack segment not present in ring 3")
 /* Trap 7 comes when TS is set, and not when it is clear. */
 static void with_ts(u32 ring)
 {
-	test_own_clock(); /* a task switch would set TS */
+	test_take_clock(); /* a task switch would set TS */
 	fpu_set_ts(false);
 	expect_trap(ring, snippet_no_device, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (test_failed())
@@ -117,7 +117,7 @@ TEST(ts_ring3, "traps: FPU with TS in ring 3")
 /* CR0.NE is set: an x87 error raises vector 16 and not the PC's interrupt 13. */
 static void x87_error(u32 ring)
 {
-	test_own_clock();
+	test_take_clock();
 	fpu_set_ts(false);
 	expect_trap(ring, snippet_x87, 0, TRAP_FPU, 0, snippet_x87_at);
 	__asm__ volatile("fninit");
