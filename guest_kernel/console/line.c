@@ -10,6 +10,7 @@
 #include "switcher/layouts/types.h"
 
 #define CTRL(letter) ((letter) - '@')
+#define ESCAPE 0x1B
 #define DEL 0x7F
 
 static void erase(u32 count)
@@ -18,12 +19,27 @@ static void erase(u32 count)
 		print("\b \b");
 }
 
+/* The next byte; 0 for a key that sends an escape sequence (an arrow: ESC [ A), which means nothing here. */
+static int read_key(void)
+{
+	int byte = console_read();
+	if (byte != ESCAPE)
+		return byte;
+	byte = console_read();
+	if (byte != '[' && byte != 'O')
+		return byte;
+	do
+		byte = console_read();
+	while (byte >= ' ' && byte < '@');
+	return byte >= '@' ? 0 : byte;
+}
+
 enum line_end line_read(char *line, u32 room)
 {
 	static int last; /* Enter may be sent as CR LF */
 	u32 length = 0;
 	for (;;) {
-		int byte = console_read(), before = last;
+		int byte = read_key(), before = last;
 		last = byte;
 		if (byte == '\n' && before == '\r')
 			continue;

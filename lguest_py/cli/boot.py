@@ -104,8 +104,10 @@ def misplaced_warning(words: Sequence[str]) -> str:
 
 
 def _tell(text: str) -> None:
-    """A line of our own on stderr.  The carriage return is for a terminal that is raw by now."""
-    sys.stderr.write(f"lguest-py: {text}\r\n" if sys.stderr.isatty() else f"lguest-py: {text}\n")
+    """A line of our own on stderr, which may be a terminal that is raw by now."""
+    from lguest_py.console.terminal import line_end
+
+    sys.stderr.write(f"lguest-py: {text}{line_end(2)}")
     sys.stderr.flush()
 
 
@@ -148,7 +150,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         stack.enter_context(continued_after(options.timeout))
         source: Source = Input(0)
         if os.isatty(0):
-            source = terminal = Terminal(0, show=2)
+            source = terminal = Terminal(0, show=2, newlines=image.version is None)
             signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume))
             stack.enter_context(terminal)
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""

@@ -21,11 +21,20 @@ from lguest_py.console.streams import CHUNK
 
 ESCAPE = 0x01  # Ctrl-A
 GLANCE = 0.5  # seconds between two looks whether we came to the foreground: not every shell sends a signal then
-HELP = b"\r\nCtrl-A x    end the Guest and leave\r\nCtrl-A Ctrl-A    send Ctrl-A\r\nCtrl-A ?    this help\r\n"
+KEYS = "Ctrl-A x       end the Guest and leave", "Ctrl-A Ctrl-A  send Ctrl-A", "Ctrl-A ?       show these keys"
 
 
 class Left(Exception):
     """The user typed Ctrl-A x."""
+
+
+def line_end(fd: int) -> str:
+    """What ends a line on ``fd``: with a carriage return only where it is a terminal that adds none itself."""
+    try:
+        output_modes = termios.tcgetattr(fd)[tty.OFLAG]
+    except termios.error:
+        return "\n"
+    return "\n" if output_modes & termios.OPOST and output_modes & termios.ONLCR else "\r\n"
 
 
 class EscapeFilter:
@@ -67,8 +76,10 @@ class Terminal:
 
     interactive = True
 
-    def __init__(self, fd: int, show: int) -> None:
+    def __init__(self, fd: int, show: int, *, newlines: bool = False) -> None:
+        """With ``newlines`` a newline goes to the begin of the line too, for a Guest that does not do it itself."""
         self._fd = fd
+        self._newlines = newlines
         self._hung_up = False
         self.waiting = False  # for the foreground
         self._show = show  # where help is written
@@ -100,6 +111,10 @@ class Terminal:
             if self._saved is None:
                 self._saved = termios.tcgetattr(self._fd)
             tty.setraw(self._fd, termios.TCSANOW)
+            if self._newlines:
+                modes = termios.tcgetattr(self._fd)
+                modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
+                termios.tcsetattr(self._fd, termios.TCSANOW, modes)
 
     def suspend(self) -> None:
         """Give the terminal back as it was found."""
@@ -139,7 +154,7 @@ class Terminal:
         kept, help_wanted = self._filter.feed(data)
         if help_wanted:
             with contextlib.suppress(OSError):
-                os.write(self._show, HELP)
+                os.write(self._show, line_end(self._show).join(("", *KEYS, "")).encode())
         return kept
 
     def ended(self) -> bytes:
