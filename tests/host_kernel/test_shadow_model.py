@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random changes of page tables keep the Host kernel's bookkeeping correct, and after a flush the Guest sees its mappings.
+"""Random changes of page tables keep the Host kernel's bookkeeping correct; after a flush the Guest sees its mappings.
 
 Page directories (more than there are shadows for), tables and entries change at random, with and without a hypercall.
 Read before: shadow_model.py, script_lab.py.
