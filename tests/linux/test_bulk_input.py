@@ -76,9 +76,9 @@ def test_a_program_sends_binary_data_to_a_reader_that_sleeps(engine_name: str, s
     command = f"stty raw -echo; echo READY; sleep 4; head -c {MUCH} | md5sum"
     with lguest_py.Machine(
         NAME,
-        engine=engine_name,
+        engine=engine_name,  # type: ignore[arg-type]
         command_line=f'quiet run="{command}"',
-        timeout=LIMIT,  # type: ignore[arg-type]
+        timeout=LIMIT,
     ) as machine:
         machine.console.expect("READY", timeout=LIMIT)
         machine.console.send(sent)
