@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the world does to a user: files that change while they are read, no memory, no QEMU, odd names.
+"""Errors around a user: files that change while they are read, no memory, no QEMU, odd names.
 
 Each ends with its status and one line that says what is wrong, with what, and what to do.  Wrong use and wrong images
 are in tests/cli/test_cli.py and tests/cli/test_refusals_cli.py.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The virtio console: no byte lost, no growth without bound, no rule broken unpunished."""
+"""The virtio console: no byte is lost, memory is bounded, a driver that breaks a rule is an error."""
 
 from __future__ import annotations
 

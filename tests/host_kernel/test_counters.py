@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every counter of the Host kernel and of the mailbox is started near its end, and nothing goes wrong where it wraps.
+"""Each counter of the Host kernel and of the mailbox starts near its end, and its wrap changes no behaviour.
 
-docs/decisions.md has them all, with who can drive them.  Read before: script_lab.py.
+docs/decisions.md lists them.  Read before: script_lab.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
+"""Stores of an unmodified kernel to the page that holds its GDT and IDT: correct, and rarely single-stepped.
 
-Counted is what came out of the Guest, not its time.  Read next: busy_gdt.S, host_kernel/native/watch.c.
+The tests count exits, not time.  Read next: busy_gdt.S, host_kernel/native/watch.c.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An image that is no kernel for us is named for what it is, and a Linux by what Linux says of itself alone."""
+"""An unusable image is named in the message, and only a Linux counts as one (lguest_py/images/whose.py)."""
 
 from __future__ import annotations
 

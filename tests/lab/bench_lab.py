@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows and measurements that nobody measured, for tests of what is made of them."""
+"""Invented rows and measurements, for tests of lguest_py/measurements and lguest_py/bench."""
 
 from __future__ import annotations
 

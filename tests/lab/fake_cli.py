@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real command line on a machine played by a script: ``python tests/lab/fake_cli.py SCRIPT IMAGES ARGUMENT…``."""
+"""The real command line on a scripted machine: ``python tests/lab/fake_cli.py SCRIPT IMAGES ARGUMENT…``."""
 
 from __future__ import annotations
 

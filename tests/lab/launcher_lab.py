@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tests of the Launcher need around it: somewhere for output to go, and engines that play scripts."""
+"""For tests of the Launcher: a sink for its output, and scripted engines."""
 
 from __future__ import annotations
 
