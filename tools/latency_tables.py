@@ -57,8 +57,8 @@ def measured(files: Mapping[str, str], found: Mapping[str, Record]) -> str:
     """Which files, and on what."""
     lines = []
     for name, record in found.items():
-        about = record.about
-        words = (about.engine, about.flavour, about.cpu, about.qemu, about.kernel or "-", about.commit)
+        on = record.environment
+        words = (on.engine, on.flavour, on.cpu, on.qemu, on.kernel or "-", on.commit)
         lines.append([name, f"[{files[name]}.json](../results/{files[name]}.json)", *words])
     return table(["measurement", "file", "engine", "flavour", "processor below", "QEMU", "Linux", "commit"], lines)
 

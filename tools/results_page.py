@@ -52,8 +52,8 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 def _machines(found: dict[str, Record]) -> Iterator[str]:
     lines = [["measurement", "processor", "flavour", "engine", "QEMU", "Linux", "lguest-py"]]
     for name, record in found.items():
-        about = record.about
-        words = (about.cpu, about.flavour, about.engine, about.qemu, about.kernel, f"{about.version} {about.commit}")
+        on = record.environment
+        words = (on.cpu, on.flavour, on.engine, on.qemu, on.kernel, f"{on.version} {on.commit}")
         lines.append([f"[{escape(name)}]({name}.json)", *map(escape, words)])
     yield from _table(lines)
 

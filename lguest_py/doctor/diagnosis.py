@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What this machine can do, found by running it: a Diagnosis, as data.
 
-Read next: lguest_py/engines/fixes.py for what is advised, lguest_py/doctor/bundle.py for what a bug report gets.
+Read next: lguest_py/engines/advice.py for what is advised, lguest_py/doctor/bundle.py for what a bug report gets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from lguest_py import Machine, Result, __version__
 from lguest_py.console.progress import Progress
-from lguest_py.engines.fixes import IMAGES_FIX, NO_ENGINE_FIX, QEMU_FIX, Place, kvm_fix
+from lguest_py.engines.advice import IMAGES_FIX, NO_ENGINE_FIX, QEMU_FIX, Place, kvm_fix
 from lguest_py.engines.probe import KvmProbe, probe_kvm
 from lguest_py.engines.tcg import QEMU, find_qemu
 from lguest_py.errors import LguestError

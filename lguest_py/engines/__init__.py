@@ -38,7 +38,7 @@ def choose(name: str) -> Choice:
 
         return Choice(KvmEngine, "kvm", probe.why)
     if probe and name == "kvm":
-        from lguest_py.engines.fixes import Place, kvm_fix
+        from lguest_py.engines.advice import Place, kvm_fix
 
         mendable = probe.flavour in ("no device", "no permission")
         fix = f"{kvm_fix(probe, Place.here())}; or --engine tcg, which" if mendable else "--engine tcg"

@@ -73,7 +73,7 @@ def _read(file: BinaryIO, size: int, path: str, name: str, unpack: bool | None) 
         if size > LARGEST:
             raise ImageError(f"{name} has {size >> 20}M, more than any bzImage: {ADVICE}")
         return read_bzimage(read_large(file, 0, used(start, size), name), path, name, unpack)
-    from lguest_py.images.whose import HEAD, identify
+    from lguest_py.images.identify import HEAD, identify
 
     if what := identify(read_exactly(file, 0, min(size, HEAD), name)):
         raise ImageError(f"{name} {what}")

@@ -23,8 +23,8 @@ from lguest_py.images.decompress import (
     install,
 )
 from lguest_py.images.frames import CorruptError
+from lguest_py.images.identify import name_of
 from lguest_py.images.image import HIGHEST, WANTED, Image, Segment
-from lguest_py.images.whose import name_of
 
 MAGIC = b"HdrS"
 MAGIC_AT = 0x202

@@ -22,8 +22,8 @@ from typing import NoReturn
 
 from lguest_py.errors import ImageError
 from lguest_py.files.cancellation import STEP, point
+from lguest_py.images.identify import name_of
 from lguest_py.images.image import WANTED, Personality
-from lguest_py.images.whose import name_of
 
 NAME = b"lguest"
 # What a Linux begins its log with.  Other kernels that took drivers from it have that text as well (GNU Mach), but not

@@ -55,8 +55,8 @@ def change(old: Row, new: Row) -> Change | None:
 
 def check_alike(name: str, old: Record, engine: str, counted: bool) -> None:
     """Before anything is measured.  Raises UsageError where no row of it could be compared."""
-    if old.about.engine != engine:
-        raise UsageError(f"{name} was measured on the engine {old.about.engine}, this is {engine}: no row is alike")
+    if old.environment.engine != engine:
+        raise UsageError(f"{name} was measured on the engine {old.environment.engine}, this is {engine}: no row is alike")
     units = {row.unit == INSTRUCTIONS for row in old.rows}
     if counted not in units:
         said = "only instructions" if True in units else "no instructions"
@@ -67,7 +67,7 @@ def compare(name: str, old: Record, new: Record) -> str:
     """As text.  Raises UsageError when the two have no row in common."""
     before = {row.key: row for row in old.rows}
     pairs = [(before[row.key], row) for row in new.rows if row.key in before]
-    if old.about.engine != new.about.engine or not pairs:
+    if old.environment.engine != new.environment.engine or not pairs:
         raise UsageError(f"{name} has no row like one of these (same name, place, Switcher, unit and engine)")
     return "\n".join(_lines(name, old, new, pairs)) + "\n"
 
@@ -77,9 +77,9 @@ def _lines(name: str, old: Record, new: Record, pairs: list[tuple[Row, Row]]) ->
     rules = "; ".join(RULE[counted] for counted in sorted({row.unit == INSTRUCTIONS for _, row in pairs}))
     more = len({row.key for row in [*old.rows, *new.rows]}) - len(pairs)
     alone = f", not in both: {more}" if more else ""
-    yield f"against {name} (commit {old.about.commit}): {len(changes)} of {len(pairs)} rows changed{alone} ({rules})"
+    yield f"against {name} (commit {old.environment.commit}): {len(changes)} of {len(pairs)} rows changed{alone} ({rules})"
     for what in ("cpu", "flavour", "qemu", "kernel"):
-        one, other = getattr(old.about, what), getattr(new.about, what)
+        one, other = getattr(old.environment, what), getattr(new.environment, what)
         if one != other:
             yield f"  note: {what} was {one or 'none'}, is {other or 'none'}"
     if changes:

@@ -23,9 +23,9 @@ RELEASE = re.compile(r"[0-9]+(\.[0-9]+){1,2}")
 
 def anonymous(record: Record) -> Record:
     """The record without what might tell whose it is."""
-    release = RELEASE.match(record.about.kernel)
+    release = RELEASE.match(record.environment.kernel)
     rows = [replace(row, tsc_khz=round(row.tsc_khz, -3) if row.unit == CYCLES else 0) for row in record.rows]
-    return Record(replace(record.about, kernel=release[0] if release else ""), tuple(rows))
+    return Record(replace(record.environment, kernel=release[0] if release else ""), tuple(rows))
 
 
 def _lines(data: dict[str, Any]) -> Iterator[str]:

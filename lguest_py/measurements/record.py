@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from lguest_py.errors import ImageError, UsageError
 from lguest_py.files.inputs import open_regular, printable
-from lguest_py.measurements.about import About
+from lguest_py.measurements.environment import Environment
 from lguest_py.measurements.row import GROUPS, UNITS, WHERES, Row
 from lguest_py.measurements.stats import nanoseconds, stats
 
@@ -32,7 +32,7 @@ TOLD_IN_NS: Final = ("min", "median", "p99")
 class Record:
     """One run.  ``date``: UTC, ISO 8601, or "" in an export."""
 
-    about: About
+    environment: Environment
     rows: tuple[Row, ...]
     date: str = ""
 
@@ -55,7 +55,7 @@ def row_as_dict(row: Row) -> dict[str, Any]:
 def as_dict(record: Record) -> dict[str, Any]:
     """What stands in the line."""
     date = {"date": record.date} if record.date else {}
-    return {"schema": SCHEMA, **date, **asdict(record.about), "rows": [row_as_dict(row) for row in record.rows]}
+    return {"schema": SCHEMA, **date, **asdict(record.environment), "rows": [row_as_dict(row) for row in record.rows]}
 
 
 def _text(data: Mapping[str, Any], name: str, allowed: tuple[str, ...] = ()) -> str:
@@ -100,7 +100,7 @@ def from_dict(data: object) -> Record:
         raise ValueError("it is no object")
     if data["schema"] != SCHEMA:
         raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
-    told = About(**{field.name: _text(data, field.name) for field in fields(About)})
+    told = Environment(**{field.name: _text(data, field.name) for field in fields(Environment)})
     rows = tuple(_row(row) for row in data["rows"])
     if len({row.key for row in rows}) != len(rows):
         raise ValueError("a row is there twice")

@@ -104,11 +104,11 @@ def beside_native(rows: Sequence[Row]) -> Iterator[str]:
 
 def heading(record: Record) -> str:
     """On what it was measured."""
-    about = record.about
-    words = [f"engine {about.engine} ({about.flavour})", about.cpu]
-    words += [f"QEMU {about.qemu}"] if about.qemu and about.engine == "tcg" else []
-    words += [f"Linux {about.kernel}"] if about.kernel else []
-    return ", ".join([*words, f"lguest-py {about.version} (commit {about.commit})"])
+    environment = record.environment
+    words = [f"engine {environment.engine} ({environment.flavour})", environment.cpu]
+    words += [f"QEMU {environment.qemu}"] if environment.qemu and environment.engine == "tcg" else []
+    words += [f"Linux {environment.kernel}"] if environment.kernel else []
+    return ", ".join([*words, f"lguest-py {environment.version} (commit {environment.commit})"])
 
 
 def table(record: Record) -> str:

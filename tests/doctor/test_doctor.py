@@ -23,7 +23,7 @@ from lguest_py.cli import main
 from lguest_py.doctor import bundle as doctor_bundle
 from lguest_py.doctor import diagnosis as doctor
 from lguest_py.doctor.diagnosis import Diagnosis, EngineName, Trial
-from lguest_py.engines.fixes import Place, kvm_fix
+from lguest_py.engines.advice import Place, kvm_fix
 from lguest_py.engines.probe import KvmProbe
 from lguest_py.errors import LguestError
 

@@ -20,7 +20,7 @@ ICOUNT_NEEDS_TCG = "--icount needs --engine tcg: only QEMU's emulation can count
 
 
 @dataclass(frozen=True)
-class About:
+class Environment:
     """``flavour``: VT-x, SVM (with "nested" or "emulated" before it where it is not the machine's own), emulated (no
     virtualisation: QEMU's TCG).  ``qemu``: its version, "" without it.  ``kernel``: the release of the Linux that was
     measured in, "" where none was."""
@@ -56,7 +56,7 @@ def flavour(engine: str, kvm: str, cpu: str) -> str:
     return f"nested {kind}" if kvm.startswith("nested ") else kind
 
 
-def about(engine: str, counted: bool, releases: Iterable[str]) -> About:
+def describe(engine: str, counted: bool, releases: Iterable[str]) -> Environment:
     """Of this machine with ``--engine engine``, measured in kernels of these ``releases``.
 
     Raises NoEngineError when it cannot serve, UsageError when it cannot count instructions.
@@ -70,7 +70,7 @@ def about(engine: str, counted: bool, releases: Iterable[str]) -> About:
     name = choose("tcg" if counted else engine).name
     cpu, qemu = cpu_model(), find_qemu()
     version = qemu[1] if qemu else ""
-    return About(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version,
+    return Environment(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version,
                  ", ".join(dict.fromkeys(releases)))
 
 

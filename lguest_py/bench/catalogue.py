@@ -68,7 +68,7 @@ def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
     Raises UsageError or ImageError.
     """
     from lguest_py.kernels import stock
-    from lguest_py.measurements.about import kernel_release
+    from lguest_py.measurements.environment import kernel_release
 
     directory = os.environ.get("LGUEST_LINUX")
     if image is None and directory and kind == "linux":
@@ -85,7 +85,7 @@ def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
 
 
 @dataclass(frozen=True)
-class Source:
+class Suite:
     """One kind on one Switcher; ``runs``: at most so many."""
 
     kind: str
