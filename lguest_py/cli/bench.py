@@ -18,7 +18,7 @@ from lguest_py.errors import UsageError
 if TYPE_CHECKING:
     from lguest_py.bench.catalogue import Suite
     from lguest_py.measurements.record import Record
-    from lguest_py.measurements.stats import Repeated
+    from lguest_py.measurements.stats import Repetitions
 
 USAGE = "lguest-py bench [options] [NAME …]"
 EPILOG = """\
@@ -106,7 +106,7 @@ def _check_writable(path: str | None) -> None:
         raise UsageError(f"{path} cannot be written: give a file in a directory that exists")
 
 
-def _repeat(suite: Suite, say: Callable[[str], None]) -> Repeated:
+def _repeat(suite: Suite, say: Callable[[str], None]) -> Repetitions:
     from lguest_py.measurements.stats import repeat
 
     title = " ".join(filter(None, (suite.kind, suite.switcher)))
@@ -142,7 +142,7 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
     ]  # fmt: skip
     with Progress("measuring") as progress:
         done = [_repeat(suite, progress.say) for suite in wanted]
-    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.moving if each.runs > 1})
+    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.unstable if each.runs > 1})
     if moving:
         print(f"lguest-py: minima that moved until the end (give more --runs): {', '.join(moving)}", file=sys.stderr)
     rows = tuple(stats.merged(row for each in done for row in each.rows))

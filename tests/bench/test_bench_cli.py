@@ -24,7 +24,7 @@ from lguest_py.cli.parsers import command_line
 from lguest_py.engines import Choice
 from lguest_py.errors import LguestError
 from lguest_py.measurements import environment
-from lguest_py.measurements.record import LARGEST
+from lguest_py.measurements.record import MAX_FILE
 from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.shared_memory import _layouts as L
 
@@ -66,7 +66,9 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Script:
     monkeypatch.setattr(catalogue.Suite, "measure", lambda suite: script.measure(suite))
     monkeypatch.setattr(catalogue, "kernel", lambda *_: catalogue.Kernel(Path("k"), None, "6.1.0"))
     monkeypatch.setattr(
-        environment, "describe", lambda engine, counted, kernels: replace(ENVIRONMENT, kernel="6.1.0" if list(kernels) else "")
+        environment,
+        "describe",
+        lambda engine, counted, kernels: replace(ENVIRONMENT, kernel="6.1.0" if list(kernels) else ""),
     )
     monkeypatch.chdir(tmp_path)
     return script
@@ -232,7 +234,7 @@ def test_a_full_disk_does_not_lose_what_was_measured(script: Script, capsys: pyt
 
 def test_what_is_too_large_to_be_a_measurement(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     Path("big").touch()
-    os.truncate("big", LARGEST + 1)  # no disk holds it: it is one hole
+    os.truncate("big", MAX_FILE + 1)  # no disk holds it: it is one hole
     said = "lguest-py: big is larger than any measurement (64 MB): give what bench --json wrote\n"
     assert done(capsys, "--compare", "big", status=2) == ("", said)
     assert not script.asked
@@ -321,7 +323,7 @@ def test_which_kernel_is_taken(images: Path, monkeypatch: pytest.MonkeyPatch) ->
     for kind in ("linux", "boot"):
         with pytest.raises(LguestError, match=r"debian-6\.1-686 is not in the cache"):
             catalogue.kernel(kind, None, None)
-    with pytest.raises(LguestError, match="none is no file"):
+    with pytest.raises(LguestError, match="none is not a file"):
         catalogue.kernel("linux", str(image), "none")
     monkeypatch.setenv("LGUEST_LINUX", str(images))
     assert catalogue.kernel("linux", None, None).image == image

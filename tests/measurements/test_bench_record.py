@@ -126,7 +126,7 @@ def test_linux_is_beside_its_native_twin() -> None:
 
 def test_a_guest_without_twin_and_a_twin_without_guest() -> None:
     rows = [row("only", 7, group="linux", where="native", switcher=""), row("fork", 9, group="linux")]
-    told = [line.split() for line in table.beside_native(rows)]
+    told = [line.split() for line in table.comparison(rows)]
     assert told[1:] == [["fork", "classic", "9", "9", "4"], ["only", "7", "7"]]
     assert table.ratio(5, 0) == "-"
 
@@ -148,7 +148,7 @@ def test_the_processors_name(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text("vendor_id\t: X\nmodel name\t: A  CPU \u00ae @ 3 GHz " + "x" * 200 + "\n")
     assert environment.cpu_model(str(file)).startswith("A CPU ? @ 3 GHz x")
-    assert len(environment.cpu_model(str(file))) == environment.MOST
+    assert len(environment.cpu_model(str(file))) == environment.MAX_CPU_NAME
     assert environment.cpu_model(str(tmp_path / "none"))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import rings
 
-from lguest_py.images.native import ADDED
+from lguest_py.images.native import ADDITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -147,7 +147,7 @@ def test_the_picture_is_as_the_script_draws_it() -> None:
 def test_what_is_added_to_a_native_kernels_command_line_is_told() -> None:
     text = (ROOT / "docs/kernels.md").read_text()
     told = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
-    assert set(told) == {start for start, _ in ADDED}
+    assert set(told) == {start for start, _ in ADDITIONS}
 
 
 def test_the_readme_lists_the_exit_statuses_and_options_that_there_are() -> None:
