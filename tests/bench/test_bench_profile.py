@@ -38,7 +38,8 @@ def test_counts_are_per_operation_and_named() -> None:
     counts = counts_of(TEXT, parse(TEXT), True)
     assert counts["pipe"] == {
         "switches": 2, "flush_async": 2, "new_pgtable": 2, "call_30": 2, "faults_instructions": 28,
-        "flush_async_instructions": 400, "new_pgtable_instructions": 500, SWITCHER_INSTRUCTIONS: 120, HOST_INSTRUCTIONS: 928,
+        "flush_async_instructions": 400, "new_pgtable_instructions": 500,
+        SWITCHER_INSTRUCTIONS: 120, HOST_INSTRUCTIONS: 928,
     }  # fmt: skip
     assert counts["munmap"] == {
         "answered": 10, "reflected": 1, "interrupts": 1, "set_pte": 1, "set_pte_instructions": 100,
@@ -94,7 +95,10 @@ def test_an_lguest_kernel(engine_name: str, linux: RealLinux, switcher: str) -> 
         behind = sum(count for name, count in kinds.items() if name not in (HOST_INSTRUCTIONS, SWITCHER_INSTRUCTIONS))
         assert behind == pytest.approx(row.counts.get(HOST_INSTRUCTIONS, 0), abs=len(row.counts))
     assert guest["fork"].counts["switches"] > guest["mprotect"].counts["switches"]
-    per_switch = {row.counts[SWITCHER_INSTRUCTIONS] / row.counts["switches"] for name, row in guest.items() if name != "munmap"
+    per_switch = {
+        row.counts[SWITCHER_INSTRUCTIONS] / row.counts["switches"]
+        for name, row in guest.items() if name != "munmap
+    }
                   and row.counts}  # fmt: skip
     assert len(per_switch) == 1
     assert 30 < per_switch.pop() < 90

@@ -149,7 +149,7 @@ def test_an_initrd_that_goes_bad(
 def test_a_bzimage_larger_than_any(tmp_path: Path, told: Told) -> None:
     path = tmp_path / "image"
     path.write_bytes(BzImage(b"").bytes())
-    os.truncate(path, images.LARGEST + (1 << 20))  # a hole: it takes no room
+    os.truncate(path, images.MAX_FILE + (1 << 20))  # a hole: it takes no room
     assert told(2, "boot", str(path)).startswith(f"{path} has 513M, more than any bzImage: give ")
 
 
