@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py bench``: measure what a Guest costs, and where it goes.
 
-Read next: lguest_py/bench/sources.py for what is measured, lguest_py/measurements/row.py for what comes of it.
+Read next: lguest_py/bench/catalogue.py for what is measured, lguest_py/measurements/row.py for what comes of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lguest_py.cli.boot import MakeParser
 from lguest_py.errors import UsageError
 
 if TYPE_CHECKING:
-    from lguest_py.bench.sources import Source
+    from lguest_py.bench.catalogue import Suite
     from lguest_py.measurements.record import Record
-    from lguest_py.measurements.stats import Repeated
+    from lguest_py.measurements.stats import Repetitions
 
 USAGE = "lguest-py bench [options] [NAME …]"
 EPILOG = """\
@@ -52,7 +52,7 @@ class _Names(argparse.Action):
     def choices(self) -> list[str]:
         """All names; none for the manual while the package is being built: what they come from is not whole then."""
         try:
-            from lguest_py.bench.sources import names
+            from lguest_py.bench.catalogue import names
 
             return _Known(names())
         except ImportError:
@@ -92,7 +92,7 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
 
 
 def _list() -> None:
-    from lguest_py.bench.sources import catalogue
+    from lguest_py.bench.catalogue import catalogue
 
     for kind, known in catalogue().items():
         print(f"{GROUPS[kind]}:")
@@ -106,43 +106,43 @@ def _check_writable(path: str | None) -> None:
         raise UsageError(f"{path} cannot be written: give a file in a directory that exists")
 
 
-def _repeat(source: Source, say: Callable[[str], None]) -> Repeated:
+def _repeat(suite: Suite, say: Callable[[str], None]) -> Repetitions:
     from lguest_py.measurements.stats import repeat
 
-    title = " ".join(filter(None, (source.kind, source.switcher)))
+    title = " ".join(filter(None, (suite.kind, suite.switcher)))
     say(title)
 
     def tell(run: int, moved: list[str]) -> None:
         more = f", {len(moved)} minima moved: {', '.join(moved[:3])}{' …' if len(moved) > 3 else ''}" if moved else ""
-        say(f"{title}: run {run} of at most {source.runs}{more}")
+        say(f"{title}: run {run} of at most {suite.runs}{more}")
 
-    return repeat(source.measure, source.runs, source.counted, tell)
+    return repeat(suite.measure, suite.runs, suite.counted, tell)
 
 
 def measure(options: argparse.Namespace, old: Record | None) -> Record:
     """Do it; ``old``, what it will be compared with, must be alike.  Raises LguestError."""
     from datetime import UTC, datetime
 
-    from lguest_py.bench import sources
+    from lguest_py.bench import catalogue
     from lguest_py.console.progress import Progress
     from lguest_py.measurements import compare, record, stats
-    from lguest_py.measurements.about import about
+    from lguest_py.measurements.environment import describe
 
-    chosen = sources.select(options.names, options.linux)
-    twins = [kind for kind in chosen if kind in sources.TWINS]
-    kernels = {kind: sources.kernel(kind, options.image, options.initrd) for kind in twins}
-    here = about(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
+    chosen = catalogue.select(options.names, options.linux)
+    twins = [kind for kind in chosen if kind in catalogue.TWINS]
+    kernels = {kind: catalogue.kernel(kind, options.image, options.initrd) for kind in twins}
+    here = describe(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
     if old:
         compare.check_alike(options.compare, old, here.engine, options.icount)
     wanted = [
-        sources.Source(kind, switcher, tuple(names), options.runs or sources.RUNS[kind], here.engine,
+        catalogue.Suite(kind, switcher, tuple(names), options.runs or catalogue.RUNS[kind], here.engine,
                        options.icount, kernels.get(kind))
         for kind, names in chosen.items()
-        for switcher in sources.SWITCHERS[options.switcher]
+        for switcher in catalogue.SWITCHERS[options.switcher]
     ]  # fmt: skip
     with Progress("measuring") as progress:
-        done = [_repeat(source, progress.say) for source in wanted]
-    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.moving if each.runs > 1})
+        done = [_repeat(suite, progress.say) for suite in wanted]
+    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.unstable if each.runs > 1})
     if moving:
         print(f"lguest-py: minima that moved until the end (give more --runs): {', '.join(moving)}", file=sys.stderr)
     rows = tuple(stats.merged(row for each in done for row in each.rows))

@@ -19,7 +19,7 @@ from shadow_model import Shadow, objects
 
 from lguest_py import engines, images
 from lguest_py.console.streams import Input, Output
-from lguest_py.engines.base import EngineAround
+from lguest_py.engines.base import EngineWrapper
 from lguest_py.images.image import Image
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
@@ -106,7 +106,7 @@ def test_as_many_references_to_one_table_as_there_can_be(engine_name: str) -> No
     assert count * each < 1 << 16
 
 
-class NearTheEnd(EngineAround):
+class NearTheEnd(EngineWrapper):
     """All that counts in the mailbox stands just before its end when the machine starts."""
 
     def start(self, entry: int, ebx: int) -> None:

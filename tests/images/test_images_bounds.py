@@ -332,5 +332,5 @@ def test_lying_counts_are_bounded(tmp_path: Path) -> None:
     header = bytearray(imagewriter.kernel().bytes())
     struct.pack_into("<H", header, 44, 0xFFFF)  # e_phnum
     (tmp_path / "image").write_bytes(bytes(header) + bytes(32 * 0xFFFF))
-    with pytest.raises(ImageError, match="program headers that cannot be"):
+    with pytest.raises(ImageError, match="impossible program headers"):
         open_image(str(tmp_path / "image"))

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import rings
 
-from lguest_py.images.native import ADDED
+from lguest_py.images.native import ADDITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -147,7 +147,7 @@ def test_the_picture_is_up_to_date() -> None:
 def test_the_page_lists_what_is_added_to_a_native_kernels_command_line() -> None:
     text = (ROOT / "docs/kernels.md").read_text()
     listed = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
-    assert set(listed) == {start for start, _ in ADDED}
+    assert set(listed) == {start for start, _ in ADDITIONS}
 
 
 def test_the_readme_lists_all_exit_statuses_and_options() -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On what it was measured: the processor, what virtualises it, the engine, the commit."""
+"""The environment of a measurement: the processor, its virtualisation, the engine, the commit.
+
+Read next: record.py, which stores it.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ from lguest_py.errors import UsageError
 from lguest_py.version import UNKNOWN, commit
 
 VIRTUALISED = {"kvm_intel": "VT-x", "kvm_amd": "SVM"}
-EMULATED_CPU = ("QEMU TCG", "QEMU Virtual CPU")  # how its processors call themselves
-MOST = 80  # letters of a processor's name
+EMULATED_CPU = ("QEMU TCG", "QEMU Virtual CPU")  # model names of QEMU's processors
+MAX_CPU_NAME = 80  # characters of a processor's name
 ICOUNT_NEEDS_TCG = "--icount needs --engine tcg: only QEMU's emulation can count instructions"
 
 
 @dataclass(frozen=True)
-class About:
-    """``flavour``: VT-x, SVM (with "nested" or "emulated" before it where it is not the machine's own), emulated (no
-    virtualisation: QEMU's TCG).  ``qemu``: its version, "" without it.  ``kernel``: the release of the Linux that was
-    measured in, "" where none was."""
+class Environment:
+    """``flavour``: "VT-x" or "SVM", after "nested" in a VM or "emulated" on an emulated processor; "emulated" for TCG.
+    ``qemu``: its version, or "".  ``kernel``: the release of the Linux that ran the benchmarks, or "".
+    """
 
     version: str
     commit: str
@@ -35,18 +38,18 @@ class About:
 
 
 def cpu_model(cpuinfo: str = "/proc/cpuinfo") -> str:
-    """The processor's name for itself; what Python calls it where there is no /proc."""
+    """The processor's model name; without /proc, Python's name for it."""
     try:
         text = Path(cpuinfo).read_text(errors="replace")
     except OSError:
         text = ""
-    found = re.search(r"^model name\s*:(.*)$", text, re.M)
-    name = " ".join((found[1] if found else platform.processor() or platform.machine()).split())
-    return re.sub(r"[^ -~]", "?", name)[:MOST] or UNKNOWN
+    match = re.search(r"^model name\s*:(.*)$", text, re.M)
+    name = " ".join((match[1] if match else platform.processor() or platform.machine()).split())
+    return re.sub(r"[^ -~]", "?", name)[:MAX_CPU_NAME] or UNKNOWN
 
 
 def flavour(engine: str, kvm: str, cpu: str) -> str:
-    """``kvm``: as probe.kvm_flavour() tells it."""
+    """Environment.flavour; ``kvm`` is the result of probe.kvm_flavour()."""
     if engine == "tcg":
         return "emulated"
     name = kvm.removeprefix("nested ")
@@ -56,10 +59,10 @@ def flavour(engine: str, kvm: str, cpu: str) -> str:
     return f"nested {kind}" if kvm.startswith("nested ") else kind
 
 
-def about(engine: str, counted: bool, releases: Iterable[str]) -> About:
-    """Of this machine with ``--engine engine``, measured in kernels of these ``releases``.
+def describe(engine: str, counted: bool, releases: Iterable[str]) -> Environment:
+    """The environment of a measurement with ``--engine engine`` in kernels of these ``releases``.
 
-    Raises NoEngineError when it cannot serve, UsageError when it cannot count instructions.
+    Raises NoEngineError when the engine cannot run here, UsageError when it cannot count instructions.
     """
     from lguest_py.engines import choose
     from lguest_py.engines.probe import kvm_flavour
@@ -70,12 +73,12 @@ def about(engine: str, counted: bool, releases: Iterable[str]) -> About:
     name = choose("tcg" if counted else engine).name
     cpu, qemu = cpu_model(), find_qemu()
     version = qemu[1] if qemu else ""
-    return About(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version,
+    return Environment(__version__, commit(), name, flavour(name, kvm_flavour(), cpu), cpu, version,
                  ", ".join(dict.fromkeys(releases)))
 
 
 def kernel_release(image: str) -> str:
-    """The release that a bzImage names ("3.18.24"), or its file name's last part where it names none."""
+    """The release in a bzImage's header ("3.18.24"), else the file's base name."""
     from lguest_py.files.inputs import open_regular, printable
     from lguest_py.images.bzimage import MAGIC, MAGIC_AT, read_header
 
@@ -86,4 +89,4 @@ def kernel_release(image: str) -> str:
         version = read_header(data, printable(image)).version
         if version:
             return version.split()[0]
-    return re.sub(r"[^ -~]", "?", Path(image).name)[:MOST]
+    return re.sub(r"[^ -~]", "?", Path(image).name)[:MAX_CPU_NAME]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be measured, by name, and who measures it.
+"""The catalogue of benchmarks by name, and the suite that measures each.
 
-Read next: micro.py, linux.py, boot.py, which do; stats.py, which says how often.
+Read next: micro.py, linux.py and boot.py, which measure; lguest_py/measurements/stats.py, which repeats.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ BOOT: Final = "boot"
 BOOTS: Final = {BOOT: "a distribution's kernel to its init, by its own clock"}
 STOCK: Final = "debian-6.1-686"
 SWITCHERS: Final = {"classic": ("classic",), "lean": ("lean",), "both": ("classic", "lean")}
-TWINS: Final = ("linux", "boot")  # what is measured natively too
-RUNS: Final = {"micro": 10, "linux": 5, "boot": 1}  # at most, where --runs does not say
+TWINS: Final = ("linux", "boot")  # kinds that are also measured natively
+RUNS: Final = {"micro": 10, "linux": 5, "boot": 1}  # the default of --runs, an upper limit
 
 
 def catalogue() -> dict[str, Mapping[str, str]]:
-    """Kind -> name -> what it is."""
+    """Kind -> name -> description."""
     from lguest_py.bench.linux import LINUX
     from lguest_py.bench.micro import MICRO
 
@@ -32,12 +32,12 @@ def catalogue() -> dict[str, Mapping[str, str]]:
 
 
 def names() -> list[str]:
-    """All that can be named."""
+    """The names of all benchmarks."""
     return [name for kind in catalogue().values() for name in kind]
 
 
 def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
-    """Kind -> names in the catalogue's order: what was named, with ``linux`` all in Linux; with neither all micro.
+    """Kind -> names in the catalogue's order: the ``wanted`` ones, with ``linux`` all in Linux, by default all micro.
 
     Raises UsageError for an unknown name.
     """
@@ -55,7 +55,7 @@ def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A Linux to measure in; without ``initrd`` the one of the measurement's own; ``release`` for the record."""
+    """A Linux kernel for benchmarks; ``initrd`` None: the benchmark's initrd; ``release``: for Environment.kernel."""
 
     image: Path
     initrd: Path | None
@@ -63,12 +63,12 @@ class Kernel:
 
 
 def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
-    """The user's; else in Linux LGUEST_LINUX=DIR's bzImage; else the distribution's that was fetched.
+    """The user's kernel; else, for "linux", bzImage in the directory LGUEST_LINUX; else the fetched Debian kernel.
 
     Raises UsageError or ImageError.
     """
     from lguest_py.kernels import stock
-    from lguest_py.measurements.about import kernel_release
+    from lguest_py.measurements.environment import kernel_release
 
     directory = os.environ.get("LGUEST_LINUX")
     if image is None and directory and kind == "linux":
@@ -80,13 +80,13 @@ def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
         raise UsageError(f"boot needs an initrd to boot {image}: give --initrd (lguest-py mkinitrd makes one)")
     for each in (file, disk):
         if each and not each.is_file():
-            raise UsageError(f"{each} is no file: give a kernel, and its initrd if it needs one (--image, --initrd)")
+            raise UsageError(f"{each} is not a file: give a kernel, and its initrd if it needs one (--image, --initrd)")
     return Kernel(file, disk, kernel_release(str(file)))
 
 
 @dataclass(frozen=True)
-class Source:
-    """One kind on one Switcher; ``runs``: at most so many."""
+class Suite:
+    """The benchmarks of one kind on one Switcher; ``runs`` is the maximum number of runs."""
 
     kind: str
     switcher: str
@@ -97,7 +97,7 @@ class Source:
     kernel: Kernel | None
 
     def measure(self) -> list[Row]:
-        """Once."""
+        """Run all of them once."""
         if self.kind == "micro":
             from lguest_py.bench.micro import micro_rows
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Say what a file is that is no kernel for us, and what to give instead.
+"""Identify a file that is not a supported kernel, for an error message that says what to give instead.
 
-By the magic numbers of the formats that people have at hand: other machines' kernels, other systems, disks, archives.
-Sources: each format's own description; Linux's Documentation for arm, arm64, riscv and the EFI zboot header.
+It knows the magic numbers of other machines' kernels, other systems, disk images, archives and packages.
+Sources: each format's specification; Linux's Documentation for arm, arm64, riscv and the EFI zboot header.
 
 Read next: lguest_py/images/__init__.py.
 """
@@ -15,16 +15,17 @@ from collections.abc import Iterable
 
 from lguest_py.images.image import WANTED
 
-NO_DISK = "take the kernel out of it, for there is no disk to boot from"
-HEAD = 0x9000  # bytes of a file that are looked at: a CD's name is at 0x8001
+INITRD_ADVICE = "give it with --initrd, and a kernel as IMAGE"
+NO_DISK = "take the kernel out of it, because a Guest has no disk to boot from"
+HEAD_SIZE = 0x9000  # bytes of a file to read: the magic number of ISO 9660 is at 0x8001
 GIVE = f"give {WANTED}"
 UBOOT_MACHINES = {2: "ARM", 3: "x86", 5: "MIPS", 7: "PowerPC", 22: "ARM64", 24: "64-bit x86", 26: "RISC-V"}
 PE_MACHINES = {0x14C: "x86", 0x8664: "64-bit x86", 0x1C2: "ARM", 0xAA64: "ARM64", 0x5064: "RISC-V", 0x6264: "LoongArch"}
 
-# (offset, magic, what it is, what to do)
+# (offset, magic number, description, advice)
 KINDS: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"07070", "an initrd (a cpio archive) and no kernel", "give it with --initrd, and a kernel as IMAGE"),
-    (0, b"\xc7\x71", "an initrd (an old cpio archive) and no kernel", "give it with --initrd, and a kernel as IMAGE"),
+    (0, b"07070", "an initrd (a cpio archive) and not a kernel", INITRD_ADVICE),
+    (0, b"\xc7\x71", "an initrd (an old cpio archive) and not a kernel", INITRD_ADVICE),
     (0x8001, b"CD001", "an image of a CD (ISO 9660)", "take the kernel out of it, and its initrd for --initrd"),
     (0x24, b"\x18\x28\x6f\x01", "a kernel for ARM (zImage)", GIVE),
     (0x38, b"ARM\x64", "a kernel for ARM64", GIVE),
@@ -42,7 +43,7 @@ KINDS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"hsqs", "a file system (squashfs)", "give a kernel"),
     (0x438, b"\x53\xef", "a file system (ext2, 3 or 4)", NO_DISK),
 )
-OTHERS: tuple[tuple[bytes, str], ...] = (  # what other kernels say of themselves: how it begins, and who that is
+OTHER_SYSTEMS: tuple[tuple[bytes, str], ...] = (  # (pattern of a banner or version string, the system)
     (rb"GNU Mach \d", "GNU Mach"),
     (rb"Xen version %d", "Xen (a hypervisor)"),
     (rb"iPXE ", "iPXE (a network boot loader)"),
@@ -53,12 +54,14 @@ OTHERS: tuple[tuple[bytes, str], ...] = (  # what other kernels say of themselve
     (rb"@\(#\)OpenBSD |OpenBSD \d", "OpenBSD"),
 )
 MULTIBOOT, MULTIBOOT2 = 0x1BADB002, 0xE85250D6
+MULTIBOOT_SEARCHED = 0x8000  # bytes that may hold the header (Multiboot2 3.1.1)
+SEARCHED = 8 << 20  # bytes of a segment to search for a system's name
 
 
 def _uboot(head: bytes) -> str:
     machine = UBOOT_MACHINES.get(head[29], "another machine")
     return f"is a U-Boot image (uImage) for {machine}: " + (
-        "give the bzImage that it was made of" if head[29] in (3, 24) else GIVE
+        "give the bzImage that it was made from" if head[29] in (3, 24) else GIVE
     )
 
 
@@ -76,16 +79,16 @@ def _pe(head: bytes) -> str:
 
 
 def _partitions(head: bytes) -> bool:
-    """Whether the boot sector has a partition table with something in it."""
+    """Whether the boot sector has a partition table that is not empty."""
     table = [head[at : at + 16] for at in range(0x1BE, 0x1FE, 16)]
     used = [row for row in table if any(row)]
     return bool(used) and all(row[0] in (0, 0x80) and row[4] and any(row[12:16]) for row in used)
 
 
 def identify(head: bytes) -> str | None:
-    """What the file that begins with ``head`` (up to HEAD bytes) is, and what to do: "is …: …"; None: not known.
+    """What a file that begins with ``head`` (up to HEAD_SIZE bytes) is, and advice: "is …: …"; None when unknown.
 
-    For a file that is neither an ELF nor a bzImage.
+    It is for a file that is neither an ELF nor a bzImage.
     """
     for offset, magic, what, cure in KINDS:
         if head[offset : offset + len(magic)] == magic:
@@ -94,8 +97,8 @@ def identify(head: bytes) -> str | None:
         return _uboot(head)
     if head[:2] == b"MZ":
         return _pe(head)
-    if system := name_of([head]):
-        return f"is {system} and no Linux: {GIVE}"
+    if system := other_system([head]):
+        return f"is {system}, not Linux: {GIVE}"
     if head[0x1FE:0x200] == b"\x55\xaa":
         if _partitions(head):
             return f"is a disk image (with partitions): {NO_DISK}"
@@ -104,7 +107,7 @@ def identify(head: bytes) -> str | None:
 
 
 def _multiboot(head: bytes | memoryview) -> bool:
-    words = struct.unpack_from(f"<{min(len(head), 0x8000) // 4}I", head)
+    words = struct.unpack_from(f"<{min(len(head), MULTIBOOT_SEARCHED) // 4}I", head)
     for index, word in enumerate(words[:-3]):
         if word == MULTIBOOT and sum(words[index : index + 3]) & 0xFFFFFFFF == 0:
             return True
@@ -113,13 +116,13 @@ def _multiboot(head: bytes | memoryview) -> bool:
     return False
 
 
-def name_of(pieces: Iterable[bytes | memoryview]) -> str | None:
-    """The system that a kernel is of, by what it says of itself, for one that is no Linux; None: not known."""
+def other_system(pieces: Iterable[bytes | memoryview]) -> str | None:
+    """The name of the system, other than Linux, whose kernel is in ``pieces``; None when unknown."""
     multiboot = False
     for piece in pieces:
-        head = bytes(piece[: 8 << 20])
-        for said, name in OTHERS:
-            if re.search(said, head):
+        head = bytes(piece[:SEARCHED])
+        for pattern, name in OTHER_SYSTEMS:
+            if re.search(pattern, head):
                 return name
         multiboot = multiboot or _multiboot(head)
     return "a multiboot kernel" if multiboot else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What to do about what is lacking, one line each, by where we are: a VM, a container, WSL, bare metal.
+"""Advice for a missing engine, one line each, that depends on the platform: a VM, a container, WSL, bare metal.
 
-Used by lguest_py/doctor/diagnosis.py.
+Read next: probe.py, whose result it explains; lguest_py/doctor/diagnosis.py, which prints it.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.engines.base import INSTALL_QEMU as QEMU_FIX
+from lguest_py.engines.base import INSTALL_QEMU as QEMU_ADVICE
 from lguest_py.engines.probe import KvmProbe
 
-__all__ = ["IMAGES_FIX", "NO_ENGINE_FIX", "QEMU_FIX", "Place", "kvm_fix"]
-IMAGES_FIX = "install lguest-py anew with gcc and binutils there (Debian: apt-get install gcc binutils)"
-NO_ENGINE_FIX = "the fix for qemu above is the easiest: the engine tcg needs nothing else"
+__all__ = ["IMAGES_ADVICE", "NO_ENGINE_ADVICE", "QEMU_ADVICE", "Platform", "kvm_advice"]
+IMAGES_ADVICE = "install lguest-py anew with gcc and binutils there (Debian: apt-get install gcc binutils)"
+GROUP_READ_WRITE = 0o060
+NO_ENGINE_ADVICE = "the fix for qemu above is the easiest: the engine tcg needs nothing else"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where we run.  ``device_group`` is the group that may open /dev/kvm; empty where none but root may."""
+class Platform:
+    """The platform of this process.  ``device_group``: the group that may open /dev/kvm; "" when only root may."""
 
-    virtual: bool = False  # in a VM: the processor says so
+    virtual: bool = False  # in a VM, by the processor's "hypervisor" flag
     container: bool = False
     wsl: bool = False
-    module: str = ""  # the KVM module for this processor: "kvm_intel", "kvm_amd", or "" where it can have none
+    module: str = ""  # the KVM module for this processor: "kvm_intel", "kvm_amd", or "" without VT-x and AMD-V
     device_group: str = ""
 
     @classmethod
-    def here(cls) -> Place:
-        """This machine."""
+    def detect(cls) -> Platform:
+        """The platform of this process."""
         try:
             text = Path("/proc/cpuinfo").read_text(errors="replace")
         except OSError:
@@ -49,18 +50,18 @@ class Place:
 
 def _device_group(device: str = "/dev/kvm") -> str:
     try:
-        found = os.stat(device)
-        if found.st_gid == 0 or found.st_mode & 0o060 != 0o060:
+        status = os.stat(device)
+        if status.st_gid == 0 or status.st_mode & GROUP_READ_WRITE != GROUP_READ_WRITE:
             return ""
-        return grp.getgrgid(found.st_gid).gr_name
+        return grp.getgrgid(status.st_gid).gr_name
     except OSError:
         return ""
     except KeyError:
-        return str(found.st_gid)
+        return str(status.st_gid)
 
 
-def kvm_fix(probe: KvmProbe, place: Place) -> str:
-    """One line for a KVM that cannot serve."""
+def kvm_advice(probe: KvmProbe, place: Platform) -> str:
+    """One line of advice for a probe that failed."""
     match probe.flavour:
         case "no device":
             return _no_device(place)
@@ -75,7 +76,7 @@ def kvm_fix(probe: KvmProbe, place: Place) -> str:
     return "run lguest-py doctor --self-test and report its file; till then --engine tcg"
 
 
-def _no_device(place: Place) -> str:
+def _no_device(place: Platform) -> str:
     if place.container:
         return "start the container with --device /dev/kvm (the machine around it must have that)"
     if place.wsl:
@@ -87,7 +88,7 @@ def _no_device(place: Place) -> str:
     return "turn on VT-x or AMD-V in the firmware's setup, then sudo modprobe kvm_intel or kvm_amd"
 
 
-def _no_permission(place: Place) -> str:
+def _no_permission(place: Platform) -> str:
     if place.container:
         return "start the container with --group-add keep-groups (podman), or --group-add $(stat -c %g /dev/kvm)"
     if place.device_group:
