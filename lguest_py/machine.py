@@ -27,16 +27,16 @@ from types import TracebackType
 from typing import Literal
 
 from lguest_py.console.expect import Console, Keyboard, Wake
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import UsageError
-from lguest_py.files.descriptors import enough
+from lguest_py.files.descriptors import descriptor_errors
 from lguest_py.launcher.launcher import Launcher, prepare
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.values import size
 
 
-class _Stop(Wake):
+class _StopSignals(Wake):
     """The Signals of a Launcher that another thread ends."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class _Stop(Wake):
 
     def take(self) -> int:
         if self._stopped:
-            raise Left("the program ended it")
+            raise QuitRequested("the program ended it")
         return 0
 
 
@@ -85,7 +85,7 @@ class Machine:
     ) -> None:
         if on_reboot not in ("restart", "exit"):
             raise UsageError(f"on_reboot cannot be {on_reboot!r}: give 'restart' or 'exit'")
-        with enough():
+        with descriptor_errors():
             self._settings, self._choice = prepare(
                 None if image is None else os.fspath(image),
                 engine,
@@ -107,8 +107,8 @@ class Machine:
     def __enter__(self) -> Machine:
         if self._thread:
             raise UsageError("this Machine was booted already: make another one")
-        with enough(), ExitStack() as stack:
-            self._stop = _Stop()
+        with descriptor_errors(), ExitStack() as stack:
+            self._stop = _StopSignals()
             stack.callback(self._stop.close)
             self._keyboard = Keyboard()
             stack.pop_all()
@@ -138,16 +138,16 @@ class Machine:
     def _run(self) -> None:
         try:
             launcher = Launcher(self._settings, self._choice.make, self._keyboard, self.console, self._stop)
-            with enough():
+            with descriptor_errors():
                 self._result = launcher.run()
         except BaseException as error:  # for the thread that waits
             self._error = error
-        self.console.over(self._why_over)
+        self.console.guest_ended(self._why_ended)
 
-    def _why_over(self) -> str:
-        return headline(self._take())
+    def _why_ended(self) -> str:
+        return headline(self._result_or_raise())
 
-    def _take(self) -> Result:
+    def _result_or_raise(self) -> Result:
         if self._error:
             raise self._error
         assert self._result
@@ -163,7 +163,7 @@ class Machine:
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise TimeoutError(f"the Guest still runs after {timeout:g} seconds")
-        return self._take()
+        return self._result_or_raise()
 
     def close(self) -> None:
         """End the Guest now, if it still runs, and give everything back."""

@@ -18,7 +18,7 @@ from lguest_py.cli.signals import unwinding
 from lguest_py.cli.text import tolerate
 from lguest_py.cli.verbs import VERBS, load
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.descriptors import lacking
+from lguest_py.files.descriptors import as_descriptor_error
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
 
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _guarded(sys.argv[1:] if arguments is None else arguments)
     except (OSError, ImportError) as error:
-        few = lacking(error)
-        if not few:
+        too_few = as_descriptor_error(error)
+        if not too_few:
             raise
-        _say(few)
-        return few.status
+        _say(too_few)
+        return too_few.status

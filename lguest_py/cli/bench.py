@@ -112,11 +112,11 @@ def _repeat(source: Source, say: Callable[[str], None]) -> Repeated:
     title = " ".join(filter(None, (source.kind, source.switcher)))
     say(title)
 
-    def tell(run: int, moved: list[str]) -> None:
+    def report_run(run: int, moved: list[str]) -> None:
         more = f", {len(moved)} minima moved: {', '.join(moved[:3])}{' …' if len(moved) > 3 else ''}" if moved else ""
         say(f"{title}: run {run} of at most {source.runs}{more}")
 
-    return repeat(source.measure, source.runs, source.counted, tell)
+    return repeat(source.measure, source.runs, source.counted, report_run)
 
 
 def measure(options: argparse.Namespace, old: Record | None) -> Record:

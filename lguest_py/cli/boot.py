@@ -103,17 +103,17 @@ def misplaced_warning(words: Sequence[str]) -> str:
     return f"{named} behind IMAGE goes to the kernel: to have it as an option of lguest-py, put it before IMAGE"
 
 
-def _tell(text: str) -> None:
+def _say(text: str) -> None:
     """A line of our own on stderr.  The carriage return is for a terminal that is raw by now."""
     sys.stderr.write(f"lguest-py: {text}\r\n" if sys.stderr.isatty() else f"lguest-py: {text}\n")
     sys.stderr.flush()
 
 
-def _silent(text: str) -> None:
+def _say_nothing(text: str) -> None:
     pass
 
 
-def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
+def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
     """Boot with these options; returns how it ended."""
     from lguest_py.cli.early_signals import ending_signals
     from lguest_py.cli.signals import SignalPipe
@@ -125,7 +125,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     from lguest_py.launcher.launcher import Launcher, prepare
 
     if options.misplaced:
-        tell(misplaced_warning(options.misplaced))
+        say(misplaced_warning(options.misplaced))
     with ending_signals():
         settings, choice = prepare(
             options.image,
@@ -154,7 +154,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
+        result = Launcher(settings, choice.make, source, output, signals, say, announcement).run()
     if output.last != b"\n" and (os.isatty(2) or (options.json and result.outcome.status)):  # a line is open there
         sys.stderr.write("\n")
     return result
@@ -190,12 +190,12 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     options = parse(make_parser, arguments)
 
     from lguest_py.cli.signals import never_stopped
-    from lguest_py.files.descriptors import enough
+    from lguest_py.files.descriptors import descriptor_errors
 
     with never_stopped():
         try:
-            with enough():
-                result = boot(options, _silent if options.quiet else _tell)
+            with descriptor_errors():
+                result = boot(options, _say_nothing if options.quiet else _say)
         except LguestError as error:
             if options.json:
                 end = error.end if isinstance(error, StoppedError) else "error"

@@ -84,7 +84,7 @@ def _bash(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
 
 
 def _zsh_option(option: Option) -> Iterator[str]:
-    told = re.sub(r"([\[\]:\\])", r"\\\1", option.help)
+    text = re.sub(r"([\[\]:\\])", r"\\\1", option.help)
     value = ""
     if option.value:
         what = re.sub(r"\W+", " ", option.value).strip()
@@ -92,7 +92,7 @@ def _zsh_option(option: Option) -> Iterator[str]:
         if option.kernels:
             value = f":{what}:_lguest_py_fetched"
     for name in option.names:
-        yield _quoted(f"{name}[{told}]{value}")
+        yield _quoted(f"{name}[{text}]{value}")
 
 
 def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Keyboard:
                 self._typed += data
                 self._wake.set()
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """See Source."""
         return math.inf
 
@@ -96,7 +96,7 @@ class Keyboard:
                 self._wake.clear()
             return typed
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """See Source."""
         return b""
 
@@ -127,7 +127,7 @@ class Console:
         self._fresh: list[str] = []  # printed, and not yet a part of _text
         self._fresh_size = 0
         self._seen = 0  # where in _text the next match may begin
-        self._why_over: Callable[[], str] | None = None
+        self._why_ended: Callable[[], str] | None = None
 
     # --- for the program ------------------------------------------------------------------------------------
 
@@ -161,8 +161,8 @@ class Console:
                 if match := wanted.search(self._gather(), self._seen):
                     self._seen = match.end()
                     return match
-                if self._why_over:
-                    why = f"{self._why_over()} before it printed {shown!r}"
+                if self._why_ended:
+                    why = f"{self._why_ended()} before it printed {shown!r}"
                     raise ExpectError(why, self._text[self._seen :])
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
@@ -189,10 +189,10 @@ class Console:
                 self._gather()
             self._changed.notify_all()
 
-    def over(self, why: Callable[[], str]) -> None:
+    def guest_ended(self, why: Callable[[], str]) -> None:
         """No more will come; ``why`` tells the reason, or raises what it was."""
         with self._changed:
-            self._why_over = why
+            self._why_ended = why
             self._changed.notify_all()
 
     def finish(self, seconds: float) -> int:
@@ -203,7 +203,7 @@ class Console:
         """See Drain."""
         return self._quiet_fd
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """See Drain."""
 
     def clear(self) -> None:

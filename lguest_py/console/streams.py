@@ -40,7 +40,7 @@ class Drain(Protocol):
     def fileno(self) -> int:
         """To wait for."""
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
 
     def clear(self) -> None:
@@ -70,14 +70,14 @@ class Output:
 
     A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
     leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when writing
-    failed (``error``), and once after ``tell_when``.
+    failed (``error``), and once after ``notify_when``.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._data = bytearray()
         self._changed = threading.Condition()
-        self._told_at: int | None = None
+        self._notify_at: int | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
         self.error: OSError | None = None
@@ -87,15 +87,15 @@ class Output:
         """To wait for; see ``clear``."""
         return self._wake_read
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
         with self._changed:
-            self._told_at = left
-            self._tell()
+            self._notify_at = left
+            self._notify()
 
-    def _tell(self) -> None:
-        if self.error or (self._told_at is not None and len(self._data) <= self._told_at):
-            self._told_at = None
+    def _notify(self) -> None:
+        if self.error or (self._notify_at is not None and len(self._data) <= self._notify_at):
+            self._notify_at = None
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"!")
 
@@ -157,7 +157,7 @@ class Output:
                     self._data.clear()
                 else:
                     del self._data[:written]
-                self._tell()
+                self._notify()
                 self._changed.notify_all()
                 if self.error:
                     return
@@ -177,16 +177,16 @@ class Source(Protocol):
 
     interactive: bool  # a person is there: read on even while the Guest does not (up to a bound)
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """Called before each wait: when (time.monotonic) to be called again, even if nothing happens."""
 
     def fileno(self) -> int:
-        """To wait for; -1 when there is nothing to come, or not yet (``attend``)."""
+        """To wait for; -1 when there is nothing to come, or not yet (``prepare_wait``)."""
 
     def read(self) -> bytes:
         """What came, for the Guest; blocks only where ``fileno`` is not readable."""
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """What a Guest is to be told, once, when the input is at its end."""
 
 
@@ -198,7 +198,7 @@ class Input:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """See Source."""
         return math.inf
 
@@ -218,6 +218,6 @@ class Input:
             self._fd = -1
         return data
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """See Source."""
         return END_OF_INPUT

@@ -20,11 +20,11 @@ from typing import Any
 from lguest_py.console.streams import CHUNK
 
 ESCAPE = 0x01  # Ctrl-A
-GLANCE = 0.5  # seconds between two looks whether we came to the foreground: not every shell sends a signal then
+FOREGROUND_POLL = 0.5  # seconds between two looks whether we came to the foreground: not every shell sends a signal then
 HELP = b"\r\nCtrl-A x    end the Guest and leave\r\nCtrl-A Ctrl-A    send Ctrl-A\r\nCtrl-A ?    this help\r\n"
 
 
-class Left(Exception):
+class QuitRequested(Exception):
     """The user typed Ctrl-A x."""
 
 
@@ -37,7 +37,7 @@ class EscapeFilter:
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """What of ``data`` is for the Guest, and whether help was asked for.
 
-        Ctrl-A and a key that means nothing to us both go to the Guest.  Raises Left on Ctrl-A x; what was typed
+        Ctrl-A and a key that means nothing to us both go to the Guest.  Raises QuitRequested on Ctrl-A x; what was typed
         before it no longer matters.
         """
         kept, help_wanted = bytearray(), False
@@ -50,7 +50,7 @@ class EscapeFilter:
                 continue
             self._escaped = False
             if byte in b"xX":
-                raise Left
+                raise QuitRequested
             if byte == ord("?"):
                 help_wanted = True
             else:
@@ -76,7 +76,7 @@ class Terminal:
         self._filter = EscapeFilter()
 
     def __enter__(self) -> Terminal:
-        self.attend()
+        self.prepare_wait()
         atexit.register(self.suspend)
         return self
 
@@ -109,11 +109,11 @@ class Terminal:
             termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
         self._saved = None
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """See Source.  Takes the terminal when we came to its foreground."""
         self.waiting = not self._hung_up and not self._foreground()
         if self.waiting:
-            return time.monotonic() + GLANCE
+            return time.monotonic() + FOREGROUND_POLL
         if self._saved is None:
             self.resume()
         return math.inf
@@ -123,7 +123,7 @@ class Terminal:
         return -1 if self._hung_up or self.waiting else self._fd
 
     def read(self) -> bytes:
-        """See Source.  Raises Left when the user wants to leave."""
+        """See Source.  Raises QuitRequested when the user wants to leave."""
         try:
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
@@ -142,6 +142,6 @@ class Terminal:
                 os.write(self._show, HELP)
         return kept
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """See Source; a terminal that is gone says nothing, SIGHUP does."""
         return b""

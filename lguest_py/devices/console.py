@@ -2,7 +2,7 @@
 """The virtio console: queue 0 takes input to the Guest, queue 1 its output.  No features are offered.
 
 Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
-sink is full, and the Launcher reads input only while ``hungry``.
+sink is full, and the Launcher reads input only while ``wants_input``.
 
 Source: virtio 1.0, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
@@ -67,7 +67,7 @@ class Console:
         """See Device; the work is done by ``service``, which follows."""
 
     @property
-    def hungry(self) -> bool:
+    def wants_input(self) -> bool:
         """The Guest has room for input, and none waits for it."""
         return not self._inbox and self._receive is not None and self._receive.available() > 0
 

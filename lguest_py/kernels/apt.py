@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lguest_py.console.progress import Progress
 from lguest_py.errors import LguestError
-from lguest_py.files.descriptors import names_it, told
+from lguest_py.files.descriptors import reports_too_many_open, too_many_open
 
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
 # Read behind the system's own configuration.  What that has its hooks do is not for us.
@@ -58,7 +58,7 @@ class Apt:
         (root / "apt.conf").write_bytes(os.fsencode(configuration))
         self._root = root
         self._architecture = architecture
-        self._trouble = ""  # what apt said of sources it could not read
+        self._source_error = ""  # what apt stderr of sources it could not read
         self._unreachable = ""  # a host that it could not talk to
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,13 +78,13 @@ class Apt:
         with (
             Progress(what) as progress,
             open(reader, errors="replace") as status,
-            tempfile.TemporaryFile("w+", errors="replace") as said,
+            tempfile.TemporaryFile("w+", errors="replace") as stderr,
         ):
             try:
                 options = ["-c", str(self._root / "apt.conf"), "-q", "-o", f"APT::Status-Fd={writer}"]
                 process = subprocess.Popen(
                     ["apt-get", *options, *arguments], cwd=cwd, env={**os.environ, "LC_ALL": "C"}, pass_fds=(writer,),
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                 )  # fmt: skip
             except FileNotFoundError:
                 raise _no_program("apt-get") from None
@@ -99,15 +99,15 @@ class Apt:
                 process.kill()
                 process.wait()
                 raise
-            said.seek(0)
-            return process.returncode, said.read()
+            stderr.seek(0)
+            return process.returncode, stderr.read()
 
     def update(self) -> None:
         """Read the sources' lists.  What cannot be read is told only if a package is then missing."""
-        status, said = self._run_long("reading package sources", "update")
-        self._unreachable = _unreachable(said)
+        status, stderr = self._run_long("reading package sources", "update")
+        self._unreachable = _unreachable(stderr)
         if status:
-            self._trouble = complaint(said)
+            self._source_error = complaint(stderr)
 
     def has_lists(self) -> bool:
         """Whether update() could read any source."""
@@ -137,8 +137,8 @@ class Apt:
                 f"apt cannot reach {self._unreachable}: "
                 f"check this machine's network, and the proxy if it has one, {LOCAL}"
             )
-        if self._trouble:
-            return LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
+        if self._source_error:
+            return LguestError(f"apt cannot read this machine's package sources ({self._source_error}): retry, {LOCAL}")
         others = f", and {self._unreachable} cannot be reached" if self._unreachable else ""
         return LguestError(
             f"this machine's package sources have no {package}{others}: "
@@ -148,12 +148,12 @@ class Apt:
     def download(self, package: str, into: Path) -> Path:
         """Download the package into the directory ``into``, checked; its file.  Raises LguestError."""
         before = set(into.glob("*.deb"))
-        status, said = self._run_long(f"downloading {package}", "download", f"{package}:{self._architecture}", cwd=into)
+        status, stderr = self._run_long(f"downloading {package}", "download", f"{package}:{self._architecture}", cwd=into)
         new = [path for path in into.glob("*.deb") if path not in before]
         if status or not new:
-            if host := _unreachable(said):
+            if host := _unreachable(stderr):
                 raise LguestError(f"apt cannot reach {host} for {package}: check this machine's network, {LOCAL}")
-            raise LguestError(f"apt cannot download {package} ({complaint(said)}): try again later, {LOCAL}")
+            raise LguestError(f"apt cannot download {package} ({complaint(stderr)}): try again later, {LOCAL}")
         return new[0]
 
 
@@ -178,9 +178,9 @@ def _one_line(text: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """What apt or dpkg said on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
-    if names_it(text):
-        raise told()
+    """What apt or dpkg stderr on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
+    if reports_too_many_open(text):
+        raise too_many_open()
     lines = [line.strip() for line in text.splitlines()]
     errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
     first = errors[0] if errors else "no reason given"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.devices.console import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
@@ -33,8 +33,8 @@ from lguest_py.launcher.result import (
     Result,
     boot_times,
     machine_outcome,
+    reported_status,
     root_advice,
-    told_status,
 )
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built
@@ -54,7 +54,7 @@ class Signals(Protocol):
         """Readable when one came."""
 
     def take(self) -> int:
-        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise Left."""
+        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise QuitRequested."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Settings:
     timeout: float | None = None
     obey_guest: bool = False  # the status that the Guest tells is the Result's
     switcher: Switcher = "lean"
-    spent: float = 0.0  # seconds of ``timeout`` that are over already
+    elapsed: float = 0.0  # seconds of ``timeout`` that are over already
 
 
 class _StoppedError(Exception):
@@ -111,8 +111,8 @@ def prepare(
     with time_limit(timeout, f"{printable(image)} was read"):
         kernel = images.open_image(image)
     choice = engines.choose(engine)
-    spent = time.monotonic() - started
-    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, spent), choice
+    elapsed = time.monotonic() - started
+    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed), choice
 
 
 class Launcher:
@@ -125,7 +125,7 @@ class Launcher:
         source: Source,
         output: Drain,
         signals: Signals | None = None,
-        tell: Callable[[str], None] = lambda text: None,
+        say: Callable[[str], None] = lambda text: None,
         announcement: str = "",
     ) -> None:
         self._settings = settings
@@ -134,7 +134,7 @@ class Launcher:
         self._source = source
         self._output = output
         self._signals = signals
-        self._tell = tell
+        self._say = say
         self._announcement = announcement
         self._inbox = bytearray()
         self._restarts = 0
@@ -145,7 +145,7 @@ class Launcher:
         """Boot, and again when it restarts, until the end.  Raises LguestError for what is not the Guest's doing."""
         started = time.monotonic()
         if self._settings.timeout is not None:
-            self._deadline = started + self._settings.timeout - self._settings.spent
+            self._deadline = started + self._settings.timeout - self._settings.elapsed
         early = 0
         while True:
             try:
@@ -159,7 +159,7 @@ class Launcher:
             if early == EARLY_RESTARTS:
                 return replace(result, outcome=Outcome(End.RESTART_LOOP, self._loop(result.outcome.reason)))
             self._restarts += 1
-            self._tell(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
+            self._say(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
 
     def _loop(self, reason: str) -> str:
         how = f", the last {reason}" if reason else ""
@@ -174,14 +174,14 @@ class Launcher:
                 with checked_by(self._check_loading):
                     vm.start()
                 for line in self._announcement.splitlines():
-                    self._tell(line)
+                    self._say(line)
                 self._announcement = ""
                 cause = self._until_end(vm)
             except _StoppedError as stopped:
                 cause = stopped.outcome
             except GuestError as error:
                 cause = Outcome(End.KILLED, str(error))
-            except Left as left:
+            except QuitRequested as left:
                 cause = Outcome(End.LEFT, str(left) or "Ctrl-A x was typed", SIGINT)
             snapshot = vm.stop()
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
@@ -191,7 +191,7 @@ class Launcher:
             vm.close()
         outcome = self._flush(outcome)
         self._was_idle = not tail.text
-        status = told_status(tail.text) if not outcome.status else None
+        status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
         return Result(
             outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
@@ -200,24 +200,24 @@ class Launcher:
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox = self._source, self._output, self._inbox
         progress, cause = Progress.MORE, None
-        told_end = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
+        end_sent = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
         while True:
-            attend, watched = source.attend(), [output.fileno()]
+            attend, watched = source.prepare_wait(), [output.fileno()]
             if cause is None:
                 watched.append(vm.engine.fileno())
-                if source.fileno() >= 0 and (vm.console.hungry or (source.interactive and len(inbox) < INBOX_LIMIT)):
+                if source.fileno() >= 0 and (vm.console.wants_input or (source.interactive and len(inbox) < INBOX_LIMIT)):
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
-                output.tell_when(LIMIT // 2)
+                output.notify_when(LIMIT // 2)
             until = self._deadline if cause else min(self._deadline, vm.deadline, attend)
             ready = self._wait(watched, 0 if progress is Progress.MORE else until)
             if stopped := self._stopped(self._deadline):
                 return stopped
             if source.fileno() in ready:
                 inbox += source.read()
-            if source.fileno() < 0 and not told_end:
-                inbox += source.ended()
-                told_end = True
+            if source.fileno() < 0 and not end_sent:
+                inbox += source.end_of_input()
+                end_sent = True
             cause = cause or vm.poll() or vm.panicked()
             progress = vm.service()
             if cause and progress is Progress.IDLE:
@@ -257,7 +257,7 @@ class Launcher:
         hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
         until = time.monotonic() + GRACE if hurried else self._deadline
         while not self._output.empty:
-            self._output.tell_when(0)
+            self._output.notify_when(0)
             self._wait([self._output.fileno()], until)
             if stopped := self._stopped(until):
                 self._output.finish(0)

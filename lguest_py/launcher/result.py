@@ -55,16 +55,16 @@ _KINDS = {
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
 PAGE_FAULT = 14
-NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
-_TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
+NO_STATUS_REPORTED = 3  # the exit status of a Guest that was to tell one and did not
+_STATUS_LINE = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
 
 
-def told_status(output: bytes) -> int | None:
+def reported_status(output: bytes) -> int | None:
     """The exit status (0 to 255) that the end of a Guest's console output tells, if it does.
 
     The last line ``lguest-py: exit status N`` counts; what the kernel says of its power-off may stand behind it.
     """
-    told = [int(number) for number in _TOLD.findall(output)]
+    told = [int(number) for number in _STATUS_LINE.findall(output)]
     return told[-1] if told and told[-1] <= 255 else None
 
 
@@ -119,7 +119,7 @@ class Result:
     snapshot: Snapshot
     restarts: int = 0
     debug_text: str = ""
-    guest_status: int | None = None  # what the Guest told on its console (told_status); None: nothing
+    guest_status: int | None = None  # what the Guest told on its console (reported_status); None: nothing
     obey_guest: bool = False  # that is the exit status of a Guest that powered off, or restarted
     advice: str = ""  # one line: what to give so that it does not end like this, where that is known
 
@@ -127,7 +127,7 @@ class Result:
     def status(self) -> int:
         """The exit status."""
         if self.obey_guest and not self.outcome.status:
-            return NOT_TOLD if self.guest_status is None else self.guest_status
+            return NO_STATUS_REPORTED if self.guest_status is None else self.guest_status
         return self.outcome.status
 
     def as_dict(self) -> dict[str, Any]:

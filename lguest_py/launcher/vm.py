@@ -129,7 +129,7 @@ class Vm:
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
         progress = self.console.service()
-        if mailbox.text_waits():
+        if mailbox.text_pending():
             progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
         if mailbox.next_notify() is not None:
             progress = Progress.MORE

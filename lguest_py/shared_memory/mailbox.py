@@ -89,8 +89,8 @@ class Fault:
     @property
     def why(self) -> str:
         """Why it could not be delivered, in words."""
-        said = _FAILED.get(self.failed, f"failed for reason {self.failed}")
-        return f"{said} at {self.where:08x}" if self.where else said
+        text = _FAILED.get(self.failed, f"failed for reason {self.failed}")
+        return f"{text} at {self.where:08x}" if self.where else text
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Mailbox:
             self._view["doorbell"] = 0
         barrier()
 
-    def _waiting(self, ring: str, size: int) -> tuple[int, int]:
+    def _pending(self, ring: str, size: int) -> tuple[int, int]:
         """A ring's tail and how many entries wait in it."""
         tail = self._view[f"{ring}_tail"]
         count = (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF
@@ -155,7 +155,7 @@ class Mailbox:
 
     def take_text(self, room: int) -> tuple[bytes, bool]:
         """At most ``room`` bytes of early console text, and whether the Host kernel may wait for the space."""
-        tail, count = self._waiting("text", L.TEXT_BYTES)
+        tail, count = self._pending("text", L.TEXT_BYTES)
         count = min(count, room)
         if not count:
             return b"", False
@@ -164,27 +164,27 @@ class Mailbox:
         text = first + bytes(self._text[: count - len(first)])
         return text, self._consume("text", L.TEXT_BYTES, tail, count)
 
-    def text_waits(self) -> bool:
+    def text_pending(self) -> bool:
         """Is there early text?"""
-        return self._waiting("text", L.TEXT_BYTES)[1] > 0
+        return self._pending("text", L.TEXT_BYTES)[1] > 0
 
     def next_notify(self) -> int | None:
         """The oldest NOTIFY that was not consumed (a Guest-physical address); it stays."""
-        tail, count = self._waiting("notify", L.NOTIFY_RECORDS)
+        tail, count = self._pending("notify", L.NOTIFY_RECORDS)
         return self._view["notify", tail % L.NOTIFY_RECORDS] if count else None
 
     def consume_notify(self) -> bool:
         """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
         return self._consume("notify", L.NOTIFY_RECORDS, self._view["notify_tail"], 1)
 
-    def input_waiting(self) -> int:
+    def input_pending(self) -> int:
         """How many bytes of input the Guest's serial port has not taken yet."""
         return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
 
     def give_input(self, data: bytes | bytearray) -> int:
         """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
         head = self._view["input_head"]
-        count = min(len(data), L.INPUT_BYTES - self.input_waiting())
+        count = min(len(data), L.INPUT_BYTES - self.input_pending())
         start = head % L.INPUT_BYTES
         first = data[: min(count, L.INPUT_BYTES - start)]
         self._input[start : start + len(first)] = first

@@ -15,7 +15,7 @@ import pytest
 from fake_engine import fake_images
 from pty_session import PATIENCE, Session, is_raw, modes
 
-from lguest_py.console.terminal import EscapeFilter, Left, Terminal
+from lguest_py.console.terminal import EscapeFilter, QuitRequested, Terminal
 
 __all__ = ["fake_images"]
 FAKE_CLI = Path(__file__).resolve().parents[1] / "lab" / "fake_cli.py"
@@ -43,7 +43,7 @@ def test_what_is_typed_reaches_the_guest_but_for_our_keys(typed: bytes, kept: by
 def test_ctrl_a_x_leaves_even_in_two_reads() -> None:
     filter_ = EscapeFilter()
     assert filter_.feed(b"abc\x01") == (b"abc", False)
-    with pytest.raises(Left):
+    with pytest.raises(QuitRequested):
         filter_.feed(b"x")
 
 
@@ -96,7 +96,7 @@ def test_a_terminal_that_is_gone_says_nothing_more(ends: tuple[int, int]) -> Non
         os.close(master)
         assert terminal.read() == b""
         assert terminal.fileno() == -1
-        assert terminal.ended() == b""
+        assert terminal.end_of_input() == b""
 
 
 @pytest.fixture

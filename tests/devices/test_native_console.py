@@ -63,17 +63,17 @@ def test_input_goes_through_the_ring_whole_and_in_order(start: int) -> None:
     got = b""
     while len(got) < len(sent):
         port.serial.service()
-        assert not port.serial.hungry or not port.inbox
+        assert not port.serial.wants_input or not port.inbox
         piece = port.take(1 + len(got) % 700)
         assert piece
         got += piece
     assert got == sent
-    assert port.serial.hungry
+    assert port.serial.wants_input
 
 
 def test_the_port_is_hungry_again_when_its_ring_is_half_empty() -> None:
     port = Port()
-    assert port.serial.hungry
+    assert port.serial.wants_input
     port.inbox += bytes(L.INPUT_BYTES + 1)
     port.serial.service()
     assert (len(port.inbox), port.wakes) == (1, 1)
@@ -82,11 +82,11 @@ def test_the_port_is_hungry_again_when_its_ring_is_half_empty() -> None:
     port.take(1)
     port.serial.service()
     assert not port.inbox
-    assert not port.serial.hungry
+    assert not port.serial.wants_input
     port.take(L.INPUT_BYTES // 2 - 1)
-    assert not port.serial.hungry
+    assert not port.serial.wants_input
     port.take(1)
-    assert port.serial.hungry
+    assert port.serial.wants_input
 
 
 def test_a_ring_that_the_other_side_broke_takes_nothing() -> None:

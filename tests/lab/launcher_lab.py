@@ -32,10 +32,10 @@ class NoSource:
     def read(self) -> bytes:
         raise AssertionError("nothing to read")
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         return math.inf
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         return b""
 
 

@@ -12,7 +12,7 @@ from fake_engine import AGAIN, WAIT, ConsoleDriver, FakeEngine, Script, fake_ima
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Output
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import LguestError
 from lguest_py.launcher.launcher import EARLY_RESTARTS, INBOX_LIMIT
 from lguest_py.launcher.result import End
@@ -228,14 +228,14 @@ class Typing:
     def read(self) -> bytes:
         if self.read_so_far >= self._leave_after:
             os.close(self._fd)
-            raise Left
+            raise QuitRequested
         self.read_so_far += 4096
         return bytes(4096)
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         return math.inf
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         raise AssertionError("it never ends")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lguest_py.launcher import report
-from lguest_py.launcher.result import End, Outcome, Result, Times, told_status
+from lguest_py.launcher.result import End, Outcome, Result, Times, reported_status
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot, hypercall_name, vector_name
@@ -246,7 +246,7 @@ def test_names() -> None:
     ],
 )
 def test_the_status_that_a_guest_tells(output: bytes, status: int | None) -> None:
-    assert told_status(output) == status
+    assert reported_status(output) == status
 
 
 def test_the_guests_status_counts_only_when_asked_for_and_after_a_good_end() -> None:
