@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py completion``: what a shell needs to complete our command line, made from the verbs' own parsers.
+"""``lguest-py completion``: print a shell's completion script, made from the verbs' parsers.
 
 Read next: lguest_py/cli/parsers.py.
 """
@@ -23,7 +23,7 @@ fish:  lguest-py completion fish >~/.config/fish/completions/lguest-py.fish
 """
 
 
-# The names of the kernels that are in the cache at that moment (lguest_py/files/caches.py, lguest_py/kernels/stock.py).
+# Shell code that prints the names of the kernels in the cache (lguest_py/files/caches.py, lguest_py/kernels/stock.py).
 KERNELS = """\
 _lguest_py_kernels() {{
     local base=$HOME/.cache record
@@ -169,7 +169,7 @@ def script(shell: str) -> str:
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     parser = make_parser("lguest-py completion", USAGE, "Print the completion script for a shell.", EPILOG)
     parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     options = parser.parse_args(arguments)

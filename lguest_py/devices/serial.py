@@ -2,8 +2,9 @@
 """The Launcher's end of the native Guest's serial port: the mailbox's input ring.
 
 The port itself is in the Host kernel (host_kernel/native/pc/uart.c); its output is the mailbox's text, which the Vm
-takes.  Here the same rules hold as for the virtio console: nothing is lost, and input is read only when ``wants_input``.
-Read next: lguest_py/devices/panic.py, which reads along.
+takes.  As for the virtio console, nothing is lost, and
+input is read only when ``wants_input``.
+Read next: lguest_py/devices/panic.py, which reads the output too.
 """
 
 from __future__ import annotations

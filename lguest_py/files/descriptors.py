@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Too few file descriptors, told as that wherever one was to be opened, and not as what was missed for want of it.
+"""The error for a process or system with too many open files, wherever one was to be opened.
 
-A handler of OSError that gives a reason of its own calls ``check`` first.  Read next: lguest_py/errors.py.
+A handler of OSError with a message of its own calls ``check`` first, so that the message names the real cause.
+Read next: lguest_py/errors.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from lguest_py.errors import LguestError
 
-ADVISED_LIMIT = 64  # what any verb gets along with, QEMU's own included
+ADVISED_LIMIT = 64  # open files that suffice for any verb, QEMU's included
 _TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
@@ -46,17 +47,17 @@ def too_many_open(number: int = errno.EMFILE) -> DescriptorError:
 
 
 def reports_too_many_open(text: str) -> bool:
-    """Whether another program's words say that it ran into this; the dynamic loader's are a number."""
+    """Whether another program's message reports this error; the dynamic loader prints its number."""
     return any(words in text for words in (os.strerror(errno.EMFILE), "Too many open files", f"Error {errno.EMFILE}"))
 
 
 def limit_is_low() -> bool:
-    """Whether another program that fails and does not say why may well have run into this."""
+    """Whether the limit may be why another program failed without a message."""
     return 0 < os.sysconf("SC_OPEN_MAX") < ADVISED_LIMIT // 2
 
 
 def as_descriptor_error(error: BaseException) -> DescriptorError | None:
-    """The error for the user, if ``error`` came of too few descriptors."""
+    """The DescriptorError for ``error``, if it came of too few descriptors; else None."""
     if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
         return too_many_open(error.errno)
     if isinstance(error, ImportError) and reports_too_many_open(str(error)):  # a library that could not be opened
@@ -72,7 +73,7 @@ def check(error: BaseException) -> None:
 
 @contextlib.contextmanager
 def descriptor_errors() -> Iterator[None]:
-    """Within it, too few descriptors are a DescriptorError."""
+    """Within the context, an error from too few descriptors becomes a DescriptorError."""
     try:
         yield
     except (OSError, ImportError) as error:

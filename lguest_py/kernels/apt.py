@@ -18,7 +18,7 @@ from lguest_py.errors import LguestError
 from lguest_py.files.descriptors import reports_too_many_open, too_many_open
 
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
-# Read behind the system's own configuration.  What that has its hooks do is not for us.
+# Read after the system's own configuration.  Its hooks are cleared: they are for the system's packages.
 CONFIGURATION = """\
 #clear APT::Architectures;
 #clear APT::Update;
@@ -36,7 +36,7 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Dir::Log "{root}";
 """
-# What apt says of a host that it cannot talk to; then "apt-get update" warns, and ends with 0.
+# apt's messages on a host that it cannot reach: "apt-get update" then warns, and its exit status is 0.
 _FAILED = re.compile(r"^[WE]: Failed to fetch \S+?://([^/\s]+)\S*\s+(\S.*)$", re.MULTILINE)
 _NETWORK = re.compile(
     r"Could not (resolve|connect)|Unable to connect|Cannot initiate the connection|Connection (failed|refused|reset)"
@@ -59,7 +59,7 @@ class Apt:
         self._root = root
         self._architecture = architecture
         self._source_error = ""  # what apt stderr of sources it could not read
-        self._unreachable = ""  # a host that it could not talk to
+        self._unreachable = ""  # a host that apt could not reach, and why
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, "-c", str(self._root / "apt.conf"), "-q", *arguments]
@@ -103,7 +103,7 @@ class Apt:
             return process.returncode, stderr.read()
 
     def update(self) -> None:
-        """Read the sources' lists.  What cannot be read is told only if a package is then missing."""
+        """Read the sources' lists.  What cannot be read is an error only if a package is then missing."""
         status, stderr = self._run_long("reading package sources", "update")
         self._unreachable = _unreachable(stderr)
         if status:
@@ -131,7 +131,7 @@ class Apt:
         return max(matches, key=lambda match: int(match[1]) if match.lastindex else 0)[0]
 
     def _missing(self, package: str) -> LguestError:
-        """Why there is no ``package``: nobody could be asked, the sources are broken, or they do not have it."""
+        """Why there is no ``package``: no host was reached, the sources are broken, or they do not have it."""
         if self._unreachable and not self.has_lists():
             return LguestError(
                 f"apt cannot reach {self._unreachable}: "
@@ -148,7 +148,8 @@ class Apt:
     def download(self, package: str, into: Path) -> Path:
         """Download the package into the directory ``into``, checked; its file.  Raises LguestError."""
         before = set(into.glob("*.deb"))
-        status, stderr = self._run_long(f"downloading {package}", "download", f"{package}:{self._architecture}", cwd=into)
+        full_name = f"{package}:{self._architecture}"
+        status, stderr = self._run_long(f"downloading {package}", "download", full_name, cwd=into)
         new = [path for path in into.glob("*.deb") if path not in before]
         if status or not new:
             if host := _unreachable(stderr):
@@ -162,7 +163,7 @@ def _readable(pattern: str) -> str:
 
 
 def _no_program(program: str) -> LguestError:
-    return LguestError(f"{program} is not here, and only apt can fetch: do it on a Debian, {LOCAL}")
+    return LguestError(f"{program} is not installed, and only apt can fetch packages: run this on a Debian, {LOCAL}")
 
 
 def _unreachable(text: str) -> str:

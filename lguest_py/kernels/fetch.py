@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Get a distribution's kernel into the cache (lguest_py/kernels/stock.py says what lies there).
+"""Get a distribution's kernel into the cache (lguest_py/kernels/stock.py has the files of one).
 
-It is unpacked beside its place and moved there whole, by one process at a time.
+It is unpacked beside its place and renamed when it is complete, by one process at a time.
 Read next: lguest_py/kernels/apt.py, where packages come from; lguest_py/kernels/mkinitrd.py.
 """
 
@@ -37,7 +37,7 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
         with _locked(kernels(), say):
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
-                say(f"{name} is there already: {found.package}")
+                say(f"{name} is already in the cache: {found.package}")
                 return refresh(found)
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
@@ -55,7 +55,7 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
         ) from None
     done = find(name)
     if not done:
-        raise LguestError(f"{name} was fetched, but is not whole: try again")
+        raise LguestError(f"{name} was fetched, but files are missing: try again")
     return done
 
 
@@ -80,7 +80,7 @@ def _replace(new: Path, place: Path) -> None:
 
 
 def _fill(name: str, work: Path, local: list[str], say: Say) -> None:
-    """Make all that belongs into the cache in ``work``/new."""
+    """Make the kernel's files in ``work``/new."""
     new = work / "new"
     new.mkdir(parents=True)
     source = _Source(work, local, say)
@@ -107,7 +107,7 @@ def _fill(name: str, work: Path, local: list[str], say: Say) -> None:
 
 
 class _Source:
-    """Where packages come from: files that are here already, then apt."""
+    """Where packages come from: the local files that were given, then apt."""
 
     def __init__(self, work: Path, local: list[str], say: Say) -> None:
         self._work, self._local, self._say = work, local, say
@@ -130,7 +130,7 @@ def _deb(*arguments: str) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(["dpkg-deb", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError:
-        raise LguestError("dpkg-deb is not here, which unpacks Debian's packages: install dpkg") from None
+        raise LguestError("dpkg-deb is not installed, and unpacks Debian's packages: install dpkg") from None
 
 
 def _identity(deb: Path) -> str:
@@ -141,7 +141,7 @@ def _identity(deb: Path) -> str:
         raise too_many_open()
     words = out.decode(errors="replace").split()
     if process.returncode or len(words) != 3:
-        raise LguestError(f"{deb} is no Debian package that can be read: set {LOCAL} to one")
+        raise LguestError(f"{deb} is not a readable Debian package: set {LOCAL} to one")
     if words[2] != ARCHITECTURE:
         raise LguestError(f"{deb} is a package for {words[2]}: set {LOCAL} to one for {ARCHITECTURE}")
     return " ".join(words[:2])

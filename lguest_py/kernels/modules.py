@@ -27,19 +27,19 @@ UNPACKERS = {"": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompre
 
 
 def _canonical(name: str) -> str:
-    """A module's name as the kernel has it: "-" and "_" are one."""
+    """A module's name with "_" for "-", which the kernel takes as equal."""
     return name.replace("-", "_")
 
 
 def _module_in(path: str) -> tuple[str, str] | None:
-    """The name and the packing of the module in a file; None if it is no module's."""
+    """The name and the packing of the module in a file; None if it is not a module's."""
     match = re.fullmatch(r"(.+)\.ko((?:\.\w+)?)", os.path.basename(path))
     return (_canonical(match[1]), match[2]) if match else None
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module: its path below the release's directory, unpacked, its bytes, and what it tells of itself."""
+    """A module: its path below the release's directory, unpacked, its bytes, and its .modinfo."""
 
     path: str
     data: bytes
@@ -51,12 +51,12 @@ class Module:
 
     @property
     def depends(self) -> list[str]:
-        """The names of modules that must be there before it."""
+        """The names of the modules that must be loaded before it."""
         return [_canonical(name) for text in self.values("depends") for name in text.split(",") if name]
 
     @property
     def softdeps(self) -> list[str]:
-        """The names, or aliases, of modules that it would rather have before it."""
+        """The names or aliases of modules to load before it if they exist (softdep pre)."""
         texts = [text.partition("post:")[0] for text in self.values("softdep")]
         return [word for text in texts for word in text.split() if word != "pre:"]
 
@@ -105,7 +105,8 @@ class Modules:
         return Module(path, data, _about(data, printable(str(self._root / path))))
 
     def _is_built_in(self, word: str) -> bool:
-        return _canonical(word) not in self._files and (_canonical(word) in self._built_in or word in self._built_in_aliases)
+        name = _canonical(word)
+        return name not in self._files and (name in self._built_in or word in self._built_in_aliases)
 
     def _resolve(self, word: str) -> list[str]:
         """The plain names of the modules that ``word`` names, as a name or else as an alias without wildcards."""
@@ -184,7 +185,7 @@ def _about(data: bytes, shown: str) -> list[tuple[str, str]]:
     except Exception:  # pyelftools reports what is malformed in many ways
         words = None
     if words is None:
-        raise ImageError(f"{shown} is no module: get the kernel's modules anew")
+        raise ImageError(f"{shown} is not a module: get the kernel's modules anew")
     pairs = [word.decode(errors="replace").partition("=") for word in words if word]
     return [(key, value) for key, _, value in pairs]
 

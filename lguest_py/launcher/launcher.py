@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Launcher: boots a Guest, waits on everything that can happen, and says how it ended.
+"""The Launcher: boots a Guest, polls everything that can happen, and returns how the run ended.
 
-It does not know who uses it: the command line (lguest_py/cli/boot.py) or a Python program (lguest_py/machine.py).
+Its users are the command line (lguest_py/cli/boot.py) and a Python program (lguest_py/machine.py).
 Read next: lguest_py/launcher/vm.py, one boot of the Guest.
 """
 
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     from lguest_py.engines import Choice
 
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
-EARLY_RESTARTS = 5  # boots in a row that did nothing before they restarted
-GRACE = 2.0  # seconds for the last output, when the run ends before the Guest does
+EARLY_RESTARTS = 5  # early restarts in a row that end the run
+GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
 class Signals(Protocol):
-    """Signals as something to wait for."""
+    """Signals that the Launcher can poll."""
 
     def fileno(self) -> int:
-        """Readable when one came."""
+        """A descriptor that is readable when a signal came."""
 
     def take(self) -> int:
-        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise QuitRequested."""
+        """The number of a signal that ends the run, or 0; makes ``fileno`` unreadable.  May raise QuitRequested."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Settings:
     memory: int = 64 << 20
     command_line: str = ""
     initrd: str | None = None
-    restart: bool = True  # boot anew when the Guest restarts; else that is the end
+    restart: bool = True  # boot again when the Guest restarts; else that ends the run
     timeout: float | None = None
-    obey_guest: bool = False  # the status that the Guest tells is the Result's
+    obey_guest: bool = False  # the status that the Guest reports is the Result's
     switcher: Switcher = "lean"
-    elapsed: float = 0.0  # seconds of ``timeout`` that are over already
+    elapsed: float = 0.0  # seconds of ``timeout`` that have passed
 
 
 class _StoppedError(Exception):
@@ -93,15 +93,15 @@ def prepare(
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
-    ``command_line`` is a line as the kernel reads it, or words that are to arrive there as they are.
-    ``timeout`` runs from here.  Raises LguestError; StoppedError when it is over.
+    ``command_line`` is a line as the kernel reads it, or words, which are quoted so that each arrives whole.
+    ``timeout``, in seconds, runs from here.  Raises LguestError; StoppedError when it has passed.
     """
     from lguest_py import engines, images
     from lguest_py.images.command_line import join
     from lguest_py.kernels import stock
 
     started = time.monotonic()
-    Plan(memory)  # before anything long: it may be wrong
+    Plan(memory)  # raises UsageError before the long work
     if not isinstance(command_line, str):
         command_line = join(command_line)
     if image is None:
@@ -142,7 +142,7 @@ class Launcher:
         self._deadline = float("inf")
 
     def run(self) -> Result:
-        """Boot, and again when it restarts, until the end.  Raises LguestError for what is not the Guest's doing."""
+        """Boot the Guest, again after each restart, until the run ends.  Raises LguestError for another cause than the Guest."""
         started = time.monotonic()
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
@@ -163,7 +163,7 @@ class Launcher:
 
     def _loop(self, reason: str) -> str:
         how = f", the last {reason}" if reason else ""
-        return f"{EARLY_RESTARTS} times in a row before it said a word or ran a program{how}"
+        return f"{EARLY_RESTARTS} times in a row before it printed anything or ran a program{how}"
 
     def _boot(self, started: float) -> Result:
         settings, tail = self._settings, Tail(self._output)
@@ -200,12 +200,13 @@ class Launcher:
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox = self._source, self._output, self._inbox
         progress, cause = Progress.MORE, None
-        end_sent = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
+        end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
         while True:
             attend, watched = source.prepare_wait(), [output.fileno()]
             if cause is None:
+                read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
                 watched.append(vm.engine.fileno())
-                if source.fileno() >= 0 and (vm.console.wants_input or (source.interactive and len(inbox) < INBOX_LIMIT)):
+                if source.fileno() >= 0 and (vm.console.wants_input or read_ahead):
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
@@ -236,7 +237,7 @@ class Launcher:
         return ready
 
     def _stopped(self, until: float) -> Outcome | None:
-        """Did anything but the Guest end the run?  Raises LguestError when the output cannot be written."""
+        """What ended the run, if it was not the Guest.  Raises LguestError when the output cannot be written."""
         if number := self._signals.take() if self._signals else 0:
             return Outcome(End.SIGNAL, signal.Signals(number).name, number)
         error = self._output.error
@@ -245,7 +246,7 @@ class Launcher:
         if error:
             raise LguestError(f"the console's output cannot be written ({error.strerror}): give it another place")
         if time.monotonic() >= until:
-            return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds are over")
+            return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds have passed")
         return None
 
     def _check_loading(self) -> None:
@@ -253,7 +254,7 @@ class Launcher:
             raise _StoppedError(stopped)
 
     def _flush(self, outcome: Outcome) -> Outcome:
-        """Wait for the output to be written: long, after the Guest's own end; else as long as a user would."""
+        """Wait until the output is written: up to the time limit after the Guest's own end, else for GRACE seconds."""
         hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
         until = time.monotonic() + GRACE if hurried else self._deadline
         while not self._output.empty:

@@ -196,7 +196,7 @@ def test_what_only_looks_like_a_panic_is_none(text: bytes) -> None:
     watch.feed(b"\r\n")
     watch.feed(text)
     assert watch.reason is None
-    assert not watch.over
+    assert not watch.complete
 
 
 STAMPS = [b"", b"[    0.000000] ", b"[12345.678901] ", b"<0>[    1.0] ", b"[    1.2][    T1] "]
@@ -207,9 +207,9 @@ def test_a_panic_is_found_with_any_time_stamp(stamp: bytes) -> None:
     watch = PanicWatch()
     watch.feed(b"x" * 5000 + b"\r\n" + stamp + b"Kernel panic - not syncing: \x1b[31mred\r\n")
     assert watch.reason == "[31mred"
-    assert not watch.over
+    assert not watch.complete
     watch.feed(b"\r\n" + stamp + b"---[ end Kernel panic - not syncing: red ]---\r\n")
-    assert watch.over
+    assert watch.complete
 
 
 def test_an_lguest_guest_may_print_what_it_likes(lab: Lab) -> None:

@@ -189,7 +189,7 @@ def test_the_time_limit_holds_while_the_image_is_read(
     assert main(["boot", "--timeout", str(ODD), str(image)]) == 4
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == f"lguest-py: 1e-09 seconds were over before {image} was read: give more (--timeout)\n"
+    assert err == f"lguest-py: 1e-09 seconds passed before {image} was read: give more (--timeout)\n"
     assert main(["boot", "--json", "--timeout", str(ODD), str(image)]) == 4
     told = json.loads(capfd.readouterr().out)
     assert (told["end"], told["status"]) == ("time limit", 4)

@@ -84,7 +84,7 @@ def test_a_restart_tells_its_reason(lab: Lab) -> None:
 def test_restarts_before_anything_was_done_end_the_run(lab: Lab) -> None:
     result = lab.run(*[restarting] * 10)
     assert (result.outcome.end, result.status, result.restarts) == (End.RESTART_LOOP, 3, EARLY_RESTARTS - 1)
-    assert result.outcome.reason == "5 times in a row before it said a word or ran a program"
+    assert result.outcome.reason == "5 times in a row before it printed anything or ran a program"
     assert len(lab.engines) == EARLY_RESTARTS
     assert all(engine.closed for engine in lab.engines)
 

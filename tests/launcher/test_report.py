@@ -109,7 +109,7 @@ def test_a_death_is_told_with_registers_and_the_way_there() -> None:
     assert "the last 64 of 100 world switches" in text
     assert "+1.0 us  ring 1  eip 00000062  page fault at 00bad000 (user write, not present)" in text
     assert text.splitlines()[-4].endswith("hypercall SET_PTE")
-    assert text.endswith("own words:\n  one\n  two\n")
+    assert text.endswith("messages of the Host kernel:\n  one\n  two\n")
 
 
 def test_the_linear_map_has_no_directory() -> None:
@@ -200,12 +200,12 @@ def test_a_triple_fault_is_told_step_by_step() -> None:
     fault(box, 2, vector=14, errcode=2, cr2=0xBAD000, failed=L.FAILED_STACK, where=0xBAD004, raised=14)
     fault(box, 3, vector=8, failed=L.FAILED_IDT_LIMIT, raised=13)
     lines = report.death(result(box.mailbox.snapshot(), End.TRIPLE_FAULT)).splitlines()
-    start = lines.index("exceptions without a way to a handler, the first first:") + 1
+    start = lines.index("exceptions that could not be delivered, the oldest first:") + 1
     assert lines[start : start + 4] == [
         "  invalid opcode: its gate is not present; then segment not present",
         "  segment not present, error code 0x33: its stack cannot be written at 00bad000; then page fault",
         "  page fault at 00bad000 (kernel write, not present): its stack cannot be written at 00bad004; "
-        "then page fault, and of both comes a double fault",
+        "then page fault, and the two make a double fault",
         "  double fault: its gate lies beyond the IDT; then the triple fault",
     ]
 
