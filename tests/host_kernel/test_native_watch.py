@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
 
-Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S, host_kernel/native/watch.c.
+Counted is what came out of the Guest, not its time.  Read next: busy_gdt.S, host_kernel/native/watch.c.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLOSED = 3  # times, by a load of what was hidden
 
 @cache
 def guest(paging: bool, writes: bool) -> Image:
-    """tests/lab/busy_gdt.S as a kernel that knows nothing of lguest."""
+    """tests/host_kernel/busy_gdt.S as a kernel that knows nothing of lguest."""
     tools = toolchain.find()
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
