@@ -142,7 +142,7 @@ class Launcher:
         self._deadline = float("inf")
 
     def run(self) -> Result:
-        """Boot the Guest, again after each restart, until the run ends.  Raises LguestError for another cause than the Guest."""
+        """Boot, and again after each restart, until the run ends.  Raises LguestError if the Guest is not the cause."""
         started = time.monotonic()
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
@@ -202,7 +202,7 @@ class Launcher:
         progress, cause = Progress.MORE, None
         end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
         while True:
-            attend, watched = source.prepare_wait(), [output.fileno()]
+            source_deadline, watched = source.prepare_wait(), [output.fileno()]
             if cause is None:
                 read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
                 watched.append(vm.engine.fileno())
@@ -210,7 +210,7 @@ class Launcher:
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
-            until = self._deadline if cause else min(self._deadline, vm.deadline, attend)
+            until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
             ready = self._wait(watched, 0 if progress is Progress.MORE else until)
             if stopped := self._stopped(self._deadline):
                 return stopped

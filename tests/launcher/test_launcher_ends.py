@@ -69,7 +69,7 @@ def test_a_restart_is_a_new_machine(lab: Lab) -> None:
     result = lab.run(restarting, restarting, power_off)
     assert (result.status, result.restarts) == (0, 2)
     assert [engine.closed for engine in lab.engines] == [True] * 3
-    assert lab.told == ["the Guest restarts (1)", "the Guest restarts (2)"]
+    assert lab.lines == ["the Guest restarts (1)", "the Guest restarts (2)"]
 
 
 def test_a_restart_tells_its_reason(lab: Lab) -> None:
@@ -78,7 +78,7 @@ def test_a_restart_tells_its_reason(lab: Lab) -> None:
         yield AGAIN
 
     lab.run(script, power_off)
-    assert lab.told == ["the Guest restarts (1): by the reset register"]
+    assert lab.lines == ["the Guest restarts (1): by the reset register"]
 
 
 def test_restarts_before_anything_was_done_end_the_run(lab: Lab) -> None:
