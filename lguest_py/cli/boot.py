@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lguest_py.errors import LguestError, StoppedError
+from lguest_py.errors import LguestError, StoppedError, UsageError
 from lguest_py.launcher.values import seconds, size
 
 if TYPE_CHECKING:
@@ -188,7 +188,12 @@ def _write_json(data: dict[str, Any]) -> None:
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    options = parse(make_parser, arguments)
+    try:
+        options = parse(make_parser, arguments)
+    except UsageError as error:
+        if "--json" in arguments:
+            _write_json({"end": "error", "reason": str(error), "status": error.status})
+        raise
 
     from lguest_py.cli.signals import never_stopped
     from lguest_py.files.descriptors import descriptor_errors

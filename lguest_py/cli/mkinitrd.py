@@ -85,7 +85,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     if options.module:
         tree |= _modules(modules, options.module)
     if options.directory is not None:
-        tree |= mkinitrd.directory_tree(options.directory)
+        tree |= mkinitrd.directory_tree(options.directory, options.output)
     mkinitrd.make_initrd(options.output, tree)
     if "init" not in tree:
         print(f"lguest-py: {options.directory} has no /init: the kernel will find no program to start", file=sys.stderr)

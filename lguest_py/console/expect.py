@@ -154,6 +154,8 @@ class Console:
         ``timeout`` is in seconds; None: no limit.  Raises ExpectError when it has passed, or when the Guest has ended.
         """
         wanted = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        if not isinstance(wanted, re.Pattern) or not isinstance(wanted.pattern, str):
+            raise TypeError(f"expect() takes a str or a compiled pattern of one, not {pattern!r}")
         shown = pattern if isinstance(pattern, str) else pattern.pattern
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:

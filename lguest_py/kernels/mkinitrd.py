@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from lguest_py.errors import ImageError
+from lguest_py.errors import ImageError, UsageError
 from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import open_regular, printable
-from lguest_py.files.outputs import writing
+from lguest_py.files.outputs import descriptor, writing
 
 BUSYBOX_ADVICE = "give a static 32-bit busybox, as Debian's busybox-static:i386 has it in /bin"
 LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
@@ -50,7 +50,8 @@ if [ "$1" != session ]; then
     read -r never <$ended &
     setsid setsid /bin/sh "$0" session "$@"
     wait
-    [ ! -e $report ] || { read -r line <$report && echo "$line"; }
+    # The status has a line of its own; the command may not have ended its last one.
+    [ ! -e $report ] || { read -r line <$report && printf '\\n%s\\n' "$line"; }
     exec poweroff -f
 fi
 shift
@@ -102,8 +103,23 @@ class Entry:
 Tree = dict[str, Entry]  # by path without a leading slash; parents come first when sorted
 
 
-def directory_tree(path: str) -> Tree:
-    """Everything below the directory at ``path``; sockets are left out.  Raises ImageError."""
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{printable(name)} has more than {LARGEST >> 20}M, which no Guest has room for: leave it out")
+
+
+def written(out: str) -> tuple[int, int] | None:
+    """Device and inode of the file at ``out``, or of what "-" leads to; None where there is none yet."""
+    fd = descriptor(out)
+    try:
+        facts = os.stat(out) if fd is None else os.fstat(fd)
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def directory_tree(path: str, out: str | None = None) -> Tree:
+    """Everything below the directory at ``path`` but for sockets and the file ``out``.  Raises ImageError."""
+    skipped = None if out is None else written(out)
     root = printable(path)
     if not os.path.isdir(path):
         raise ImageError(f"{root} is not a directory: give the directory that is to become the initrd's root")
@@ -115,7 +131,11 @@ def directory_tree(path: str) -> Tree:
         for item in items:
             facts = item.stat(follow_symlinks=False)
             kind, name = stat.S_IFMT(facts.st_mode), prefix + item.name
+            if kind == stat.S_IFREG and (facts.st_dev, facts.st_ino) == skipped:
+                continue  # an initrd that was made there before, or is being made
             if kind == stat.S_IFREG:
+                if facts.st_size > LARGEST:  # before all of it is read
+                    raise _too_large(name)
                 tree[name] = Entry(facts.st_mode, Path(item.path).read_bytes)
             elif kind == stat.S_IFLNK:
                 target = os.fsencode(os.readlink(item.path))
@@ -182,7 +202,7 @@ def _record(number: int, name: str, entry: Entry) -> bytes:
     """One archive member: header, name and contents, each padded to 4 bytes."""
     contents = entry.read()
     if len(contents) > LARGEST:
-        raise ImageError(f"{printable(name)} has more than {LARGEST >> 20}M, which no Guest has room for: leave it out")
+        raise _too_large(name)
     path = os.fsencode(name) + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (number, entry.mode, 0, 0, links, 0, len(contents), 0, 0, *entry.device, len(path), 0)
@@ -214,5 +234,8 @@ def write_archive(out: BinaryIO, tree: Tree) -> None:
 
 def make_initrd(out: str, tree: Tree) -> None:
     """Write the initrd to the file ``out``: all of it or, with an LguestError, none."""
+    fd = descriptor(out)
+    if fd is not None and os.isatty(fd):
+        raise UsageError("the output is a terminal, and an initrd is no text: name a file (-o), or give a pipe")
     with writing(out, "choose another place (-o)") as file:
         write_archive(file, tree)
