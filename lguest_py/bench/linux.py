@@ -24,7 +24,7 @@ from lguest_py.bench.native import Workload, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
 from lguest_py.bench.samples import BenchOutput, parse, subtract_clock
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.descriptors import check, enough
+from lguest_py.files.descriptors import check, descriptor_errors
 from lguest_py.kernels import mkinitrd
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
@@ -103,7 +103,7 @@ def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="lguest-py-bench.")
     except OSError as error:
         check(error)
-        with enough():  # tempfile says the same of too few descriptors
+        with descriptor_errors():  # tempfile says the same of too few descriptors
             os.close(os.open("/", os.O_RDONLY))
         raise LguestError("no directory for temporary files can be written: set TMPDIR to one") from None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lguest_py.errors import EngineError, LguestError
-from lguest_py.files.descriptors import lacking
+from lguest_py.files.descriptors import as_descriptor_error
 
 LESS_MEMORY: Final = "give the Guest less (--memory)"
 
@@ -46,8 +46,8 @@ class MachineEnd:
 
 def no_memory(memory_bytes: int, error: OSError) -> LguestError:
     """The error to raise when ``error`` prevents a VM with this much RAM."""
-    if few := lacking(error):
-        return few
+    if too_few := as_descriptor_error(error):
+        return too_few
     return EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB ({error.strerror}): {LESS_MEMORY}")
 
 

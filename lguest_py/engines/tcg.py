@@ -30,7 +30,7 @@ from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
-from lguest_py.files.descriptors import check, names_it, scarce, told
+from lguest_py.files.descriptors import check, limit_is_low, reports_too_many_open, too_many_open
 from lguest_py.shared_memory import _layouts as layouts
 
 QEMU = "qemu-system-i386"
@@ -61,8 +61,8 @@ def find_qemu() -> tuple[str, str] | None:
         check(error)
         return None
     if done.returncode:
-        if names_it(done.stderr) or scarce():
-            raise told()
+        if reports_too_many_open(done.stderr) or limit_is_low():
+            raise too_many_open()
         return None
     version = re.search(r"version (\d+[.\d]*)", done.stdout)
     return path, version.group(1) if version else "of unknown version"
@@ -199,8 +199,8 @@ class TcgEngine:
             return MachineEnd(exited=True)
         self._errors.seek(0)
         messages = self._errors.read().decode(errors="replace").strip().splitlines()
-        if any(map(names_it, messages)):
-            raise told()
+        if any(map(reports_too_many_open, messages)):
+            raise too_many_open()
         if status == 0 and not messages:  # after a signal the status is 0 as well, but QEMU names it
             return MachineEnd(exited=False, detail="triple fault of the Host kernel: the emulated CPU shut down")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -27,14 +27,14 @@ CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of alloca
 INIT = """\
 #!/bin/sh
 # Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
-# line it does that instead, and tells its status.  So it does with input that was piped and has ended: a line that ends
-# with Ctrl-D before a shell reads it would lose that, for a terminal tells it by lines and a shell reads by keys.
+# line it runs that instead, and reports its status.  It does the same with piped input that has ended: an interactive
+# shell sets its terminal to single keys, and would not see the Ctrl-D of input that came before.
 #
 # busybox's poweroff, halt and reboot signal process 1.  A shell handles a signal late while a command runs in its
 # foreground, and a command in its background would ignore Ctrl-C.  So the session is a process of its own: the second
 # setsid forks, as its process leads a session already, and leaves it to process 1, which waits for the end of $ended.
-# Process 1 tells the status too: never when something else was asked for before the session ended.
-ended=/dev/lguest-session told=/dev/lguest-status
+# Process 1 prints the status too, so that none is reported after a poweroff, halt or reboot before the session's end.
+ended=/dev/lguest-session report=/dev/lguest-status
 if [ "$1" != session ]; then
     mkdir -p /proc /sys /dev /tmp /root /bin /sbin /usr/bin /usr/sbin
     /bin/busybox --install -s
@@ -50,30 +50,30 @@ if [ "$1" != session ]; then
     read -r never <$ended &
     setsid setsid /bin/sh "$0" session "$@"
     wait
-    # The status is told alone on its line, and what ran may have left a line open.
-    [ ! -e $told ] || { read -r line <$told && printf '\\n%s\\n' "$line"; }
+    # The status has a line of its own; the command may not have ended its last one.
+    [ ! -e $report ] || { read -r line <$report && printf '\\n%s\\n' "$line"; }
     exec poweroff -f
 fi
 shift
 exec 9>$ended
-asked=${run+yes} command=$run typed=/tmp/typed-ahead over= more= wrong=
+run_given=${run+yes} command=$run typed=/tmp/typed-ahead input_ended= more= wrong=
 unset run
 for word in "$@"; do
     case $word in
-        run=*) asked=yes command=${word#run=} ;; # behind --
+        run=*) run_given=yes command=${word#run=} ;; # behind --
         nolapic) ;; # lguest-py gives it, and not every kernel knows it
         *) more="$more $word" ;;
     esac
 done
-# No test may pass that ran something else than what was asked.
-if [ -n "$asked" ] && [ -z "$command" ]; then
+# A test must not pass if another command ran than the given one.
+if [ -n "$run_given" ] && [ -z "$command" ]; then
     wrong="run= names no command"
-elif [ -n "$asked" ] && [ -n "$more" ]; then
+elif [ -n "$run_given" ] && [ -n "$more" ]; then
     wrong="unknown words beside run=:$more (a command of several words must be quoted)"
 fi
 : >$typed
-while [ -z "$asked" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
-    IFS= read -r line || { over=yes; break; }
+while [ -z "$run_given" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
+    IFS= read -r line || { input_ended=yes; break; }
     printf '%s\\n' "$line" >>$typed
 done
 if [ -n "$wrong" ]; then
@@ -81,13 +81,13 @@ if [ -n "$wrong" ]; then
     (exit 2)
 elif [ -n "$command" ]; then
     setsid cttyhack sh -c "$command" 9>&-
-elif [ -n "$over" ]; then
+elif [ -n "$input_ended" ]; then
     sh <$typed 9>&-
 else
     ENV=$typed setsid cttyhack sh 9>&-
 fi
 status=$?
-[ -z "$asked$over" ] || echo "lguest-py: exit status $status" >$told
+[ -z "$run_given$input_ended" ] || echo "lguest-py: exit status $status" >$report
 """
 
 
@@ -122,7 +122,7 @@ def directory_tree(path: str, out: str | None = None) -> Tree:
     skipped = None if out is None else written(out)
     root = printable(path)
     if not os.path.isdir(path):
-        raise ImageError(f"{root} is no directory: give the directory that is to become the initrd's root")
+        raise ImageError(f"{root} is not a directory: give the directory that is to become the initrd's root")
     tree: Tree = {}
 
     def add(directory: str, prefix: str) -> None:
@@ -165,7 +165,7 @@ def _check_busybox(data: bytes, name: str) -> None:
         right = elf.elfclass == 32 and elf["e_machine"] == "EM_386"
         dynamic = any(segment["p_type"] == "PT_INTERP" for segment in elf.iter_segments())
     except Exception:  # pyelftools reports what is malformed in many ways
-        raise ImageError(f"{name} is no ELF program: {BUSYBOX_ADVICE}") from None
+        raise ImageError(f"{name} is not an ELF program: {BUSYBOX_ADVICE}") from None
     if not right:
         raise ImageError(f"{name} is not built for 32-bit x86: {BUSYBOX_ADVICE}")
     if dynamic:

@@ -204,9 +204,9 @@ def test_plot(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "word"),
     [
         (("nonsense",), "nothing called 'nonsense'"),
-        (("--runs", "0"), "'0' is no number of runs"),
-        (("--runs", "many"), "'many' is no number of runs"),
-        (("--runs", "9" * 99), "is no number of runs"),
+        (("--runs", "0"), "'0' is not a number of runs"),
+        (("--runs", "many"), "'many' is not a number of runs"),
+        (("--runs", "9" * 99), "is not a number of runs"),
         (("--switcher", "fast"), "fast"),
         (("--engine", "xen"), "xen"),
         (("--plot", "it.pdf"), "it.pdf"),

@@ -362,7 +362,7 @@ def test_a_package_that_holds_no_archive(
 def test_a_kernel_that_somebody_deletes_meanwhile(told: Told, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_fill", lambda stock, work, local, tell: (work / "new").mkdir(parents=True))
     monkeypatch.setattr(fetch, "_replace", lambda new, place: shutil.rmtree(new))
-    assert told(1, "fetch", NAME) == f"{NAME} was fetched, but is not whole: try again"
+    assert told(1, "fetch", NAME) == f"{NAME} was fetched, but files are missing: try again"
 
 
 # --- odd names -----------------------------------------------------------------------------------------------------

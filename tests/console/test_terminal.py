@@ -16,7 +16,7 @@ import pytest
 from fake_engine import fake_images
 from pty_session import OFLAG, PATIENCE, Session, is_raw, modes
 
-from lguest_py.console.terminal import EscapeFilter, Left, Terminal, line_end
+from lguest_py.console.terminal import EscapeFilter, QuitRequested, Terminal, line_end
 
 __all__ = ["fake_images"]
 FAKE_CLI = Path(__file__).resolve().parents[1] / "lab" / "fake_cli.py"
@@ -44,7 +44,7 @@ def test_what_is_typed_reaches_the_guest_but_for_our_keys(typed: bytes, kept: by
 def test_ctrl_a_x_leaves_even_in_two_reads() -> None:
     filter_ = EscapeFilter()
     assert filter_.feed(b"abc\x01") == (b"abc", False)
-    with pytest.raises(Left):
+    with pytest.raises(QuitRequested):
         filter_.feed(b"x")
 
 
@@ -98,7 +98,7 @@ def test_a_terminal_that_is_gone_says_nothing_more(ends: tuple[int, int]) -> Non
         os.close(master)
         assert terminal.read() == b""
         assert terminal.fileno() == -1
-        assert terminal.ended() == b""
+        assert terminal.end_of_input() == b""
 
 
 @pytest.fixture

@@ -32,10 +32,10 @@ class NoSource:
     def read(self) -> bytes:
         raise AssertionError("nothing to read")
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         return math.inf
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         return b""
 
 
@@ -83,7 +83,7 @@ class Lab:
     def __init__(self, pipes: Pipes) -> None:
         self.pipes = pipes
         self.engines: list[FakeEngine] = []
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self.engine = FakeEngine
 
     def run(
@@ -102,7 +102,7 @@ class Lab:
             return self.engines[-1]
 
         settings = Settings(image, memory, command_line, initrd, restart, timeout)
-        return Launcher(settings, make, source or NoSource(), self.pipes.output, None, self.told.append).run()
+        return Launcher(settings, make, source or NoSource(), self.pipes.output, None, self.lines.append).run()
 
 
 @pytest.fixture
