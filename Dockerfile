@@ -5,9 +5,9 @@
 #   docker build -t lguest-py . && docker run --rm -it lguest-py        (podman and buildah do the same)
 #
 # boots the tiny Guest.  With --device /dev/kvm (and the group that may open it: --group-add) the kvm engine can be
-# used too; "docker run --rm --device /dev/kvm lguest-py doctor" says what is missing for that.
+# used, too; "docker run --rm --device /dev/kvm lguest-py doctor" says what is missing for it.
 #
-# BASE: an image with Debian's packages and Python 3.11 or newer.  COMMIT: what --version tells (.git is not copied).
+# BASE: an image with Debian's packages and Python 3.11 or newer.  COMMIT: what --version prints (.git is not copied).
 ARG BASE=debian:12
 
 FROM ${BASE} AS build
@@ -15,7 +15,7 @@ ARG COMMIT=
 RUN apt-get update && apt-get install -y --no-install-recommends \
         python3 python3-dev python3-venv gcc binutils libc6-dev
 COPY . /source
-# No pip in what is shipped: a second environment has it, and installs into the first.
+# The shipped environment has no pip: a second environment has it and installs into the first.
 RUN python3 -m venv --without-pip /opt/lguest-py && python3 -m venv /opt/pip && \
     LGUEST_PY_COMMIT=${COMMIT} /opt/pip/bin/pip --python /opt/lguest-py/bin/python install --no-cache-dir \
         /source

@@ -32,13 +32,13 @@ class BuildImages(Command):
     build_lib = None
 
     def initialize_options(self) -> None:
-        """Nothing can be chosen."""
+        """There are no options."""
 
     def finalize_options(self) -> None:
-        """Nothing depends on anything."""
+        """There are no options."""
 
     def run(self) -> None:
-        """Build; without a compiler for x86 the images that came with the sources are kept.  Then the manual page."""
+        """Build, or without a compiler for x86 keep the images that came with the sources.  Then the manual page."""
         import build_images
         import toolchain
 
@@ -56,15 +56,15 @@ class BuildImages(Command):
         manual.write()
 
     def get_source_files(self) -> list[str]:
-        """Those that MANIFEST.in names."""
+        """Empty: MANIFEST.in names the sources."""
         return []
 
     def get_outputs(self) -> list[str]:
-        """None of its own: the files are the package's data."""
+        """Empty: the files are the package's data."""
         return []
 
     def get_output_mapping(self) -> dict[str, str]:
-        """None: the files are where they are used."""
+        """Empty: the files are built where they are used."""
         return {}
 
 
@@ -84,7 +84,7 @@ class Build(build):
 
 
 def extension() -> dict[str, Any]:
-    """The KVM extension, where KVM can be: on x86 Linux, with a compiler.  Elsewhere there is the tcg engine."""
+    """The KVM extension, on x86 Linux with a compiler.  Elsewhere only the tcg engine works."""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "i386", "i686") or not shutil.which("gcc"):
         return {}
     return {"cffi_modules": [f"{EXTENSION.relative_to(ROOT)}:ffi"]} if EXTENSION.exists() else {}

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Guest that breaks a rule dies, alone, with a reason.  Break one, and read what is told of it.
+"""A Guest that breaks a rule is killed, with a reason.  Break one, and read the report.
 
 Run it: python examples/break_a_rule.py [NAME]
 
-NAME is one of the offences that the tiny Guest's command "fault" lists; without one it is a descriptor that
-would be a door to ring 0.  Below the reason: the registers the Guest died with, and how it came there.
-Read next: guest_kernel/faults/offences.c, host_kernel/base/end.c, lguest_py/launcher/report.py.
+NAME is one of the violations that the tiny Guest's command "fault" lists; without one it is a descriptor that
+would be a door to ring 0.  Below the reason: the registers the Guest died with, and the last exits.
+Read next: guest_kernel/faults/violations.c, host_kernel/base/end.c, lguest_py/launcher/report.py.
 """
 
 import sys

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """lguest reborn: a small hypervisor that runs a 32-bit Linux in ring 1, on KVM or on an emulated CPU.
 
-For a Python program: ``lguest_py.Machine`` (lguest_py/machine.py), and what it returns and raises.  They are imported
-when they are first used, so that ``import lguest_py`` costs nothing.
-Read next: lguest_py/cli, which takes a Guest from ``lguest-py boot`` on.
+A Python program uses ``lguest_py.Machine`` (lguest_py/machine.py), and what it returns and raises.  They are imported
+at their first use, so that ``import lguest_py`` is quick.
+Read next: lguest_py/machine.py for a program, lguest_py/cli for the command line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_FROM = {
+_MODULES = {
     "LguestError": "errors",
     "ExpectError": "console.expect",
     "Machine": "machine",
@@ -30,11 +30,11 @@ __all__ = ["End", "ExpectError", "LguestError", "Machine", "Result"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FROM:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The errors a user can meet, each with the exit status that the command line gives it."""
+"""The errors that a user can get, each with its exit status on the command line.
+
+Read next: lguest_py/cli/__init__.py, which prints them.
+"""
 
 from __future__ import annotations
 
 
 class LguestError(Exception):
-    """One line: what is wrong, with what, and what to do.  ``status`` is the process's exit status."""
+    """One line: what is wrong, with what, and what to do.  ``status`` is the exit status of the command line."""
 
     status = 1
 
@@ -23,21 +26,21 @@ class ImageError(LguestError):
 
 
 class EngineError(LguestError):
-    """An engine that should work failed."""
+    """An engine that was chosen failed."""
 
     status = 1
 
 
 class NoEngineError(LguestError):
-    """No engine on this machine can serve."""
+    """No engine works on this machine."""
 
     status = 5
 
 
 class StoppedError(LguestError):
-    """A time limit or a signal ended the run before there was a machine.
+    """A time limit or a signal ended the run before the machine existed.
 
-    ``end`` is what --json calls it (lguest_py/launcher/result.py, End).
+    ``end`` is the value of End for it, as --json prints it (lguest_py/launcher/result.py).
     """
 
     def __init__(self, message: str, status: int, end: str) -> None:

@@ -10,11 +10,11 @@
         result = machine.wait(timeout=60)
     assert result.status == 0
 
-The Launcher runs in a thread here, as it does under the command line; leaving the ``with`` ends the Guest, if
-it still runs, and leaves no process, thread or file descriptor behind.
+The Launcher runs in a thread of its own.  The end of the ``with`` ends a Guest that still runs, and leaves no process,
+thread or file descriptor behind.
 
-Read next: lguest_py/launcher/launcher.py; console/expect.py for the console; launcher/result.py for what ``wait``
-returns.
+Read next: lguest_py/launcher/launcher.py, the Launcher; lguest_py/console/expect.py, the console;
+lguest_py/launcher/result.py, what ``wait`` returns.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from types import TracebackType
 from typing import Literal
 
 from lguest_py.console.expect import Console, Keyboard, Wake
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import UsageError
-from lguest_py.files.descriptors import enough
+from lguest_py.files.descriptors import descriptor_errors
 from lguest_py.launcher.launcher import Launcher, prepare
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.values import size
 
 
-class _Stop(Wake):
-    """The Signals of a Launcher that another thread ends."""
+class _StopSignals(Wake):
+    """A Launcher's Signals, by which another thread ends it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,26 +49,29 @@ class _Stop(Wake):
 
     def take(self) -> int:
         if self._stopped:
-            raise Left("the program ended it")
+            raise QuitRequested("the program ended it")
         return 0
 
 
 class NotBootedError(UsageError, AttributeError):
-    """What comes with the boot was used before it.  For ``hasattr`` it is not there."""
+    """An attribute that the boot makes was used before it.  An AttributeError, so that ``hasattr`` is False."""
 
 
 class Machine:
-    """One Guest: made by its arguments, booted by ``with``, ended at the end of it or by itself.
+    """One Guest.  The constructor reads the image, ``with`` boots it, and the end of the ``with`` ends it.
 
-    ``image``: a bzImage or ELF; None is the bundled tiny Guest.  ``memory``: bytes, or "64M".  ``engine``: "auto",
-    "kvm" or "tcg"; the attribute of the same name says which it became.  ``on_reboot``: boot again, or take it for the
-    end.  ``timeout``: seconds for the whole run, after which the Guest is ended.
-    ``command_line``: the kernel's, as it reads it ('console=hvc0 run="uname -m"'), or a list of words, which arrive
-    there as they are (["console=hvc0", "run=uname -m"]).
-    ``switcher``: how worlds are switched, "lean" or the reference, "classic".
+    ``image``: a bzImage, an ELF, or the name of a fetched kernel; None is the bundled tiny Guest.
+    ``initrd``: a file; None for none, or for the fetched kernel's own.
+    ``memory``: the Guest's RAM in bytes, or as text ("64M").
+    ``command_line``: the kernel's command line as it reads it ('console=hvc0 run="uname -m"'), or a list of words,
+    which are quoted so that each arrives whole (["console=hvc0", "run=uname -m"]).
+    ``engine``: "auto", "kvm" or "tcg"; the attribute ``engine`` is the one that was chosen.
+    ``on_reboot``: "restart" boots again, "exit" ends the run.
+    ``timeout``: seconds for the whole run, from here on; then the Guest is ended.
+    ``switcher``: the code of the world switch: "lean", or "classic" (the reference).
 
-    Raises LguestError (ImageError, UsageError, NoEngineError: one line each) for what cannot be booted; StoppedError
-    when the ``timeout`` is over before the image was read.
+    Raises LguestError with one line: ImageError for the image, the initrd or their size, UsageError for another
+    argument, NoEngineError where no engine works, StoppedError when ``timeout`` passes before the image was read.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Machine:
     ) -> None:
         if on_reboot not in ("restart", "exit"):
             raise UsageError(f"on_reboot cannot be {on_reboot!r}: give 'restart' or 'exit'")
-        with enough():
+        with descriptor_errors():
             self._settings, self._choice = prepare(
                 None if image is None else os.fspath(image),
                 engine,
@@ -107,8 +110,8 @@ class Machine:
     def __enter__(self) -> Machine:
         if self._thread:
             raise UsageError("this Machine was booted already: make another one")
-        with enough(), ExitStack() as stack:
-            self._stop = _Stop()
+        with descriptor_errors(), ExitStack() as stack:
+            self._stop = _StopSignals()
             stack.callback(self._stop.close)
             self._keyboard = Keyboard()
             stack.pop_all()
@@ -130,7 +133,7 @@ class Machine:
 
     @property
     def console(self) -> Console:
-        """From the start of the ``with`` on; its output stays readable behind it."""
+        """The Guest's console, from the start of the ``with``; ``output`` stays readable after its end."""
         if not self._console:
             raise NotBootedError("this Machine has no console yet: boot it by 'with machine:', and use it in there")
         return self._console
@@ -138,35 +141,36 @@ class Machine:
     def _run(self) -> None:
         try:
             launcher = Launcher(self._settings, self._choice.make, self._keyboard, self.console, self._stop)
-            with enough():
+            with descriptor_errors():
                 self._result = launcher.run()
-        except BaseException as error:  # for the thread that waits
+        except BaseException as error:  # raised again in the thread that calls wait()
             self._error = error
-        self.console.over(self._why_over)
+        self.console.guest_ended(self._why_ended)
 
-    def _why_over(self) -> str:
-        return headline(self._take())
+    def _why_ended(self) -> str:
+        return headline(self._result_or_raise())
 
-    def _take(self) -> Result:
+    def _result_or_raise(self) -> Result:
         if self._error:
             raise self._error
         assert self._result
         return self._result
 
     def wait(self, timeout: float | None = None) -> Result:
-        """How the Guest ended, by itself or by ``close``; waits for it.
+        """Wait for the Guest's end, by itself or by ``close``, and return how it ended.
 
-        Raises TimeoutError after ``timeout`` seconds (the Guest runs on), and LguestError for what is not its doing.
+        Raises TimeoutError after ``timeout`` seconds (the Guest runs on; None: no limit), UsageError before the boot,
+        and LguestError when the Guest is not the cause of the end.
         """
         if not self._thread:
             raise UsageError("this Machine was not booted: use it in a 'with'")
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise TimeoutError(f"the Guest still runs after {timeout:g} seconds")
-        return self._take()
+        return self._result_or_raise()
 
     def close(self) -> None:
-        """End the Guest now, if it still runs, and give everything back."""
+        """End the Guest if it still runs, and release its thread, process and file descriptors."""
         with self._closing:
             if not self._thread or self._closed:
                 return

@@ -5,12 +5,13 @@
         guest = lguest("bzImage", initrd="initrd", command_line="console=hvc0")
         guest.console.expect("# ", timeout=120)
 
-``lguest`` is a factory: it takes the arguments of lguest_py.Machine, and boots.  Every Guest is ended with its test,
-and what it printed is shown with a test that fails.  Guests share nothing, so tests may run in parallel (pytest-xdist).
+``lguest`` is a factory: it takes the arguments of lguest_py.Machine, and boots.  Every Guest ends with its test.
+The report of a test that fails has the consoles of its Guests.
+Guests share nothing, so tests may run in parallel (pytest-xdist).
 
-``--lguest-engine=auto|kvm|tcg`` chooses for all Guests whose test does not.  ``@pytest.mark.needs_kvm`` is for tests
-that make sense on KVM alone: where it cannot serve they are skipped, but under CI (the environment has CI=true)
-they fail, so that a CI machine which lost its KVM does not pass for ever.
+``--lguest-engine=auto|kvm|tcg`` is the engine of Guests whose test names none.  ``@pytest.mark.needs_kvm`` marks a test
+that makes sense on KVM only.  Where KVM does not work it is skipped.  With CI=true in the environment it fails instead,
+so that nobody overlooks a CI machine that lost its KVM.
 
 Read next: lguest_py/machine.py.
 """
@@ -33,14 +34,14 @@ GUESTS = pytest.StashKey["list[Machine]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The engine."""
+    """Add --lguest-engine."""
     parser.getgroup("lguest-py").addoption(
         "--lguest-engine", choices=("auto", "kvm", "tcg"), default="auto", help="what runs the fixture lguest's Guests"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker needs_kvm."""
     line = "needs_kvm: needs a KVM that can serve; without one it fails if CI=true, else skips"
     config.addinivalue_line("markers", line)
 
@@ -54,7 +55,7 @@ def _kvm() -> KvmProbe:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before any fixture: can KVM serve, where it is needed?"""
+    """Skip or fail a test marked needs_kvm where KVM does not work, before any fixture."""
     if item.get_closest_marker("needs_kvm") and not _kvm().usable:
         reason = f"KVM cannot serve: {_kvm().why}"
         if os.environ.get("CI", "").lower() in ("", "0", "false"):
@@ -64,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def lguest(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
-    """A factory of Guests: ``lguest(image, **options)`` boots one (lguest_py.Machine), until the end of the test."""
+    """A factory: ``lguest(image, **options)`` boots a Guest (lguest_py.Machine), which ends with the test."""
     from lguest_py.machine import Machine
 
     guests: list[Machine] = request.node.stash.setdefault(GUESTS, [])

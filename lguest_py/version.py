@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this lguest-py is, for ``--version`` and for reports: the version, the commit, the engines that can serve.
+"""The version, the commit and the engines that work here, for ``--version`` and for reports.
 
-tools/commit.py wrote the commit when the images were built.
+tools/commit.py writes the commit when the images are built.  Read next: lguest_py/engines/__init__.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 
 
 def commit() -> str:
-    """The commit of the sources, with "+" behind it where they were changed; "unknown" where nobody knew."""
+    """The commit that the images were built from, with a "+" if the sources were changed; or "unknown"."""
     try:
         return COMMIT.read_text().strip() or UNKNOWN
     except OSError:
@@ -23,7 +23,7 @@ def commit() -> str:
 
 
 def engines() -> list[str]:
-    """One line on each engine, found by trying."""
+    """One line for each engine: it is tried, and works or does not."""
     from lguest_py.engines import choose
     from lguest_py.errors import NoEngineError
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lguest_py.bench.sources import SWITCHERS, Source, catalogue, kernel
+from lguest_py.bench.catalogue import SWITCHERS, Suite, catalogue, kernel
 from lguest_py.measurements.row import INSTRUCTIONS, Row
 from lguest_py.measurements.stats import merged
 
@@ -30,7 +30,7 @@ def measure(kind: str) -> list[Row]:
     names = tuple(catalogue()[kind])
     rows: list[Row] = []
     for switcher in SWITCHERS["both"]:
-        rows += Source(kind, switcher, names, 1, "tcg", True, linux).measure()
+        rows += Suite(kind, switcher, names, 1, "tcg", True, linux).measure()
     return [row for row in merged(rows) if row.unit == INSTRUCTIONS]
 
 

@@ -12,12 +12,12 @@ import latency_goals as goal
 
 from lguest_py.bench.linux import BENCHMARKS
 from lguest_py.bench.micro import MICRO
-from lguest_py.bench.profile import COUNTED
-from lguest_py.measurements.plot import often
+from lguest_py.bench.profile import COUNT_NAMES
+from lguest_py.measurements.plot import occurrences
 from lguest_py.measurements.record import Record
-from lguest_py.measurements.row import COUNTS, IN_HOST, IN_SWITCHER, Row
+from lguest_py.measurements.row import COUNTS, HOST_INSTRUCTIONS, SWITCHER_INSTRUCTIONS, Row
 from lguest_py.measurements.stats import nanoseconds, stats
-from lguest_py.measurements.table import told_counts
+from lguest_py.measurements.table import format_counts
 
 BOTH = ("classic", "lean")
 
@@ -57,8 +57,8 @@ def measured(files: Mapping[str, str], found: Mapping[str, Record]) -> str:
     """Which files, and on what."""
     lines = []
     for name, record in found.items():
-        about = record.about
-        words = (about.engine, about.flavour, about.cpu, about.qemu, about.kernel or "-", about.commit)
+        on = record.environment
+        words = (on.engine, on.flavour, on.cpu, on.qemu, on.kernel or "-", on.commit)
         lines.append([name, f"[{files[name]}.json](../results/{files[name]}.json)", *words])
     return table(["measurement", "file", "engine", "flavour", "processor below", "QEMU", "Linux", "commit"], lines)
 
@@ -68,7 +68,7 @@ def steps(counted: Record, timed: Record) -> str:
     whole = {switcher: row_of(counted, "null-switch", switcher) for switcher in BOTH}
     lines = []
     for name in names(counted, "step"):
-        times = [f"{often(name, row.counts):g}" if row else "-" for row in whole.values()]
+        times = [f"{occurrences(name, row.counts):g}" if row else "-" for row in whole.values()]
         lines.append([name, MICRO[name], _least(row_of(counted, name)), _ns(row_of(timed, name)), *times])
     return table(["step", "what", "instructions", "ns emulated", "times, classic", "times, lean"], lines)
 
@@ -79,7 +79,7 @@ def micro(counted: Record, timed: Record, wanted: Sequence[str]) -> str:
     for name in wanted:
         rows = [row_of(counted, name, switcher) for switcher in BOTH]
         times = [_ns(row_of(timed, name, switcher)) for switcher in BOTH]
-        loads = [told_counts(row) for row in rows if row and row.counts]
+        loads = [format_counts(row) for row in rows if row and row.counts]
         if len(loads) == 2 and loads[0] != loads[1]:
             loads = [f"{switcher}: {text}" for switcher, text in zip(BOTH, loads, strict=True)]
         lines.append([name, MICRO[name], *map(_least, rows), *times, "; ".join(dict.fromkeys(loads))])
@@ -183,7 +183,11 @@ def parts(linux: Record) -> str:
     """Where a row's instructions go; the last column: what would be left if all of ours cost nothing."""
     lines = []
     for guest, native in _lean(linux):
-        whole, host, switcher = min(guest.samples), guest.counts.get(IN_HOST, 0), guest.counts.get(IN_SWITCHER, 0)
+        whole, host, switcher = (
+            min(guest.samples),
+            guest.counts.get(HOST_INSTRUCTIONS, 0),
+            guest.counts.get(SWITCHER_INSTRUCTIONS, 0),
+        )
         own, twin = whole - host - switcher, min(native.samples)
         lines.append([guest.name, str(twin), str(whole), str(own), str(switcher), str(host), f"{own / twin:.2f}"])
     head = ["row", "native", "Guest, lean", "of it the Guest's own", "Switcher", "Host kernel", "own / native"]
@@ -195,9 +199,11 @@ def causes(linux: Record) -> str:
     lines = []
     for guest, _ in _lean(linux):
         counts = guest.counts
-        told = {COUNTED[name] for name in COUNTED} | {*COUNTS, IN_HOST, IN_SWITCHER}
+        told = {*COUNT_NAMES.values()} | {*COUNTS, HOST_INSTRUCTIONS, SWITCHER_INSTRUCTIONS}
         calls = {name: count for name, count in counts.items() if name not in told}
-        kinds = told_counts(Row(guest.name, guest.group, guest.where, guest.switcher, guest.unit, guest.samples, calls))
+        kinds = format_counts(
+            Row(guest.name, guest.group, guest.where, guest.switcher, guest.unit, guest.samples, calls)
+        )
         faults = counts.get("filled", 0) + counts.get("reflected", 0)
         cells = [str(counts.get(name, 0)) for name in ("switches", "answered")]
         lines.append([guest.name, *cells, str(faults), kinds or "-"])

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from lguest_py.measurements.record import Record, read
 from lguest_py.measurements.row import Row
 from lguest_py.measurements.stats import nanoseconds, stats
-from lguest_py.measurements.table import BLOCKS, told_counts
+from lguest_py.measurements.table import GROUP_TITLES, format_counts
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 PAGE = "RESULTS.md"
@@ -52,8 +52,8 @@ def _table(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 def _machines(found: dict[str, Record]) -> Iterator[str]:
     lines = [["measurement", "processor", "flavour", "engine", "QEMU", "Linux", "lguest-py"]]
     for name, record in found.items():
-        about = record.about
-        words = (about.cpu, about.flavour, about.engine, about.qemu, about.kernel, f"{about.version} {about.commit}")
+        on = record.environment
+        words = (on.cpu, on.flavour, on.engine, on.qemu, on.kernel, f"{on.version} {on.commit}")
         lines.append([f"[{escape(name)}]({name}.json)", *map(escape, words)])
     yield from _table(lines)
 
@@ -75,11 +75,11 @@ def _block(group: str, unit: str, found: dict[str, Record]) -> Iterator[str]:
     keys = dict.fromkeys(key for name in columns for key in rows[name])
     if not keys:
         return
-    yield f"\n## {BLOCKS[group][0].upper()}{BLOCKS[group][1:]}: {unit}\n"
+    yield f"\n## {GROUP_TITLES[group][0].upper()}{GROUP_TITLES[group][1:]}: {unit}\n"
     lines = [["name", "where", "Switcher", "per operation", *map(escape, columns)]]
     for key in keys:
         cells = [rows[name].get(key) for name in columns]
-        counts = next((told for row in cells if row and (told := told_counts(row))), "")
+        counts = next((told for row in cells if row and (told := format_counts(row))), "")
         lines.append([*map(escape, (key[0], key[1], key[2], counts)), *map(_cell, cells)])
     yield from _table(lines)
 
@@ -90,7 +90,7 @@ def page(directory: Path = RESULTS) -> str:
     lines = [*HEAD.splitlines(), ""]
     lines += _machines(found) if found else ["No measurement is here yet."]
     units = sorted({row.unit for record in found.values() for row in record.rows})
-    for group in BLOCKS:
+    for group in GROUP_TITLES:
         for unit in units:
             lines += _block(group, unit, found)
     return "\n".join(lines) + "\n"

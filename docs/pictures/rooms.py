@@ -44,7 +44,17 @@ HOST: Rows = (
 )
 
 # Rooms of guest_kernel.
-GUEST: Rows = ()
+GUEST: Rows = (
+    (("main", "start, shell, commands"),),
+    (("tests", "from the inside"), ("bench", "")),
+    (("faults", "programs that misbehave"),),
+    (("traps", "system calls"), ("user", "programs")),
+    (("console", "virtio"),),
+    (("tasks", "scheduler"),),
+    (("memory", "page tables"),),
+    (("cpu", "segments, gates, FPU"),),
+    (("base", "text, layout"),),
+)
 
 TOWERS: tuple[tuple[str, str, int, int, Rows], ...] = (
     ("lguest_py/: the Launcher", "#e8ddf0", 10, 520, LAUNCHER),

@@ -4,7 +4,7 @@
  *
  * It starts in ring 1 with flat segments and virtual = physical.  A hypercall is int $0x1f with its number in
  * eax and its arguments in ebx, ecx, edx, esi; switcher/layouts/lguest_abi.h lists them.
- * Read next: boot.py, which builds and boots it; then guest_kernel/cpu/start.S for a kernel that goes on from here.
+ * Read next: boot.py, which builds and boots it; then guest_kernel/main/start.S for a kernel that goes on from here.
  */
 	.text
 	.globl _start

@@ -1,55 +1,68 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The `bench` command: what a Guest pays for what it asks of its Host, measured from the inside, and what it does not
- * have to ask. lguest_py/bench/micro.py starts it and says what each row means.
+ * The `bench` command: what the Host's services cost a Guest, and what it gets without the Host, measured from the
+ * inside. lguest_py/bench/micro.py runs it and describes each row.
  *
  * Read next: bench_calls.c, bench_traps.c, bench_directories.c; bench_samples.h for the clock.
  */
 #include "guest_kernel/bench/bench.h"
-#include "guest_kernel/tasks/clock.h"
-#include "guest_kernel/cpu/fpu.h"
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/base/text.h"
+#include "guest_kernel/bench/bench_row.h"
+#include "guest_kernel/bench/bench_samples.h"
+#include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/interrupts.h"
-#include "guest_kernel/memory/paging.h"
-#include "guest_kernel/console/print.h"
-#include "guest_kernel/tasks/schedule.h"
 #include "guest_kernel/cpu/segments.h"
-#include "guest_kernel/tasks/tasks.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/tasks/fpu.h"
+#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "guest_kernel/traps/traps.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-static u32 nothing(u32 round)
+static u32 empty(u32 round)
 {
 	(void)round;
 	return BENCH_TIMED();
 }
 
-static const struct bench clock_row = { .name = "clock", .once = nothing };
+static const struct bench_row clock_row = { .name = "clock", .once = empty };
 
+<<<<<<< HEAD
 /* How often the Switcher answered by itself: ring 1 can read the page, and cannot believe it; the bench may. */
+=======
+/*
+ * Traps that the Switcher handled in its fast path. Ring 1 can also write the counter, so nothing else may rely on it.
+ */
+>>>>>>> house2
 static u32 fast_paths(void)
 {
 	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->fast_paths;
 }
 
-/* Everything as a kernel finds it that was not measured. */
+/* Restores all that a row may have changed. */
 static void restore(u32 blocked)
 {
 	traps_init();
 	segments_init();
-	fpu_forget(current);
-	fpu_ts(true);
+	fpu_forget(&current->fpu);
+	fpu_set_ts(true);
 	irq_set_handler(IRQ_CLOCK, schedule_tick);
 	lguest_data.blocked_interrupts = blocked;
 	schedule();
 	irq_enable();
 }
 
-static void run(const struct bench *bench)
+static void run(const struct bench_row *row)
 {
 	u32 blocked = lguest_data.blocked_interrupts, before;
 	irq_disable();
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
 	hypercall(LHCALL_TS, 0, 0, 0, 0);
 	bench_begin();
+<<<<<<< HEAD
 	if (bench->set_up)
 		bench->set_up();
 	before = fast_paths();
@@ -63,13 +76,29 @@ static void run(const struct bench *bench)
 	before = (fast_paths() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS; /* those about a row may have been one more or less */
 	if (bench->tear_down)
 		bench->tear_down();
+=======
+	if (row->set_up)
+		row->set_up();
+	before = fast_paths();
+	if (row->all)
+		row->all();
+	for (u32 round = 0; row->once && round < BENCH_ROUNDS; round++) {
+		u32 ticks = row->once(round);
+		if (round >= BENCH_WARM)
+			bench_add(ticks);
+	}
+	/* For one round, to the nearest: set_up() may have caused some of them. */
+	before = (fast_paths() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS;
+	if (row->tear_down)
+		row->tear_down();
+>>>>>>> house2
 	restore(blocked);
-	bench_print(bench->name);
+	bench_print(row->name);
 	if (before)
-		print("BENCH-COUNTS %s answered=%u\n", bench->name, before);
+		print("BENCH-COUNTS %s answered=%u\n", row->name, before);
 }
 
-/* The first word of names, cut off; the rest. */
+/* Terminates the first word of names, and returns the rest. */
 static char *next_word(char *names)
 {
 	while (*names && *names != ' ')
@@ -79,19 +108,19 @@ static char *next_word(char *names)
 	return names;
 }
 
-static const struct bench *find(const char *name)
+static const struct bench_row *find(const char *name)
 {
-	static const struct bench *const tables[] = { bench_calls, bench_traps, bench_directories };
+	static const struct bench_row *const tables[] = { bench_calls, bench_traps, bench_directories };
 	for (u32 i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-		for (const struct bench *bench = tables[i]; bench->name; bench++) {
-			if (text_equal(bench->name, name))
-				return bench;
+		for (const struct bench_row *row = tables[i]; row->name; row++) {
+			if (text_equal(row->name, name))
+				return row;
 		}
 	}
 	return NULL;
 }
 
-static void run_all(const struct bench *table)
+static void run_all(const struct bench_row *table)
 {
 	for (; table->name; table++)
 		run(table);
@@ -108,9 +137,9 @@ void bench_command(char *names)
 	}
 	for (char *rest; *names; names = rest) {
 		rest = next_word(names);
-		const struct bench *bench = find(names);
-		if (bench)
-			run(bench);
+		const struct bench_row *row = find(names);
+		if (row)
+			run(row);
 		else
 			print("no bench %s\n", names);
 	}

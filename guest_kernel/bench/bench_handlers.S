@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The handlers of the `bench` command: what is measured is the way to them and back, so they do next to nothing.
+ * Minimal trap handlers for the `bench` command: a row measures the way to a handler and back.
  *
  * Read next: bench_traps.c.
  */
 #include "offsets.h"
-#include "guest_kernel/bench/bench.h"
-#include "guest_kernel/memory/layout.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/bench/bench_handlers.h"
+
+#define PAGE_FAULT_VECTOR 14
 
 	.text
 	.globl bench_skip, bench_skip_program, bench_fpu, bench_system_call, bench_clock, bench_spin
@@ -19,8 +21,8 @@ bench_skip:
 bench_skip_program:
 	cmpl $BENCH_CALL, %eax
 	jne 1f
-	addl $4, %esp
-	addl $2, (%esp)
+	addl $4, %esp	/* the error code */
+	addl $2, (%esp)	/* eip */
 	movl $GUEST_IF, %ss:lguest_data + LGUEST_DATA_irq_enabled
 	iret
 1:	jmp *%ss:trap_stubs + 4 * PAGE_FAULT_VECTOR

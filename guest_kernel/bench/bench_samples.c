@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Samples, printed as lguest_py/bench/samples.py reads them. Nothing is printed, and nothing leaves the processor's
- * caches for it, while a row is measured.
+ * Samples, printed in the format that lguest_py/bench/samples.py reads. Nothing is printed while a row is measured:
+ * that would evict the measured code from the processor's caches.
  */
 #include "guest_kernel/bench/bench_samples.h"
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
+#include "switcher/layouts/types.h"
 
-#define ON_A_LINE 12
+#define VALUES_PER_LINE 12
 
 static u32 samples[BENCH_SAMPLES], count;
 
@@ -44,7 +45,7 @@ void bench_print(const char *name)
 	for (u32 i = 0, same; i < count; i += same) {
 		for (same = 1; i + same < count && samples[i + same] == samples[i]; same++)
 			;
-		if (values++ % ON_A_LINE == 0)
+		if (values++ % VALUES_PER_LINE == 0)
 			print("%sBENCH %s", values == 1 ? "" : "\n", name);
 		print(" %u*%u", samples[i], same);
 	}

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Samples of one row of `lguest-py bench`: kept in memory, printed when the row is over. Shared by the tiny Guest, the
- * Guest of native_bench/ and the Host kernel's own measurements (host_kernel/bench/).
+ * Samples of one row of `lguest-py bench`: kept in memory and printed after the row. Used by the tiny Guest, by
+ * native_bench/ and by host_kernel/bench/.
  */
 #ifndef BENCH_SAMPLES_H
 #define BENCH_SAMPLES_H
 
 #define BENCH_SAMPLES 300
-#define BENCH_WARM    40 /* how often each is done before that counts */
+#define BENCH_WARM    40 /* rounds before the first sample */
 #define BENCH_ROUNDS  (BENCH_WARM + BENCH_SAMPLES)
 
 #ifndef __ASSEMBLER__
 #include "switcher/layouts/types.h"
 
 /*
- * The clock: rdtsc alone may be executed before what stands ahead of it, so it is put between two lfence. These never
- * leave the machine that executes them; cpuid, the other way to wait for all instructions, does under every hypervisor.
- * (On AMD lfence waits so only since kernels set that up in 2018; before, a value could be some cycles off.)
- * The low 32 bits: no operation takes a second.
+ * The clock. The processor may execute rdtsc before earlier instructions, so lfence stands on both sides of it. No
+ * hypervisor intercepts lfence; cpuid, the other serializing instruction, exits under each of them. On AMD lfence
+ * serializes only if the kernel has enabled that, as kernels do since 2018; without it a value may be off by some
+ * cycles. The low 32 bits are enough: no operation takes a second.
  */
 static inline __attribute__((always_inline)) u32 bench_ticks(void)
 {
@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) u32 bench_ticks(void)
 	return low;
 }
 
-/* An operation timed; the clock's own cost is in it, and is the row "clock". */
+/* The ticks of an operation, and of the clock itself, which is the row "clock". */
 #define BENCH_TIMED(operation)                      \
 	({                                          \
 		u32 timed_start = bench_ticks();    \
@@ -35,8 +35,8 @@ static inline __attribute__((always_inline)) u32 bench_ticks(void)
 	})
 
 void bench_begin(void);
-void bench_add(u32 ticks);           /* beyond BENCH_SAMPLES they are lost */
-void bench_add_warmed(const u32 *ticks); /* BENCH_ROUNDS of them, with the warm-up's */
+void bench_add(u32 ticks);           /* ignored beyond BENCH_SAMPLES */
+void bench_add_warmed(const u32 *ticks); /* of BENCH_ROUNDS rounds */
 void bench_print(const char *name);  /* "BENCH name value*count …" */
 #endif
 

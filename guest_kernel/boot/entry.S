@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entered at 0x100000, in ring 1 with virtual = physical, without a stack, with esi = boot_params, which holds our
- * setup header. Linked for 0x400000: so move there, payload and all, and unpack.
+ * The entry point at 0x100000, in ring 1 with virtual = physical addresses and without a stack. esi points to
+ * boot_params, which contains the setup header. The code is linked for 0x400000: it moves there with the payload,
+ * which it then unpacks.
  *
  * Read next: unpack.c.
  */
 #define CODE_ADDRESS   0x100000
-#define SYSSIZE        0x1F4 /* in units of 16 bytes */
+#define LINK_ADDRESS   0x400000
+/* Offsets in boot_params. */
+#define SYSSIZE        0x1F4 /* in units of 16 bytes, which are 4 words */
 #define PAYLOAD_LENGTH 0x24C
 #define STACK_BYTES    16384
 
@@ -17,8 +20,8 @@ code_start:
 	movl %esi, %ebp
 	movl SYSSIZE(%ebp), %ecx
 	shll $2, %ecx
-	/* From low to high: right as long as the two places do not overlap. */
-	cmpl $((0x400000 - CODE_ADDRESS) / 4), %ecx
+	/* The two places must not overlap. */
+	cmpl $((LINK_ADDRESS - CODE_ADDRESS) / 4), %ecx
 	ja refuse_image
 	movl $CODE_ADDRESS, %esi
 	movl $code_start, %edi
@@ -36,7 +39,7 @@ in_place:
 	movl %ebp, %esi
 	jmp *%eax
 
-	/* There is nobody to tell yet. A trap without a handler ends the Guest, and its report says where. */
+	/* There is no console yet. A trap without a handler ends the Guest, and the report has its address. */
 refuse_image:
 	ud2
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bzImage's first two sectors: a boot sector and setup code that say, on a real machine, that they cannot be
- * used there; and the setup header. Source: Linux's boot protocol, x86, version 2.10.
+ * The bzImage's first two sectors: the setup header, and a boot sector and setup code that print on a real machine that
+ * this is a Guest. Source: Linux's boot protocol, x86, version 2.10.
  *
  * Read next: entry.S.
  */
 #define CODE_ADDRESS 0x100000
+#define BIOS_VIDEO    0x10
+#define BIOS_TELETYPE 0x0E
+#define GREY          7
 #define LOADED_HIGH   0x01
 #define KEEP_SEGMENTS 0x40
 #define LOADER_NONE   0
-#define MEMORY_NEEDED 0x700000 /* from CODE_ADDRESS on: unpack.c stays below */
+#define MEMORY_NEEDED 0x700000 /* from CODE_ADDRESS on: the limit of unpack.c */
 
 	.section .setup, "ax"
 	.code16
@@ -24,7 +27,7 @@
 	.word 0xFFFF     /* vid_mode */
 	.word 0          /* root_dev */
 	.word 0xAA55
-	.byte 0xEB, header_end - 0x202 /* jump behind the header, which so tells its length */
+	.byte 0xEB, header_end - 0x202 /* a jump over the header: its operand is the header's length */
 	.ascii "HdrS"
 	.word 0x020A     /* version 2.10 */
 	.long 0          /* realmode_swtch */
@@ -34,11 +37,11 @@
 	.byte LOADED_HIGH | KEEP_SEGMENTS
 	.word 0          /* setup_move_size */
 	.long CODE_ADDRESS
-	.long 0, 0       /* initrd: the loader's to fill in */
+	.long 0, 0       /* initrd: written by the loader */
 	.long 0          /* bootsect_kludge */
 	.word 0          /* heap_end_ptr */
 	.byte 0, 0       /* ext_loader_ver, ext_loader_type */
-	.long 0          /* cmd_line_ptr: the loader's */
+	.long 0          /* cmd_line_ptr: written by the loader */
 	.long 0xBFFFFFFF /* initrd_addr_max */
 	.long 0x1000     /* kernel_alignment */
 	.byte 0          /* relocatable_kernel: no */
@@ -53,7 +56,7 @@
 	.long MEMORY_NEEDED
 header_end:
 
-	/* Where the header's jump leads, and the boot sector's: by the BIOS's teletype, and that was all. */
+	/* Both jumps lead here: prints the message by the BIOS's teletype service, and halts. */
 refuse:
 	call 1f
 1:	popw %si
@@ -61,9 +64,9 @@ refuse:
 2:	movb %cs:(%si), %al
 	testb %al, %al
 	jz 3f
-	movb $0x0E, %ah
-	movw $7, %bx
-	int $0x10
+	movb $BIOS_TELETYPE, %ah
+	movw $GREY, %bx
+	int $BIOS_VIDEO
 	incw %si
 	jmp 2b
 3:	hlt

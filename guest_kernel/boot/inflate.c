@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * DEFLATE, undone. Source: RFC 1951. Codes are decoded bit by bit against the number of codes of each length: slow
- * and small, which is right for a kernel of this size.
+ * DEFLATE decompression. Source: RFC 1951. Huffman codes are decoded bit by bit from the number of codes of each
+ * length, which is slow and small: a kernel of this size needs no speed.
  */
 #include "guest_kernel/boot/boot.h"
 #include <stdbool.h>
 
-#define LONGEST  15
-#define LITERALS 288
-#define DISTANCES 32
+/* RFC 1951, 3.2.5 to 3.2.7. */
+#define MAX_CODE_BITS 15
+#define LITERALS      288 /* literals, the end of a block, lengths */
+#define END_OF_BLOCK  256
+#define LENGTHS       29
+#define MAX_LENGTH    258
+#define DISTANCES     32
+#define USED_DISTANCES 30
+#define CODE_LENGTHS  19
+#define REPEAT_PREVIOUS 16 /* code lengths that repeat: the previous length, or zeroes */
+#define REPEAT_ZERO     17
 
 struct stream {
 	const u8 *from;
@@ -19,9 +27,9 @@ struct stream {
 	bool bad;
 };
 
-/* The codes of a Huffman code, by length; symbols in the order of their codes. */
+/* A Huffman code: the number of codes of each length, and the symbols in the order of their codes. */
 struct code {
-	u16 count[LONGEST + 1];
+	u16 count[MAX_CODE_BITS + 1];
 	u16 symbol[LITERALS];
 };
 
@@ -43,13 +51,13 @@ static u32 bits(struct stream *stream, u32 count)
 
 static void build(struct code *code, const u8 *lengths, u32 symbols)
 {
-	u16 next[LONGEST + 2] = { 0 };
-	for (u32 length = 0; length <= LONGEST; length++)
+	u16 next[MAX_CODE_BITS + 2] = { 0 };
+	for (u32 length = 0; length <= MAX_CODE_BITS; length++)
 		code->count[length] = 0;
 	for (u32 symbol = 0; symbol < symbols; symbol++)
 		code->count[lengths[symbol]]++;
 	code->count[0] = 0;
-	for (u32 length = 0; length <= LONGEST; length++)
+	for (u32 length = 0; length <= MAX_CODE_BITS; length++)
 		next[length + 1] = next[length] + code->count[length];
 	for (u32 symbol = 0; symbol < symbols; symbol++) {
 		if (lengths[symbol])
@@ -57,11 +65,11 @@ static void build(struct code *code, const u8 *lengths, u32 symbols)
 	}
 }
 
-/* The codes of one length are numbers in a row; those of the next go on from twice the end. */
+/* The codes of one length are consecutive; the codes of the next length start at twice the end of these. */
 static u32 decode(struct stream *stream, const struct code *code)
 {
 	u32 value = 0, first = 0, index = 0;
-	for (u32 length = 1; length <= LONGEST; length++) {
+	for (u32 length = 1; length <= MAX_CODE_BITS; length++) {
 		u32 count = code->count[length];
 		value |= bits(stream, 1);
 		if (value - first < count)
@@ -92,7 +100,7 @@ static void copy(struct stream *stream, u32 distance, u32 length)
 
 static void stored(struct stream *stream)
 {
-	stream->held_bits = stream->held = 0; /* to a byte's edge: fewer than 8 bits are ever held between symbols */
+	stream->held_bits = stream->held = 0; /* to a byte boundary: between symbols fewer than 8 bits are held */
 	u32 length = bits(stream, 16), check = bits(stream, 16);
 	if (length != (check ^ 0xFFFF))
 		stream->bad = true;
@@ -103,23 +111,23 @@ static void stored(struct stream *stream)
 static void coded(struct stream *stream, const struct code *literals, const struct code *distances)
 {
 	u32 symbol;
-	while (!stream->bad && (symbol = decode(stream, literals)) != 256) {
-		if (symbol < 256) {
+	while (!stream->bad && (symbol = decode(stream, literals)) != END_OF_BLOCK) {
+		if (symbol < END_OF_BLOCK) {
 			put(stream, (u8)symbol);
 			continue;
 		}
-		/* Lengths from 3, distances from 1: after the first few, every 4th or 2nd step takes a bit more. */
-		u32 step = symbol - 257, more = step < 8 ? 0 : (step >> 2) - 1;
+		/* Lengths start at 3, distances at 1. After the first few, every 4th or 2nd step has one more extra bit. */
+		u32 step = symbol - END_OF_BLOCK - 1, more = step < 8 ? 0 : (step >> 2) - 1;
 		u32 length = step < 8 ? step + 3 : ((4 + (step & 3)) << more) + 3;
-		if (step == 28)
-			length = 258;
-		else if (step > 28)
+		if (step == LENGTHS - 1)
+			length = MAX_LENGTH;
+		else if (step >= LENGTHS)
 			stream->bad = true;
 		else
 			length += bits(stream, more);
 		step = decode(stream, distances);
 		more = step < 4 ? 0 : (step >> 1) - 1;
-		if (step > 29) {
+		if (step >= USED_DISTANCES) {
 			stream->bad = true;
 			return;
 		}
@@ -143,19 +151,20 @@ static void fixed(struct stream *stream)
 
 static void dynamic(struct stream *stream)
 {
-	static const u8 order[19] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15 };
+	static const u8 order[CODE_LENGTHS] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15 };
 	static struct code literals, distances;
 	u8 lengths[LITERALS + DISTANCES] = { 0 };
 	u32 literal_count = bits(stream, 5) + 257, distance_count = bits(stream, 5) + 1, count = bits(stream, 4) + 4;
 	for (u32 i = 0; i < count; i++)
 		lengths[order[i]] = (u8)bits(stream, 3);
-	build(&literals, lengths, 19); /* for the lengths of the codes that follow */
+	build(&literals, lengths, CODE_LENGTHS); /* the code of the code lengths that follow */
 	for (u32 i = 0; i < literal_count + distance_count && !stream->bad;) {
 		u32 symbol = decode(stream, &literals), times = 1;
 		u8 length = (u8)symbol;
-		if (symbol > 15) {
-			times = symbol == 16 ? 3 + bits(stream, 2) : symbol == 17 ? 3 + bits(stream, 3) : 11 + bits(stream, 7);
-			length = symbol == 16 && i ? lengths[i - 1] : 0;
+		if (symbol >= REPEAT_PREVIOUS) {
+			times = symbol == REPEAT_PREVIOUS ? 3 + bits(stream, 2) :
+				symbol == REPEAT_ZERO ? 3 + bits(stream, 3) : 11 + bits(stream, 7);
+			length = symbol == REPEAT_PREVIOUS && i ? lengths[i - 1] : 0;
 		}
 		if (times > literal_count + distance_count - i || literal_count > LITERALS) {
 			stream->bad = true;

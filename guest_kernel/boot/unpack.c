@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the gzip file in the bzImage to a kernel in its place: undo gzip (RFC 1952), then load the ELF.
+ * Decompresses the gzip file (RFC 1952) in the bzImage, then loads the ELF in it.
  *
- * Read next: inflate.c; then guest_kernel/cpu/start.S, where the kernel goes on.
+ * Read next: inflate.c; then guest_kernel/main/start.S, where the kernel starts.
  */
 #include "guest_kernel/boot/boot.h"
 #include <stdbool.h>
 
-#define LOWEST     0x100000 /* what the kernel may be put over: from here to our own memory */
+#define LOWEST     0x100000 /* the kernel may be loaded from here up to room_start */
 #define ROOM_END   0x800000 /* header.S asks for memory up to here */
 #define MAGIC_GZIP 0x00088B1F
 #define MAGIC_ELF  0x464C457F
+#define GZIP_HEADER  10 /* bytes */
+#define GZIP_TRAILER 8  /* CRC, length */
+#define CRC_POLYNOMIAL 0xEDB88320
+/* Flags of the gzip header. */
 #define HAS_CRC     2
 #define HAS_EXTRA   4
 #define HAS_NAME    8
@@ -37,7 +41,7 @@ struct program_header {
 	u32 memory_bytes;
 };
 
-extern u8 room_start[]; /* boot.ld: our memory */
+extern u8 room_start[]; /* boot.ld: the boot part's memory */
 
 void *memset(void *to, int byte, size_t count);
 void *memcpy(void *to, const void *from, size_t count);
@@ -67,15 +71,15 @@ static u32 crc32(const u8 *data, u32 bytes)
 	for (u32 i = 0; i < bytes; i++) {
 		crc ^= data[i];
 		for (u32 bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+			crc = crc >> 1 ^ (crc & 1 ? CRC_POLYNOMIAL : 0);
 	}
 	return ~crc;
 }
 
-/* How long the gzip header is, or more than there is. */
+/* The length of the gzip header; more than `bytes` if the header is cut off. */
 static u32 header_bytes(const u8 *packed, u32 bytes)
 {
-	u32 flags = packed[3], at = 10;
+	u32 flags = packed[3], at = GZIP_HEADER;
 	if (flags & HAS_EXTRA)
 		at += 2 + packed[at] + packed[at + 1] * 256u;
 	for (u32 texts = !!(flags & HAS_NAME) + !!(flags & HAS_COMMENT); texts; texts--) {
@@ -119,14 +123,16 @@ u32 unpack(const u8 *packed, u32 bytes)
 {
 	u8 *room = (u8 *)(((u32)packed + bytes + 15) & ~15u);
 	u32 used, made, start;
-	if (bytes < 18 || (u32)packed + bytes > ROOM_END || (word(packed) & 0xFFFFFF) != MAGIC_GZIP)
+	if (bytes < GZIP_HEADER + GZIP_TRAILER || (u32)packed + bytes > ROOM_END || (word(packed) & 0xFFFFFF) != MAGIC_GZIP)
 		return 0;
 	start = header_bytes(packed, bytes);
 	if (start >= bytes)
 		return 0;
 	made = inflate(packed + start, bytes - start, room, ROOM_END - (u32)room, &used);
 	start += used;
-	if (!made || start > bytes - 8 || word(packed + start + 4) != made || word(packed + start) != crc32(room, made))
+	if (!made || start > bytes - GZIP_TRAILER)
+		return 0;
+	if (word(packed + start + 4) != made || word(packed + start) != crc32(room, made))
 		return 0;
 	return load_elf(room, made);
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The console: early text at first, then virtio. */
+/* The console: the early console, which needs no device, then the virtio console. */
 #ifndef CONSOLE_H
 #define CONSOLE_H
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/console/virtio.h"
 #include "switcher/layouts/types.h"
 #include <stdbool.h>
 
-void console_init(void); /* look for the virtio console; without one there is no input */
+extern const struct print_sink console_sink;
+
+void console_init(void); /* looks for the virtio console; without one there is no input */
 bool console_has_input(void);
 void console_write(const char *text, u32 count);
 void console_flush(void);
-struct device *console_device(void); /* NULL when there is none */
-int console_read(void); /* the next byte; waits for it. -1: there is no console to read */
+struct virtio_device *console_device(void); /* NULL when there is none */
+int console_read(void); /* the next byte; waits for it. -1: there is no device */
 
 #endif

@@ -2,27 +2,44 @@
 /*
  * Line editing: echo, Backspace, Ctrl-U, Ctrl-C, Ctrl-D.
  *
- * Read next: shell.c.
+ * Read next: guest_kernel/main/shell.c.
  */
 #include "guest_kernel/console/line.h"
+#include "guest_kernel/base/print.h"
 #include "guest_kernel/console/console.h"
-#include "guest_kernel/console/print.h"
+#include "switcher/layouts/types.h"
 
 #define CTRL(letter) ((letter) - '@')
-#define DELETE 0x7F
+#define ESCAPE 0x1B
+#define DEL 0x7F
 
-static void rub_out(u32 count)
+static void erase(u32 count)
 {
 	while (count--)
 		print("\b \b");
 }
 
+/* The next byte; 0 for a key that sends an escape sequence (an arrow: ESC [ A), which means nothing here. */
+static int read_key(void)
+{
+	int byte = console_read();
+	if (byte != ESCAPE)
+		return byte;
+	byte = console_read();
+	if (byte != '[' && byte != 'O')
+		return byte;
+	do
+		byte = console_read();
+	while (byte >= ' ' && byte < '@');
+	return byte >= '@' ? 0 : byte;
+}
+
 enum line_end line_read(char *line, u32 room)
 {
-	static int last; /* Enter may come as CR LF */
+	static int last; /* Enter may be sent as CR LF */
 	u32 length = 0;
 	for (;;) {
-		int byte = console_read(), before = last;
+		int byte = read_key(), before = last;
 		last = byte;
 		if (byte == '\n' && before == '\r')
 			continue;
@@ -40,10 +57,10 @@ enum line_end line_read(char *line, u32 room)
 			return LINE_ENDED;
 		}
 		if (byte == CTRL('U')) {
-			rub_out(length);
+			erase(length);
 			length = 0;
-		} else if (byte == DELETE || byte == CTRL('H')) {
-			rub_out(length > 0);
+		} else if (byte == DEL || byte == CTRL('H')) {
+			erase(length > 0);
 			length -= length > 0;
 		} else if (byte >= ' ' && length + 1 < room) {
 			line[length++] = (char)byte;

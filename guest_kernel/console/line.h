@@ -7,7 +7,7 @@
 enum line_end {
 	LINE_ENTERED,
 	LINE_CANCELLED, /* Ctrl-C */
-	LINE_ENDED,     /* Ctrl-D: end of input. The line holds what was typed before it */
+	LINE_ENDED,     /* Ctrl-D: end of input; the line holds the text typed before it */
 };
 
 enum line_end line_read(char *line, u32 room);

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calling the Host: at once, or through the ring in lguest_data, which the Host empties before the next call
- * made at once. No call returns a value.
+ * Synchronous hypercalls, and lguest_data, the structure that the kernel shares with the Host. Hypercalls return no
+ * value.
+ *
+ * Read next: hypercall_ring.h for asynchronous hypercalls.
  */
 #ifndef HYPERCALL_H
 #define HYPERCALL_H
-#include "guest_kernel/memory/layout.h"
+#include "guest_kernel/base/layout.h"
 #include "switcher/layouts/lguest_abi.h"
-#include "switcher/layouts/lguest_pages.h"
-#include <stdbool.h>
+#include "switcher/layouts/types.h"
 
 extern volatile struct lguest_data lguest_data;
 
+/* The noirq window in frame.S: the Host injects no interrupt between these addresses. guest_kernel.ld has them. */
+extern const char noirq_start[], noirq_end[];
+
 static inline void hypercall(u32 nr, u32 arg1, u32 arg2, u32 arg3, u32 arg4)
 {
-	__asm__ volatile("int $0x1f" : "+a"(nr) : "b"(arg1), "c"(arg2), "d"(arg3), "S"(arg4) : "memory");
+	__asm__ volatile("int %1"
+			 : "+a"(nr) : "i"(HYPERCALL_VECTOR), "b"(arg1), "c"(arg2), "d"(arg3), "S"(arg4) : "memory");
 }
 
-/* Leave a call in the ring; when the ring is full it is made at once. */
-void hypercall_async(u32 nr, u32 arg1, u32 arg2, u32 arg3, u32 arg4);
-u32 hypercall_ring_cursor(void); /* the entry that the next hypercall_async fills */
-void hypercall_ring_skip(u32 entries); /* for a test that fills entries itself */
-
+/* The Host is given Guest-physical addresses. */
 static inline u32 physical(const volatile void *address)
 {
 	return (u32)address - KERNEL_OFFSET;

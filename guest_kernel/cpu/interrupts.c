@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual interrupts. The processor's own interrupt flag stays set in ring 1; what counts is irq_enabled and
- * blocked_interrupts in lguest_data, which the Host reads.
+ * Virtual interrupts. The processor's interrupt flag stays set in ring 1. The Host instead reads irq_enabled and
+ * blocked_interrupts in lguest_data before it injects an interrupt.
  *
- * Read next: clock.c, the first to have one.
+ * Read next: idt.c.
  */
 #include "guest_kernel/cpu/interrupts.h"
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/types.h"
 
 static irq_handler *handlers[LGUEST_IRQS];
 static u32 counts[LGUEST_IRQS];
@@ -34,7 +38,7 @@ void irq_restore(u32 flags)
 
 void irq_mask(u32 irq)
 {
-	/* One instruction, so that no handler can come between its load and its store. */
+	/* A single instruction: an interrupt handler that masks too cannot run between the load and the store. */
 	__asm__ volatile("orl %1, %0" : "+m"(lguest_data.blocked_interrupts) : "r"(1u << irq));
 }
 
@@ -42,7 +46,7 @@ void irq_unmask(u32 irq)
 {
 	__asm__ volatile("andl %1, %0" : "+m"(lguest_data.blocked_interrupts) : "r"(~(1u << irq)));
 	if (lguest_data.irq_enabled)
-		hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* nothing says whether one waited */
+		hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* irq_pending does not cover masked interrupts */
 }
 
 void irq_set_handler(u32 irq, irq_handler *handler)
@@ -61,7 +65,7 @@ u32 irq_last_eip(void)
 	return last_eip;
 }
 
-void irq_dispatch(struct frame *frame)
+void irq_dispatch(struct trap_frame *frame)
 {
 	u32 irq = frame->vector - FIRST_IRQ_VECTOR;
 	counts[irq]++;

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The GDT. It is the Host's to write: entries 12 and 13 are there from the start, the programs' we ask for.
+ * The GDT. The Host sets up entries 12 and 13 for the kernel; the kernel asks for those of its programs.
  *
- * Read next: traps.c for the IDT.
+ * Read next: idt.c.
  */
 #include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/base/layout.h"
 #include "guest_kernel/cpu/hypercall.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/types.h"
 
-void segment_words(u32 base, u32 limit, u32 access, u32 words[2])
+/* Flags of a descriptor's second word. */
+#define BITS_32     0x4
+#define LIMIT_PAGES 0x8
+
+void segment_descriptor(u32 base, u32 limit, u32 access, u32 words[2])
 {
-	u32 flags = 0x4; /* 32-bit */
+	u32 flags = BITS_32;
 	if (limit == SEGMENT_FLAT) {
 		limit = 0xFFFFF;
-		flags = 0xC; /* 32-bit, limit in pages */
+		flags = BITS_32 | LIMIT_PAGES;
 	}
 	words[0] = base << 16 | (limit & 0xFFFF);
 	words[1] = (base & 0xFF000000) | flags << 20 | (limit & 0xF0000) | access << 8 | (base >> 16 & 0xFF);
@@ -21,7 +28,7 @@ void segment_words(u32 base, u32 limit, u32 access, u32 words[2])
 void segment_load(u32 entry, u32 base, u32 limit, u32 access)
 {
 	u32 words[2];
-	segment_words(base, limit, access, words);
+	segment_descriptor(base, limit, access, words);
 	hypercall(LHCALL_LOAD_GDT_ENTRY, entry, words[0], words[1], 0);
 }
 

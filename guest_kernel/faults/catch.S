@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Out of a trap handler, back to who asked: a non-local jump for catch.c. Either entry saves the registers a C
- * function must keep and where the stack is; catch_leave goes there.
+ * A non-local jump out of the trap handler, for catch.c. catch_call and catch_enter_ring3 save the registers that a C
+ * function preserves and then esp; catch_leave restores them. After the saves the stack is, from high to low:
+ *
+ *	20(%esp) and up             the arguments
+ *	16(%esp)                    return address
+ *	ebp, ebx, esi, edi          the saved registers; *save_esp points to edi
+ *
+ * catch_enter_ring3 pushes below that the argument of trap_stack(), and then the frame of an iret to ring 3: ss, esp,
+ * eflags, cs, eip. That frame is gone by the time a trap pushes its own in the same place.
  */
 #include "offsets.h"
-#include "guest_kernel/memory/layout.h"
+#include "guest_kernel/base/layout.h"
 
 	.text
 	.globl catch_call, catch_enter_ring3, catch_leave
 
-/* bool catch_call(const void *start, u32 eax, u32 *save_esp); true: left through catch_leave */
+/* bool catch_call(const void *start, u32 eax, u32 *save_esp): true if it was left through catch_leave */
 catch_call:
 	pushl %ebp
 	pushl %ebx
@@ -37,10 +44,7 @@ catch_leave:
 	cld
 	ret
 
-/*
- * void catch_enter_ring3(const void *start, u32 eax, u32 *save_esp, void (*trap_stack)(u32 esp));
- * Traps from ring 3 push just below what is live here.
- */
+/* void catch_enter_ring3(const void *start, u32 eax, u32 *save_esp, void (*trap_stack)(u32 esp)) */
 catch_enter_ring3:
 	pushl %ebp
 	pushl %ebx
@@ -56,7 +60,7 @@ catch_enter_ring3:
 	movl 24(%esp), %edx
 	pushl $USER_DS
 	pushl $USER_STACK_TOP
-	pushl $(GUEST_IF | 2)
+	pushl $(GUEST_IF | EFLAGS_RESERVED)
 	pushl $USER_CS
 	pushl %ecx
 	movl $USER_DS, %eax

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Doing wrong on purpose: in a ring-3 program, which this kernel catches and ends; or in ring 1 against the rules
- * of the ABI, for which the Host ends the whole Guest.
+ * The `fault` command. A ring-3 program faults, and this kernel ends it; or the kernel violates the rules of the
+ * hypercall interface, and the Host ends the Guest.
  *
- * Read next: offences.c, the second kind.
+ * Read next: violations.c, the second kind; guest_kernel/user/snippets.S, the programs of the first.
  */
 #include "guest_kernel/faults/faults.h"
-#include "guest_kernel/memory/layout.h"
-#include "guest_kernel/faults/offences.h"
-#include "guest_kernel/console/print.h"
-#include "guest_kernel/user/snippets.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/base/text.h"
+#include "guest_kernel/faults/violations.h"
+#include "guest_kernel/tasks/task_table.h"
 #include "guest_kernel/tasks/tasks.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/user/snippets.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/types.h"
 
-#define NOWHERE 0x10000000
+#define UNMAPPED      0x10000000
+#define NO_DESCRIPTOR (0x1F8 | 3) /* a selector beyond the GDT */
 
 static const struct fault {
 	const char *name;
@@ -27,22 +31,22 @@ static const struct fault {
 	{ "overflow", snippet_overflow, 0, "into" },
 	{ "bound", snippet_bound, 0, "bound" },
 	{ "ud", snippet_undefined, 0, "an undefined instruction" },
-	{ "gp", snippet_load_ds, 0x1F8 | 3, "load a selector beyond the GDT" },
-	{ "page-read", snippet_read, NOWHERE, "read where nothing is" },
+	{ "gp", snippet_load_ds, NO_DESCRIPTOR, "load a selector beyond the GDT" },
+	{ "page-read", snippet_read, UNMAPPED, "read an unmapped address" },
 	{ "page-write", snippet_write, USER_TEXT, "write to read-only text" },
-	{ "kernel-read", snippet_read, KERNEL_OFFSET + 0x100000, "read the kernel's memory" },
-	{ "switcher-read", snippet_read, 0xFFC00000, "read the Switcher" },
+	{ "kernel-read", snippet_read, KERNEL_OFFSET + KERNEL_START, "read the kernel's memory" },
+	{ "switcher-read", snippet_read, SWITCHER_BASE, "read the Switcher" },
 	{ "null-jump", snippet_jump, 0, "jump to address 0" },
 	{ "privileged", snippet_hlt, 0, "hlt" },
 	{ "cli", snippet_cli, 0, "cli" },
 	{ "io", snippet_in, 0, "read a port" },
 	{ "idt", snippet_int_clock, 0, "int of the clock's vector" },
 	{ "hypercall", snippet_int_hypercall, 0, "a hypercall" },
-	{ "host-segment", snippet_load_ds, 0x5B, "load the Host's data segment" },
+	{ "host-segment", snippet_load_ds, HOST_DS | 3, "load the Host's data segment" },
 	{ "fpu", snippet_x87, 0, "an unmasked x87 error" },
 };
 
-static void in_program(const struct fault *fault)
+static void run_program(const struct fault *fault)
 {
 	struct task *task = task_program(fault->name, (program *)fault->start, fault->argument);
 	if (!task) {
@@ -59,8 +63,8 @@ static void list(void)
 	for (u32 i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		print("  %-18s%s\n", faults[i].name, faults[i].about);
 	print("in ring 1, the Host ends the Guest:\n");
-	for (u32 i = 0; i < offence_count; i++)
-		print("  %-18s%s\n", offences[i].name, offences[i].about);
+	for (u32 i = 0; i < violation_count; i++)
+		print("  %-18s%s\n", violations[i].name, violations[i].about);
 }
 
 void fault_command(char *name)
@@ -71,14 +75,14 @@ void fault_command(char *name)
 	}
 	for (u32 i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (text_equal(name, faults[i].name)) {
-			in_program(&faults[i]);
+			run_program(&faults[i]);
 			return;
 		}
 	}
-	for (u32 i = 0; i < offence_count; i++) {
-		if (text_equal(name, offences[i].name)) {
+	for (u32 i = 0; i < violation_count; i++) {
+		if (text_equal(name, violations[i].name)) {
 			print("fault %s\n", name);
-			offences[i].commit();
+			violations[i].run();
 			print("fault %s: still alive\n", name);
 			return;
 		}

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Linux program without a library: where it starts, and what C cannot say of its system calls.
- * Source: System V ABI, i386 supplement, "Process Initialization"; Linux's syscall(2), clone(2), sigreturn(2).
+ * The entry point of a Linux program without a C library. It calls the function that the program registered by
+ * PROGRAM_MAIN. Source: System V ABI, i386 supplement, "Process Initialization".
  *
  * Read next: system.h.
  */
-#define NR_EXIT 1
-#define NR_CLONE 120
-#define NR_RT_SIGRETURN 173
 
 	.text
 	.globl _start
-/* The kernel leaves argc on the stack, then argv, envp and auxv, each but the last with a null behind it. */
+/* The kernel passes argc, argv, envp and the auxiliary vector on the stack; each array but the last ends with a null */
 _start:
 	xorl %ebp, %ebp
 	movl (%esp), %eax
@@ -22,69 +19,8 @@ _start:
 	pushl %edx
 	pushl %ecx
 	pushl %eax
-	call program
+	call *program_main
 	pushl %eax
 	call leave
-
-	.globl system_call
-/* s32 system_call(u32 number, const u32 arguments[6]) */
-system_call:
-	pushl %ebp
-	pushl %edi
-	pushl %esi
-	pushl %ebx
-	movl 20(%esp), %eax
-	movl 24(%esp), %ebp
-	movl (%ebp), %ebx
-	movl 4(%ebp), %ecx
-	movl 8(%ebp), %edx
-	movl 12(%ebp), %esi
-	movl 16(%ebp), %edi
-	movl 20(%ebp), %ebp
-	int $0x80
-	popl %ebx
-	popl %esi
-	popl %edi
-	popl %ebp
-	ret
-
-	.globl thread_clone
-/* s32 thread_clone(u32 flags, void *stack_end, s32 *tid, const struct segment *tls, void (*run)(void *), void *argument) */
-thread_clone:
-	pushl %edi
-	pushl %esi
-	pushl %ebx
-	movl 16(%esp), %ebx
-	movl 20(%esp), %ecx
-	movl 24(%esp), %edx
-	movl 28(%esp), %esi
-	movl 24(%esp), %edi
-	subl $20, %ecx /* then `run` finds its stack aligned as the ABI wants */
-	movl 32(%esp), %eax
-	movl %eax, (%ecx)
-	movl 36(%esp), %eax
-	movl %eax, 4(%ecx)
-	movl $NR_CLONE, %eax
-	int $0x80
-	testl %eax, %eax
-	jz 1f
-	popl %ebx
-	popl %esi
-	popl %edi
-	ret
-1:	xorl %ebp, %ebp /* the new thread, on its own stack */
-	popl %eax
-	call *%eax
-	xorl %ebx, %ebx
-	movl $NR_EXIT, %eax
-	int $0x80
-	ud2
-
-	.globl signal_return
-/* void signal_return(void): where a signal handler returns to */
-signal_return:
-	movl $NR_RT_SIGRETURN, %eax
-	int $0x80
-	ud2
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a program of ours asks of a 32-bit Linux kernel, by int 0x80.  Calls return what the kernel does: a negative
- * number is an error.  Source: Linux's manual, section 2; its structures as i386 has them.
+ * The system calls of a 32-bit Linux kernel, by int 0x80, for programs without a C library. Calls return the kernel's
+ * result: a negative number is an error. Source: Linux's manual, section 2; the structures of i386.
  *
  * Read next: system.c; signals.h for handlers.
  */
@@ -120,7 +120,10 @@ int memcmp(const void *one, const void *other, size_t bytes);
 size_t strlen(const char *text);
 bool text_same(const char *one, const char *other);
 
-/* The program's own; its value is the exit status. */
-s32 program(u32 argc, char **argv, char **envp);
+/* Registers the program's main function, which returns the exit status. start.S calls it. */
+typedef s32 main_function(u32 argc, char **argv, char **envp);
+#define PROGRAM_MAIN(function) \
+	static main_function *const registered_main __attribute__((section("program_main"), used)) = function
+
 u32 auxiliary(char **envp, u32 type); /* an entry of the auxiliary vector; 0 where there is none */
 #endif

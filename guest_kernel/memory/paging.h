@@ -1,29 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Page tables. A directory is named by its physical address, as the Host wants it. */
+/* Page tables. A page directory is identified by its physical address, as in hypercalls. */
 #ifndef PAGING_H
 #define PAGING_H
-#include "guest_kernel/memory/memory.h"
+#include "guest_kernel/base/layout.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-#define PTE_PRESENT  0x01
-#define PTE_WRITE    0x02
-#define PTE_USER     0x04
-#define PTE_ACCESSED 0x20
-#define PTE_DIRTY    0x40
+/* Flags of a page table entry and of a page directory entry. */
+#define PTE_PRESENT  0x001
+#define PTE_WRITE    0x002
+#define PTE_USER     0x004
+#define PTE_ACCESSED 0x020
+#define PTE_DIRTY    0x040
+#define PTE_LARGE    0x080 /* a page of 4 MiB, in a page directory entry */
+#define PTE_GLOBAL   0x100
 #define PTE_FRAME    0xFFFFF000
 
-#define KERNEL_SLOT  (KERNEL_OFFSET >> 22) /* from here on all directories agree */
-#define SWITCHER_SLOT 1023                 /* not ours */
+#define KERNEL_SLOT   (KERNEL_OFFSET >> PDE_SHIFT) /* all page directories agree from this entry on */
+#define SWITCHER_SLOT 1023                         /* the Host's entry */
 
 void paging_init(void);
-u32 paging_kernel(void); /* the directory with no programs in it */
+u32 kernel_page_directory(void); /* maps no program */
 
-u32 directory_new(void); /* 0 when there is no memory */
-void directory_free(u32 directory); /* with all user pages and tables; not the one in use */
-u32 *directory_words(u32 directory);
-/* The entry for an address; NULL when its table is not there (and, with create, cannot be made). */
-u32 *page_entry(u32 directory, u32 address, bool create);
-bool page_set(u32 directory, u32 address, u32 entry); /* and tells the Host */
+u32 page_directory_new(void); /* 0 when there is no memory */
+void page_directory_free(u32 directory); /* with its user pages and page tables; not the current one */
+u32 *page_directory_entries(u32 directory);
+/* The entry of an address. NULL when there is no page table, or with `create` no memory for one. */
+u32 *pte_lookup(u32 directory, u32 address, bool create);
+bool pte_set(u32 directory, u32 address, u32 entry); /* and informs the Host */
 
-void *device_pointer(u32 address, u32 bytes); /* physical, in RAM or the device pages; NULL for anywhere else */
+void *device_pointer(u32 address, u32 bytes); /* NULL unless the range is in RAM or in the device pages */
+
+/* The page directory and the page table of the first 4 MiB that start.S fills and loads. */
+extern u32 boot_page_directory[], boot_page_table[];
 
 #endif

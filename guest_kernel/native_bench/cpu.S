@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The first instructions of the Guest that measures the native personality, and its two gates.
- * It is started as any native kernel: 32-bit protected mode, flat segments, "ring 0". Read next: bench.c.
+ * Instructions that take more than one line of C, and the trap entries.
+ *
+ * Read next: end.c.
  */
-#include "guest_kernel/native_bench/native.h"
+#include "guest_kernel/native_bench/cpu.h"
+
+#define PROGRAM_STACK_BYTES 4096
+#define TSS_ESP0     4      /* offset in the TSS */
+#define PROGRAM_FLAGS 0x202 /* IF, and bit 1, which is always set */
+#define CALL_ROOM    64     /* below the saved registers, where the program's system call pushes its frame */
 
 	.text
-	.globl start
-start:
-	cld
-	movl $stack_end, %esp
-	call native_main
-0:	cli
-	hlt
-	jmp 0b
 
-/* void load_tables(const void *gdt, const void *idt): each points at what lgdt and lidt load. */
+/* void load_tables(const void *gdt, const void *idt): the operands of lgdt and lidt */
 	.globl load_tables
 load_tables:
 	movl 4(%esp), %eax
@@ -31,19 +29,28 @@ load_tables:
 	ltr %ax
 	ret
 
-/* u32 to_program(void): from before the iret to the program's first instruction, in ticks. */
-	.globl to_program
-to_program:
+/*
+ * u32 iret_to_program(void): the ticks from before the iret to the program's first instruction. The program returns
+ * by a system call, and its frame is dropped. The stack is, from high to low:
+ *
+ *	return address
+ *	ebp, ebx, esi, edi          kernel_stack points to edi
+ *	ss, esp, eflags, cs, eip    the frame that iret pops
+ *	...
+ *	the system call's frame     from CALL_ROOM below edi on
+ */
+	.globl iret_to_program
+iret_to_program:
 	pushl %ebp
 	pushl %ebx
 	pushl %esi
 	pushl %edi
 	movl %esp, kernel_stack
-	leal -64(%esp), %eax
-	movl %eax, tss + 4		/* where its system call comes in */
+	leal -CALL_ROOM(%esp), %eax
+	movl %eax, tss + TSS_ESP0
 	pushl $USER_DS
 	pushl $program_stack_end
-	pushl $0x202
+	pushl $PROGRAM_FLAGS
 	pushl $USER_CS
 	pushl $program
 	cli
@@ -53,7 +60,7 @@ to_program:
 	movl %eax, %esi
 	iret
 
-/* Ring 3. */
+/* In ring 3. */
 program:
 	lfence
 	rdtsc
@@ -73,9 +80,9 @@ system_call_entry:
 	movl %edx, %es
 	ret
 
-/* u32 to_kernel(void): an iret to the next instruction, in ring 0 as the kernel believes. */
-	.globl to_kernel
-to_kernel:
+/* u32 iret_to_kernel(void): the ticks of an iret to the next instruction, in the kernel */
+	.globl iret_to_kernel
+iret_to_kernel:
 	pushl %esi
 	pushfl
 	pushl $KERNEL_CS
@@ -92,10 +99,10 @@ to_kernel:
 	popl %esi
 	ret
 
-/* Any other trap: void native_trapped(u32 vector, const u32 *frame), which does not return. */
+/* Any other trap calls native_trapped(), which does not return. */
 	.globl trap_entries
 	.set vector, 0
-	.rept 32
+	.rept EXCEPTIONS
 	.pushsection .rodata
 	.if vector == 0
 trap_entries:
@@ -115,9 +122,13 @@ trapped:
 
 	.bss
 	.balign 16
-	.skip 8192
-stack_end:
-	.skip 4096
+	.skip PROGRAM_STACK_BYTES
 program_stack_end:
 kernel_stack:
 	.skip 4
+	.balign 128 /* the TSS must not cross a page */
+	.globl tss
+tss:
+	.skip TSS_BYTES
+
+	.section .note.GNU-stack, "", @progbits

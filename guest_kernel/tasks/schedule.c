@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The scheduler: round robin. Ring 3 is preempted, the kernel itself is not. The clock is armed for the next
- * sleeper, and for the end of a turn only while somebody else wants the processor.
+ * The scheduler: round robin. Ring 3 is preempted, the kernel is not. The clock is armed for the next sleeper's
+ * wake-up, and for the end of a time slice only while another task is ready.
  *
- * Read next: switch.S, fpu.c.
+ * Read next: switch.S, fpu.c, tasks.c.
  */
 #include "guest_kernel/tasks/schedule.h"
-#include "guest_kernel/tasks/clock.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/hypercall_ring.h"
 #include "guest_kernel/cpu/interrupts.h"
-#include "guest_kernel/tasks/tasks.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/tasks/clock.h"
+#include "guest_kernel/tasks/fpu.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
+
+#define TIME_SLICE_NS 10000000u
 
 bool need_schedule;
 
@@ -18,7 +27,7 @@ void schedule_soon(void)
 	need_schedule = true;
 }
 
-static struct task *choose(void)
+static struct task *pick_next(void)
 {
 	u32 from = (u32)(current - tasks);
 	for (u32 i = 1; i <= TASKS; i++) {
@@ -33,24 +42,24 @@ static void wake_sleepers(void)
 {
 	u64 now = clock_ns();
 	for (u32 i = 1; i < TASKS; i++) {
-		if (tasks[i].state == TASK_SLEEPING && tasks[i].wake <= now)
+		if (tasks[i].state == TASK_SLEEPING && tasks[i].wake_ns <= now)
 			tasks[i].state = TASK_READY;
 	}
 }
 
-/* The next time that there is something to do, if the current task just runs on. */
-static void arm(void)
+/* Arms the clock for the first event that concerns the scheduler if the current task runs on. */
+static void arm_clock(void)
 {
 	u64 deadline = CLOCK_NEVER;
 	for (u32 i = 1; i < TASKS; i++) {
 		struct task *task = &tasks[i];
-		u64 then = CLOCK_NEVER;
+		u64 event = CLOCK_NEVER;
 		if (task->state == TASK_SLEEPING)
-			then = task->wake;
+			event = task->wake_ns;
 		else if (task->state == TASK_READY && task != current)
-			then = clock_ns() + TICK_NS;
-		if (then < deadline)
-			deadline = then;
+			event = clock_ns() + TIME_SLICE_NS;
+		if (event < deadline)
+			deadline = event;
 	}
 	clock_arm(deadline);
 }
@@ -59,28 +68,31 @@ void schedule_tick(void)
 {
 	wake_sleepers();
 	need_schedule = true;
-	arm(); /* one shot: should we come from ring 1, nobody else would do it */
+	arm_clock(); /* the clock is one-shot, and an interrupt of ring 1 does not lead to schedule() */
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 }
 
 void schedule_load_tls(void)
 {
-	/* The Host restores what fs and gs hold, and a segment that is gone cannot be. A task's own are in its frame. */
+	/*
+	 * The Host restores the selectors in fs and gs when it returns, and a selector of a descriptor that is no
+	 * longer valid would fault. The program's own selectors are in its trap frame.
+	 */
 	__asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 	hypercall_async(LHCALL_LOAD_TLS, physical(current->tls), 0, 0, 0);
 }
 
-/* Everything the Host knows of the task that runs. What is left in the ring goes with the last call. */
-static void tell_host(const struct task *before)
+/* Switches the state that the Host keeps for the current task. The last hypercall drains the ring. */
+static void switch_host_state(const struct task *before)
 {
-	hypercall_async(LHCALL_SET_STACK, GUEST_DS, current->trap_esp, 2, 0);
+	hypercall_async(LHCALL_SET_STACK, GUEST_DS, current->trap_esp, STACK_PAGES, 0);
 	for (u32 i = 0; i < TLS_COUNT * 2; i++) {
 		if (before->tls[i] != current->tls[i]) {
 			schedule_load_tls();
 			break;
 		}
 	}
-	fpu_switch();
+	fpu_switch(&current->fpu);
 	if (before->directory != current->directory)
 		hypercall(LHCALL_NEW_PGTABLE, current->directory, 0, 0, 0);
 	else
@@ -92,14 +104,14 @@ void schedule(void)
 	struct task *before = current;
 	need_schedule = false;
 	wake_sleepers();
-	current = choose();
-	arm();
+	current = pick_next();
+	arm_clock();
 	if (current == before) {
 		hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 		return;
 	}
 	current->runs++;
-	tell_host(before);
+	switch_host_state(before);
 	switch_stacks(&before->esp, current->esp);
 }
 
@@ -108,7 +120,7 @@ void schedule_idle(void)
 	for (;;) {
 		irq_disable();
 		schedule();
-		/* Nothing is ready. An interrupt that comes now is not lost: HALT enables them and sleeps in one. */
+		/* HALT enables interrupts and sleeps in one step, so an interrupt that is pending now is not lost. */
 		hypercall(LHCALL_HALT, 0, 0, 0, 0);
 	}
 }

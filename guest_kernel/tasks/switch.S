@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The routines that C cannot be: from one ring-1 stack to another, and a copy that may fault. */
-#include "offsets.h"
-#include "guest_kernel/memory/layout.h"
+/* The switch from one task's ring-1 stack to another's. struct first_stack in tasks.c is what a new task's holds. */
 
 	.text
 	.globl switch_stacks
-/* void switch_stacks(u32 *save_esp, u32 load_esp); returns when somebody loads what it saved */
+/* void switch_stacks(u32 *save_esp, u32 load_esp): returns when another switch loads the saved esp */
 switch_stacks:
 	movl 4(%esp), %eax
 	movl 8(%esp), %edx
@@ -19,22 +17,6 @@ switch_stacks:
 	popl %esi
 	popl %ebx
 	popl %ebp
-	ret
-
-	.globl copy_bytes, copy_bytes_at, copy_bytes_end
-/* u32 copy_bytes(void *to, const void *from, u32 count); returns the count not copied */
-copy_bytes:
-	pushl %edi
-	pushl %esi
-	movl 12(%esp), %edi
-	movl 16(%esp), %esi
-	movl 20(%esp), %ecx
-copy_bytes_at:
-	rep movsb
-copy_bytes_end:
-	movl %ecx, %eax
-	popl %esi
-	popl %edi
 	ret
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs the tests. The shell's task runs them, in ring 1; for ring 3 it has a directory with the programs in it.
+ * The test runner. The shell's task runs the tests in ring 1. Its page directory maps the programs, for ring 3.
  *
  * Read next: test_traps.c.
  */
 #include "guest_kernel/tests/test.h"
-#include "guest_kernel/cpu/fpu.h"
-#include "guest_kernel/memory/paging.h"
-#include "guest_kernel/console/print.h"
-#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/base/print.h"
+#include "guest_kernel/base/text.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/hypercall_ring.h"
+#include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/segments.h"
-#include "guest_kernel/tasks/tasks.h"
-#include "guest_kernel/console/text.h"
+#include "guest_kernel/faults/catch.h"
+#include "guest_kernel/memory/frames.h"
+#include "guest_kernel/memory/paging.h"
+#include "guest_kernel/tasks/clock.h"
+#include "guest_kernel/tasks/fpu.h"
+#include "guest_kernel/tasks/schedule.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "guest_kernel/traps/traps.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define FRAMES 96
 
@@ -20,7 +31,7 @@ extern const struct test tests_start[], tests_end[];
 static const struct test *running;
 static bool failed;
 static u32 frames[FRAMES], frame_count;
-static bool own_clock;
+static bool took_clock;
 static u32 clock_base;
 
 bool test_same(const char *what, u32 expected, u32 got)
@@ -61,13 +72,13 @@ static void clock_fired(void)
 {
 }
 
-void test_own_clock(void)
+void test_take_clock(void)
 {
-	own_clock = true;
+	took_clock = true;
 	need_schedule = false;
 	irq_set_handler(IRQ_CLOCK, clock_fired);
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
-	hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* one that fired just before */
+	hypercall(LHCALL_SEND_INTERRUPTS, 0, 0, 0, 0); /* injects an interrupt that is pending */
 	clock_base = irq_count(IRQ_CLOCK);
 }
 
@@ -96,15 +107,15 @@ static bool is_test_frame(u32 frame)
 	return false;
 }
 
-/* The test's frames are given back by themselves, not with the directory: be they pages or tables. */
-static void forget_test_pages(u32 directory)
+/* A test's frames, whether pages or page tables, must not be freed with the page directory: run() frees them. */
+static void unmap_test_frames(u32 directory)
 {
-	u32 *words = directory_words(directory);
-	for (u32 slot = TEST_PAGES >> 22; slot < (TEST_PAGES >> 22) + TEST_TABLES; slot++) {
+	u32 *words = page_directory_entries(directory);
+	for (u32 slot = TEST_PAGES >> PDE_SHIFT; slot < (TEST_PAGES >> PDE_SHIFT) + TEST_TABLES; slot++) {
 		if (is_test_frame(words[slot] & PTE_FRAME))
 			words[slot] = 0;
 		else if (words[slot] & PTE_PRESENT)
-			memory_set(virtual(words[slot] & PTE_FRAME), 0, PAGE);
+			memory_set(virtual(words[slot] & PTE_FRAME), 0, PAGE_SIZE);
 		hypercall_async(LHCALL_SET_PGD, directory, slot, 0, 0);
 	}
 	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
@@ -112,29 +123,29 @@ static void forget_test_pages(u32 directory)
 
 static void run(const struct test *test)
 {
-	u32 directory = directory_new(), blocked = lguest_data.blocked_interrupts;
+	u32 directory = page_directory_new(), blocked = lguest_data.blocked_interrupts;
 	running = test;
 	failed = false;
 	use_directory(directory);
 	test->run();
 	irq_disable();
 	catch_reset();
-	use_directory(paging_kernel());
-	forget_test_pages(directory);
-	directory_free(directory);
+	use_directory(kernel_page_directory());
+	unmap_test_frames(directory);
+	page_directory_free(directory);
 	while (frame_count)
 		frame_free(frames[--frame_count]);
 	traps_init();
 	segments_init();
-	fpu_forget(current); /* a test may have left it in any state */
-	fpu_ts(true);
+	fpu_forget(&current->fpu); /* a test may leave any state in it */
+	fpu_set_ts(true);
 	schedule_load_tls();
-	if (own_clock) {
-		own_clock = false;
+	if (took_clock) {
+		took_clock = false;
 		irq_set_handler(IRQ_CLOCK, schedule_tick);
 	}
 	lguest_data.blocked_interrupts = blocked;
-	schedule(); /* arms the clock for whoever sleeps, and lets others run */
+	schedule(); /* arms the clock for sleepers, and lets other tasks run */
 	irq_enable();
 }
 

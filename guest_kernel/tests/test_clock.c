@@ -1,42 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SET_CLOCKEVENT, the TSC's rate and the wall clock, against each other. Only lower bounds are strict: a busy
- * machine may make anything late.
+ * SET_CLOCKEVENT, the TSC's rate and the wall clock, compared with each other. Only lower bounds are strict: on a busy
+ * machine anything may be late.
  *
  * Read next: test_hypercalls.c.
  */
 #include "guest_kernel/console/console.h"
-#include "guest_kernel/tests/test.h"
 #include "guest_kernel/console/virtio.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/interrupts.h"
+#include "guest_kernel/tasks/clock.h"
+#include "guest_kernel/tests/test.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/types.h"
 
+#define FAR_NS    4000000000u
 #define YEAR_2024 1704067200u
 #define YEAR_2100 4102444800u
 
 TEST(tsc_rate, "clock: tsc_khz is between 10 MHz and 20 GHz")
 {
-	HOLDS(lguest_data.tsc_khz >= 10000);
-	HOLDS(lguest_data.tsc_khz <= 20000000);
+	ASSERT(lguest_data.tsc_khz >= 10000);
+	ASSERT(lguest_data.tsc_khz <= 20000000);
 }
 
 TEST(not_early, "clock: SET_CLOCKEVENT is not early by the TSC")
 {
-	test_own_clock();
+	test_take_clock();
 	u64 from = clock_ns();
 	test_arm_us(20000);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
-	HOLDS(clock_ns() - from >= 19 * (u64)NS_PER_MS);
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(clock_ns() - from >= 19 * (u64)NS_PER_MS);
 }
 
 TEST(one_shot, "clock: SET_CLOCKEVENT fires once")
 {
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(500);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
 	test_spin_ms(30);
-	SAME("interrupts", 1, test_clock_count());
+	ASSERT_EQ("interrupts", 1, test_clock_count());
 }
 
-/* The second call has to come before the first one's time: where the machine was too slow for that, again. */
+/* The second call has to come before the first deadline: repeated where the machine was too slow for that. */
 static void two_events(u32 first_us, u32 second_us)
 {
 	for (u32 attempt = 0; attempt < 20; attempt++) {
@@ -47,57 +53,57 @@ static void two_events(u32 first_us, u32 second_us)
 		if (clock_ns() - from < (u64)first_us * 1000)
 			return;
 		irq_unmask(IRQ_CLOCK);
-		test_own_clock();
+		test_take_clock();
 	}
 }
 
-TEST(cancelled, "clock: SET_CLOCKEVENT of 0 takes it back")
+TEST(cancelled, "clock: SET_CLOCKEVENT of 0 cancels it")
 {
-	test_own_clock();
+	test_take_clock();
 	two_events(20000, 0);
 	test_spin_ms(50);
 	irq_unmask(IRQ_CLOCK);
-	SAME("interrupts", 0, test_clock_count());
+	ASSERT_EQ("interrupts", 0, test_clock_count());
 }
 
-TEST(later, "clock: a second SET_CLOCKEVENT takes the place of the first, later")
+TEST(later, "clock: a second SET_CLOCKEVENT replaces the first, later")
 {
-	test_own_clock();
+	test_take_clock();
 	two_events(20000, 100000);
 	u64 from = clock_ns();
 	irq_unmask(IRQ_CLOCK);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
-	HOLDS(clock_ns() - from >= 75 * (u64)NS_PER_MS);
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(clock_ns() - from >= 75 * (u64)NS_PER_MS);
 }
 
-TEST(sooner, "clock: a second SET_CLOCKEVENT takes the place of the first, sooner")
+TEST(sooner, "clock: a second SET_CLOCKEVENT replaces the first, sooner")
 {
-	test_own_clock();
-	hypercall(LHCALL_SET_CLOCKEVENT, 4000000000u, 0, 0, 0);
+	test_take_clock();
+	hypercall(LHCALL_SET_CLOCKEVENT, FAR_NS, 0, 0, 0);
 	u64 from = clock_ns();
 	test_arm_us(1000);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
-	HOLDS(clock_ns() - from < 4000000000u);
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(clock_ns() - from < FAR_NS);
 }
 
-/* NOTIFY of a device's descriptor holds the Guest until the Launcher has looked at it, and nothing else happens meanwhile. */
-TEST(while_held, "clock: SET_CLOCKEVENT outlives a NOTIFY that waits for the Launcher")
+/* NOTIFY of a device descriptor stops the Guest until the Launcher has handled it. */
+TEST(while_held, "clock: SET_CLOCKEVENT stays armed over a NOTIFY that waits for the Launcher")
 {
-	struct device *console = console_device();
-	HOLDS(console != NULL);
-	test_own_clock();
+	struct virtio_device *console = console_device();
+	ASSERT(console != NULL);
+	test_take_clock();
 	test_arm_us(200000);
 	hypercall(LHCALL_NOTIFY, console->address, 0, 0, 0);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
 }
 
 TEST(wall_plausible, "clock: the wall clock is of this century")
 {
 	u32 seconds, nanoseconds;
 	clock_wall(&seconds, &nanoseconds);
-	HOLDS(seconds > YEAR_2024);
-	HOLDS(seconds < YEAR_2100);
-	HOLDS(nanoseconds < NS_PER_SECOND);
+	ASSERT(seconds > YEAR_2024);
+	ASSERT(seconds < YEAR_2100);
+	ASSERT(nanoseconds < NS_PER_SECOND);
 }
 
 static u64 host_time(void)
@@ -105,36 +111,36 @@ static u64 host_time(void)
 	return (u64)lguest_data.time_seconds * NS_PER_SECOND + lguest_data.time_nanoseconds;
 }
 
-TEST(time_anew, "clock: the Host writes the time anew at every interrupt")
+TEST(time_anew, "clock: the Host updates the time at every interrupt")
 {
-	test_own_clock();
+	test_take_clock();
 	u64 last = 0;
 	for (u32 i = 1; i <= 10; i++) {
 		test_arm_us(2000);
-		HOLDS(WAIT_FOR(test_clock_count() == i));
+		ASSERT(WAIT_FOR(test_clock_count() == i));
 		u64 now = host_time();
-		HOLDS(lguest_data.time_nanoseconds < NS_PER_SECOND);
-		HOLDS(now > last);
+		ASSERT(lguest_data.time_nanoseconds < NS_PER_SECOND);
+		ASSERT(now > last);
 		last = now;
 	}
 }
 
-/* Both ways of telling time, from one interrupt to another 100 ms later; neither may lag by a tenth. */
+/* Wall clock and TSC between two interrupts that are 100 ms apart. Neither may lag by a tenth. */
 TEST(rates_agree, "clock: wall clock and TSC run at the same rate")
 {
-	test_own_clock();
+	test_take_clock();
 	test_arm_us(100);
-	HOLDS(WAIT_FOR(test_clock_count() == 1));
+	ASSERT(WAIT_FOR(test_clock_count() == 1));
 	u64 wall = host_time(), tsc = clock_ns();
 	test_arm_us(100000);
-	HOLDS(WAIT_FOR(test_clock_count() == 2));
+	ASSERT(WAIT_FOR(test_clock_count() == 2));
 	wall = host_time() - wall;
 	tsc = clock_ns() - tsc;
-	/* An interruption by the machine between an interrupt and its clock_ns() shifts them, once each. */
-	HOLDS(wall >= 90 * (u64)NS_PER_MS);
-	HOLDS(tsc >= 90 * (u64)NS_PER_MS);
-	HOLDS(wall < tsc + 10000 * (u64)NS_PER_MS);
-	HOLDS(tsc < wall + 10000 * (u64)NS_PER_MS);
+	/* A delay between an interrupt and its clock_ns() shifts them: one delay for each interrupt. */
+	ASSERT(wall >= 90 * (u64)NS_PER_MS);
+	ASSERT(tsc >= 90 * (u64)NS_PER_MS);
+	ASSERT(wall < tsc + 10000 * (u64)NS_PER_MS);
+	ASSERT(tsc < wall + 10000 * (u64)NS_PER_MS);
 }
 
 TEST(monotonic, "clock: time does not go back")
@@ -142,7 +148,7 @@ TEST(monotonic, "clock: time does not go back")
 	u64 last = clock_ns();
 	for (u32 i = 0; i < 20000; i++) {
 		u64 now = clock_ns();
-		HOLDS(now >= last);
+		ASSERT(now >= last);
 		last = now;
 	}
 }

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Several page directories: the same address means something else in each, the kernel's part is one, and the Host
- * may forget the shadow of any that is not in use, but nothing else.
+ * Several page directories: a user address has its own page in each, the kernel's part is the same in all, and the
+ * Host may drop the shadow of any that is not current without a visible effect.
  *
  * Read next: test_fpu.c.
  */
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/faults/catch.h"
+#include "guest_kernel/memory/frames.h"
 #include "guest_kernel/memory/paging.h"
+#include "guest_kernel/tasks/task_table.h"
 #include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-#define MANY 80 /* more than a Host will keep shadows of */
+#define MANY 80 /* more than the Host caches shadows of */
 #define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
 static u32 directories[MANY];
@@ -23,14 +33,14 @@ static u32 map_word(u32 directory, u32 address, u32 word)
 {
 	u32 frame = frame_need();
 	*(u32 *)virtual(frame) = word;
-	page_set(directory, address, frame | USER_RW);
+	pte_set(directory, address, frame | USER_RW);
 	return frame;
 }
 
 static void make(u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		directories[i] = directory_new();
+		directories[i] = page_directory_new();
 		map_word(directories[i], TEST_PAGES, 1000 + i);
 	}
 }
@@ -39,7 +49,7 @@ static void unmake(u32 back, u32 count)
 {
 	enter(back);
 	for (u32 i = 0; i < count; i++)
-		directory_free(directories[i]);
+		page_directory_free(directories[i]);
 }
 
 static u32 word(void)
@@ -47,7 +57,7 @@ static u32 word(void)
 	return *(volatile u32 *)TEST_PAGES;
 }
 
-/* Go round: the word in each must be its own, as it was left the last time. */
+/* Enters each in turn: the word in each must be the one written there last. */
 static bool round_trip(u32 count, u32 rounds)
 {
 	for (u32 round = 0; round < rounds; round++) {
@@ -77,7 +87,7 @@ TEST(twelve, "directories: twelve, round and round")
 	unmake(back, 12);
 }
 
-TEST(eighty, "directories: eighty, more than the Host can keep")
+TEST(eighty, "directories: eighty, more than the Host can cache")
 {
 	u32 back = current_directory();
 	make(MANY);
@@ -90,32 +100,32 @@ TEST(not_current, "directories: SET_PTE in one that is not current")
 	u32 back = current_directory();
 	make(2);
 	enter(directories[0]);
-	HOLDS(word() == 1000);
+	ASSERT(word() == 1000);
 	enter(directories[1]);
-	HOLDS(word() == 1001);
-	u32 old = *page_entry(directories[0], TEST_PAGES, false) & PTE_FRAME;
+	ASSERT(word() == 1001);
+	u32 old = *pte_lookup(directories[0], TEST_PAGES, false) & PTE_FRAME;
 	map_word(directories[0], TEST_PAGES, 7);
-	SAME("word in the current one", 1001, word());
+	ASSERT_EQ("word in the current one", 1001, word());
 	enter(directories[0]);
-	SAME("word in the changed one", 7, word());
+	ASSERT_EQ("word in the changed one", 7, word());
 	enter(back);
 	frame_free(old);
 	unmake(back, 2);
 }
 
-TEST(not_current_unmap, "directories: a page taken away in one that is not current")
+TEST(not_current_unmap, "directories: a page unmapped in one that is not current")
 {
 	u32 back = current_directory();
 	make(2);
 	enter(directories[0]);
-	HOLDS(word() == 1000);
+	ASSERT(word() == 1000);
 	enter(directories[1]);
-	frame_free(*page_entry(directories[0], TEST_PAGES, false) & PTE_FRAME);
-	page_set(directories[0], TEST_PAGES, 0);
+	frame_free(*pte_lookup(directories[0], TEST_PAGES, false) & PTE_FRAME);
+	pte_set(directories[0], TEST_PAGES, 0);
 	enter(directories[0]);
 	struct caught caught = catch_ring1(snippet_read, TEST_PAGES);
 	unmake(back, 2);
-	SAME("vector", TRAP_PAGE_FAULT, caught.frame.vector);
+	ASSERT_EQ("vector", TRAP_PAGE_FAULT, caught.frame.vector);
 }
 
 TEST(silent_then_enter, "directories: silent changes, FLUSH_TLB(1), then NEW_PGTABLE")
@@ -123,9 +133,9 @@ TEST(silent_then_enter, "directories: silent changes, FLUSH_TLB(1), then NEW_PGT
 	u32 back = current_directory();
 	make(2);
 	enter(directories[0]);
-	HOLDS(word() == 1000);
+	ASSERT(word() == 1000);
 	enter(directories[1]);
-	u32 *entry = page_entry(directories[0], TEST_PAGES, false), old = *entry & PTE_FRAME, frame = frame_need();
+	u32 *entry = pte_lookup(directories[0], TEST_PAGES, false), old = *entry & PTE_FRAME, frame = frame_need();
 	*(u32 *)virtual(frame) = 8;
 	*entry = frame | USER_RW;
 	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
@@ -134,7 +144,7 @@ TEST(silent_then_enter, "directories: silent changes, FLUSH_TLB(1), then NEW_PGT
 	enter(back);
 	frame_free(old);
 	unmake(back, 2);
-	SAME("word", 8, got);
+	ASSERT_EQ("word", 8, got);
 }
 
 TEST(kernel_shared, "directories: a kernel page set in one is there in all")
@@ -142,16 +152,16 @@ TEST(kernel_shared, "directories: a kernel page set in one is there in all")
 	u32 back = current_directory(), entry, got[4];
 	make(4);
 	for (u32 i = 0; i < 4; i++) {
-		enter(directories[i]); /* each has been in use before */
-		HOLDS(word() == 1000 + i);
+		enter(directories[i]); /* so that the Host has a shadow of each */
+		ASSERT(word() == 1000 + i);
 	}
 	u32 frame = map_word(directories[3], SCRATCH_WINDOW, 55);
-	entry = *page_entry(directories[0], SCRATCH_WINDOW, false);
+	entry = *pte_lookup(directories[0], SCRATCH_WINDOW, false);
 	for (u32 i = 0; i < 4; i++) {
 		enter(directories[i]);
 		got[i] = *(volatile u32 *)SCRATCH_WINDOW;
 	}
-	page_set(back, SCRATCH_WINDOW, 0);
+	pte_set(back, SCRATCH_WINDOW, 0);
 	struct caught caught[4];
 	for (u32 i = 0; i < 4; i++) {
 		enter(directories[i]);
@@ -159,51 +169,51 @@ TEST(kernel_shared, "directories: a kernel page set in one is there in all")
 	}
 	unmake(back, 4);
 	frame_free(frame);
-	SAME("frame", frame, entry & PTE_FRAME);
+	ASSERT_EQ("frame", frame, entry & PTE_FRAME);
 	for (u32 i = 0; i < 4; i++) {
-		SAME("word", 55, got[i]);
-		HOLDS(caught[i].trapped);
-		SAME("vector when it is gone", TRAP_PAGE_FAULT, caught[i].frame.vector);
+		ASSERT_EQ("word", 55, got[i]);
+		ASSERT(caught[i].trapped);
+		ASSERT_EQ("vector after the unmap", TRAP_PAGE_FAULT, caught[i].frame.vector);
 	}
 }
 
-TEST(frames_again, "directories: one freed, its frames used by the next")
+TEST(frames_again, "directories: one is freed, and the next uses its frames")
 {
 	u32 back = current_directory();
 	for (u32 i = 0; i < 20; i++) {
-		u32 directory = directory_new();
-		map_word(directory, TEST_PAGES + (i % 3) * PAGE, i);
+		u32 directory = page_directory_new();
+		map_word(directory, TEST_PAGES + (i % 3) * PAGE_SIZE, i);
 		enter(directory);
 		for (u32 page = 0; page < 3; page++) {
-			struct caught caught = catch_ring1(snippet_read, TEST_PAGES + page * PAGE);
+			struct caught caught = catch_ring1(snippet_read, TEST_PAGES + page * PAGE_SIZE);
 			if (page == i % 3)
-				SAME("word", i, caught.frame.ebx);
+				ASSERT_EQ("word", i, caught.frame.ebx);
 			else
-				SAME("vector", TRAP_PAGE_FAULT, caught.frame.vector);
+				ASSERT_EQ("vector", TRAP_PAGE_FAULT, caught.frame.vector);
 		}
 		enter(back);
-		directory_free(directory);
+		page_directory_free(directory);
 	}
 }
 
 TEST(shared_table, "directories: one table in two, changed through either")
 {
-	u32 back = current_directory(), slot = TEST_PAGES >> 22;
+	u32 back = current_directory(), slot = TEST_PAGES >> PDE_SHIFT;
 	make(2);
-	u32 own = directory_words(directories[1])[slot], shared = directory_words(directories[0])[slot];
-	directory_words(directories[1])[slot] = shared;
+	u32 own = page_directory_entries(directories[1])[slot], shared = page_directory_entries(directories[0])[slot];
+	page_directory_entries(directories[1])[slot] = shared;
 	hypercall(LHCALL_SET_PGD, directories[1], slot, 0, 0);
 	enter(directories[1]);
 	u32 first = word();
 	*(volatile u32 *)TEST_PAGES = 66;
 	enter(directories[0]);
 	u32 second = word();
-	directory_words(directories[1])[slot] = own;
+	page_directory_entries(directories[1])[slot] = own;
 	hypercall(LHCALL_SET_PGD, directories[1], slot, 0, 0);
 	enter(directories[1]);
 	u32 third = word();
 	unmake(back, 2);
-	SAME("word through the second", 1000, first);
-	SAME("word through the first", 66, second);
-	SAME("word in its own table again", 1001, third);
+	ASSERT_EQ("word through the second", 1000, first);
+	ASSERT_EQ("word through the first", 66, second);
+	ASSERT_EQ("word in its own table again", 1001, third);
 }

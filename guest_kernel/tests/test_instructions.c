@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Instructions that ring 1 may not execute and a kernel does all the same: the Host does them, or leaves them out.
- * And what ring 1 must not be able to change.
+ * Privileged instructions that the Host emulates or skips for ring 1, and state that ring 1 must not be able to change.
  *
  * Read next: test_gates.c.
  */
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/interrupts.h"
+#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/types.h"
 
 TEST(own_ring, "instructions: ring 1 reads RPL 1 in cs")
 {
 	u32 cs;
 	__asm__("mov %%cs, %0" : "=r"(cs));
-	SAME("cs", GUEST_CS, cs);
+	ASSERT_EQ("cs", GUEST_CS, cs);
 }
 
 TEST(user_ring, "instructions: ring 3 reads RPL 3 in cs")
@@ -19,12 +27,12 @@ TEST(user_ring, "instructions: ring 3 reads RPL 3 in cs")
 	expect_result(3, snippet_ring, 0, USER_CS);
 }
 
-TEST(in_ring1, "instructions: in gives all ones, in each of its six forms")
+TEST(in_ring1, "instructions: in returns all ones, in each of its six forms")
 {
 	expect_result(1, snippet_in_all, 0, 6);
 }
 
-TEST(out_ring1, "instructions: out goes nowhere, in each of its six forms")
+TEST(out_ring1, "instructions: out has no effect, in each of its six forms")
 {
 	expect_result(1, snippet_out_all, 0, 6);
 }
@@ -33,17 +41,17 @@ TEST(cli_ring1, "instructions: cli is skipped")
 {
 	expect_trap(1, snippet_cli, 0, SYSTEM_CALL_VECTOR, 0, NULL);
 	if (!test_failed())
-		SAME("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
+		ASSERT_EQ("irq_enabled", GUEST_IF, lguest_data.irq_enabled);
 }
 
-/* IOPL and the real IF are the Host's: neither popf nor iret can change them. */
+/* popf and iret must not change IOPL and the processor's IF. */
 static void flags_kept(u32 ring, const char *start)
 {
 	struct caught caught = catch_in(ring, start, EFLAGS_IOPL);
-	HOLDS(caught.trapped);
-	SAME("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);
-	SAME("IOPL", 0, caught.frame.ebx & EFLAGS_IOPL);
-	SAME("real IF", EFLAGS_IF, caught.frame.ebx & EFLAGS_IF);
+	ASSERT(caught.trapped);
+	ASSERT_EQ("vector", SYSTEM_CALL_VECTOR, caught.frame.vector);
+	ASSERT_EQ("IOPL", 0, caught.frame.ebx & EFLAGS_IOPL);
+	ASSERT_EQ("real IF", EFLAGS_IF, caught.frame.ebx & EFLAGS_IF);
 }
 
 TEST(popf_ring1, "instructions: popf in ring 1 changes neither IOPL nor IF")
@@ -66,19 +74,19 @@ TEST(iret_ring3, "instructions: iret in ring 3 changes neither IOPL nor IF")
 	flags_kept(3, snippet_iret);
 }
 
-static void again(void)
+static void rearm(void)
 {
 	test_arm_us(2000);
 }
 
-/* The clock goes on and on: with one shot, that could be over before hlt. */
+/* The handler arms the clock again: a single interrupt could come before hlt. */
 TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
 {
-	test_own_clock();
-	irq_set_handler(IRQ_CLOCK, again);
-	again();
+	test_take_clock();
+	irq_set_handler(IRQ_CLOCK, rearm);
+	rearm();
 	for (u32 i = 1; i <= 10; i++) {
 		__asm__ volatile("hlt");
-		HOLDS(test_clock_count() >= i);
+		ASSERT(test_clock_count() >= i);
 	}
 }

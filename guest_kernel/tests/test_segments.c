@@ -1,30 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LOAD_GDT_ENTRY and LOAD_TLS: what a program reads through a segment, and what the Host makes of a descriptor.
- * `lar` gives the access byte, shifted left by 8.
+ * LOAD_GDT_ENTRY and LOAD_TLS: reads through a segment in a program, and how the Host sanitizes a descriptor.
  *
  * Read next: test_switcher.c.
  */
-#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/base/layout.h"
+#include "guest_kernel/cpu/frame.h"
+#include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/faults/catch.h"
 #include "guest_kernel/memory/paging.h"
 #include "guest_kernel/tasks/schedule.h"
-#include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/tasks/task_table.h"
+#include "guest_kernel/tests/expect.h"
+#include "guest_kernel/tests/test.h"
+#include "guest_kernel/user/snippets.h"
+#include "switcher/layouts/lguest_abi.h"
+#include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/types.h"
 
+#define FIRST_WORD 0x5000
 #define FIRST_BASE (TEST_PAGES + 0x100)
 
-/* A page for programs with some words in it. */
+/* Maps a page for programs with a different value in each word. */
 static void words_page(void)
 {
-	page_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
-	for (u32 i = 0; i < PAGE / 4; i++)
-		test_word(TEST_PAGES)[i] = 0x5000 + i;
+	pte_set(current_directory(), TEST_PAGES, test_frame() | PTE_PRESENT | PTE_WRITE | PTE_USER);
+	for (u32 i = 0; i < PAGE_SIZE / 4; i++)
+		test_word(TEST_PAGES)[i] = FIRST_WORD + i;
 }
 
 static u32 word_at(u32 address)
 {
-	return 0x5000 + (address - TEST_PAGES) / 4;
+	return FIRST_WORD + (address - TEST_PAGES) / 4;
 }
 
+/* lar returns the access byte shifted left by 8. */
 static u32 access_rights(u32 selector)
 {
 	u32 result = 0;
@@ -42,7 +53,7 @@ static u32 limit_of(u32 selector)
 static void load_tls(const u32 bases[3])
 {
 	for (u32 i = 0; i < TLS_COUNT; i++)
-		segment_words(bases[i], PAGE - 1, SEGMENT_DATA | SEGMENT_DPL(3), &current->tls[i * 2]);
+		segment_descriptor(bases[i], PAGE_SIZE - 1, SEGMENT_DATA | SEGMENT_DPL(3), &current->tls[i * 2]);
 	schedule_load_tls();
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 }
@@ -60,7 +71,7 @@ TEST(tls, "segments: three TLS segments, read through fs and gs in ring 3")
 	}
 }
 
-TEST(tls_again, "segments: LOAD_TLS again takes the place of the old ones")
+TEST(tls_again, "segments: a second LOAD_TLS replaces the first")
 {
 	static const u32 first[] = { FIRST_BASE, FIRST_BASE, FIRST_BASE };
 	static const u32 second[] = { FIRST_BASE + 0x200, FIRST_BASE, FIRST_BASE };
@@ -80,12 +91,12 @@ TEST(tls_empty, "segments: an empty TLS segment cannot be used")
 	schedule_load_tls();
 	hypercall(LHCALL_FLUSH_ASYNC, 0, 0, 0, 0);
 	struct caught caught = catch_ring3(snippet_read_gs, TLS_SELECTOR);
-	HOLDS(caught.trapped);
-	HOLDS(caught.frame.vector == TRAP_NOT_PRESENT || caught.frame.vector == TRAP_PROTECTION);
-	SAME("error code", GDT_TLS * 8, caught.frame.error);
+	ASSERT(caught.trapped);
+	ASSERT(caught.frame.vector == TRAP_NOT_PRESENT || caught.frame.vector == TRAP_PROTECTION);
+	ASSERT_EQ("error code", GDT_TLS * 8, caught.frame.error);
 }
 
-TEST(own_segment, "segments: an entry of our own, read through gs in ring 3")
+TEST(own_segment, "segments: an entry that the kernel loaded, read through gs in ring 3")
 {
 	words_page();
 	segment_load(GDT_TEST + 1, FIRST_BASE + 0x300, 0xFF, SEGMENT_DATA | SEGMENT_DPL(3));
@@ -95,48 +106,48 @@ TEST(own_segment, "segments: an entry of our own, read through gs in ring 3")
 TEST(dpl0, "segments: DPL 0 becomes 1")
 {
 	segment_load(GDT_TEST, 0, SEGMENT_FLAT, SEGMENT_DATA);
-	SAME("access byte", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GDT_TEST * 8 | 1));
+	ASSERT_EQ("access byte", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GDT_TEST * 8 | 1));
 }
 
 TEST(accessed, "segments: the accessed bit is set")
 {
-	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_DATA & ~1u) | SEGMENT_DPL(3));
-	SAME("access byte", SEGMENT_DATA | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
-	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_CODE & ~1u) | SEGMENT_DPL(3));
-	SAME("access byte", SEGMENT_CODE | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_DATA & ~(u32)SEGMENT_ACCESSED) | SEGMENT_DPL(3));
+	ASSERT_EQ("access byte", SEGMENT_DATA | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
+	segment_load(GDT_TEST, 0, SEGMENT_FLAT, (SEGMENT_CODE & ~(u32)SEGMENT_ACCESSED) | SEGMENT_DPL(3));
+	ASSERT_EQ("access byte", SEGMENT_CODE | SEGMENT_DPL(3), access_rights(GDT_TEST * 8 | 3));
 }
 
 TEST(limit_kept, "segments: the limit is as it was given")
 {
 	segment_load(GDT_TEST, 0, 0x12345, SEGMENT_DATA | SEGMENT_DPL(3));
-	SAME("limit", 0x12345, limit_of(GDT_TEST * 8 | 3));
+	ASSERT_EQ("limit", 0x12345, limit_of(GDT_TEST * 8 | 3));
 	segment_load(GDT_TEST, 0, SEGMENT_FLAT, SEGMENT_DATA | SEGMENT_DPL(3));
-	SAME("limit", 0xFFFFFFFF, limit_of(GDT_TEST * 8 | 3));
+	ASSERT_EQ("limit", 0xFFFFFFFF, limit_of(GDT_TEST * 8 | 3));
 }
 
-TEST(taken_away, "segments: an entry can be emptied again")
+TEST(emptied, "segments: an entry can be emptied again")
 {
 	segment_load(GDT_TEST, 0, 0xFFF, SEGMENT_DATA | SEGMENT_DPL(3));
-	HOLDS(access_rights(GDT_TEST * 8 | 3));
+	ASSERT(access_rights(GDT_TEST * 8 | 3));
 	hypercall(LHCALL_LOAD_GDT_ENTRY, GDT_TEST, 0, 0, 0);
-	SAME("access byte", 0, access_rights(GDT_TEST * 8 | 3));
+	ASSERT_EQ("access byte", 0, access_rights(GDT_TEST * 8 | 3));
 }
 
-/* The Switcher's own: 10, 11, 16 and 31. */
+/* The Host's and the Switcher's entries. */
 TEST(ignored_entries, "segments: entries 10, 11, 16 and 31 are ignored")
 {
-	static const u32 entries[] = { GDT_HOST_CS, GDT_HOST_DS, GDT_TSS, 31 };
+	static const u32 entries[] = { GDT_HOST_CS, GDT_HOST_DS, GDT_TSS, GDT_ENTRIES - 1 };
 	for (u32 i = 0; i < 4; i++) {
 		u32 selector = entries[i] * 8 | 3;
 		segment_load(entries[i], 0, 0x777, SEGMENT_DATA | SEGMENT_DPL(3));
-		HOLDS(access_rights(selector) != (SEGMENT_DATA | SEGMENT_DPL(3)));
-		HOLDS(limit_of(selector) != 0x777);
+		ASSERT(access_rights(selector) != (SEGMENT_DATA | SEGMENT_DPL(3)));
+		ASSERT(limit_of(selector) != 0x777);
 	}
 	expect_trap(3, snippet_load_ds, HOST_DS | 3, TRAP_PROTECTION, HOST_DS, snippet_load_ds_at);
 }
 
 TEST(kernel_segments, "segments: ring 1 has entries 12 and 13")
 {
-	SAME("access byte of cs", SEGMENT_CODE | SEGMENT_DPL(1), access_rights(GUEST_CS));
-	SAME("access byte of ds", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GUEST_DS));
+	ASSERT_EQ("access byte of cs", SEGMENT_CODE | SEGMENT_DPL(1), access_rights(GUEST_CS));
+	ASSERT_EQ("access byte of ds", SEGMENT_DATA | SEGMENT_DPL(1), access_rights(GUEST_DS));
 }

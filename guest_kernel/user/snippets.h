@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The pieces of code in user_snippets.S: addresses as a program sees them, and where each one's trap is reported. */
+/* The code in snippets.S: the address of each piece in a program, and the address that its trap reports. */
 #ifndef SNIPPETS_H
 #define SNIPPETS_H
 

@@ -30,7 +30,7 @@
 #include "host_kernel/base/guest.h"
 #include "switcher/layouts/lguest_abi.h"
 #include "guest_kernel/bench/bench_samples.h"
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
 
 /* loop.c */
 void run_loop(void) __attribute__((noreturn)); /* run() of the Host kernel */

@@ -11,7 +11,7 @@
 #define run run_loop
 #include "host_kernel/core/run.c"
 #undef run
-#include "guest_kernel/console/print.h"
+#include "guest_kernel/base/print.h"
 #include "host_kernel/base/cpu.h"
 #include "switcher/layouts/lguest_abi.h"
 #include "host_kernel/base/print.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ``lguest-py bench`` measures, and how: one file a kind of measurement.
+"""The benchmarks of ``lguest-py bench``: one file for each kind.
 
-Read next: native.py, what a Guest is compared with.
+Read next: catalogue.py for their names, then micro.py, linux.py and boot.py; native.py for the native runs.
 """

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a kernel takes to its init, in a Guest and natively: by the kernel's own clock.
+"""The time from a kernel's start to its init, in a Guest and natively, by the kernel's own clock.
 
-Both boot with the same initrd (of lguest-py mkinitrd); the kernel's log tells when it started init.  That clock stands
-still while nobody set it, early in a boot, so linux.py's boot-to-init counts more.
+Both boot the same initrd (of lguest-py mkinitrd), and the kernel's log has the time at which init starts.  The clock
+stands still early in a boot until it is initialized, so boot-to-init in linux.py covers more.
+
+Read next: linux.py.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Final, cast
 
 from lguest_py.bench.counting import choose
 from lguest_py.bench.linux import run_guest
-from lguest_py.bench.native import SECONDS, Twin, run_native
+from lguest_py.bench.native import SECONDS, Workload, run_native
 from lguest_py.errors import LguestError
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, Row
@@ -26,16 +28,16 @@ STARTED = re.compile(r"^\[ *([0-9]+)\.([0-9]{6})\] Run /init", re.M)
 def _microseconds(text: str, where: str) -> int:
     found = STARTED.search(text.replace("\r", ""))
     if not found:
-        raise LguestError(f"the kernel's log {where} does not tell when init was started")
+        raise LguestError(f"the kernel's log {where} does not have the start of init")
     return int(found[1] + found[2])
 
 
 def boot_rows(image: Path, initrd: Path, engine: str, switcher: str, counted: bool) -> list[Row]:
-    """Boot it twice.  ``counted``: a nanosecond of its clock is an instruction.
+    """Boot in a Guest and natively; a row for each.  ``counted``: a nanosecond of the clock is an instruction.
 
-    Raises LguestError when a boot does not come to its init.
+    Raises LguestError when a boot does not reach its init.
     """
-    twin = Twin(str(image), str(initrd), f'quiet run="{ASK}"')
+    twin = Workload(str(image), str(initrd), f'quiet run="{ASK}"')
     choice = choose(engine, counted)
     native = run_native(twin, counted, accel=choice.name)
     guest, snapshot = run_guest(twin, choice.make, seconds=SECONDS, switcher=cast(Switcher, switcher))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Machines to measure on: QEMU with a clock that counts instructions, or any engine with another Host kernel.
+"""Engines for benchmarks: QEMU with a clock that counts instructions (-icount), and another Host kernel.
 
-With the counting clock a tick of the time-stamp counter is one instruction (1 GHz), whatever else the computer does:
-two runs agree.  It tells nothing of what an instruction costs: a load of CR3 counts as one.
+With -icount a tick of the time-stamp counter is one instruction (1 GHz), so runs are reproducible on a busy machine.
+The cost of an instruction does not show: a load of CR3 counts as one.
 
     with counting_machine("bzImage", command_line="…") as machine:
         machine.wait(timeout=60)
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any, cast, get_args
 
 from lguest_py import engines
-from lguest_py.bench.native import ICOUNT, last_words
+from lguest_py.bench.native import ICOUNT, failure_message
 from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.engines import Choice
-from lguest_py.engines.base import Engine, EngineAround
+from lguest_py.engines.base import Engine, EngineWrapper
 from lguest_py.engines.tcg import TcgEngine
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.launcher import Launcher, Settings
@@ -34,15 +34,15 @@ ADVICE = "try again, and lguest-py doctor --self-test, which tells what does not
 
 
 class CountingEngine(TcgEngine):
-    """The tcg engine, whose time is the number of instructions."""
+    """The tcg engine with a clock that counts instructions."""
 
     def arguments(self) -> list[str]:
         """QEMU's command line."""
         return [*super().arguments(), *ICOUNT]
 
 
-class OtherHostKernel(EngineAround):
-    """An engine that starts ``image`` (lguest_py/_images) in place of the Host kernel that was put into its memory."""
+class HostKernelOverride(EngineWrapper):
+    """An engine that starts ``image`` (lguest_py/_images) instead of the Host kernel in its memory."""
 
     def __init__(self, engine: Engine, image: str) -> None:
         super().__init__(engine)
@@ -54,7 +54,7 @@ class OtherHostKernel(EngineAround):
         super().start(entry, ebx)
 
 
-def as_switcher(name: str) -> Switcher:
+def parse_switcher(name: str) -> Switcher:
     """The Switcher of this name.  Raises UsageError."""
     if name not in get_args(Switcher):
         raise UsageError(f"there is no Switcher {name!r}: give one of {', '.join(get_args(Switcher))}")
@@ -62,7 +62,7 @@ def as_switcher(name: str) -> Switcher:
 
 
 def run_machine(settings: Settings, make: Callable[[int], Engine]) -> tuple[str, Snapshot]:
-    """Boot a machine that measures, to its power-off; what it printed.  Raises LguestError when it ends another way."""
+    """Boot a benchmark, up to its power-off; its console output.  Raises LguestError for another end."""
     keyboard, quiet = Keyboard(), Wake()
     console = Console(keyboard, quiet.fileno())
     try:
@@ -71,7 +71,8 @@ def run_machine(settings: Settings, make: Callable[[int], Engine]) -> tuple[str,
         keyboard.close()
         quiet.close()
     if result.outcome.end is not End.POWERED_OFF:
-        raise LguestError(f"the measurement failed, with {last_words(console.output)!r}: {headline(result)}; {ADVICE}")
+        message = failure_message(console.output)
+        raise LguestError(f"the measurement failed, with {message!r}: {headline(result)}; {ADVICE}")
     return console.output, result.snapshot
 
 
@@ -86,7 +87,7 @@ def choose(engine: str, counted: bool = False, host_kernel: str = "") -> Choice:
     make = CountingEngine if counted else choice.make
     if not host_kernel:
         return Choice(make, choice.name, choice.why)
-    return Choice(lambda size: OtherHostKernel(make(size), host_kernel), choice.name, choice.why)
+    return Choice(lambda size: HostKernelOverride(make(size), host_kernel), choice.name, choice.why)
 
 
 class _CountingMachine(Machine):
@@ -96,5 +97,5 @@ class _CountingMachine(Machine):
 
 
 def counting_machine(*arguments: Any, **settings: Any) -> Machine:
-    """A lguest_py.Machine, but for ``engine``: on the tcg engine with the counting clock."""
+    """A lguest_py.Machine on the tcg engine with -icount; the arguments are its own, without ``engine``."""
     return _CountingMachine(*arguments, **settings)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a Linux kernel's common work costs in a Guest, and natively: ``lguest-py bench --linux``.
+"""Benchmarks of a Linux kernel in a Guest and natively: ``lguest-py bench --linux``.
 
-The same kernel boots with the same initrd and words twice, in a Guest and in a PC of QEMU's; its init is a program
-(guest_kernel/linux/bench) that measures and prints.  Names that virtbench has mean what they mean there.
+The same kernel boots with the same initrd and command line in a Guest and on QEMU's PC.  Its init is a program
+(guest_kernel/linux/bench) that measures and prints.  A name of virtbench has the same meaning as there.
 
 Read next: samples.py, which reads what is printed; native.py.
 """
@@ -19,12 +19,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lguest_py.bench.counting import as_switcher, choose, run_machine
-from lguest_py.bench.native import Twin, run_native
+from lguest_py.bench.counting import choose, parse_switcher, run_machine
+from lguest_py.bench.native import Workload, run_native
 from lguest_py.bench.profile import HOST_KERNEL, ROUNDS, counts_of
-from lguest_py.bench.samples import Printed, parse, without_clock
+from lguest_py.bench.samples import BenchOutput, parse, subtract_clock
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.descriptors import check, enough
+from lguest_py.files.descriptors import check, descriptor_errors
 from lguest_py.kernels import mkinitrd
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
@@ -62,10 +62,10 @@ LAST: Final = b"BENCH done"
 SECONDS: Final = 600.0
 WORDS: Final = (
     "quiet norandmaps nokaslr "  # the same addresses each time
-    "nolapic noisapnp hpet=disable cryptomgr.notests"  # what waits or reads ports for long, which is slow when counted
+    "nolapic noisapnp hpet=disable cryptomgr.notests"  # drivers that are slow with -icount
 )
 LPJ: Final = "lpj=5000000"
-NONE: Final = "none"  # what no benchmark is called
+NONE: Final = "none"  # the name of no benchmark
 
 
 def linux_rows(
@@ -86,7 +86,7 @@ def linux_rows(
     """
     if unknown := [name for name in names if name not in LINUX]:
         raise UsageError(f"there is no benchmark {unknown[0]!r} in Linux: give one of {', '.join(LINUX)}")
-    chosen = as_switcher(switcher)
+    chosen = parse_switcher(switcher)
     wanted = [name for name in LINUX if not names or name in names]
     profiling = engine_for(engine, counted, HOST_KERNEL)[1]
     runs = _Runs(*engine_for(engine, counted), profiling, chosen, counted, wanted)
@@ -94,7 +94,7 @@ def linux_rows(
         disk = initrd or Path(directory, "initrd")
         if not initrd:
             make_initrd(disk)
-        return runs.rows(Twin(str(image), str(disk), WORDS), f" rounds={rounds}" if rounds else "")
+        return runs.rows(Workload(str(image), str(disk), WORDS), f" rounds={rounds}" if rounds else "")
 
 
 def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
@@ -103,7 +103,7 @@ def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="lguest-py-bench.")
     except OSError as error:
         check(error)
-        with enough():  # tempfile says the same of too few descriptors
+        with descriptor_errors():  # tempfile says the same of too few descriptors
             os.close(os.open("/", os.O_RDONLY))
         raise LguestError("no directory for temporary files can be written: set TMPDIR to one") from None
 
@@ -116,7 +116,7 @@ def make_initrd(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The boots that rows are made of."""
+    """Boots the kernel, and makes rows of the output."""
 
     engine: str
     make: Callable[[int], Engine]
@@ -127,10 +127,10 @@ class _Runs:
 
     @property
     def measured(self) -> list[str]:
-        """What the program measures, of what is wanted."""
+        """The wanted benchmarks that the program measures."""
         return [name for name in self.wanted if name in BENCHMARKS]
 
-    def rows(self, bare: Twin, rounds: str) -> list[Row]:
+    def rows(self, bare: Workload, rounds: str) -> list[Row]:
         """Boot ``bare``, with what its command line lacks."""
         rows: list[Row] = []
         twin = replace(bare, words=f"{bare.words} {LPJ} bench={','.join(self.measured) or NONE}{rounds}")
@@ -149,22 +149,22 @@ class _Runs:
             rows.append(self._boot(BOOT_WITHOUT_LPJ, *self._guest(replace(bare, words=f"{bare.words} bench={NONE}"))))
         return rows
 
-    def _guest(self, twin: Twin) -> tuple[Printed, Snapshot]:
+    def _guest(self, twin: Workload) -> tuple[BenchOutput, Snapshot]:
         text, snapshot = run_guest(twin, self.make, SECONDS, self.switcher)
         return parse(text), snapshot
 
-    def _counts(self, bare: Twin) -> dict[str, dict[str, int]]:
-        """What each does per operation, from a boot of its own."""
+    def _counts(self, bare: Workload) -> dict[str, dict[str, int]]:
+        """The counts per operation of each benchmark, from a separate boot of the profiling Host kernel."""
         words = f"{bare.words} {LPJ} bench={','.join(self.measured)} rounds={ROUNDS}"
         text, _ = run_guest(replace(bare, words=words), self.profiling, SECONDS, self.switcher)
         return counts_of(text, parse(text), self.counted)
 
-    def _rows(self, printed: Printed, where: str, snapshot: Snapshot) -> list[Row]:
+    def _rows(self, printed: BenchOutput, where: str, snapshot: Snapshot) -> list[Row]:
         operations = {name: counts["operations"] for name, counts in printed.counts.items() if counts.get("operations")}
-        samples = without_clock(printed, operations)
+        samples = subtract_clock(printed, operations)
         return [self._row(name, "linux", where, samples.get(name), snapshot) for name in self.measured]
 
-    def _boot(self, name: str, printed: Printed, snapshot: Snapshot) -> Row:
+    def _boot(self, name: str, printed: BenchOutput, snapshot: Snapshot) -> Row:
         ticks = Counter(at - snapshot.guest_tsc for at in printed.samples.get(BOOT, ()))
         return self._row(name, "boot", "guest", ticks, snapshot)
 
@@ -176,7 +176,7 @@ class _Runs:
 
 
 def engine_for(engine: str, counted: bool, host_kernel: str = "") -> tuple[str, Callable[[int], Engine]]:
-    """The engine's name, and what makes one.  ``host_kernel``: another one (lguest_py/_images).
+    """(name, constructor) of the engine.  ``host_kernel``: another Host kernel (lguest_py/_images).
 
     Raises NoEngineError, or UsageError where nothing counts instructions.
     """
@@ -185,9 +185,9 @@ def engine_for(engine: str, counted: bool, host_kernel: str = "") -> tuple[str, 
 
 
 def run_guest(
-    twin: Twin, make: Callable[[int], Engine], seconds: float, switcher: Switcher = "lean"
+    twin: Workload, make: Callable[[int], Engine], seconds: float, switcher: Switcher = "lean"
 ) -> tuple[str, Snapshot]:
-    """Boot it in a Guest, to its power-off; its console's output.  Raises LguestError when it ends another way."""
+    """Boot it in a Guest, up to its power-off; the console output.  Raises LguestError for another end."""
     from lguest_py.images import open_image
     from lguest_py.launcher.launcher import Settings
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same Linux without us: on the processor that QEMU emulates, with QEMU's own PC around it.
+"""Run a Linux natively, that is on QEMU's PC without lguest-py, as the comparison for a Guest.
 
-This is what a Guest is compared with, and the only place where QEMU is given a kernel.
+Only here QEMU gets a kernel.  Read next: linux.py, which compares.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.tcg import _die_with_parent, find_qemu
 from lguest_py.errors import LguestError, NoEngineError
 
-ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of the machine's time is one instruction
-TOLD = b"lguest-py: exit status "  # the end of what an init of ours does (lguest_py/kernels/mkinitrd.py)
+ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of virtual time is one instruction
+STATUS_LINE = b"lguest-py: exit status "  # printed by the init of mkinitrd at its end
 SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A kernel, its initrd and command line, and the RAM (bytes): what runs in a Guest and natively."""
+class Workload:
+    """A kernel, its initrd, command line and RAM (bytes), to run in a Guest and natively."""
 
     kernel: str
     initrd: str
@@ -30,7 +30,7 @@ class Twin:
     memory: int = 64 << 20
 
 
-def arguments(qemu: str, twin: Twin, counted: bool, accel: str = "tcg") -> list[str]:
+def arguments(qemu: str, twin: Workload, counted: bool, accel: str = "tcg") -> list[str]:
     """QEMU's command line: a PC with nothing but a serial port."""
     return [
         *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
@@ -40,14 +40,14 @@ def arguments(qemu: str, twin: Twin, counted: bool, accel: str = "tcg") -> list[
     ]
 
 
-def last_words(text: str) -> str:
-    """The line that tells most of why a run failed: what its init said (guest_kernel/linux/bench), else the last."""
+def failure_message(text: str) -> str:
+    """The line that explains a failure: the last of init (guest_kernel/linux/bench), else the last one."""
     lines = text.strip().splitlines() or ["no word"]
     return next((line for line in reversed(lines) if line.startswith("init: ")), lines[-1]).strip()
 
 
 def run_native(
-    twin: Twin, counted: bool = False, seconds: float = SECONDS, last: bytes = TOLD, accel: str = "tcg"
+    twin: Workload, counted: bool = False, seconds: float = SECONDS, last: bytes = STATUS_LINE, accel: str = "tcg"
 ) -> str:
     """Boot it; what came out of its serial port up to its init's last line, which begins with ``last``.
 
@@ -71,10 +71,11 @@ def run_native(
         while b"\n" not in text.partition(last)[2]:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                raise LguestError(f"the native run was not over after {seconds:g} seconds")
+                raise LguestError(f"the native run was not finished after {seconds:g} seconds")
             chunk = process.stdout.read1(65536)  # type: ignore[attr-defined]
             if not chunk:
-                raise LguestError(f"the native run ended early, with {last_words(text.decode(errors='replace'))!r}")
+                message = failure_message(text.decode(errors="replace"))
+                raise LguestError(f"the native run ended early, with {message!r}")
             text += chunk
     finally:
         process.kill()

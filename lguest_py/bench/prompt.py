@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a user waits for the tiny Guest: from the command, a process of its own at a terminal, to the prompt.
+"""The time from the start of ``lguest-py boot``, a process at a terminal, to the tiny Guest's prompt.
 
-Read before: micro.py, whose row "prompt" it is.
+Read next: micro.py, which makes the row "prompt" of it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lguest_py.errors import LguestError
 
 PROMPT: Final = b"lguest> "
 LEAVE: Final = b"\x01x"  # Ctrl-A x
-TIMES: Final = 3  # in a run
-SECONDS: Final = 60.0  # until one is given up
+TIMES: Final = 3  # starts in a run
+SECONDS: Final = 60.0  # limit of a start
 TO_LEAVE: Final = 5.0
 
 
@@ -33,7 +33,7 @@ def prompt_samples(engine: str, times: int = TIMES) -> Counter[int]:
 
 
 def until_shown(command: Sequence[str], wanted: bytes, seconds: float = SECONDS) -> float:
-    """Seconds from starting ``command`` at a pseudo-terminal until it shows ``wanted``; it is told to leave then.
+    """Seconds from starting ``command`` at a pseudo-terminal until it shows ``wanted``; then it gets LEAVE.
 
     Raises LguestError when it ends, or ``seconds`` pass, before.
     """
@@ -45,10 +45,10 @@ def until_shown(command: Sequence[str], wanted: bytes, seconds: float = SECONDS)
         _read_until(ours, wanted, start + seconds, command)
         took = time.monotonic() - start
         os.write(ours, LEAVE)
-        with contextlib.suppress(LguestError):  # what else it shows is read, so that it does not wait for us
+        with contextlib.suppress(LguestError):  # read further output, so that the process does not block
             _read_until(ours, b"", time.monotonic() + TO_LEAVE, command)
     finally:
-        process.kill()  # where it has not ended
+        process.kill()  # if it still runs
         process.wait()
         os.close(ours)
     return took
@@ -62,10 +62,10 @@ def _read_until(fd: int, wanted: bytes, deadline: float, command: Sequence[str])
         ready = left > 0 and bool(select.select([fd], [], [], left)[0])
         try:
             data = os.read(fd, 4096) if ready else b""
-        except OSError:  # EIO: nobody has the terminal any more
+        except OSError:  # EIO: the terminal was closed
             data = b""
         if not data:
             last = (shown.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-            raise LguestError(f"{' '.join(command[1:])} did not come to its prompt; the last it showed: {last!r}")
+            raise LguestError(f"{' '.join(command[1:])} did not reach its prompt; the last it showed: {last!r}")
         shown += data
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Guests and the Host kernel print when they measure: lines on a console, among others.
+"""Parse the output of a benchmark in a Guest or in the Host kernel: lines on a console, among others.
 
-    BENCH name value*count value*count …    how often a value came; the same name again adds to it
+    BENCH name value*count value*count …    value and number of samples; a repeated name adds samples
     BENCH-COUNTS name cr3_loads=2 …         per operation
     BENCH done                              the last line
 
-The row ``clock`` is what reading the clock costs: without_clock() takes it off all others.
+The row ``clock`` is the cost of reading the clock, which subtract_clock() subtracts from all others.
+
+Read next: lguest_py/measurements/row.py.
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ _COUNT = re.compile(r"([a-z][a-z0-9_]*)=([0-9]{1,19})")
 
 
 @dataclass
-class Printed:
-    """Of each name: its samples, its counts."""
+class BenchOutput:
+    """The samples and the counts by name."""
 
     samples: dict[str, Counter[int]] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def parse(text: str) -> Printed:
+def parse(text: str) -> BenchOutput:
     """Read a console's output.
 
-    Whatever else is in it is passed over.  Raises LguestError for a line that is broken, and without ``BENCH done``
+    Other lines are ignored.  Raises LguestError for a line that is broken, and without ``BENCH done``
     (a cut line is both: its last value may look whole).
     """
-    printed, rest = Printed(), text.replace("\r", "\n")
+    printed, rest = BenchOutput(), text.replace("\r", "\n")
     done = False
     for line in rest.split("\n"):
         found = _LINE.search(line)
@@ -56,7 +58,7 @@ def parse(text: str) -> Printed:
             printed.samples.setdefault(name, Counter()).update(_samples(words, line))
     if not done:
         last = next((line for line in reversed(rest.split("\n")) if line.strip()), "")
-        raise LguestError(f"the measurement did not come to its end; the last line: {last.strip()[-80:]!r}")
+        raise LguestError(f"the measurement is incomplete; the last line: {last.strip()[-80:]!r}")
     return printed
 
 
@@ -82,7 +84,7 @@ def _counts(words: list[str], line: str) -> dict[str, int]:
     return {one[1]: int(one[2]) for one in found if one}
 
 
-def without_clock(printed: Printed, operations: Mapping[str, int] | None = None) -> dict[str, Counter[int]]:
+def subtract_clock(printed: BenchOutput, operations: Mapping[str, int] | None = None) -> dict[str, Counter[int]]:
     """The samples of all but the clock, less the least that reading the clock costs (never below 0).
 
     ``operations``: by name, how many operations one sample holds; the values are then per operation, rounded.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line: a thin layer on lguest_py.launcher.launcher, one file a verb.
+"""The command line: finds the verb, runs it, and turns each error into one line and an exit status.
 
-``--help`` must come at once: what a verb needs is imported when it runs.
+A verb imports what it needs when it runs, so that ``--help`` is quick.
 Read next: verbs.py, then boot.py.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,38 +19,38 @@ from lguest_py.cli.signals import unwinding
 from lguest_py.cli.text import tolerate
 from lguest_py.cli.verbs import VERBS, load
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.descriptors import lacking
+from lguest_py.files.descriptors import as_descriptor_error
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to what is open already
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to an open file
 
 
 def _ensure_standard_descriptors() -> None:
-    """Open what the caller closed of 0, 1 and 2, so that no other file gets these numbers."""
+    """Open those of the descriptors 0, 1 and 2 that are closed, so that no other file gets these numbers."""
     for standard in range(3):
         try:
             os.fstat(standard)
         except OSError:
             place = os.devnull if os.path.exists(os.devnull) else "/"
-            os.open(place, os.O_RDWR if place == os.devnull else os.O_RDONLY)  # the lowest number that is free
+            os.open(place, os.O_RDWR if place == os.devnull else os.O_RDONLY)  # gets the lowest free number
     for name, standard in (("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:  # what Python makes of one that was closed
+        if getattr(sys, name) is None:  # Python found the descriptor closed
             setattr(sys, name, open(standard, "w", closefd=False))  # noqa: SIM115
         tolerate(getattr(sys, name))
 
 
-def _give_up(standard: int) -> None:
-    """Writing there failed; keep the interpreter's own flush at the end quiet."""
+def _discard_output(standard: int) -> None:
+    """Send later output to /dev/null after a failed write: the interpreter's flush at exit would fail again."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), standard)
 
 
 def _say(text: object) -> None:
-    """In one line, whatever is named in it: a file's name may hold line breaks, and escapes that a terminal obeys."""
+    """Print one line on stderr.  A file's name in it may have line breaks and terminal escapes: they are escaped."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     try:
         print(f"lguest-py: {line}", file=sys.stderr)
-    except OSError:  # then there is nobody to tell, and only the status remains
-        _give_up(2)
+    except OSError:  # nobody reads stderr; the exit status says it
+        _discard_output(2)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -60,11 +61,11 @@ def _run(arguments: Sequence[str]) -> int:
     if verb in VERBS:
         return load(verb).run(Parser, rest)
     if verb.startswith("-") and verb != "--":
-        parser.parse_args([verb])  # which knows --help and --version, and comes back from neither
+        parser.parse_args([verb])  # --help and --version, which do not return
     raise UsageError(f"there is no verb {verb!r}: use {', '.join(VERBS)} (see lguest-py --help)")
 
 
-def _guarded(arguments: Sequence[str]) -> int:
+def _run_reporting_errors(arguments: Sequence[str]) -> int:
     try:
         _ensure_standard_descriptors()
         try:
@@ -77,27 +78,27 @@ def _guarded(arguments: Sequence[str]) -> int:
             _say("this machine has too little memory: give the Guest less (--memory)")
             return 1
         except KeyboardInterrupt:
-            return 130
+            return 128 + signal.SIGINT
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read us is gone
-        _give_up(1)
-        return 141
+    except BrokenPipeError:  # the reader of the pipe is gone
+        _discard_output(1)
+        return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.filename is not None or error.errno not in FULL:
+        if error.filename is not None or error.errno not in WRITE_ERRORS:
             raise
-        _give_up(1)
-        _say(f"the output cannot be written ({error.strerror}): make room, or give it another place")
+        _discard_output(1)
+        _say(f"the output cannot be written ({error.strerror}): make room, or write it to another place")
         return 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status (lguest_py/cli/boot.py lists them)."""
     try:
-        return _guarded(sys.argv[1:] if arguments is None else arguments)
+        return _run_reporting_errors(sys.argv[1:] if arguments is None else arguments)
     except (OSError, ImportError) as error:
-        few = lacking(error)
-        if not few:
+        too_few = as_descriptor_error(error)
+        if not too_few:
             raise
-        _say(few)
-        return few.status
+        _say(too_few)
+        return too_few.status

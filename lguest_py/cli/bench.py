@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py bench``: measure what a Guest costs, and where it goes.
+"""``lguest-py bench``: measure what the operations of a Guest cost.
 
-Read next: lguest_py/bench/sources.py for what is measured, lguest_py/measurements/row.py for what comes of it.
+Read next: lguest_py/bench/catalogue.py, what is measured; lguest_py/measurements/row.py, the results.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lguest_py.cli.boot import MakeParser
 from lguest_py.errors import UsageError
 
 if TYPE_CHECKING:
-    from lguest_py.bench.sources import Source
+    from lguest_py.bench.catalogue import Suite
     from lguest_py.measurements.record import Record
-    from lguest_py.measurements.stats import Repeated
+    from lguest_py.measurements.stats import Repetitions
 
 USAGE = "lguest-py bench [options] [NAME …]"
 EPILOG = """\
-NAME: see --list.  Without one, all that is measured in the tiny Guest and the Host kernel; with --linux all in Linux.
+NAME: see --list.  Without one, everything in the tiny Guest and the Host kernel; with --linux everything in Linux.
 
 Each is measured until its minimum does not fall by 1 %: in 3 runs one after the other, or with --icount in 2 runs that
 are equal; at most --runs times.  The clock's own cost is subtracted.  Times on an emulated CPU say little about a real
@@ -39,20 +39,20 @@ GROUPS = {"micro": "in the tiny Guest and the Host kernel", "linux": "in Linux (
 
 
 class _Known(list[str]):
-    """All names, for the shell's completion; whether one is known is checked later, with an error that fits."""
+    """All names, for the shell's completion.  argparse accepts any; sources.select() has a better error."""
 
     def __contains__(self, _: object) -> bool:
         return True
 
 
 class _Names(argparse.Action):
-    """NAME …: the names are in modules that --help does not need, so they are looked up only when asked for."""
+    """NAME …: ``choices`` imports the modules that have the names, which --help does not need, only when it is read."""
 
     @property
     def choices(self) -> list[str]:
-        """All names; none for the manual while the package is being built: what they come from is not whole then."""
+        """All names; none while the package is built: the manual is made before the files that have them."""
         try:
-            from lguest_py.bench.sources import names
+            from lguest_py.bench.catalogue import names
 
             return _Known(names())
         except ImportError:
@@ -68,7 +68,7 @@ class _Names(argparse.Action):
 
 def _runs(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MOST_RUNS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs: give 1 to {MOST_RUNS}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs: give 1 to {MOST_RUNS}")
     return int(text)
 
 
@@ -76,7 +76,7 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     parser = make_parser("lguest-py bench", USAGE, "Measure what a Guest costs, and where it goes.", EPILOG)
     add = parser.add_argument
     add("names", metavar="NAME", nargs="*", action=_Names, help="what to measure")
-    add("--list", action="store_true", help="tell what can be measured")
+    add("--list", action="store_true", help="list what can be measured")
     add("--linux", action="store_true", help="measure in Linux, in a Guest and natively")
     add("--image", metavar="FILE", help="the kernel to measure in")
     add("--initrd", metavar="FILE", help="an initial RAM disk in place of the measurement's own")
@@ -86,13 +86,13 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     add("--runs", metavar="N", type=_runs, help="measure at most N times (10; in Linux 5; boot 1)")
     add("--json", action="store_true", help="one line of JSON on stdout")
     add("--plot", metavar="FILE", help="draw it: FILE.svg or FILE.png")
-    add("--compare", metavar="FILE", help="tell what changed beyond noise since --json wrote FILE")
-    add("--export", metavar="FILE", help="write it without anything that tells whose machine this is")
+    add("--compare", metavar="FILE", help="show what changed beyond noise since --json wrote FILE")
+    add("--export", metavar="FILE", help="write the result without what identifies this machine")
     return parser.parse_args(arguments)
 
 
 def _list() -> None:
-    from lguest_py.bench.sources import catalogue
+    from lguest_py.bench.catalogue import catalogue
 
     for kind, known in catalogue().items():
         print(f"{GROUPS[kind]}:")
@@ -101,48 +101,48 @@ def _list() -> None:
 
 
 def _check_writable(path: str | None) -> None:
-    """Measuring is long: what cannot be written is told before it.  Raises UsageError."""
+    """Raise UsageError for a file that cannot be written, before the long measurement."""
     if path and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or ".")):
         raise UsageError(f"{path} cannot be written: give a file in a directory that exists")
 
 
-def _repeat(source: Source, say: Callable[[str], None]) -> Repeated:
+def _repeat(suite: Suite, say: Callable[[str], None]) -> Repetitions:
     from lguest_py.measurements.stats import repeat
 
-    title = " ".join(filter(None, (source.kind, source.switcher)))
+    title = " ".join(filter(None, (suite.kind, suite.switcher)))
     say(title)
 
-    def tell(run: int, moved: list[str]) -> None:
+    def report_run(run: int, moved: list[str]) -> None:
         more = f", {len(moved)} minima moved: {', '.join(moved[:3])}{' …' if len(moved) > 3 else ''}" if moved else ""
-        say(f"{title}: run {run} of at most {source.runs}{more}")
+        say(f"{title}: run {run} of at most {suite.runs}{more}")
 
-    return repeat(source.measure, source.runs, source.counted, tell)
+    return repeat(suite.measure, suite.runs, suite.counted, report_run)
 
 
 def measure(options: argparse.Namespace, old: Record | None) -> Record:
-    """Do it; ``old``, what it will be compared with, must be alike.  Raises LguestError."""
+    """Measure what the options name.  Raises LguestError, also if ``old`` cannot be compared with it."""
     from datetime import UTC, datetime
 
-    from lguest_py.bench import sources
+    from lguest_py.bench import catalogue
     from lguest_py.console.progress import Progress
     from lguest_py.measurements import compare, record, stats
-    from lguest_py.measurements.about import about
+    from lguest_py.measurements.environment import describe
 
-    chosen = sources.select(options.names, options.linux)
-    twins = [kind for kind in chosen if kind in sources.TWINS]
-    kernels = {kind: sources.kernel(kind, options.image, options.initrd) for kind in twins}
-    here = about(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
+    chosen = catalogue.select(options.names, options.linux)
+    twins = [kind for kind in chosen if kind in catalogue.TWINS]
+    kernels = {kind: catalogue.kernel(kind, options.image, options.initrd) for kind in twins}
+    here = describe(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
     if old:
         compare.check_alike(options.compare, old, here.engine, options.icount)
     wanted = [
-        sources.Source(kind, switcher, tuple(names), options.runs or sources.RUNS[kind], here.engine,
+        catalogue.Suite(kind, switcher, tuple(names), options.runs or catalogue.RUNS[kind], here.engine,
                        options.icount, kernels.get(kind))
         for kind, names in chosen.items()
-        for switcher in sources.SWITCHERS[options.switcher]
+        for switcher in catalogue.SWITCHERS[options.switcher]
     ]  # fmt: skip
     with Progress("measuring") as progress:
-        done = [_repeat(source, progress.say) for source in wanted]
-    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.moving if each.runs > 1})
+        done = [_repeat(suite, progress.say) for suite in wanted]
+    moving = sorted({" ".join(filter(None, key[:3])) for each in done for key in each.unstable if each.runs > 1})
     if moving:
         print(f"lguest-py: minima that moved until the end (give more --runs): {', '.join(moving)}", file=sys.stderr)
     rows = tuple(stats.merged(row for each in done for row in each.rows))
@@ -155,12 +155,12 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
 def _write(path: str, text: str) -> None:
     from lguest_py.files.outputs import writing
 
-    with writing(path, "give another place (--export)") as file:
+    with writing(path, "choose another place (--export)") as file:
         file.write(text.encode())
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     options = _parse(make_parser, arguments)
     if options.list:
         _list()

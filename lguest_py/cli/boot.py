@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py boot``: boot a Guest with its console here, and exit as it ended.
+"""``lguest-py boot``: boot a Guest with its console on the standard streams; the exit status says how it ended.
 
-Read next: lguest_py/launcher/launcher.py.
+Read next: lguest_py/launcher/launcher.py, which runs it; signals.py, how it ends.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lguest_py.errors import LguestError, StoppedError
+from lguest_py.errors import LguestError, StoppedError, UsageError
 from lguest_py.launcher.values import seconds, size
 
 if TYPE_CHECKING:
     from lguest_py.launcher.result import Result
 
-SILENT = "the Guest ended without telling its status: no line 'lguest-py: exit status N' on its console"
+NO_GUEST_STATUS = "the Guest ended without reporting its status: no line 'lguest-py: exit status N' on its console"
 USAGE = "lguest-py boot [options] [IMAGE] [kernel arguments …]"
 EPILOG = """\
 IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
 (lguest-py fetch), which has its own initrd.  Without IMAGE the bundled tiny Guest boots.  A Linux that was built with
 CONFIG_LGUEST_GUEST calls its Host; any other, from 5.12 on, runs unmodified by trap and emulate ("native").
 Everything after IMAGE is the kernel's command line, a parameter a word; one with white space in it (run="ls -l") gets
-the double quotes that the kernel wants.  Only a native one gets something put before it: what it needs and was not
-given is told.
+the double quotes that the kernel wants.  A native kernel gets the parameters that it needs and that were not given
+before them; they are printed.
 
 keys, when the input is a terminal:
   Ctrl-A x       end the Guest and leave
   Ctrl-A Ctrl-A  send Ctrl-A
   Ctrl-A ?       show these keys
-Other input is passed on as the Guest takes it; at its end the Guest gets one Ctrl-D, and runs on.
+Other input is passed on as the Guest reads it; at its end the Guest gets one Ctrl-D, and runs on.
 
 With --guest-status a Guest that powered off gives the exit status itself: by the last line
-"lguest-py: exit status N" (0 to 255) on its console.  A Guest that tells none gives 3.
+"lguest-py: exit status N" (0 to 255) on its console.  Without such a line the exit status is 3.
 
 exit status:
   0      the Guest powered off (or restarted, with --on-reboot exit)
@@ -45,14 +45,14 @@ exit status:
   3      the Guest was killed, panicked, halted for good, ended in a triple fault, or restarted again and again before
          it did anything; the reason is printed
   4      the time limit
-  5      no engine can serve here
-  128+n  signal n; 130 also for Ctrl-A x, 141 when nobody reads the output any more
+  5      no engine works here
+  128+n  signal n; 130 also for Ctrl-A x, 141 when the reader of the output is gone
 """
-IN_BACKGROUND = "in the background of its terminal: what is typed is not the Guest's (fg; timeout --foreground)"
+IN_BACKGROUND = "in the background of its terminal, so keys do not reach the Guest: use fg, or timeout --foreground"
 
 
 class MakeParser(Protocol):
-    """lguest_py.cli.Parser."""
+    """The class lguest_py.cli.parser.Parser, which a verb is given so that tools can replace it (parsers.py)."""
 
     def __call__(self, prog: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
         """A parser whose errors are UsageError."""
@@ -61,7 +61,7 @@ class MakeParser(Protocol):
 def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options, ``image`` (or None) and ``kernel_arguments``.  Raises UsageError.
 
-    argparse would look for options behind IMAGE too, so it is shown only what stands before it.
+    argparse would look for options after IMAGE too, so it gets only the words before it.
     """
     parser = make_parser("lguest-py boot", USAGE, "Boot a Guest with its console on this terminal.", EPILOG)
     add = parser.add_argument
@@ -72,10 +72,10 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
         add("--switcher", choices=("classic", "lean"), default="lean", help="how worlds are switched (lean)"),
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--on-reboot", choices=("restart", "exit"), default="restart", help="when the Guest reboots (restart)"),
-        add("--guest-status", action="store_true", help="exit with the status that the Guest tells on its console"),
-        add("--json", action="store_true", help="console on stderr; on stdout one JSON object that tells the end"),
+        add("--guest-status", action="store_true", help="exit with the status that the Guest prints on its console"),
+        add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
         add("--quiet", action="store_true", help="no messages but errors"),
-        add("-v", "--verbose", action="store_true", help="tell times and counts at the end"),
+        add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
     ]
     with_value = {name for action in actions if action.nargs is None for name in action.option_strings}
     index = 0
@@ -92,31 +92,32 @@ def parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespa
 
 
 def misplaced(words: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Those of the kernel's ``words`` that are options of ours; what stands behind "--" is for its init."""
-    own = list(words)[: list(words).index("--")] if "--" in words else words
-    return [word for word in own if word.partition("=")[0] in names]
+    """Those of the kernel's ``words`` that are options of lguest-py.  Words after "--" are for the kernel's init."""
+    before_init = list(words)[: list(words).index("--")] if "--" in words else words
+    return [word for word in before_init if word.partition("=")[0] in names]
 
 
 def misplaced_warning(words: Sequence[str]) -> str:
-    """One line on options that stand behind IMAGE, where they are the kernel's."""
+    """One line on options of lguest-py after IMAGE, where the kernel gets them."""
     named = " and ".join(words)
-    return f"{named} behind IMAGE goes to the kernel: to have it as an option of lguest-py, put it before IMAGE"
+    return f"{named} after IMAGE goes to the kernel: to give it to lguest-py, put it before IMAGE"
 
 
-def _tell(text: str) -> None:
-    """A line of our own on stderr.  The carriage return is for a terminal that is raw by now."""
-    sys.stderr.write(f"lguest-py: {text}\r\n" if sys.stderr.isatty() else f"lguest-py: {text}\n")
+def _say(text: str) -> None:
+    """Print one line on stderr, which may be a terminal in raw mode."""
+    from lguest_py.console.terminal import line_end
+
+    sys.stderr.write(f"lguest-py: {text}{line_end(2)}")
     sys.stderr.flush()
 
 
-def _silent(text: str) -> None:
+def _say_nothing(text: str) -> None:
     pass
 
 
-def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
-    """Boot with these options; returns how it ended."""
-    from lguest_py.cli.early_signals import ending_signals
-    from lguest_py.cli.signals import SignalPipe
+def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
+    """Boot with these options, and return how it ended.  ``say`` prints a line for the user.  Raises LguestError."""
+    from lguest_py.cli.signals import SignalPipe, ending_signals
     from lguest_py.cli.waking import continued_after
     from lguest_py.console.streams import Input, Output, Source
     from lguest_py.console.terminal import Terminal
@@ -125,7 +126,7 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
     from lguest_py.launcher.launcher import Launcher, prepare
 
     if options.misplaced:
-        tell(misplaced_warning(options.misplaced))
+        say(misplaced_warning(options.misplaced))
     with ending_signals():
         settings, choice = prepare(
             options.image,
@@ -148,30 +149,32 @@ def boot(options: argparse.Namespace, tell: Callable[[str], None]) -> Result:
         stack.enter_context(continued_after(options.timeout))
         source: Source = Input(0)
         if os.isatty(0):
-            source = terminal = Terminal(0, show=2)
+            source = terminal = Terminal(0, show=2, newlines=image.version is None)
             signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume))
             stack.enter_context(terminal)
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, choice.make, source, output, signals, tell, announcement).run()
-    if output.last != b"\n" and (os.isatty(2) or (options.json and result.outcome.status)):  # a line is open there
+        result = Launcher(settings, choice.make, source, output, signals, say, announcement).run()
+    line_open = output.last != b"\n"
+    if line_open and (os.isatty(2) or (options.json and result.outcome.status)):
         sys.stderr.write("\n")
     return result
 
 
-def _conclude(options: argparse.Namespace, result: Result) -> None:
+def _print_end(options: argparse.Namespace, result: Result) -> None:
+    """Print why the run ended, what to do, the report and the statistics, as far as the options want them."""
     from lguest_py.launcher import report
     from lguest_py.launcher.result import End
 
     ordinary = result.outcome.status == 0 or result.outcome.end in (End.LEFT, End.SIGNAL, End.OUTPUT_CLOSED)
-    say = sys.stderr.write  # the terminal is as it was before
+    say = sys.stderr.write  # no carriage returns: the terminal is restored
     if not ordinary or options.verbose:
         say(f"lguest-py: {report.headline(result)}\n")
     if not ordinary and result.advice:
         say(f"lguest-py: {result.advice}\n")
     if ordinary and result.obey_guest and result.guest_status is None and not result.outcome.status:
-        say(f"lguest-py: {SILENT}\n")
+        say(f"lguest-py: {NO_GUEST_STATUS}\n")
     if not options.quiet and (result.outcome.end in report.DEATHS or (options.verbose and result.outcome.status)):
         say(report.death(result))
     if options.verbose:
@@ -186,22 +189,27 @@ def _write_json(data: dict[str, Any]) -> None:
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
-    options = parse(make_parser, arguments)
+    """Run the verb, and return the exit status.  Raises LguestError."""
+    try:
+        options = parse(make_parser, arguments)
+    except UsageError as error:
+        if "--json" in arguments:
+            _write_json({"end": "error", "reason": str(error), "status": error.status})
+        raise
 
     from lguest_py.cli.signals import never_stopped
-    from lguest_py.files.descriptors import enough
+    from lguest_py.files.descriptors import descriptor_errors
 
     with never_stopped():
         try:
-            with enough():
-                result = boot(options, _silent if options.quiet else _tell)
+            with descriptor_errors():
+                result = boot(options, _say_nothing if options.quiet else _say)
         except LguestError as error:
             if options.json:
                 end = error.end if isinstance(error, StoppedError) else "error"
                 _write_json({"end": end, "reason": str(error), "status": error.status})
             raise
-        _conclude(options, result)
+        _print_end(options, result)
         if options.json:
             _write_json(result.as_dict())
         return result.status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py cache``: what lies in the user's cache folder, and away with it.
+"""``lguest-py cache``: show the contents of the user's cache folder, or delete them.
 
 Read next: lguest_py/files/caches.py.
 """
@@ -20,7 +20,7 @@ The folder is ${XDG_CACHE_HOME:-~/.cache}/lguest-py.  What is deleted is downloa
 
 
 def amount(size: int) -> str:
-    """A size for people: "12.3 MB"."""
+    """``size`` bytes as text: "12.3 MB"."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 1000**power:
             return f"{size / 1000**power:.1f} {unit}"
@@ -28,7 +28,7 @@ def amount(size: int) -> str:
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     parser = make_parser("lguest-py cache", USAGE, "Show or delete what was kept in the cache folder.", EPILOG)
     parser.add_argument("action", nargs="?", choices=("clear",), metavar="clear", help="delete everything there")
     options = parser.parse_args(arguments)

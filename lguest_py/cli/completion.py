@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py completion``: what a shell needs to complete our command line, made from the verbs' own parsers.
+"""``lguest-py completion``: print a shell's completion script, made from the verbs' parsers.
 
 Read next: lguest_py/cli/parsers.py.
 """
@@ -23,7 +23,7 @@ fish:  lguest-py completion fish >~/.config/fish/completions/lguest-py.fish
 """
 
 
-# The names of the kernels that are in the cache at that moment (lguest_py/files/caches.py, lguest_py/kernels/stock.py).
+# Shell code that prints the names of the kernels in the cache (lguest_py/files/caches.py, lguest_py/kernels/stock.py).
 KERNELS = """\
 _lguest_py_kernels() {{
     local base=$HOME/.cache record
@@ -84,7 +84,7 @@ def _bash(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
 
 
 def _zsh_option(option: Option) -> Iterator[str]:
-    told = re.sub(r"([\[\]:\\])", r"\\\1", option.help)
+    text = re.sub(r"([\[\]:\\])", r"\\\1", option.help)
     value = ""
     if option.value:
         what = re.sub(r"\W+", " ", option.value).strip()
@@ -92,7 +92,7 @@ def _zsh_option(option: Option) -> Iterator[str]:
         if option.kernels:
             value = f":{what}:_lguest_py_fetched"
     for name in option.names:
-        yield _quoted(f"{name}[{told}]{value}")
+        yield _quoted(f"{name}[{text}]{value}")
 
 
 def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
@@ -169,7 +169,7 @@ def script(shell: str) -> str:
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     parser = make_parser("lguest-py completion", USAGE, "Print the completion script for a shell.", EPILOG)
     parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     options = parser.parse_args(arguments)

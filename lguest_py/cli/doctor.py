@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py doctor``: what this machine can do, found by running it, and the fix for each lack.
+"""``lguest-py doctor``: show which engines work on this machine, and what to do about each that does not.
 
 Read next: lguest_py/doctor/diagnosis.py.
 """
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 USAGE = "lguest-py doctor [--json] [--self-test]"
 EPILOG = """\
-The tiny Guest is booted on each engine that can serve.  With --self-test it runs all of its own tests there, and a
-file lguest-py-self-test.tar.gz is written here for a bug report: what the tests said, this processor, the versions;
+The tiny Guest is booted on each engine that works.  With --self-test it runs all of its own tests there, and a
+file lguest-py-self-test.tar.gz is written here for a bug report: the tests' output, this processor, the versions;
 no host name, user name or path of a home directory.
 
 exit status:
   0  every engine that should work here passed
   1  one did not
-  5  no engine can serve here
+  5  no engine works here
 """
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
-    parser = make_parser("lguest-py doctor", USAGE, "Tell what this machine can do.", EPILOG)
+    """Run the verb, and return the exit status.  Raises LguestError."""
+    parser = make_parser("lguest-py doctor", USAGE, "Show what this machine can do.", EPILOG)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of text")
     parser.add_argument("--self-test", action="store_true", help="run all tests of the images, and write a bundle")
     options = parser.parse_args(arguments)

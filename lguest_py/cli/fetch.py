@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from lguest_py.cli.boot import MakeParser
 
-NAMES = ("debian-6.1-686",)  # those of lguest_py/kernels/stock.py, which a help is too quick to import
+NAMES = ("debian-6.1-686",)  # as in lguest_py/kernels/stock.py, which takes long to import
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
 names:
@@ -19,16 +19,16 @@ names:
 
 The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root
 nor a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then,
-if it is not to come through apt, busybox-static's.  All goes into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
+if apt is not to get it either, busybox-static's.  All goes into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
 Then: lguest-py boot NAME
 """
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     parser = make_parser("lguest-py fetch", USAGE, "Get a distribution's kernel into the cache.", EPILOG)
-    parser.add_argument("name", metavar="NAME", choices=NAMES, help="which")
-    parser.add_argument("--again", action="store_true", help="even if it is there already")
+    parser.add_argument("name", metavar="NAME", choices=NAMES, help="the kernel")
+    parser.add_argument("--again", action="store_true", help="fetch it even if it is in the cache")
     options = parser.parse_args(arguments)
 
     from lguest_py.kernels import fetch

@@ -21,10 +21,10 @@ USAGE = "lguest-py mkinitrd [DIR] [--kernel KERNEL] [--busybox FILE] [--modules 
 EPILOG = """\
 DIR becomes the root; it should have an /init.  With --busybox a root with FILE, a static 32-bit busybox, and an /init
 is made: it gives a shell on the console and powers off when that ends; run=COMMAND on the kernel's command line runs
-COMMAND instead, and tells its status (boot --guest-status).  With both, DIR is laid over it.  All files belong to root,
-and /dev/console is there.
+COMMAND instead, and prints its status (boot --guest-status).  With both, DIR's files replace those.  All files belong
+to root, and /dev/console is added.
 
---module MODULE puts a module in, with those that it depends on, and the tables by which modprobe finds them.  They come
+--module MODULE adds a module, with those that it depends on, and the tables by which modprobe finds them.  They come
 from --modules DIR, one kernel's as in /lib/modules/RELEASE.  --kernel KERNEL takes the busybox and the modules of a
 kernel that was fetched:
   lguest-py mkinitrd --kernel debian-6.1-686 --module loop --module zram
@@ -54,23 +54,23 @@ def _modules(directory: str, names: list[str]) -> Tree:
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
-    """The verb.  Returns the exit status; raises LguestError."""
+    """Run the verb, and return the exit status.  Raises LguestError."""
     parser = make_parser("lguest-py mkinitrd", USAGE, "Make an initrd.", EPILOG)
     parser.add_argument("directory", metavar="DIR", nargs="?", help="what becomes the root")
     parser.add_argument("--busybox", metavar="FILE", help="a static 32-bit busybox")
     parser.add_argument("--kernel", metavar="KERNEL", help="a fetched kernel, whose busybox and modules to take")
     parser.add_argument("--modules", metavar="DIR", help="where a kernel's modules are, as /lib/modules/RELEASE")
     parser.add_argument(
-        "--module", metavar="MODULE", action="append", default=[], help="a module to put in; may be given often"
+        "--module", metavar="MODULE", action="append", default=[], help="a module to add; may be repeated"
     )
     parser.add_argument("-o", "--output", metavar="OUTPUT", default="initrd", help="the file to write, or - (initrd)")
     options = parser.parse_args(arguments)
     if options.directory is None and options.busybox is None and options.kernel is None:
         parser.error("neither DIR nor --busybox nor --kernel was given")
     if options.module and options.modules is None and options.kernel is None:
-        parser.error("--module needs to know of which kernel: give --kernel or --modules too")
+        parser.error("--module does not say of which kernel: give --kernel or --modules too")
     if options.modules is not None and not options.module:
-        parser.error("--modules needs to know which of them: give --module too")
+        parser.error("--modules does not say which of them: give --module too")
 
     from lguest_py.kernels import mkinitrd
 
@@ -85,8 +85,8 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     if options.module:
         tree |= _modules(modules, options.module)
     if options.directory is not None:
-        tree |= mkinitrd.directory_tree(options.directory)
+        tree |= mkinitrd.directory_tree(options.directory, options.output)
     mkinitrd.make_initrd(options.output, tree)
     if "init" not in tree:
-        print(f"lguest-py: {options.directory} has no /init: a kernel finds no program to start there", file=sys.stderr)
+        print(f"lguest-py: {options.directory} has no /init: the kernel will find no program to start", file=sys.stderr)
     return 0

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parser of the command line: what all verbs share, and what stands before the verb."""
+"""The argument parsers: the class that every verb uses, and the parser of the options before the verb.
+
+Read next: verbs.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from lguest_py.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line, and no option may be shortened."""
+    """An ArgumentParser that raises UsageError, and takes no abbreviated options."""
 
     def __init__(self, prog: str, usage: str, description: str, epilog: str) -> None:
         super().__init__(
@@ -25,12 +28,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
+        """Raise UsageError with ``message`` and where the help is."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class Version(argparse.Action):
-    """``--version``: what this is, and which engines can serve here."""
+    """``--version``: print the version, the commit and the engines."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         """Print it and exit."""
@@ -41,13 +44,13 @@ class Version(argparse.Action):
 
 
 def make_main_parser() -> Parser:
-    """The parser of what stands before the verb."""
+    """The parser of the options before the verb."""
     verbs = "".join(f"  {name:<11} {summary}\n" for name, summary in VERBS.items())
     parser = Parser(
         "lguest-py",
         "lguest-py [--help] [--version] VERB …",
         "Runs a 32-bit Linux in ring 1, as lguest did, on KVM or on an emulated CPU.",
-        f"verbs:\n{verbs}\n'lguest-py VERB --help' tells more.",
+        f"verbs:\n{verbs}\n'lguest-py VERB --help' shows its options.",
     )
     parser.add_argument("--version", action=Version, nargs=0, help="show the version, the commit and the engines here")
     return parser

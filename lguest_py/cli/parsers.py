@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command line as data, for what is made from it: shell completion (completion.py), the manual (tools/manual.py).
+"""The command line as data, for shell completion (completion.py) and the manual (tools/manual.py).
 
-Each verb makes its own parser when it runs; here it is given one that stops it there.
+A verb makes its parser when it runs.  Here it gets a parser class that raises as soon as it is to parse.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 FILES = ("FILE", "DIR", "OUT")  # metavars that name a file
-KERNEL = "KERNEL"  # the metavar that names a kernel that was fetched
+KERNEL = "KERNEL"  # the metavar that names a fetched kernel
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its names, its help, and the value it takes: "", or as the help shows it."""
+    """One option.  ``value`` is its metavar, or "" if it takes no value."""
 
     names: tuple[str, ...]
     help: str
@@ -31,24 +31,24 @@ class Option:
 
     @property
     def kernels(self) -> bool:
-        """Whether its value is the name of a kernel that was fetched."""
+        """Whether its value is the name of a fetched kernel."""
         return self.value == KERNEL
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb, or with an empty name what stands before the verb."""
+    """One verb; with an empty name, the options before the verb."""
 
     name: str
     summary: str
     parser: argparse.ArgumentParser
     options: tuple[Option, ...]
-    words: tuple[str, ...]  # what may stand without a dash
-    files: bool  # whether names of files may stand there
-    kernels: bool  # whether names of kernels that were fetched may
+    words: tuple[str, ...]  # the positional arguments with a fixed set of values
+    files: bool  # whether a positional argument is a file
+    kernels: bool  # whether a positional argument is a fetched kernel
 
 
-class _MadeError(Exception):
+class _ParserMade(Exception):
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
 
@@ -57,13 +57,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
     from lguest_py.cli.parser import Parser
     from lguest_py.cli.verbs import load
 
-    class Shown(Parser):
+    class StoppingParser(Parser):
         def parse_args(self, *_: Any, **__: Any) -> NoReturn:
-            raise _MadeError(self)
+            raise _ParserMade(self)
 
     try:
-        load(name).run(Shown, [])
-    except _MadeError as made:
+        load(name).run(StoppingParser, [])
+    except _ParserMade as made:
         return made.parser
     raise AssertionError(f"the verb {name} does not make its parser first")
 
@@ -84,7 +84,7 @@ def _verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
 
 
 def command_line() -> list[Verb]:
-    """What stands before the verb, then every verb."""
+    """The options before the verb, then every verb."""
     from lguest_py.cli.parser import make_main_parser
     from lguest_py.cli.verbs import VERBS
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signals as something the Launcher waits for, so that an end by signal is an end like any other.
+"""Signals to the command line: which end the process, and when.
 
-Within the context: INT, TERM, HUP and QUIT end the run in order (a second one leaves at once, unwinding); TSTP gives
-the terminal back before it stops us, and CONT takes it again.  A signal that was ignored when we came stays ignored.
-A stopped process takes none of these until it is continued, so the terminal never stops us: see ``never_stopped``.
+- Any verb: SIGTERM and SIGHUP raise SystemExit, so that temporary files are removed (``unwinding``).
+- ``boot`` while it reads an image: SIGINT, SIGTERM, SIGHUP and SIGQUIT raise StoppedError (``ending_signals``).
+- ``boot`` while the machine runs: the Launcher polls a pipe for them (``SignalPipe``).  A second one raises SystemExit.
+  SIGTSTP restores the terminal before it stops the process, and SIGCONT makes it raw again.
+- A stopped process handles no signal, so the terminal must not stop ``boot`` (``never_stopped``).
+
+A signal that is ignored at the start stays ignored.
+Read next: waking.py, the time limit of a stopped process; lguest_py/console/terminal.py, the terminal's modes.
 """
 
 from __future__ import annotations
@@ -15,7 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
-_ENDING = tuple(
+from lguest_py.errors import StoppedError
+
+ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
 
@@ -29,9 +36,9 @@ def _in_main_thread() -> bool:
 
 @contextlib.contextmanager
 def _handled(numbers: Sequence[int], handler: Any, instead_of: Sequence[Any]) -> Iterator[None]:
-    """Within it these signals have this handler, where they have one of ``instead_of`` now."""
+    """Install ``handler`` for the signals whose handler is one of ``instead_of``, until the context ends."""
     old: dict[int, Any] = {}
-    if _in_main_thread():  # no other may
+    if _in_main_thread():  # signal.signal raises ValueError in any other
         old = {number: now for number in numbers if (now := signal.getsignal(number)) in instead_of}
     for number in old:
         signal.signal(number, handler)
@@ -47,17 +54,46 @@ def _unwind(number: int, frame: FrameType | None) -> None:
 
 
 def unwinding() -> contextlib.AbstractContextManager[None]:
-    """Within it, SIGTERM and SIGHUP end this process by an exception: what it made for a while is removed."""
+    """Within the context, SIGTERM and SIGHUP raise SystemExit, so that temporary files are removed."""
     return _handled((signal.SIGTERM, signal.SIGHUP), _unwind, (signal.SIG_DFL,))
 
 
 def never_stopped() -> contextlib.AbstractContextManager[None]:
-    """Within it, using the terminal from the background stops nobody: a read fails there, and a write is done."""
+    """Within the context, use of the terminal from the background does not stop us: a read fails, a write succeeds."""
     return _handled((signal.SIGTTIN, signal.SIGTTOU), signal.SIG_IGN, (signal.SIG_DFL,))
 
 
+class _EndingSignal(BaseException):  # no handler of Exception may swallow it
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _raise_ending(number: int, frame: FrameType | None) -> None:
+    raise _EndingSignal(number)
+
+
+@contextlib.contextmanager
+def ending_signals() -> Iterator[None]:
+    """Within the context, a signal that ends the run raises StoppedError.  For the main thread only."""
+    old = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    changed = [number for number, handler in old.items() if handler not in (signal.SIG_IGN, None)]
+    try:
+        for number in changed:
+            signal.signal(number, _raise_ending)
+        yield
+    except _EndingSignal as ended:
+        name = signal.Signals(ended.number).name
+        raise StoppedError(f"{name} ended the run before the Guest was loaded", 128 + ended.number, "signal") from None
+    finally:
+        for number in changed:
+            signal.signal(number, old[number])
+
+
 class SignalPipe:
-    """``suspend`` is called before the process stops, ``resume`` when it goes on.  For the main thread only."""
+    """The Launcher's Signals (lguest_py/launcher/launcher.py), through a pipe.  For the main thread only.
+
+    ``suspend`` is called before the process stops, ``resume`` when it continues.
+    """
 
     def __init__(
         self, suspend: Callable[[], None] = lambda: None, resume: Callable[[], None] = lambda: None
@@ -71,7 +107,7 @@ class SignalPipe:
     def __enter__(self) -> SignalPipe:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (*_ENDING, signal.SIGTSTP, signal.SIGCONT):
+        for number in (*ENDING_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._old[number] = signal.signal(number, self._handle)
         return self
@@ -100,14 +136,14 @@ class SignalPipe:
         return self._read
 
     def take(self) -> int:
-        """See lguest_py.launcher.launcher.Signals.  Stops the process here when SIGTSTP came."""
+        """See lguest_py.launcher.launcher.Signals.  Stops the process here after a SIGTSTP."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._read, 64):
                 pass
         if self._stopping and not self._ended_by:
             self._stopping = False
             self._suspend()
-            # As any program stops: in an orphaned process group, where nobody could continue us, the kernel does not.
+            # By the default handler: in an orphaned process group nobody could continue us, and there it does not stop.
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, self._handle)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our words on a stream of any encoding: what it cannot show is replaced, and never an error.
+"""Output to a stream of any encoding: a character that it cannot show is replaced, and is never an error.
 
-Names of files are shown as the bytes that they are, whatever the locale takes those for.
+A file's name is written as its bytes, also where they are not valid in the locale's encoding.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ _PLAIN = {"…": "...", "µ": "u", "\ufffd": "?"}
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeDecodeError):  # who reads back what was written here, as a test's capture does
+        return "\ufffd", error.end
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letter = error.object[error.start]
-    if "\udc80" <= letter <= "\udcff":  # a byte of a file's name that was none of a letter
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file's name, by Python's surrogateescape
         return bytes([ord(letter) & 0xFF]), error.start + 1
     return _PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode(), error.start + 1
 
@@ -27,6 +29,6 @@ codecs.register_error(HANDLER, _replace)
 
 
 def tolerate(stream: TextIO | None) -> None:
-    """Have ``stream`` take any text from now on."""
+    """Make ``stream`` accept any text."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=HANDLER)

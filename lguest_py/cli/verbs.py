@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs of the command line: a module here each, imported when it is asked for.
+"""The verbs of the command line.  Each is a module in this folder, imported when it is used.
 
 Read next: boot.py, the first of them.
 """
@@ -17,18 +17,18 @@ VERBS: Final = {
     "boot": "boot a Guest with its console on this terminal",
     "fetch": "get a distribution's kernel, to boot it by its name",
     "mkinitrd": "make an initrd from a directory, or from a busybox",
-    "doctor": "tell what this machine can do, and what to do about what it cannot",
+    "doctor": "show what this machine can do, and how to mend what it cannot",
     "bench": "measure what a Guest costs",
-    "cache": "show what was kept in the cache folder, or delete it",
-    "completion": "print the completion of this command line for a shell",
+    "cache": "show what is in the cache folder, or delete it",
+    "completion": "print the completion script of this command line for a shell",
 }
 
 
 class Verb(Protocol):
-    """A module here.  ``run`` makes its parser, has it parse, and only then imports what is heavy."""
+    """A verb's module.  ``run`` makes its parser, parses, and only then imports what takes long."""
 
     def run(self, make_parser: MakeParser, arguments: Sequence[str]) -> int:
-        """Do it; the exit status."""
+        """Run the verb, and return the exit status."""
 
 
 def load(name: str) -> Verb:

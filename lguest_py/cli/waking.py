@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A time limit for a process that may be stopped then: the kernel continues it when the time is over.
+"""The time limit of a stopped process: a timer of the kernel continues it when the time has passed.
 
-Of all that the system has to wait for time, only a POSIX timer can send the signal that does that, SIGCONT.
-Source: timer_create(2).
+Only SIGCONT continues a process, and only a POSIX timer can send that signal.  Source: timer_create(2).
+Read next: signals.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import ctypes
 import math
 import signal
 import sys
+import time
 from collections.abc import Iterator
+
+LONGEST = 1e9  # seconds, which fit a 32-bit time_t
 
 
 class _Event(ctypes.Structure):
@@ -27,24 +30,24 @@ class _Event(ctypes.Structure):
 
 
 class _Times(ctypes.Structure):
-    """struct itimerspec: an interval, and when it first is over."""
+    """struct itimerspec: the interval of the timer, and its first expiry."""
 
     _fields_ = tuple((name, ctypes.c_long) for name in ("every", "every_ns", "seconds", "ns"))
 
 
 @contextlib.contextmanager
 def continued_after(seconds: float | None) -> Iterator[None]:
-    """Within it, this process goes on after ``seconds``, should it be stopped then.  None: it is not."""
+    """Within the context, SIGCONT comes after ``seconds``, and continues a stopped process.  None: no timer."""
     library = ctypes.CDLL(None) if seconds and sys.platform == "linux" else None
     timer = ctypes.c_void_p()
     event = _Event(signo=signal.SIGCONT)
     if not (library and seconds and hasattr(library, "timer_create")) or library.timer_create(
-        1, ctypes.byref(event), ctypes.byref(timer)  # by CLOCK_MONOTONIC
+        time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer)
     ):
         yield
         return
     try:
-        part, whole = math.modf(min(seconds, 1e9))
+        part, whole = math.modf(min(seconds, LONGEST))
         times = _Times(seconds=int(whole), ns=int(part * 1e9) or int(not whole))
         library.timer_settime(timer, 0, ctypes.byref(times), None)
         yield

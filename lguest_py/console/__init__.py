@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The outer ends of the Guest's console: the user's terminal, byte streams, and a Python program.
+"""The Host's end of the Guest's console: the user's terminal, byte streams, or a Python program.
 
 Read next: terminal.py."""

@@ -18,12 +18,12 @@ from collections.abc import Callable
 
 from lguest_py.errors import LguestError
 
-KEPT = 4 << 20  # characters of output; of a Guest that prints more, the oldest go
+KEPT = 4 << 20  # characters of output; older ones are dropped
 SHOWN = 20  # lines of output in an error
 
 
 class ExpectError(LguestError):
-    """What was expected did not come: the first line says why, and the last lines of the output follow.
+    """The expected text did not come.  The first line says why; the last lines of the output follow.
 
     ``output`` is all output that was not matched before.
     """
@@ -36,7 +36,7 @@ class ExpectError(LguestError):
 
 
 class Wake:
-    """A pipe as a flag to wait for."""
+    """A flag that poll() can wait for: a pipe."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -51,19 +51,19 @@ class Wake:
             os.write(self._write, b"!")
 
     def clear(self) -> None:
-        """Take it back."""
+        """Clear the flag."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._read, 64):
                 pass
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         os.close(self._read)
         os.close(self._write)
 
 
 class Keyboard:
-    """What was sent and not yet read: a Source (lguest_py/console/streams.py) that never ends."""
+    """Input that a program sends: a Source (lguest_py/console/streams.py) without an end."""
 
     interactive = False
 
@@ -79,7 +79,7 @@ class Keyboard:
                 self._typed += data
                 self._wake.set()
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """See Source."""
         return math.inf
 
@@ -96,12 +96,12 @@ class Keyboard:
                 self._wake.clear()
             return typed
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """See Source."""
         return b""
 
     def close(self) -> None:
-        """Give the pipe back, once the Launcher is gone."""
+        """Close the pipe, after the Launcher ended."""
         with self._lock:
             if self._wake:
                 self._wake.close()
@@ -111,7 +111,7 @@ class Keyboard:
 class Console:
     """The Guest's console, as ``Machine.console``: a Drain (lguest_py/console/streams.py) to the Launcher.
 
-    ``quiet_fd`` is any descriptor that the Launcher may wait for in vain: there is always room here.
+    ``quiet_fd`` is a descriptor for ``fileno`` that never becomes readable: there is always room here.
     """
 
     room = 1 << 20
@@ -124,10 +124,10 @@ class Console:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._changed = threading.Condition()
         self._text = ""
-        self._fresh: list[str] = []  # printed, and not yet a part of _text
+        self._fresh: list[str] = []  # output that is not yet joined to _text
         self._fresh_size = 0
         self._seen = 0  # where in _text the next match may begin
-        self._why_over: Callable[[], str] | None = None
+        self._why_ended: Callable[[], str] | None = None
 
     # --- for the program ------------------------------------------------------------------------------------
 
@@ -151,9 +151,11 @@ class Console:
         """Wait until the Guest prints ``pattern``: a text, or a compiled regular expression.
 
         Looks at what was printed since the last match, and returns the match; the next search begins behind it.
-        ``timeout`` is in seconds, None: for ever.  Raises ExpectError when it is over or the Guest has ended.
+        ``timeout`` is in seconds; None: no limit.  Raises ExpectError when it has passed, or when the Guest has ended.
         """
         wanted = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        if not isinstance(wanted, re.Pattern) or not isinstance(wanted.pattern, str):
+            raise TypeError(f"expect() takes a str or a compiled pattern of one, not {pattern!r}")
         shown = pattern if isinstance(pattern, str) else pattern.pattern
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
@@ -161,14 +163,14 @@ class Console:
                 if match := wanted.search(self._gather(), self._seen):
                     self._seen = match.end()
                     return match
-                if self._why_over:
-                    why = f"{self._why_over()} before it printed {shown!r}"
+                if self._why_ended:
+                    why = f"{self._why_ended()} before it printed {shown!r}"
                     raise ExpectError(why, self._text[self._seen :])
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
+                remaining = None if until is None else until - time.monotonic()
+                if remaining is not None and remaining <= 0:
                     why = f"the Guest did not print {shown!r} within {timeout:g} seconds"
                     raise ExpectError(why, self._text[self._seen :])
-                self._changed.wait(left)
+                self._changed.wait(remaining)
 
     def send(self, text: str | bytes) -> None:
         """Type ``text`` (as UTF-8).  Never blocks; "\\x04" is Ctrl-D."""
@@ -189,10 +191,10 @@ class Console:
                 self._gather()
             self._changed.notify_all()
 
-    def over(self, why: Callable[[], str]) -> None:
-        """No more will come; ``why`` tells the reason, or raises what it was."""
+    def guest_ended(self, why: Callable[[], str]) -> None:
+        """No more output will come; ``why`` returns the reason, or raises the error that it was."""
         with self._changed:
-            self._why_over = why
+            self._why_ended = why
             self._changed.notify_all()
 
     def finish(self, seconds: float) -> int:
@@ -203,7 +205,7 @@ class Console:
         """See Drain."""
         return self._quiet_fd
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """See Drain."""
 
     def clear(self) -> None:

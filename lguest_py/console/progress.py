@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Say what takes long: on stderr, if that is a terminal, and only once it has taken a second.
+"""Progress of long work, on stderr if it is a terminal, after the first second; and colours for a terminal.
 
-The line is redrawn each second and gone at the end.  Colours are here too, as what a terminal gets and a file does not.
+The line is redrawn each second, and erased at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-PATIENCE = 1.0  # seconds until something is said, and between two words
+PATIENCE = 1.0  # seconds before the first line, and between two updates
 _CLEAR = "\r\x1b[K"
 
 
@@ -43,11 +43,11 @@ class Progress:
         self._what = what
         self._detail = ""
         self._stream = sys.stderr if stream is None else stream
-        self._over = threading.Event()
+        self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
     def say(self, detail: str) -> None:
-        """How far it is."""
+        """Set how far the work is, for the next update."""
         self._detail = detail
 
     def __enter__(self) -> Progress:
@@ -59,15 +59,15 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._done.set()
         if self._thread:
             self._thread.join()
 
     def _run(self) -> None:
         started, moves = time.monotonic(), _can_move(self._stream)
         shown = False
-        with contextlib.suppress(OSError, ValueError):  # nobody looks any more
-            while not self._over.wait(PATIENCE):
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            while not self._done.wait(PATIENCE):
                 if moves:
                     seconds = f"{time.monotonic() - started:.0f} s"
                     self._write(f"{_CLEAR}lguest-py: {self._what} ({', '.join(filter(None, (self._detail, seconds)))})")

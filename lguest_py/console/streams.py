@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The outer ends of the Guest's console: a sink that takes bytes without blocking, and a source of them.
+"""The Host's end of the Guest's console: an output that never blocks the Launcher, and an input.
 
-Read next: terminal.py, the source when a person sits there; expect.py, both when a program does.
+Read next: terminal.py, input from a terminal; expect.py, both for a Python program.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import select
 import threading
 from typing import Protocol
 
-LIMIT = 0x40000  # bytes that wait for a slow reader before the Guest has to
+LIMIT = 0x40000  # bytes of output that are buffered for a slow reader; then the Guest waits
 CHUNK = 0x1000
-END_OF_INPUT = b"\x04"  # Ctrl-D: what a terminal sends for it
+END_OF_INPUT = b"\x04"  # Ctrl-D, as a terminal's user types it
 
 
 class Drain(Protocol):
@@ -29,26 +29,26 @@ class Drain(Protocol):
 
     @property
     def empty(self) -> bool:
-        """Everything was written."""
+        """Whether everything was written."""
 
     def write(self, data: bytes | bytearray) -> None:
         """Append ``data``; never blocks."""
 
     def finish(self, seconds: float) -> int:
-        """Wait until all is written, but no longer than this; how many bytes were not, which are dropped."""
+        """Wait until all is written, at most so many seconds.  Drop the rest, and return its size in bytes."""
 
     def fileno(self) -> int:
-        """To wait for."""
+        """A descriptor to poll."""
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
 
     def clear(self) -> None:
-        """Take note of what ``fileno`` told."""
+        """Make ``fileno`` unreadable again."""
 
 
 class Tail:
-    """Passes output on to ``sink``, and keeps the last of it in ``text``."""
+    """Passes output on to ``sink``, and keeps its last CHUNK bytes in ``text``."""
 
     def __init__(self, sink: Drain) -> None:
         self._sink = sink
@@ -68,16 +68,16 @@ class Tail:
 class Output:
     """A Drain that writes to a file descriptor whole and in order, from a thread of its own.
 
-    A thread, because only that works alike for a pipe, a terminal that is stopped, a file and a socket, and
-    leaves the descriptor's flags alone, which other processes share.  ``fileno`` becomes readable when writing
-    failed (``error``), and once after ``tell_when``.
+    Only a thread works for a pipe, a stopped terminal, a file and a socket alike, without O_NONBLOCK, which other
+    processes with the same open file would get too.  ``fileno`` becomes readable when writing
+    failed (``error``), and once after ``notify_when``.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._data = bytearray()
         self._changed = threading.Condition()
-        self._told_at: int | None = None
+        self._notify_at: int | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
         self.error: OSError | None = None
@@ -87,20 +87,20 @@ class Output:
         """To wait for; see ``clear``."""
         return self._wake_read
 
-    def tell_when(self, left: int) -> None:
+    def notify_when(self, left: int) -> None:
         """Make ``fileno`` readable as soon as no more than ``left`` bytes wait to be written."""
         with self._changed:
-            self._told_at = left
-            self._tell()
+            self._notify_at = left
+            self._notify()
 
-    def _tell(self) -> None:
-        if self.error or (self._told_at is not None and len(self._data) <= self._told_at):
-            self._told_at = None
+    def _notify(self) -> None:
+        if self.error or (self._notify_at is not None and len(self._data) <= self._notify_at):
+            self._notify_at = None
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"!")
 
     def clear(self) -> None:
-        """Take note of what ``fileno`` told."""
+        """Make ``fileno`` unreadable again."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self._wake_read, 64):
                 pass
@@ -113,7 +113,7 @@ class Output:
 
     @property
     def empty(self) -> bool:
-        """Everything was written."""
+        """Whether everything was written."""
         with self._changed:
             return not self._data
 
@@ -130,17 +130,14 @@ class Output:
                 self._thread.start()
 
     def finish(self, seconds: float) -> int:
-        """Wait until all is written, but no longer than this; how many bytes were not, which are dropped.
-
-        Of these a piece may be under way; else they would come out in the middle of what is said next.
-        """
+        """See Drain.  The dropped bytes would else appear between later messages; a write in progress may still end."""
         with self._changed:
             self._changed.wait_for(lambda: not self._data, seconds)
-            left = len(self._data)
-            if left:
+            dropped = len(self._data)
+            if dropped:
                 self._data.clear()
                 self.last = b""
-            return left
+            return dropped
 
     def _run(self) -> None:
         while True:
@@ -157,7 +154,7 @@ class Output:
                     self._data.clear()
                 else:
                     del self._data[:written]
-                self._tell()
+                self._notify()
                 self._changed.notify_all()
                 if self.error:
                     return
@@ -165,7 +162,7 @@ class Output:
     def _write_some(self, piece: bytes) -> int:
         try:
             return os.write(self._fd, piece)
-        except BlockingIOError:  # somebody who shares the descriptor made it non-blocking
+        except BlockingIOError:  # another process with the same open file made it non-blocking
             poller = select.poll()
             poller.register(self._fd, select.POLLOUT)
             poller.poll()
@@ -175,19 +172,19 @@ class Output:
 class Source(Protocol):
     """Where the Guest's input comes from."""
 
-    interactive: bool  # a person is there: read on even while the Guest does not (up to a bound)
+    interactive: bool  # a person types: read ahead of the Guest, up to a limit
 
-    def attend(self) -> float:
-        """Called before each wait: when (time.monotonic) to be called again, even if nothing happens."""
+    def prepare_wait(self) -> float:
+        """Called before each wait.  Returns when (time.monotonic) to call it again, even if nothing happens."""
 
     def fileno(self) -> int:
-        """To wait for; -1 when there is nothing to come, or not yet (``attend``)."""
+        """A descriptor to poll; -1 at the end of the input, or while it cannot be read (``prepare_wait``)."""
 
     def read(self) -> bytes:
-        """What came, for the Guest; blocks only where ``fileno`` is not readable."""
+        """Read some bytes for the Guest; blocks only while ``fileno`` is not readable."""
 
-    def ended(self) -> bytes:
-        """What a Guest is to be told, once, when the input is at its end."""
+    def end_of_input(self) -> bytes:
+        """The bytes that a Guest gets once, at the end of the input."""
 
 
 class Input:
@@ -198,7 +195,7 @@ class Input:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         """See Source."""
         return math.inf
 
@@ -218,6 +215,6 @@ class Input:
             self._fd = -1
         return data
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         """See Source."""
         return END_OF_INPUT

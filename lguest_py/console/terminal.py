@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A person's terminal as the Guest's: raw while the Guest runs, and as it was whatever happens.
+"""The user's terminal as the Guest's console: in raw mode while the Guest runs, and always restored.
 
-Every key goes to the Guest, Ctrl-C included; only Ctrl-A is ours.  Read next: lguest_py/cli/signals.py, for
-what happens on a signal.
+Every key goes to the Guest, Ctrl-C included; only Ctrl-A is the Launcher's.
+Read next: lguest_py/cli/signals.py, what happens on a signal.
 """
 
 from __future__ import annotations
@@ -20,25 +20,34 @@ from typing import Any
 from lguest_py.console.streams import CHUNK
 
 ESCAPE = 0x01  # Ctrl-A
-GLANCE = 0.5  # seconds between two looks whether we came to the foreground: not every shell sends a signal then
-HELP = b"\r\nCtrl-A x    end the Guest and leave\r\nCtrl-A Ctrl-A    send Ctrl-A\r\nCtrl-A ?    this help\r\n"
+FOREGROUND_POLL = 0.5  # seconds; not every shell sends SIGCONT when it brings a job to the foreground
+KEYS = "Ctrl-A x       end the Guest and leave", "Ctrl-A Ctrl-A  send Ctrl-A", "Ctrl-A ?       show these keys"
 
 
-class Left(Exception):
-    """The user typed Ctrl-A x."""
+class QuitRequested(Exception):
+    """The user typed Ctrl-A x, or the program that uses the Launcher ended it."""
+
+
+def line_end(fd: int) -> str:
+    """What ends a line on ``fd``: with a carriage return only where it is a terminal that adds none itself."""
+    try:
+        output_modes = termios.tcgetattr(fd)[tty.OFLAG]
+    except termios.error:
+        return "\n"
+    return "\n" if output_modes & termios.OPOST and output_modes & termios.ONLCR else "\r\n"
 
 
 class EscapeFilter:
-    """Takes our own keys out of what is typed."""
+    """Removes the Launcher's own keys from the input."""
 
     def __init__(self) -> None:
         self._escaped = False
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """What of ``data`` is for the Guest, and whether help was asked for.
+        """Return the bytes of ``data`` for the Guest, and whether the user asked for help.
 
-        Ctrl-A and a key that means nothing to us both go to the Guest.  Raises Left on Ctrl-A x; what was typed
-        before it no longer matters.
+        Ctrl-A with a key that has no meaning goes to the Guest, both bytes.  Raises QuitRequested on Ctrl-A x, and
+        drops what was typed before it.
         """
         kept, help_wanted = bytearray(), False
         for byte in data:
@@ -50,7 +59,7 @@ class EscapeFilter:
                 continue
             self._escaped = False
             if byte in b"xX":
-                raise Left
+                raise QuitRequested
             if byte == ord("?"):
                 help_wanted = True
             else:
@@ -59,24 +68,26 @@ class EscapeFilter:
 
 
 class Terminal:
-    """The terminal at ``fd`` as a Source, and its modes as a context manager: raw within, restored after.
+    """The terminal at ``fd`` as a Source, and a context manager: raw mode within it, restored after it.
 
-    ``suspend`` and ``resume`` do the same around a stop of the process.  The terminal is read, and its modes are
-    touched, only while this process is in its foreground; another program is at the terminal otherwise.
+    ``suspend`` restores the modes before the process stops, ``resume`` makes them raw again.  The terminal is read, and
+    its modes are changed, only while this process is in its foreground: else another program uses it.
     """
 
     interactive = True
 
-    def __init__(self, fd: int, show: int) -> None:
+    def __init__(self, fd: int, show: int, *, newlines: bool = False) -> None:
+        """With ``newlines`` a newline goes to the begin of the line too, for a Guest that does not do it itself."""
         self._fd = fd
+        self._newlines = newlines
         self._hung_up = False
-        self.waiting = False  # for the foreground
+        self.waiting = False  # the process is in the background
         self._show = show  # where help is written
         self._saved: list[Any] | None = None
         self._filter = EscapeFilter()
 
     def __enter__(self) -> Terminal:
-        self.attend()
+        self.prepare_wait()
         atexit.register(self.suspend)
         return self
 
@@ -89,31 +100,35 @@ class Terminal:
     def _foreground(self) -> bool:
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
-        except OSError:  # not our controlling terminal: nobody else's job either
+        except OSError:  # not our controlling terminal, so no other job uses it
             return True
 
     def resume(self) -> None:
-        """Make the terminal raw.  What was typed ahead is kept."""
+        """Make the terminal raw.  Input typed ahead is kept."""
         if not self._foreground():
             return
-        with contextlib.suppress(termios.error):  # it went away
+        with contextlib.suppress(termios.error):  # the terminal is gone
             if self._saved is None:
                 self._saved = termios.tcgetattr(self._fd)
             tty.setraw(self._fd, termios.TCSANOW)
+            if self._newlines:
+                modes = termios.tcgetattr(self._fd)
+                modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
+                termios.tcsetattr(self._fd, termios.TCSANOW, modes)
 
     def suspend(self) -> None:
-        """Give the terminal back as it was found."""
+        """Restore the terminal's modes."""
         if self._saved is None or not self._foreground():
             return
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
         self._saved = None
 
-    def attend(self) -> float:
-        """See Source.  Takes the terminal when we came to its foreground."""
+    def prepare_wait(self) -> float:
+        """See Source.  Makes the terminal raw when the process came to its foreground."""
         self.waiting = not self._hung_up and not self._foreground()
         if self.waiting:
-            return time.monotonic() + GLANCE
+            return time.monotonic() + FOREGROUND_POLL
         if self._saved is None:
             self.resume()
         return math.inf
@@ -123,12 +138,12 @@ class Terminal:
         return -1 if self._hung_up or self.waiting else self._fd
 
     def read(self) -> bytes:
-        """See Source.  Raises Left when the user wants to leave."""
+        """See Source.  Raises QuitRequested when the user wants to leave."""
         try:
             data = os.read(self._fd, CHUNK)
         except BlockingIOError:
             return b""
-        except OSError:  # hung up, or not ours any more
+        except OSError:  # hung up, or in the background now
             self.waiting = not self._foreground()
             data = b""
         if self.waiting:
@@ -139,9 +154,9 @@ class Terminal:
         kept, help_wanted = self._filter.feed(data)
         if help_wanted:
             with contextlib.suppress(OSError):
-                os.write(self._show, HELP)
+                os.write(self._show, line_end(self._show).join(("", *KEYS, "")).encode())
         return kept
 
-    def ended(self) -> bytes:
-        """See Source; a terminal that is gone says nothing, SIGHUP does."""
+    def end_of_input(self) -> bytes:
+        """See Source.  Nothing: SIGHUP ends the run of a terminal that is gone."""
         return b""

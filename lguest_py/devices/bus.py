@@ -3,7 +3,7 @@
 
 A descriptor is struct lguest_device_desc (switcher/layouts/lguest_abi.h), then for each virtqueue its size (u16),
 interrupt (u16) and page number (u32), then the features offered, as many bytes for those accepted, then the
-configuration space.  The Guest may scribble over all of it; only its status and what it accepted are read.
+configuration space.  The Guest can write all of it; only its status and what it accepted are read.
 
 Status values: virtio 1.0, section 2.1.  Read next: lguest_py/devices/console.py.
 """
@@ -108,7 +108,7 @@ class Bus:
         """
         if address in self._kicks:
             slot, number = self._kicks[address]
-            slot.start()  # kernels up to 2.6.30 accept features without a word
+            slot.start()  # kernels up to 2.6.30 do not notify when they accept features
             slot.device.kick(number)
         elif address in self._slots:
             slot = self._slots[address]

@@ -2,7 +2,7 @@
 """The virtio console: queue 0 takes input to the Guest, queue 1 its output.  No features are offered.
 
 Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
-sink is full, and the Launcher reads input only while ``hungry``.
+sink is full, and the Launcher reads input only while ``wants_input``.
 
 Source: virtio 1.0, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
@@ -16,15 +16,15 @@ from typing import Protocol
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
-BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers sent in one go: a Guest that never stops talking starves nobody
+BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers per call: an endless output must not starve the rest
 
 
 class Progress(enum.IntEnum):
-    """What remains after some work; the greater one tells more."""
+    """What remains after a call of ``service``; the greater value wins."""
 
-    IDLE = 0  # nothing until somebody says so
-    BLOCKED = 1  # waits for the sink
-    MORE = 2  # come again at once
+    IDLE = 0  # nothing until the next event
+    BLOCKED = 1  # until the sink has room
+    MORE = 2  # call again at once
 
 
 class Sink(Protocol):
@@ -53,7 +53,7 @@ class Console:
         self._receive: Virtqueue | None = None
         self._transmit: Virtqueue | None = None
         self._sending: Chain | None = None
-        self._piece = self._sent = 0  # where in _sending we are
+        self._piece = self._sent = 0  # the position in _sending
 
     def start(self, queues: Sequence[Virtqueue], features: int) -> None:
         """See Device."""
@@ -67,8 +67,8 @@ class Console:
         """See Device; the work is done by ``service``, which follows."""
 
     @property
-    def hungry(self) -> bool:
-        """The Guest has room for input, and none waits for it."""
+    def wants_input(self) -> bool:
+        """Whether the Guest has buffers for input, and none is pending."""
         return not self._inbox and self._receive is not None and self._receive.available() > 0
 
     def service(self) -> Progress:
@@ -98,7 +98,7 @@ class Console:
         out = bytearray()
         try:
             progress = self._collect(queue, out, min(self._sink.room, BUDGET))
-        finally:  # also what a Guest said before it broke a rule
+        finally:  # also the output before a broken rule
             self._sink.write(out)
         queue.notify()
         return progress

@@ -2,8 +2,9 @@
 """The Launcher's end of the native Guest's serial port: the mailbox's input ring.
 
 The port itself is in the Host kernel (host_kernel/native/pc/uart.c); its output is the mailbox's text, which the Vm
-takes.  Here the same rules hold as for the virtio console: nothing is lost, and input is read only when ``hungry``.
-Read next: lguest_py/devices/panic.py, which reads along.
+takes.  As for the virtio console, nothing is lost, and
+input is read only when ``wants_input``.
+Read next: lguest_py/devices/panic.py, which reads the output too.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Serial:
         self._wake = wake
 
     @property
-    def hungry(self) -> bool:
+    def wants_input(self) -> bool:
         """There is room in the ring, and no input waits for it.  The doorbell rings when that becomes so."""
-        return not self._inbox and self._mailbox.input_waiting() <= L.INPUT_BYTES // 2
+        return not self._inbox and self._mailbox.input_pending() <= L.INPUT_BYTES // 2
 
     def service(self) -> Progress:
         """Move input as far as there is room."""

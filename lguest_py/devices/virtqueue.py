@@ -6,7 +6,7 @@ to the alignment, used ring), 2.4.4 (readable before writable), 2.4.5 (descripto
 (used ring).  Indirect descriptors and event indices are not offered.
 
 All of it lies in memory the Guest can write at any moment, so each word is read once and then checked, and
-nothing that is ours (where we are in either ring) is ever read back.
+the device's own state (its position in either ring) is never read back.
 
 Read next: lguest_py/devices/bus.py.
 """
@@ -76,7 +76,7 @@ class Virtqueue:
         self._bytes[:] = bytes(len(self._bytes))
         self._next_avail = 0
         self._next_used = 0
-        self._unannounced = False
+        self._interrupt_pending = False
 
     def _bad(self, what: str) -> GuestError:
         return GuestError(f"{self.name}: {what}")
@@ -132,13 +132,13 @@ class Virtqueue:
         self._next_used = (self._next_used + 1) & 0xFFFF
         barrier()  # the driver must not see the index before the entry
         self._ring["used_index"] = self._next_used
-        self._unannounced = True
+        self._interrupt_pending = True
 
     def notify(self) -> None:
-        """Interrupt the driver if chains were pushed since the last time and it did not ask for silence."""
-        if not self._unannounced:
+        """Interrupt the driver if chains were pushed since the last call, unless it disabled interrupts."""
+        if not self._interrupt_pending:
             return
-        self._unannounced = False
+        self._interrupt_pending = False
         barrier()
         if not self._ring["avail_flags"] & AVAIL_NO_INTERRUPT:
             self._interrupt()

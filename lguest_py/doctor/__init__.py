@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine can do, found by trying it, and the file for a bug report.
+"""``lguest-py doctor``: test what works on this machine, and write the file for a bug report.
 
-Read next: diagnosis.py."""
+Read next: diagnosis.py.
+"""

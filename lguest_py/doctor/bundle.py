@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file for a bug report that ``lguest-py doctor --self-test`` writes: a tar.gz of small texts.
 
-In it: diagnosis.json, and for each engine what the Guest printed and how it ended; the processor's description; for
-KVM its parameters, capabilities and what the probe's own VM did.  Host name, user name and home directory are taken
-out of every text.
+It has diagnosis.json; for each engine the Guest's console and its end; the processor's description; and KVM's
+parameters, capabilities and self-test.  Host name, user name and home directory are removed from every text.
+
+Read next: diagnosis.py, whose result it stores.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from lguest_py.files.descriptors import check
 from lguest_py.launcher import report
 
 NAME = "lguest-py-self-test"
-NOBODY = ("root", "user", "localhost", "debian", "ubuntu", "fedora", "runner")  # names that say nothing of anybody
+GENERIC_NAMES = ("root", "user", "localhost", "debian", "ubuntu", "fedora", "runner")  # names that identify nobody
 
 
 def scrubber(user: str, host: str, home: str) -> Callable[[str], str]:
-    """What takes these names out of a text."""
+    """A function that replaces these names in a text."""
     patterns = []
     if len(home) > 1:
         patterns.append((re.compile(re.escape(home.rstrip("/")) + r"(?![\w.-])"), "~"))
     for name, instead in ((user, "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
-        if name and name not in NOBODY:
+        if name and name not in GENERIC_NAMES:
             patterns.append((re.compile(rf"(?<!\w){re.escape(name)}(?!\w)"), instead))
 
     def scrub(text: str) -> str:
@@ -47,7 +48,7 @@ def scrubber(user: str, host: str, home: str) -> Callable[[str], str]:
 
 
 def own_scrubber() -> Callable[[str], str]:
-    """The scrubber for whoever runs this, here."""
+    """The scrubber for the current user on this machine."""
     user = home = ""
     with contextlib.suppress(OSError, KeyError, RuntimeError):
         home = str(Path.home())
@@ -57,7 +58,7 @@ def own_scrubber() -> Callable[[str], str]:
 
 
 def _values(data: Any, change: Callable[[str], str]) -> Any:
-    """``data`` with every text in it changed, but no key."""
+    """``data`` with ``change`` applied to every string but keys."""
     match data:
         case str():
             return change(data)
@@ -69,7 +70,7 @@ def _values(data: Any, change: Callable[[str], str]) -> Any:
 
 
 def kvm_text() -> str:
-    """What KVM says of itself, and how the probe's own VM went."""
+    """KVM's parameters and capabilities, and the result of the self-test."""
     lines = []
     for file in sorted(Path("/sys/module").glob("kvm*/parameters/*")):
         with contextlib.suppress(OSError):
@@ -93,7 +94,7 @@ def kvm_text() -> str:
 
 
 def texts(diagnosis: Diagnosis, scrub: Callable[[str], str]) -> dict[str, str]:
-    """The files of the bundle."""
+    """The bundle's files: name -> text."""
     data = _values(diagnosis.as_dict(), scrub)
     files = {"diagnosis.json": json.dumps(data, indent=1) + "\n"}
     others = {"cpuinfo.txt": cpuinfo()}
@@ -108,7 +109,7 @@ def texts(diagnosis: Diagnosis, scrub: Callable[[str], str]) -> dict[str, str]:
 
 
 def _open(directory: Path) -> IO[bytes]:
-    """A file of its own that did not exist.  Raises LguestError."""
+    """Create a file with an unused name.  Raises LguestError."""
     number = 1
     while True:
         path = directory / f"{NAME}{f'-{number}' if number > 1 else ''}.tar.gz"
@@ -122,14 +123,14 @@ def _open(directory: Path) -> IO[bytes]:
 
 
 def write(diagnosis: Diagnosis, directory: Path = Path()) -> Path:
-    """Write the bundle into ``directory``; the file's name.  Raises LguestError when that is not possible."""
+    """Write the bundle into ``directory``; returns its path.  Raises LguestError when that fails."""
     file = _open(directory)
     path = Path(file.name)
     try:
         with file, tarfile.open(fileobj=file, mode="w:gz") as tar:
             for name, text in texts(diagnosis, own_scrubber()).items():
                 content = text.encode(errors="backslashreplace")
-                entry = tarfile.TarInfo(f"{NAME}/{name}")  # owned by nobody: 0 and no names
+                entry = tarfile.TarInfo(f"{NAME}/{name}")  # owner 0, without names
                 entry.size, entry.mtime = len(content), int(time.time())
                 tar.addfile(entry, io.BytesIO(content))
     except BaseException as error:

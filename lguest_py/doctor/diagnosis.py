@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine can do, found by running it: a Diagnosis, as data.
+"""Diagnosis: what works on this machine, by running the tiny Guest on each engine.
 
-Read next: lguest_py/engines/fixes.py for what is advised, lguest_py/doctor/bundle.py for what a bug report gets.
+Read next: lguest_py/engines/advice.py for the advice, lguest_py/doctor/bundle.py for the bug report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from lguest_py import Machine, Result, __version__
 from lguest_py.console.progress import Progress
-from lguest_py.engines.fixes import IMAGES_FIX, NO_ENGINE_FIX, QEMU_FIX, Place, kvm_fix
+from lguest_py.engines.advice import IMAGES_ADVICE, NO_ENGINE_ADVICE, QEMU_ADVICE, Platform, kvm_advice
 from lguest_py.engines.probe import KvmProbe, probe_kvm
 from lguest_py.engines.tcg import QEMU, find_qemu
 from lguest_py.errors import LguestError
@@ -26,14 +26,16 @@ from lguest_py.version import commit
 
 IMAGES = ("host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin")
 LIBRARIES = ("cffi", "pyelftools", "zstandard", "lz4")
-LIMIT, SELF_TEST_LIMIT = 120.0, 1800.0  # seconds for one Guest; a machine inside an emulated one is slow
+BOOT_SECONDS, SELF_TEST_SECONDS = 120.0, 1800.0  # limits for one Guest, for nested emulation as well
+
+POLL_SECONDS = 0.2
 
 EngineName = Literal["kvm", "tcg"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the answer.  ``fix`` is one line too; empty where nothing is lacking."""
+    """One line of the output: ``what`` was examined, the result ``found``, and the advice ``fix``, "" when ``good``."""
 
     what: str
     good: bool
@@ -43,7 +45,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Trial:
-    """The tiny Guest on one engine; ``console`` is what it printed, ``result`` None where it did not end by itself."""
+    """A run of the tiny Guest on one engine.  ``console``: its output; ``result``: None when it did not end by
+    itself.
+    """
 
     engine: EngineName
     passed: bool
@@ -61,7 +65,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything found.  ``system`` is what the machine is."""
+    """The findings and trials.  ``system``: a description of the machine."""
 
     findings: list[Finding]
     system: dict[str, Any]
@@ -70,7 +74,7 @@ class Diagnosis:
 
     @property
     def status(self) -> int:
-        """0: what should work here did; 1: something did not; 5: no engine can serve."""
+        """The exit status.  0: all passed; 1: a failure; 5: no engine can run here."""
         if not self.trials:
             return 5
         built_all = all(finding.good for finding in self.findings if finding.what == "images")
@@ -103,7 +107,7 @@ def _distribution() -> str:
 
 
 def describe_system() -> dict[str, Any]:
-    """What this machine is; nothing in it names the machine or its user."""
+    """A description of the machine, without the names of the machine and its user."""
     qemu = find_qemu()
     return {
         "system": platform.system(),
@@ -114,7 +118,7 @@ def describe_system() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "qemu": qemu[1] if qemu else None,
         "libraries": {name: _version(name) for name in LIBRARIES},
-        **vars(Place.here()),
+        **vars(Platform.detect()),
     }
 
 
@@ -127,23 +131,23 @@ def _images() -> Finding:
         except LguestError:
             missing.append(name)
     if missing:
-        return Finding("images", False, f"not built: {', '.join(missing)}", IMAGES_FIX)
+        return Finding("images", False, f"not built: {', '.join(missing)}", IMAGES_ADVICE)
     return Finding("images", True, ", ".join(f"{name} {size}" for name, size in sizes.items()))
 
 
 def try_engine(engine: EngineName, *, self_test: bool) -> Trial:
-    """Boot the tiny Guest on an engine: to its prompt, or through all of its own tests."""
+    """Boot the tiny Guest on an engine for one command, or with ``self_test`` for all its tests."""
     what = f"the tiny Guest's tests on {engine}" if self_test else f"the tiny Guest on {engine}"
     started = time.monotonic()
     console, result = "", None
     try:
-        limit = SELF_TEST_LIMIT if self_test else LIMIT
+        limit = SELF_TEST_SECONDS if self_test else BOOT_SECONDS
         command = "run=test" if self_test else "run=echo well"
         machine = Machine(engine=engine, command_line=command, on_reboot="exit", timeout=limit)
         with Progress(what) as progress, machine:
             while result is None:
                 try:
-                    result = machine.wait(0.2)
+                    result = machine.wait(POLL_SECONDS)
                 except TimeoutError:
                     if self_test:
                         progress.say(f"{machine.console.output.count(chr(10) + 'ok ')} passed")
@@ -155,7 +159,7 @@ def try_engine(engine: EngineName, *, self_test: bool) -> Trial:
 
 
 def judge(console: str, result: Result, *, self_test: bool) -> tuple[bool, str]:
-    """Whether a Guest that printed this and ended so did well, and one line on it."""
+    """(passed, one line about it) of a Guest with this console output and result."""
     from lguest_py.launcher import report
 
     lines = console.splitlines()
@@ -172,18 +176,19 @@ def judge(console: str, result: Result, *, self_test: bool) -> tuple[bool, str]:
 
 
 def examine(*, self_test: bool = False) -> Diagnosis:
-    """Look at everything and boot the tiny Guest on each engine that can serve."""
+    """Examine the machine and boot the tiny Guest on each engine that can run here."""
     system = describe_system()
     probe, qemu = probe_kvm(), find_qemu()
-    place = Place.here()
-    about = f"{__version__}, commit {commit()}; {system['python']}; {system['distribution']}, Linux {system['release']}"
+    place = Platform.detect()
+    version = f"{__version__}, commit {commit()}"
+    summary = f"{version}; {system['python']}; {system['distribution']}, Linux {system['release']}"
     if system["system"] != "Linux":
-        about = about.replace("Linux", system["system"])
+        summary = summary.replace("Linux", system["system"])
     findings = [
-        Finding("lguest-py", True, f"{about}, {system['machine']}"),
+        Finding("lguest-py", True, f"{summary}, {system['machine']}"),
         _images(),
-        Finding("kvm", probe.usable, probe.why, "" if probe.usable else kvm_fix(probe, place)),
-        Finding("qemu", True, f"QEMU {qemu[1]}") if qemu else Finding("qemu", False, f"{QEMU} is missing", QEMU_FIX),
+        Finding("kvm", probe.usable, probe.why, "" if probe.usable else kvm_advice(probe, place)),
+        Finding("qemu", True, f"QEMU {qemu[1]}") if qemu else Finding("qemu", False, f"{QEMU} is missing", QEMU_ADVICE),
     ]
     usable: list[EngineName] = []
     usable += ["kvm"] if probe.usable else []
@@ -193,15 +198,15 @@ def examine(*, self_test: bool = False) -> Diagnosis:
 
 
 def examine_trials(trials: list[Trial], *, self_test: bool) -> list[Finding]:
-    """What the trials say, as findings."""
+    """The results of the trials, as findings."""
     if not trials:
-        return [Finding("engines", False, "none can serve here", NO_ENGINE_FIX)]
+        return [Finding("engines", False, "none can run here", NO_ENGINE_ADVICE)]
     fix = "report it, with the file below" if self_test else "run lguest-py doctor --self-test, and report its file"
     return [Finding(f"engine {each.engine}", each.passed, each.detail, "" if each.passed else fix) for each in trials]
 
 
 def cpuinfo(path: str = "/proc/cpuinfo") -> str:
-    """What the kernel says of the first processor, without a serial number."""
+    """The kernel's description of the first processor, without a serial number."""
     try:
         text = Path(path).read_text(errors="replace")
     except OSError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which engine makes the machine: KVM where it can serve, else QEMU's emulation.
+"""Choose the engine that runs the VM: KVM if the probe passes, else QEMU's emulation (TCG).
 
-Read next: base.py for what an engine is, probe.py for how KVM is judged.
+Read next: base.py for the interface of an engine, probe.py for the probe of KVM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAMES = ("auto", "kvm", "tcg")
 
 @dataclass(frozen=True)
 class Choice:
-    """``make(memory_bytes)`` makes a machine; ``why`` is one line for the user."""
+    """``make(memory_bytes)`` makes the VM; ``why`` is the reason for the choice, one line for the user."""
 
     make: Callable[[int], Engine]
     name: str
@@ -28,7 +28,7 @@ class Choice:
 def choose(name: str) -> Choice:
     """The engine for ``--engine NAME``.
 
-    Raises NoEngineError when it, or with auto any, cannot serve here; UsageError for an unknown name.
+    Raises NoEngineError when it cannot run here (with "auto": when no engine can); UsageError for an unknown name.
     """
     if name not in NAMES:
         raise UsageError(f"there is no engine {name!r}: give one of {', '.join(NAMES)}")
@@ -38,10 +38,10 @@ def choose(name: str) -> Choice:
 
         return Choice(KvmEngine, "kvm", probe.why)
     if probe and name == "kvm":
-        from lguest_py.engines.fixes import Place, kvm_fix
+        from lguest_py.engines.advice import Platform, kvm_advice
 
-        mendable = probe.flavour in ("no device", "no permission")
-        fix = f"{kvm_fix(probe, Place.here())}; or --engine tcg, which" if mendable else "--engine tcg"
+        fixable = probe.flavour in ("no device", "no permission")
+        fix = f"{kvm_advice(probe, Platform.detect())}; or --engine tcg, which" if fixable else "--engine tcg"
         raise NoEngineError(f"no engine kvm: {probe.why}; {fix} runs without KVM")
     return _tcg(probe)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a machine must offer, whichever engine makes it.
+"""Engine: the interface that both engines implement.
 
-switcher/layouts/machine.h is the same contract seen from inside.  An engine knows nothing of lguest: it gives
-RAM that Python shares, runs code in it, passes a doorbell out and an interrupt in, and says how it ended.
+switcher/layouts/machine.h is the same interface seen from inside the VM.  An engine is independent of lguest: it
+shares the VM's RAM with Python, runs code in it, delivers a doorbell out and an interrupt in, and reports the end.
 
 Read next: lguest_py/engines/tcg.py or lguest_py/engines/kvm.py.
 """
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lguest_py.errors import EngineError, LguestError
-from lguest_py.files.descriptors import lacking
+from lguest_py.files.descriptors import as_descriptor_error
 
-SMALLER: Final = "give the Guest less (--memory)"
+LESS_MEMORY: Final = "give the Guest less (--memory)"
 
 INSTALL_QEMU = "install QEMU for x86 (Debian: apt-get install qemu-system-x86)"
 
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Where the machine's few devices are (struct machine, switcher/layouts/machine.h)."""
+    """Ports and pins of the VM's devices (struct machine, switcher/layouts/machine.h)."""
 
     doorbell_port: int  # the Host kernel writes a byte here to wake the Launcher
     doorbell_pin: int  # I/O APIC pin of the Launcher's interrupt
@@ -34,10 +34,10 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class MachineEnd:
-    """How the machine itself stopped running.
+    """Why the VM stopped running.
 
-    ``exited`` is True when the Host kernel wrote to the exit port: struct mailbox says the rest.  When it
-    is False the machine broke (triple fault, the emulator died, KVM refused) and ``detail`` says how.
+    ``exited`` is True when the Host kernel wrote to the exit port; struct mailbox has the details.  It is False after a
+    failure of the VM (triple fault, death of the emulator, KVM error), which ``detail`` describes.
     """
 
     exited: bool
@@ -45,83 +45,84 @@ class MachineEnd:
 
 
 def no_memory(memory_bytes: int, error: OSError) -> LguestError:
-    """What to raise when there is no memory for a VM of this size."""
-    if few := lacking(error):
-        return few
-    return EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB ({error.strerror}): {SMALLER}")
+    """The error to raise when ``error`` prevents a VM with this much RAM."""
+    if too_few := as_descriptor_error(error):
+        return too_few
+    return EngineError(f"no memory for a VM of {memory_bytes >> 20} MiB ({error.strerror}): {LESS_MEMORY}")
 
 
 class Engine(Protocol):
-    """One VM.  Not safe for use by several threads, but for ``interrupt``.
+    """One VM.  Only ``interrupt`` may be called from several threads.
 
-    Life: construct (makes RAM), fill ``memory``, ``start``, then wait for ``fileno`` to be readable and call
-    ``poll`` each time, until it returns a MachineEnd; ``close`` at any time, more than once if need be.
+    Order of use: construct (allocates RAM), fill ``memory``, ``start``, then wait until ``fileno`` is readable and call
+    ``poll``, until it returns a MachineEnd.  ``close`` is possible at any time and more than once.
     """
 
     name: str  # "kvm" or "tcg"
-    about: str  # one phrase for the user: "QEMU 7.2.22 emulates the CPU"
+    description: str  # one phrase for the user: "QEMU 7.2.22 emulates the CPU"
     facts: MachineFacts
     memory: memoryview  # the VM's RAM from address 0, writable, format "B"
 
     def start(self, entry: int, ebx: int) -> None:
         """Run from ``entry`` (VM-physical) in 32-bit protected mode, paging off, with this ebx.
 
-        Raises lguest_py.errors.EngineError when the machine cannot be started.
+        Raises lguest_py.errors.EngineError when the VM cannot be started.
         """
 
     def fileno(self) -> int:
-        """A file descriptor that is readable when the doorbell rang or the machine ended."""
+        """A file descriptor that is readable after a doorbell and at the end of the VM."""
 
     def poll(self) -> MachineEnd | None:
-        """Take note of doorbells rung so far; how the machine ended, if it did.  Never blocks."""
+        """Clear pending doorbells; the end of the VM, or None while it runs.  Never blocks."""
 
     def interrupt(self) -> None:
-        """Raise the doorbell interrupt in the machine.  Never blocks; after the end it does nothing."""
+        """Raise the doorbell interrupt in the VM.  Never blocks; has no effect after the end."""
 
     def stop(self) -> None:
-        """Let the machine run no further; ``memory`` and ``debug_text`` stay, and change no more.
+        """Stop the VM.  ``memory`` and ``debug_text`` remain and no longer change.
 
-        Where it has not ended by itself, it stops between any two instructions.
+        A VM that runs stops at an arbitrary instruction boundary.
         """
 
     def debug_text(self) -> str:
-        """What was written to the debug port so far."""
+        """The text written to the debug port so far."""
 
     def close(self) -> None:
-        """End the machine now and give everything back.  No process is left; ``memory`` becomes invalid."""
+        """Stop the VM and release its resources.  No process is left; ``memory`` becomes invalid."""
 
 
-class EngineAround:
-    """An engine that does something of its own around another one: override what it changes."""
+class EngineWrapper:
+    """An engine that delegates to another one; a subclass overrides what it changes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.about, self.facts, self.memory = engine.name, engine.about, engine.facts, engine.memory
+        self.name, self.description = engine.name, engine.description
+        self.facts, self.memory = engine.facts, engine.memory
 
     def start(self, entry: int, ebx: int) -> None:
-        """The other's, as all below."""
+        """Delegates, as do all methods below."""
         self._engine.start(entry, ebx)
 
     def fileno(self) -> int:
-        """The other's."""
+        """Delegates."""
         return self._engine.fileno()
 
     def poll(self) -> MachineEnd | None:
-        """The other's."""
+        """Delegates."""
         return self._engine.poll()
 
     def interrupt(self) -> None:
-        """The other's."""
+        """Delegates."""
         self._engine.interrupt()
 
     def stop(self) -> None:
-        """The other's."""
+        """Delegates."""
         self._engine.stop()
 
     def debug_text(self) -> str:
-        """The other's."""
+        """Delegates."""
         return self._engine.debug_text()
 
     def close(self) -> None:
-        """The other's."""
+        """Delegates."""
         self._engine.close()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the machine's CPU says it can do: an allow-list, so that both engines say the same.
+"""The CPUID of the VM: an allow-list of features, the same on both engines.
 
-A Guest's kernel masks cpuid for itself, but its programs execute the real instruction in ring 3.  So what does
-not work in rings 1 and 3, or what the Host kernel does not keep apart, is not mentioned at all: sysenter (SEP:
-it would enter ring 0), PAE and PSE36 (the shadow tables have neither), XSAVE and all that needs it (the Host
-kernel switches FXSAVE state only), MSRs, MTRR, PAT and machine checks (ring 0's), VME (no virtual-8086 mode),
-and every leaf that tells of caches, topology, power or a hypervisor.  The maker and the model are the same on every
-machine too: a stock kernel reads the model-specific registers of the processor that it believes it has.
+A Guest's kernel can mask CPUID for itself, but its programs execute the real instruction in ring 3.  So the list leaves
+out what does not work in rings 1 and 3 and state that the Host kernel does not switch: sysenter (SEP enters ring 0),
+PAE and PSE36 (the shadow page tables have neither), XSAVE and features that need it (the Host kernel switches FXSAVE
+state), MSRs, MTRR, PAT and machine checks (ring 0 only), VME (no virtual-8086 mode), and the leaves for caches,
+topology, power and hypervisors.  Vendor and model are fixed, because a stock kernel reads the MSRs of the model that
+CPUID names.
 
-Source of the bits: Intel SDM vol. 2A, CPUID.
+Source: Intel SDM vol. 2A, CPUID.  Read next: kvm.py and tcg.py, which use it.
 """
 
 from __future__ import annotations
@@ -56,23 +56,24 @@ ALLOWED: Final = {
     for register in ("ecx", "edx")
 }
 VENDOR: Final = b"GenuineIntel"
-SIGNATURE: Final = 0x663  # family 6, model 6, stepping 3: as QEMU's own qemu32
+SIGNATURE: Final = 0x663  # family 6, model 6, stepping 3, as QEMU's qemu32
 LAST_BASIC: Final = 7
-UMIP: Final = 1 << 2  # of leaf 7's ecx: sgdt and its kin fault outside ring 0, so that no Guest reads the Host's tables
+# leaf 7, ecx: sgdt, sidt, sldt and str fault outside ring 0, so a Guest cannot read the Host's tables
+UMIP: Final = 1 << 2
 LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
 LEAVES: Final = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
 
 
 def qemu_cpu() -> str:
-    """QEMU's ``-cpu`` for the same answers: its empty model, with the same vendor and model as its own qemu32."""
+    """QEMU's ``-cpu`` option for this CPUID: the model "base" with the identity of its qemu32."""
     identity = (f"vendor={VENDOR.decode()}", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
     limits = (f"level={LAST_BASIC}", f"xlevel={LAST_EXTENDED:#x}", "full-cpuid-auto-level=off", "hypervisor=off")
     return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES), "umip=on"))
 
 
 def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
-    """Of what a processor can do, what the machine's CPU says: LEAVES, with the bits of FEATURES."""
-    entries = {entry.function: entry for entry in reversed(list(supported))}  # of several, the first
+    """The VM's CPUID entries, from the ``supported`` ones: LEAVES, with only the bits of FEATURES."""
+    entries = {entry.function: entry for entry in reversed(list(supported))}  # the first of several with the same leaf
     return [_masked(entries[leaf]) for leaf in LEAVES if leaf in entries]
 
 
@@ -88,6 +89,6 @@ def _masked(entry: CpuidEntry) -> CpuidEntry:
             return replace(entry, eax=0, ebx=0, ecx=entry.ecx & UMIP, edx=0)
         case 0x80000000:
             return replace(entry, eax=LAST_EXTENDED)
-        case 0x80000001:  # its bits are AMD's copies of leaf 1's, and 64-bit mode
+        case 0x80000001:  # AMD's copies of the bits of leaf 1, and 64-bit mode
             return replace(entry, eax=0, ebx=0, ecx=0, edx=0)
     return entry

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The machine on KVM: one vCPU in a thread, the in-kernel interrupt controllers, two eventfds.
+"""KvmEngine: a VM on KVM with one vCPU in a thread, the in-kernel interrupt controllers and two eventfds.
 
-The doorbell is an ioeventfd and the interrupt an irqfd, so neither stops the vCPU for Python.  Only the debug
-port and the end do.
+The doorbell is an ioeventfd and the interrupt an irqfd, so neither causes an exit to Python.  Only the debug port and
+the exit port do.
 
-Read next: lguest_py/kvm for the calls, host_kernel/core/start.S for what runs first.
+Read next: lguest_py/kvm for the binding, host_kernel/core/start.S for the VM's first instructions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 from typing import Final
 
 from lguest_py.engines import cpuid
-from lguest_py.engines.base import SMALLER, MachineEnd, MachineFacts, no_memory
+from lguest_py.engines.base import LESS_MEMORY, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError
 from lguest_py.files.descriptors import check
 from lguest_py.kvm import Exit, Interrupted, Io, IrqRoute, Kvm, KvmError, Mmio, Registers, Shutdown, Vcpu, Vm
@@ -28,7 +28,8 @@ EXIT_PORT: Final = 0x501
 DEBUG_PORT: Final = 0xE9
 DOORBELL_PIN: Final = 4
 IOAPIC: Final = 2  # the chip's number in IrqRoute
-MEMORY_LIMIT: Final = 0xC0000000  # above it are the APICs' pages and KVM's own
+MEMORY_LIMIT: Final = 0xC0000000  # above it are the APICs and the pages that KVM uses
+RESET_CS: Final = 0xF000  # of a processor after reset (Intel SDM vol. 3, 9.1.4)
 ADVICE: Final = "--engine tcg runs without KVM"
 FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
@@ -41,19 +42,19 @@ class KvmEngine:
     def __init__(self, memory_bytes: int) -> None:
         if memory_bytes > MEMORY_LIMIT:
             size = f"{memory_bytes >> 20} MiB"
-            raise EngineError(f"the VM would need {size}, and has room for {MEMORY_LIMIT >> 20} MiB: {SMALLER}")
+            raise EngineError(f"the VM would need {size}, and has room for {MEMORY_LIMIT >> 20} MiB: {LESS_MEMORY}")
         self._end: MachineEnd | None = None
         self._text = bytearray()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        with contextlib.ExitStack() as stack:  # what is made is given back, should the next step fail
+        with contextlib.ExitStack() as stack:  # releases what was made if a later step fails
             try:
                 self._map = stack.enter_context(mmap.mmap(-1, memory_bytes))
-                self._ready = _eventfd(stack)  # read by the Launcher: the doorbell rang, or the machine ended
+                self._ready = _eventfd(stack)  # readable for the Launcher after a doorbell or the end
                 self._irq = _eventfd(stack)
                 kvm = stack.enter_context(Kvm())
                 self._vm = stack.enter_context(kvm.create_vm())
-                self._vcpu = self._furnish(kvm, self._vm)
+                self._vcpu = self._set_up(kvm, self._vm)
                 kvm.close()
             except KvmError as error:
                 check(error)
@@ -61,13 +62,13 @@ class KvmEngine:
             except OSError as error:
                 raise no_memory(memory_bytes, error) from None
             stack.pop_all()
-        self.about = "KVM runs the code on this CPU"
+        self.description = "KVM runs the code on this CPU"
         self.memory = memoryview(self._map)
 
-    def _furnish(self, kvm: Kvm, vm: Vm) -> Vcpu:
+    def _set_up(self, kvm: Kvm, vm: Vm) -> Vcpu:
         vm.set_tss_address(TSS_ADDRESS)
         vm.create_irqchip()
-        # The pin, and not the PIC's line 4 too, as it would be by default: nobody sets the PIC up.
+        # Only the I/O APIC's pin: the default routing also raises the PIC's line, and the PIC is never initialized.
         vm.set_routes([IrqRoute(gsi=DOORBELL_PIN, chip=IOAPIC, pin=DOORBELL_PIN)])
         vm.irqfd(self._irq, DOORBELL_PIN)
         vm.ioeventfd(self._ready, DOORBELL_PORT, 1, port=True)
@@ -85,7 +86,7 @@ class KvmEngine:
         return vcpu
 
     def start(self, entry: int, ebx: int) -> None:
-        """Set the vCPU's registers and let a thread run it."""
+        """Set the vCPU's registers and start the thread that runs it."""
         try:
             self._vcpu.set_sregs(flat_protected_mode(self._vcpu.get_sregs()))
             self._vcpu.set_regs(Registers(rip=entry, rbx=ebx))
@@ -95,7 +96,7 @@ class KvmEngine:
         self._thread.start()
 
     def _run(self) -> None:
-        """The thread.  Signals of the process are the main thread's, whatever it was asked to do with them."""
+        """The thread.  It blocks all signals but faults, so that the main thread handles them."""
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - FAULTS)
         try:
             while self._end is None:
@@ -104,27 +105,27 @@ class KvmEngine:
             self._end = MachineEnd(False, f"KVM failed: {error}; {ADVICE}")
         self._wake()
 
-    def _handle(self, left: Exit) -> MachineEnd | None:
-        match left:
+    def _handle(self, vm_exit: Exit) -> MachineEnd | None:
+        match vm_exit:
             case Io(port=port, is_write=True, data=data) if port == DEBUG_PORT:
                 self._text += data
             case Io(port=port, is_write=True) if port == EXIT_PORT:
                 return MachineEnd(exited=True)
             case Io(port=port, is_write=True) if port == DOORBELL_PORT:
-                self._wake()  # not the one byte that the eventfd waits for
+                self._wake()  # a write of another width than the ioeventfd's
             case Interrupted():
                 return MachineEnd(False, "closed") if self._stopping else None
             case Shutdown():
                 return MachineEnd(False, f"triple fault of the Host kernel: {self._registers_at_shutdown()}")
             case Io() | Mmio():
-                return MachineEnd(False, f"the Host kernel touched what is not there: {left}: {self._registers()}")
+                return MachineEnd(False, f"the Host kernel accessed an absent device: {vm_exit}: {self._registers()}")
             case _:
-                return MachineEnd(False, f"KVM cannot go on: {left}: {self._registers()}; {ADVICE}")
+                return MachineEnd(False, f"KVM cannot continue: {vm_exit}: {self._registers()}; {ADVICE}")
         return None
 
     def _registers_at_shutdown(self) -> str:
-        """On AMD processors KVM resets the vCPU, so that it stands at the reset vector."""
-        reset = self._vcpu.get_sregs().cs.selector == 0xF000
+        """The registers, unless KVM has reset the vCPU, as it does on AMD processors."""
+        reset = self._vcpu.get_sregs().cs.selector == RESET_CS
         return "the registers are lost, as always on AMD" if reset else self._registers()
 
     def _registers(self) -> str:
@@ -140,11 +141,11 @@ class KvmEngine:
             os.eventfd_write(self._ready, 1)
 
     def fileno(self) -> int:
-        """Readable when the doorbell rang and at the end."""
+        """Readable after a doorbell and at the end."""
         return self._ready
 
     def poll(self) -> MachineEnd | None:
-        """Empty the eventfd, but for the end: that stays readable."""
+        """Clear the eventfd; after the end it stays readable."""
         if self._ready >= 0:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._ready)
@@ -159,7 +160,7 @@ class KvmEngine:
                 os.eventfd_write(self._irq, 1)
 
     def debug_text(self) -> str:
-        """What was written to the debug port."""
+        """The text written to the debug port."""
         return self._text.decode(errors="replace")
 
     def stop(self) -> None:
@@ -171,7 +172,7 @@ class KvmEngine:
         self._end = self._end or MachineEnd(False, "closed")
 
     def close(self) -> None:
-        """Stop the vCPU, give everything back."""
+        """Stop the vCPU and release the resources."""
         if self._ready < 0:
             return
         self.stop()
@@ -180,7 +181,7 @@ class KvmEngine:
             os.close(eventfd)
         self._ready = self._irq = -1
         self.memory.release()
-        with contextlib.suppress(BufferError):  # somebody still looks at the memory: it goes when they let go
+        with contextlib.suppress(BufferError):  # the memory is unmapped when its last view is released
             self._map.close()
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Can this machine's KVM run our VM?  Found out by running one: lguest_py/kvm/selftest.
+"""Probe whether this machine's KVM can run the VM, by running a small one (lguest_py/kvm/selftest).
 
-A /dev/kvm that answers every ioctl says nothing: KVM without hardware virtualisation (PVM, common in clouds) does,
-and runs 64-bit code only.
+A /dev/kvm that accepts every ioctl is not enough: PVM, a KVM without hardware virtualisation that is common in clouds,
+accepts them and runs only 64-bit code.
 
 Read next: lguest_py/kvm/selftest/selftest.S.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lguest_py.kvm.selftest import Result
 
 X86: Final = ("x86_64", "i686", "i586", "i386")
-SECONDS: Final = 5.0  # for the self-test, which takes some milliseconds; an emulated KVM is far slower
+SECONDS: Final = 5.0  # limit of the self-test, which takes milliseconds, and longer on an emulated processor
 NEEDED: Final = (
     "KVM_CAP_USER_MEMORY",
     "KVM_CAP_SET_TSS_ADDR",
@@ -39,7 +39,7 @@ NEEDED: Final = (
 
 @dataclass(frozen=True)
 class KvmProbe:
-    """Whether the kvm engine can serve here.
+    """Whether the kvm engine can run here.
 
     ``flavour``: kvm_intel or kvm_amd (with "nested" before it in a VM), PVM, "unknown KVM", "no permission",
     "no device", "no binding", "not Linux", "not x86".  ``why`` is one sentence without a full stop.
@@ -51,7 +51,7 @@ class KvmProbe:
 
 
 def probe_kvm(device: str = "/dev/kvm", sys_module: str = "/sys/module", cpuinfo: str = "/proc/cpuinfo") -> KvmProbe:
-    """Look, and if there is a KVM run the self-test, for at most SECONDS.  Raises DescriptorError."""
+    """Check the platform and, if there is a KVM, run the self-test for at most SECONDS.  Raises DescriptorError."""
     if sys.platform != "linux":
         return KvmProbe(False, "not Linux", f"KVM is a part of Linux, and this is {platform.system()}")
     if platform.machine() not in X86:
@@ -63,13 +63,13 @@ def probe_kvm(device: str = "/dev/kvm", sys_module: str = "/sys/module", cpuinfo
         return KvmProbe(False, "no binding", f"the KVM extension of lguest-py was not built or does not load ({error})")
     try:
         with Kvm(device) as kvm:
-            return _judge(kvm, kvm_flavour(sys_module, cpuinfo))
+            return _run_self_test(kvm, kvm_flavour(sys_module, cpuinfo))
     except KvmError as error:
         check(error)
         return _refused(error, device, kvm_flavour(sys_module, cpuinfo))
 
 
-def _judge(kvm: Kvm, flavour: str) -> KvmProbe:
+def _run_self_test(kvm: Kvm, flavour: str) -> KvmProbe:
     from lguest_py.kvm import selftest
 
     missing = [name for name in NEEDED if not kvm.check_extension(name)]
@@ -106,7 +106,7 @@ def _refused(error: KvmError, device: str, flavour: str) -> KvmProbe:
 
 
 def kvm_flavour(sys_module: str = "/sys/module", cpuinfo: str = "/proc/cpuinfo") -> str:
-    """Which KVM the kernel has, by its modules and the processor's flags."""
+    """The kernel's kind of KVM (KvmProbe.flavour), by its modules and the processor's flags."""
     try:
         text = Path(cpuinfo).read_text(errors="replace")
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""RAM that another process can map too, by the name of a file: QEMU cannot be given a descriptor for it.
+"""RAM that another process can map by a file name, because QEMU takes no file descriptor for it.
 
 Read next: tcg.py.
 """
@@ -18,12 +18,12 @@ SHARED = "/dev/shm"
 
 
 class Ram:
-    """``map`` is the memory, ``name`` what the other process opens; it inherits the descriptors ``passed``."""
+    """``map`` is the memory, ``name`` the file that the other process opens; it inherits the descriptors ``passed``."""
 
     def __init__(self, size: int) -> None:
         """Raises OSError for lack of memory, EngineError where no file can have a name."""
-        self._path = ""  # to be deleted
-        self._fd, self.name = self._without_place(size) or self._in_a_directory(size)
+        self._path = ""  # a file to delete
+        self._fd, self.name = self._memfd(size) or self._in_a_directory(size)
         self.passed = () if self._path else (self._fd,)
         try:
             self.map = mmap.mmap(self._fd, size)
@@ -32,8 +32,10 @@ class Ram:
             raise
 
     @staticmethod
-    def _without_place(size: int) -> tuple[int, str] | None:
-        """In memory and in no directory, so that it goes away with those who use it.  It has a name in /proc alone."""
+    def _memfd(size: int) -> tuple[int, str] | None:
+        """(descriptor, name) of a memfd, which is freed with its last user and has a name only in /proc; None without
+        it.
+        """
         if sys.platform != "linux":
             return None
         fd = os.memfd_create("lguest-py")
@@ -48,6 +50,7 @@ class Ram:
         return None
 
     def _in_a_directory(self, size: int) -> tuple[int, str]:
+        """(descriptor, name) of a new file, for a system without /proc.  Raises EngineError."""
         directories = list(dict.fromkeys(filter(None, (SHARED, os.environ.get("TMPDIR"), "/tmp", "/var/tmp"))))
         for directory in directories:
             path = os.path.join(os.path.abspath(directory), f"lguest-py.{os.getpid()}.{os.urandom(6).hex()}")
@@ -58,7 +61,7 @@ class Ram:
                 continue
             self._path = path
             try:
-                os.posix_fallocate(fd, 0, size)  # there is room for all of it, or a store would end us
+                os.posix_fallocate(fd, 0, size)  # reserve the space, because a store without it raises SIGBUS
                 return fd, path
             except OSError:
                 os.close(fd)
@@ -69,14 +72,14 @@ class Ram:
         )
 
     def opened(self) -> None:
-        """The other process has opened it: the name can go."""
+        """Delete the name: the other process has opened the file."""
         if self._path:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._path = ""
 
     def close(self) -> None:
-        """Give it back, but for ``map``."""
+        """Release everything but ``map``."""
         self.opened()
         if self._fd >= 0:
             os.close(self._fd)

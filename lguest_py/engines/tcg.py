@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The machine emulated by QEMU's TCG: it runs where there is no KVM, and on any processor.
+"""TcgEngine: a VM that QEMU's TCG emulates, without KVM and on any processor.
 
-QEMU is a CPU and its interrupt controllers here, and nothing more: it is given neither a kernel nor a device of
-the Guest's.  RAM is a file that both processes map (ram.py); the doorbell is a byte on a debug console's socket, the
-interrupt a byte on a serial port's.  Our own ROM stands at the reset vector (host_kernel/reset/reset.S).
+QEMU emulates only a CPU and its interrupt controllers: it gets no kernel and has no device of the Guest.  RAM is a file
+that both processes map (ram.py).  The doorbell is a byte on the socket of a debug console, the interrupt a byte on that
+of a serial port.  A ROM of lguest-py is at the reset vector (host_kernel/reset/reset.S).
 
-Read next: host_kernel/core/start.S, the first thing that runs.
+Read next: host_kernel/core/start.S, the VM's first instructions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
-from lguest_py.files.descriptors import check, names_it, scarce, told
+from lguest_py.files.descriptors import check, limit_is_low, reports_too_many_open, too_many_open
 from lguest_py.shared_memory import _layouts as layouts
 
 QEMU = "qemu-system-i386"
@@ -43,46 +43,48 @@ SERIAL_PORT = 0x3F8
 SERIAL_PIN = 4
 MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
 PR_SET_PDEATHSIG = 1
+VERSION_SECONDS = 20  # limit of qemu --version
+REAP_SECONDS = 10  # from the end of QEMU's sockets to its exit
 
 
 @functools.cache
 def find_qemu() -> tuple[str, str] | None:
-    """The emulator's path and version, or None where there is none."""
+    """QEMU's path and version; None when it is not installed or does not run.  Raises DescriptorError."""
     path = shutil.which(QEMU)
     if path is None:
         return None
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, check=False
+            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=VERSION_SECONDS, check=False
         )
     except (OSError, subprocess.SubprocessError) as error:
         check(error)
         return None
-    said = done.stdout
     if done.returncode:
-        if names_it(done.stderr) or scarce():
-            raise told()
+        if reports_too_many_open(done.stderr) or limit_is_low():
+            raise too_many_open()
         return None
-    version = re.search(r"version (\d+[.\d]*)", said)
+    version = re.search(r"version (\d+[.\d]*)", done.stdout)
     return path, version.group(1) if version else "of unknown version"
 
 
 def _scratch() -> IO[bytes]:
-    """A file without a name."""
+    """A temporary file without a name."""
     if sys.platform == "linux":  # in memory: there may be no directory to write to
         return os.fdopen(os.memfd_create("lguest-py errors"), "w+b")
     return tempfile.TemporaryFile()
 
 
 def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
-    ours, far = socket.socketpair()
-    stack.enter_context(ours)
-    stack.enter_context(far)
-    return ours, far
+    """(our end, QEMU's end) of a socket."""
+    own, qemu = socket.socketpair()
+    stack.enter_context(own)
+    stack.enter_context(qemu)
+    return own, qemu
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """What the child must run before QEMU, so that it does not outlive us (Linux: prctl(2))."""
+    """For Popen's preexec_fn: kill the child when this process dies (Linux: prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -111,9 +113,9 @@ class TcgEngine:
         if found is None:
             raise NoEngineError(f"{QEMU} is not installed: apt-get install qemu-system-x86")
         self._qemu, version = found
-        self.about = f"QEMU {version} emulates the CPU"
+        self.description = f"QEMU {version} emulates the CPU"
         self._size = memory_bytes
-        with contextlib.ExitStack() as stack:  # what is made is given back, should the next step fail
+        with contextlib.ExitStack() as stack:  # releases what was made if a later step fails
             try:
                 self._ram = Ram(memory_bytes)
             except OSError as error:
@@ -121,60 +123,60 @@ class TcgEngine:
             stack.callback(self._ram.close)
             stack.enter_context(self._ram.map)
             self._errors = stack.enter_context(_scratch())
-            self._doorbell, self._doorbell_far = _pair(stack)
-            self._serial, self._serial_far = _pair(stack)
-            self._debug, self._debug_far = _pair(stack)
+            self._doorbell, self._qemu_doorbell = _pair(stack)
+            self._serial, self._qemu_serial = _pair(stack)
+            self._debug, self._qemu_debug = _pair(stack)
             stack.pop_all()
         self.memory = memoryview(self._ram.map)
         self._process: subprocess.Popen[bytes] | None = None
-        for ours in (self._doorbell, self._serial, self._debug):
-            ours.setblocking(False)
+        for own in (self._doorbell, self._serial, self._debug):
+            own.setblocking(False)
         self._text = bytearray()
         self._end: MachineEnd | None = None
 
     def arguments(self) -> list[str]:
-        """The command line: a CPU, RAM, our ROM and four small devices."""
-        size, ram = f"{self._size // 1024}k", self._ram.name.replace(",", ",,")  # a comma ends a value
+        """QEMU's command line: a CPU, RAM, the ROM and four small devices."""
+        size, ram = f"{self._size // 1024}k", self._ram.name.replace(",", ",,")  # QEMU's escape for a comma
         return [
             *(self._qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-accel", "tcg", "-cpu", qemu_cpu(), "-m", size),
             *("-machine", f"{MACHINE},memory-backend=ram"),
             *("-object", f"memory-backend-file,id=ram,size={size},mem-path={ram},share=on"),
             *("-bios", str(IMAGES / "reset.bin")),
-            *("-chardev", f"socket,id=bell,fd={self._doorbell_far.fileno()}"),
+            *("-chardev", f"socket,id=bell,fd={self._qemu_doorbell.fileno()}"),
             *("-device", f"isa-debugcon,iobase={DOORBELL_PORT:#x},chardev=bell"),
-            *("-chardev", f"socket,id=text,fd={self._debug_far.fileno()}"),
+            *("-chardev", f"socket,id=text,fd={self._qemu_debug.fileno()}"),
             *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=text"),
-            *("-chardev", f"socket,id=serial,fd={self._serial_far.fileno()}", "-serial", "chardev:serial"),
+            *("-chardev", f"socket,id=serial,fd={self._qemu_serial.fileno()}", "-serial", "chardev:serial"),
             *("-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"),
         ]
 
     def start(self, entry: int, ebx: int) -> None:
-        """Start QEMU; it comes out of reset at ``entry``."""
+        """Start QEMU; the ROM jumps to ``entry``."""
         struct.pack_into("<II", self.memory, RESET_BLOCK, entry, ebx)
-        far = (self._doorbell_far, self._serial_far, self._debug_far)
+        qemu_ends = (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)
         try:
             self._process = subprocess.Popen(
                 self.arguments(),
-                stdin=self._errors,  # it reads nothing
+                stdin=self._errors,  # QEMU does not read it
                 stdout=self._errors,
                 stderr=self._errors,
-                pass_fds=(*self._ram.passed, *(each.fileno() for each in far)),
-                start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
+                pass_fds=(*self._ram.passed, *(each.fileno() for each in qemu_ends)),
+                start_new_session=True,  # so that Ctrl-C signals only this process
                 preexec_fn=_die_with_parent(),
             )
         except OSError as error:
             check(error)
             raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None
-        for each in far:
+        for each in qemu_ends:
             each.close()
 
     def fileno(self) -> int:
-        """Readable when the doorbell rang, and when QEMU closed its end of it."""
+        """Readable after a doorbell, and when QEMU closed its end."""
         return self._doorbell.fileno()
 
     def poll(self) -> MachineEnd | None:
-        """Empty the doorbell's socket; its end is QEMU's."""
+        """Read the doorbell's socket; its end of file is the end of QEMU."""
         try:
             while self._end is None:
                 if not self._doorbell.recv(4096):
@@ -189,47 +191,49 @@ class TcgEngine:
     def _reap(self) -> MachineEnd:
         assert self._process is not None
         try:
-            status = self._process.wait(timeout=10)
+            status = self._process.wait(timeout=REAP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        if status == layouts.EXIT_VALUE << 1 | 1:  # how isa-debug-exit says it
+        if status == layouts.EXIT_VALUE << 1 | 1:  # the exit status of isa-debug-exit
             return MachineEnd(exited=True)
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        if any(map(names_it, said)):
-            raise told()
-        if status == 0 and not said:  # a signal ends it with status 0 too, and it says which
+        messages = self._errors.read().decode(errors="replace").strip().splitlines()
+        if any(map(reports_too_many_open, messages)):
+            raise too_many_open()
+        if status == 0 and not messages:  # after a signal the status is 0 as well, but QEMU names it
             return MachineEnd(exited=False, detail="triple fault of the Host kernel: the emulated CPU shut down")
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return MachineEnd(exited=False, detail=f"QEMU {how}" + (f": {said[-1]}" if said else ""))
+        return MachineEnd(exited=False, detail=f"QEMU {how}" + (f": {messages[-1]}" if messages else ""))
 
     def interrupt(self) -> None:
-        """A byte to the serial port.  A full socket already holds interrupts enough."""
+        """Send a byte to the serial port.  A full socket has pending interrupts already."""
         with contextlib.suppress(OSError):
             self._serial.send(b"!")
 
     def debug_text(self) -> str:
-        """What came out of the debug console."""
+        """The text written to the debug port."""
         with contextlib.suppress(OSError):
             while chunk := self._debug.recv(4096):
                 self._text += chunk
         return self._text.decode(errors="replace")
 
     def stop(self) -> None:
-        """Kill QEMU if it still runs, and wait for it: the memory is ours as well."""
+        """Kill QEMU and wait for it; the memory stays mapped here."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self._end = self._end or MachineEnd(exited=False, detail="closed")
 
     def close(self) -> None:
-        """Stop QEMU, give everything back."""
+        """Stop QEMU and release the resources."""
         self.stop()
-        for each in (self._doorbell, self._doorbell_far, self._serial, self._serial_far, self._debug, self._debug_far):
+        for each in (self._doorbell, self._serial, self._debug):
+            each.close()
+        for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug):
             each.close()
         self._errors.close()
-        with contextlib.suppress(BufferError):  # somebody still looks at the memory: it goes when they let go
+        with contextlib.suppress(BufferError):  # the memory is unmapped when its last view is released
             self.memory.release()
             self._ram.map.close()
         self._ram.close()

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that a user names or that are kept for the user: read with a clear error, written whole, cached.
+"""Files: inputs that a user names, outputs written whole, the cache, descriptor limits, and cancellation.
 
 Read next: inputs.py."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The user's cache folder: the only place where lguest-py leaves files that it was not asked for.
+"""The user's cache folder, the only place where lguest-py leaves files without being asked.
 
 Read next: lguest_py/cli/cache.py, which shows and clears it.
 """
@@ -58,7 +58,7 @@ def _size(path: Path) -> int:
 
 
 def entries() -> list[Entry]:
-    """What is there now.  Raises LguestError when the folder cannot be read."""
+    """The parts of the cache, sorted by name.  Raises LguestError when the folder cannot be read."""
     try:
         paths = sorted(folder().iterdir())
     except FileNotFoundError:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cancellation points: where the loading of a file can be ended by a time limit or a signal.
 
-Whatever runs for long over a file that a user gave calls ``point`` after each few MiB.  Whoever starts it says with
-``checked_by`` what is looked at there; without that a point does nothing.
+Long work on a user's file calls ``point`` after each STEP bytes.  The caller of that work sets with ``checked_by`` what
+a point checks; without it a point does nothing.
 
-Read next: lguest_py/launcher/launcher.py, which says it.
+Read next: lguest_py/launcher/launcher.py, which sets it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _check: ContextVar[Callable[[], None]] = ContextVar("check", default=lambda: Non
 
 
 def point() -> None:
-    """Go on, or raise what ends it."""
+    """Run the check, which raises to end the work."""
     _check.get()()
 
 
@@ -37,7 +37,7 @@ def checked_by(check: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def time_limit(seconds: float | None, what: str) -> Iterator[None]:
-    """Within it, in this thread, each ``point`` raises StoppedError once so many seconds are over; None: never."""
+    """Within it, in this thread, each ``point`` raises StoppedError once so many seconds have passed; None: never."""
     if seconds is None:
         yield
         return
@@ -45,7 +45,7 @@ def time_limit(seconds: float | None, what: str) -> Iterator[None]:
 
     def check() -> None:
         if time.monotonic() >= deadline:
-            raise StoppedError(f"{seconds:g} seconds were over before {what}: give more (--timeout)", 4, "time limit")
+            raise StoppedError(f"{seconds:g} seconds passed before {what}: give more (--timeout)", 4, "time limit")
 
     with checked_by(check):
         yield

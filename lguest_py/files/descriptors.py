@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Too few file descriptors, told as that wherever one was to be opened, and not as what was missed for want of it.
+"""The error for a process or system with too many open files, wherever one was to be opened.
 
-A handler of OSError that gives a reason of its own calls ``check`` first.  Read next: lguest_py/errors.py.
+A handler of OSError with a message of its own calls ``check`` first, so that the message names the real cause.
+Read next: lguest_py/errors.py.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 
 from lguest_py.errors import LguestError
 
-ENOUGH = 64  # what any verb gets along with, QEMU's own included
-_LACKING = (errno.EMFILE, errno.ENFILE)
+ADVISED_LIMIT = 64  # open files that suffice for any verb, QEMU's included
+_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 class DescriptorError(LguestError):
@@ -34,45 +35,45 @@ def _limits() -> tuple[str, int | None]:
     return f"soft limit {soft}, hard limit {hard}", hard
 
 
-def told(number: int = errno.EMFILE) -> DescriptorError:
+def too_many_open(number: int = errno.EMFILE) -> DescriptorError:
     """The error for the user."""
     if number == errno.ENFILE:
         return DescriptorError("too many open files in the whole system (ENFILE): end programs, or raise fs.file-max")
     limits, hard = _limits()
-    advice = f"raise it (ulimit -n {ENOUGH})"
-    if hard is not None and hard < ENOUGH:
-        advice = f"start lguest-py where the hard limit is {ENOUGH} or more"
+    advice = f"raise it (ulimit -n {ADVISED_LIMIT})"
+    if hard is not None and hard < ADVISED_LIMIT:
+        advice = f"start lguest-py where the hard limit is {ADVISED_LIMIT} or more"
     return DescriptorError(f"too many open files (RLIMIT_NOFILE: {limits}): {advice}")
 
 
-def names_it(text: str) -> bool:
-    """Whether another program's words say that it ran into this; the dynamic loader's are a number."""
+def reports_too_many_open(text: str) -> bool:
+    """Whether another program's message reports this error; the dynamic loader prints its number."""
     return any(words in text for words in (os.strerror(errno.EMFILE), "Too many open files", f"Error {errno.EMFILE}"))
 
 
-def scarce() -> bool:
-    """Whether another program that fails and does not say why may well have run into this."""
-    return 0 < os.sysconf("SC_OPEN_MAX") < ENOUGH // 2
+def limit_is_low() -> bool:
+    """Whether the limit may be why another program failed without a message."""
+    return 0 < os.sysconf("SC_OPEN_MAX") < ADVISED_LIMIT // 2
 
 
-def lacking(error: BaseException) -> DescriptorError | None:
-    """The error for the user, if ``error`` came of too few descriptors."""
-    if isinstance(error, OSError) and error.errno in _LACKING:
-        return told(error.errno)
-    if isinstance(error, ImportError) and names_it(str(error)):  # a library that could not be opened
-        return told()
+def as_descriptor_error(error: BaseException) -> DescriptorError | None:
+    """The DescriptorError for ``error``, if it came of too few descriptors; else None."""
+    if isinstance(error, OSError) and error.errno in _TOO_MANY_OPEN:
+        return too_many_open(error.errno)
+    if isinstance(error, ImportError) and reports_too_many_open(str(error)):  # a library that could not be opened
+        return too_many_open()
     return None
 
 
 def check(error: BaseException) -> None:
     """Raise DescriptorError if ``error`` came of too few descriptors."""
-    if few := lacking(error):
-        raise few from None
+    if too_few := as_descriptor_error(error):
+        raise too_few from None
 
 
 @contextlib.contextmanager
-def enough() -> Iterator[None]:
-    """Within it, too few descriptors are a DescriptorError."""
+def descriptor_errors() -> Iterator[None]:
+    """Within the context, an error from too few descriptors becomes a DescriptorError."""
     try:
         yield
     except (OSError, ImportError) as error:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Open a file that a user named, so that whatever it is ends in one clear line and never in a wait."""
+"""Open and read a file that a user named: a wrong one raises one clear line, and never blocks.
+
+Read next: outputs.py, cancellation.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from lguest_py.files.descriptors import check
 
 
 def printable(path: str) -> str:
-    """The path as it may be shown on a terminal, on one line."""
+    """The path, escaped where it would break the line or control the terminal."""
     return path if path.isprintable() else repr(path)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write the file that a user named: whole or not at all, and through what is no regular file.
+"""Write a file that a user named: a regular file whole or not at all, anything else in place.
 
-A regular file is written beside its place and moved there, with the mode and owner of the one that it replaces; a
-symbolic link stays, and what it leads to is written.  A device, a FIFO and a descriptor ("-", /dev/stdout, /dev/fd/N)
+A regular file is written to a temporary one beside it, which then replaces it with the same mode and owner.  A
+symbolic link stays, and its target is written.  A device, a FIFO and a descriptor ("-", /dev/stdout, /dev/fd/N)
 are written to as they stand.  Read next: lguest_py/kernels/mkinitrd.py.
 """
 
@@ -23,7 +23,7 @@ from lguest_py.files.descriptors import check
 STDOUT = "-"
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _STANDARD = {STDOUT: 1, "/dev/stdout": 1, "/dev/stderr": 2}
-_MOST_LINKS = 40  # as the kernel follows
+_MOST_LINKS = 40  # symbolic links that Linux follows
 
 
 def descriptor(path: str) -> int | None:
@@ -115,10 +115,10 @@ def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
 
 @contextlib.contextmanager
 def writing(path: str, advice: str) -> Iterator[BinaryIO]:
-    """A file whose content becomes that of ``path`` when the context ends; when it is left by an exception, not.
+    """A file to write; it replaces ``path`` at the end of the context, unless an exception ended it.
 
-    ``advice`` says what to do when it cannot be written.  Raises LguestError then; BrokenPipeError where the reader of
-    a pipe is gone.
+    ``advice`` says what to do when it cannot be written, which raises LguestError; BrokenPipeError where the reader
+    of a pipe is gone.
     """
     try:
         with _opened(path) as file:

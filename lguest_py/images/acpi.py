@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ACPI tables that a native Guest finds: only what power-off and restart need.
+"""The ACPI tables of a native Guest: the minimum for power-off and restart.
 
-RSDP, RSDT, FADT, FACS and a DSDT that holds nothing but \\_S5.  The registers that they name are
-host_kernel/native/pc/ports.c's.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+They are RSDP, RSDT, FADT, FACS and a DSDT that holds only \\_S5.  host_kernel/native/pc/ports.c implements the
+registers that they name.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
-Read next: lguest_py/images/native.py, which puts them into the Guest's memory.
+Read next: lguest_py/images/native.py, which writes them into the Guest's memory.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lguest_py.shared_memory import _layouts as at
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
 SCI_IRQ = 9
 RESET_PORT, RESET_VALUE = 0xCF9, 6
-NO_SUCH_STATE = 0xFFFF  # a latency longer than any that counts: there is no C2 and no C3
-LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # of the boot architecture
-# Feature flags: WBINVD works; C1 on every processor; neither button, nor the clock's wake-up, is a fixed feature;
-# there is a reset register.
+NO_C_STATE = 0xFFFF  # a latency above the limits of C2 (100) and C3 (1000 microseconds) means that there is none
+LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # IAPC_BOOT_ARCH
+# Fixed feature flags: WBINVD, PROC_C1, PWR_BUTTON and SLP_BUTTON (no fixed buttons), FIX_RTC (no fixed wake-up),
+# RESET_REG_SUP.
 FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
 BYTE_ACCESS, WORD_ACCESS = 1, 2
-HEADER, FACS, FADT = 36, 64, 244  # bytes
+HEADER_SIZE, FACS_SIZE, FADT_SIZE = 36, 64, 244  # bytes
 
 
 def _checksum(data: bytes | bytearray) -> int:
@@ -31,19 +31,21 @@ def _checksum(data: bytes | bytearray) -> int:
 
 def _table(signature: bytes, revision: int, body: bytes) -> bytes:
     table = bytearray(
-        struct.pack("<4sIBB6s8sI4sI", signature, HEADER + len(body), revision, 0, OEM, OEM_TABLE, 1, CREATOR, 1) + body
-    )
+        struct.pack("<4sIBB6s8sI4sI", signature, HEADER_SIZE + len(body), revision, 0, OEM, OEM_TABLE, 1, CREATOR, 1) +
+        body )
     table[9] = _checksum(table)
     return bytes(table)
 
 
 def _port(address: int, bits: int, access: int) -> bytes:
-    """A generic address: so many bits in I/O space; none: not there."""
+    """A Generic Address Structure for a register of ``bits`` bits in I/O space; 0 bits: an absent register."""
     return struct.pack("<BBBBQ", 1, bits, 0, access, address) if bits else bytes(12)
 
 
 def _dsdt() -> bytes:
-    """Name (\\_S5, Package () {type, type, 0, 0}): what to write into the PM1 control registers to power off."""
+    """Name (\\_S5, Package () {type, type, 0, 0}): the SLP_TYP value that powers off through the PM1 control
+    register.
+    """
     sleep_type = bytes([0x0A, at.ACPI_SLEEP_TYPE_OFF])  # BytePrefix
     elements = b"\x04" + 2 * sleep_type + 2 * b"\0"
     return _table(b"DSDT", 2, b"\x08\\_S5_\x12" + bytes([len(elements) + 1]) + elements)
@@ -51,10 +53,11 @@ def _dsdt() -> bytes:
 
 def _fadt(facs: int, dsdt: int) -> bytes:
     event, control = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL
-    body = struct.pack("<IIBBHI4B", facs, dsdt, 0, 1, SCI_IRQ, 0, 0, 0, 0, 0)  # desktop; no SMI: ACPI is always on
-    body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a, and neither PM1b, PM2, timer nor GPE
-    body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # their lengths
-    body += struct.pack("<4H5BHBI", NO_SUCH_STATE, NO_SUCH_STATE, 0, 0, 0, 0, 0, 0, 0,
+    # desktop; no SMI command, because ACPI mode is always on
+    body = struct.pack("<IIBBHI4B", facs, dsdt, 0, 1, SCI_IRQ, 0, 0, 0, 0, 0)
+    body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a only: no PM1b, PM2, PM timer, GPE
+    body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # the lengths of these register blocks
+    body += struct.pack("<4H5BHBI", NO_C_STATE, NO_C_STATE, 0, 0, 0, 0, 0, 0, 0,
                         LEGACY_DEVICES | NO_VGA | NO_MSI, 0, FEATURES)  # fmt: skip
     body += _port(RESET_PORT, 8, BYTE_ACCESS) + bytes([RESET_VALUE, 0, 0, 0])
     body += struct.pack("<QQ", 0, dsdt)
@@ -63,7 +66,7 @@ def _fadt(facs: int, dsdt: int) -> bytes:
 
 
 def _facs() -> bytes:
-    return struct.pack("<4sI", b"FACS", FACS).ljust(32, b"\0") + b"\1".ljust(FACS - 32, b"\0")  # version 1
+    return struct.pack("<4sI", b"FACS", FACS_SIZE).ljust(32, b"\0") + b"\1".ljust(FACS_SIZE - 32, b"\0")  # version 1
 
 
 def _rsdp(rsdt: int) -> bytes:
@@ -73,14 +76,14 @@ def _rsdp(rsdt: int) -> bytes:
 
 
 def tables(address: int) -> bytes:
-    """All tables, to be put at Guest-physical ``address``: a multiple of 64, in 0xE0000 to 0xFFFFF.
+    """All tables as bytes for Guest-physical ``address``, a multiple of 64 in 0xE0000 to 0xFFFFF.
 
-    The RSDP comes first; a kernel searches for it there, at each multiple of 16.
+    The RSDP comes first: a kernel scans that range for it at each multiple of 16 (section 5.2.5.1).
     """
     facs = address + 64
-    fadt = facs + FACS
-    rsdt = fadt + FADT
-    dsdt = rsdt + HEADER + 4
+    fadt = facs + FACS_SIZE
+    rsdt = fadt + FADT_SIZE
+    dsdt = rsdt + HEADER_SIZE + 4
     parts = (
         _rsdp(rsdt).ljust(64, b"\0"),
         _facs(),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write what an lguest Linux expects to find when it starts: boot_params at Guest-physical 0, and its command line.
+"""Write boot_params (the zero page, at Guest-physical 0) and the command line of an lguest Linux.
 
-Source: Linux's boot protocol, x86, and its zero page; sub-architecture 1 is lguest.  Read next: native.py, for others.
+Source: Linux's Documentation/arch/x86/boot.rst and zero-page.rst; hardware_subarch 1 is lguest.
+Read next: native.py, which does the same for a native Guest.
 """
 
 from __future__ import annotations
@@ -16,26 +17,29 @@ from lguest_py.shared_memory import _layouts as at
 
 HEADER_START = 0x1F1
 COMMAND_LINE = 0x1000  # Guest-physical
-COMMAND_LINE_SIZE, PROTOCOL_COMMAND_LINE_SIZE = 0x238, 0x206
-COMMAND_LINE_MOST = 2047  # bytes, of any Linux we can serve
+COMMAND_LINE_SIZE = 0x238  # the offset of cmdline_size
+COMMAND_LINE_MAX = 2047  # bytes: COMMAND_LINE_SIZE of x86 Linux, less the final zero
 SETUP_DATA, SETUP_DATA_END = 0x250, 0x258
 E820_RAM = 1
 LOADER_UNDEFINED = 0xFF
-KEEP_SEGMENTS = 0x40  # our segment registers are right, and a reload would trap
-ALIGNMENT = 0x1000000  # the decompressor moves itself up to a multiple of this
-PROTOCOL = 0x207  # the first that knows sub-architectures
+# in loadflags: the segment registers are set up, so the kernel must not reload them, which would trap
+KEEP_SEGMENTS = 0x40
+ALIGNMENT = 0x1000000  # kernel_alignment: the decompressor moves itself up to a multiple of this
+PROTOCOL = 0x207  # the first version with hardware_subarch
 
 
 def encoded_command_line(image: Image, text: str) -> bytes:
-    """The command line as the kernel reads it.  Raises ImageError when it would not take it."""
-    most = COMMAND_LINE_MOST
+    """The command line as bytes.  Raises ImageError when it is longer than the kernel's cmdline_size or has a zero
+    byte.
+    """
+    limit = COMMAND_LINE_MAX
     header = image.setup_header
     if len(header) >= COMMAND_LINE_SIZE + 4 - HEADER_START:
-        most = min(most, struct.unpack_from("<I", header, COMMAND_LINE_SIZE - HEADER_START)[0] or most)
+        limit = min(limit, struct.unpack_from("<I", header, COMMAND_LINE_SIZE - HEADER_START)[0] or limit)
     line = os.fsencode(text)
-    if len(line) > most:
+    if len(line) > limit:
         raise ImageError(
-            f"the kernel's command line has {len(line)} bytes, but {printable(image.path)} takes {most}: shorten it"
+            f"the kernel's command line has {len(line)} bytes, but {printable(image.path)} takes {limit}: shorten it"
         )
     if b"\0" in line:
         raise ImageError("the kernel's command line has a zero byte in it: remove it")
@@ -45,10 +49,10 @@ def encoded_command_line(image: Image, text: str) -> bytes:
 def write_boot_params(
     ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None
 ) -> None:
-    """Write boot_params and the command line into ``ram``, which is all of the Guest's RAM, zero below 0x2000.
+    """Write boot_params and the command line into ``ram``, which is all of the Guest's RAM and zero below RESERVED_LOW.
 
     ``initrd`` is its (Guest-physical address, size in bytes).  Raises ImageError for a command line that the
-    kernel would not take, or RAM that is too small for any kernel.
+    kernel does not accept, or RAM below RESERVED_LOW.
     """
     if len(ram) < RESERVED_LOW:
         raise ImageError("the Guest's memory is too small for any kernel: use --memory 64M")
@@ -57,7 +61,7 @@ def write_boot_params(
     version = max(struct.unpack_from("<H", ram, at.BOOT_PARAMS_VERSION)[0], PROTOCOL)
     flags = ram[at.BOOT_PARAMS_LOADFLAGS] | KEEP_SEGMENTS
     address, size = initrd or (0, 0)
-    ram[SETUP_DATA:SETUP_DATA_END] = bytes(SETUP_DATA_END - SETUP_DATA)  # ours to fill: nothing there
+    ram[SETUP_DATA:SETUP_DATA_END] = bytes(SETUP_DATA_END - SETUP_DATA)  # the loader's field: an empty list
     for offset, kind, value in (
         (at.BOOT_PARAMS_E820_ENTRIES, "B", 1),
         (at.BOOT_PARAMS_VERSION, "H", version),

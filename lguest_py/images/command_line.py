@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's command line, made of words that arrive as they were given, or are refused.
+"""Quote words for the kernel's command line, so that each arrives in the Guest unchanged, or is refused.
 
-Linux takes white space for the end of a parameter, but between double quotes; there is no escape for a double quote.
-So a value with white space gets quotes around it (NAME="a b"), and one with white space and double quotes cannot be
-carried.  Source: Linux's description of kernel parameters.  Read next: boot_params.py.
+White space ends a parameter unless it is between double quotes, and a double quote cannot be escaped.  So a value with
+white space is quoted (NAME="a b"), and one with white space and double quotes is refused.
+Source: Linux's Documentation/admin-guide/kernel-parameters.rst.  Read next: boot_params.py.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 
 from lguest_py.errors import UsageError
 
-SPACES = b" \t\n\v\f\r\xa0"  # what Linux's isspace takes for one: the last one is a byte of UTF-8 letters, too
+SPACES = b" \t\n\v\f\r\xa0"  # Linux's isspace(); 0xA0 is also a byte within UTF-8 letters
 _QUOTE = ord('"')
 
 
 def split(line: str) -> list[str]:
-    """The parameters of a command line, as the kernel parts them, with the quotes that stand in them."""
+    """The parameters of a command line, split as the kernel does, with their quotes."""
     words: list[bytes] = []
     word, quoted = bytearray(), False
     for byte in os.fsencode(line):
@@ -35,7 +35,7 @@ def split(line: str) -> list[str]:
 
 
 def _parameter(word: str) -> str:
-    """One word as one parameter.  Raises UsageError when the kernel could not take it as that."""
+    """One word as one parameter.  Raises UsageError when no quoting makes it one."""
     if word.count('"') % 2 == 0 and split(word) == [word]:
         return word
     if '"' in word:
@@ -50,5 +50,5 @@ def _parameter(word: str) -> str:
 
 
 def join(words: Iterable[str]) -> str:
-    """The command line that gives the kernel these words, a parameter each.  Raises UsageError."""
+    """The command line with one parameter for each word.  Raises UsageError for a word that cannot be one parameter."""
     return " ".join(_parameter(word) for word in words if word)

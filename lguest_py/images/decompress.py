@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unpack what a kernel was compressed with, to a bounded size: a bzImage's payload, or a whole file.
+"""Decompress a bzImage's payload or a compressed file, up to a size limit.
 
-The format is told by its first bytes.  A payload is one compressed stream, and what follows it (the kernel's build
-appends the unpacked size) is ignored; a whole file may be several streams, which are joined.
+The magic number selects the format.  A payload is one compressed stream; trailing bytes are ignored, because the
+kernel's build appends the uncompressed size.  A file may have several streams, which are concatenated.
 
-Read next: lguest_py/images/frames.py for the two framings without a library; cancellation.py.
+Read next: lguest_py/images/frames.py for the two framings that no library reads; lguest_py/files/cancellation.py.
 """
 
 from __future__ import annotations
@@ -22,36 +22,37 @@ from lguest_py.files.cancellation import STEP, point
 from lguest_py.files.descriptors import DescriptorError, check
 from lguest_py.images.frames import CorruptError
 
-LIMIT = 512 << 20  # bytes unpacked: ten times a large kernel
-LZMA_MEMORY = 256 << 20  # bytes: a dictionary of four times what `xz -9` asks for
-ZSTD_WINDOW_LOG = 27
-ZSTD_STEP = 1024  # packed bytes; a block of 4 unpacks to at most 128 KiB
-FED = 1 << 20  # packed bytes given to a library at once
+LIMIT = 512 << 20  # uncompressed bytes: ten times a large kernel
+LZMA_MEMORY = 256 << 20  # bytes: four times the dictionary of `xz -9`
+ZSTD_WINDOW_LOG = 27  # a window of 128 MiB, the largest that Linux uses
+ZSTD_STEP = 1024  # compressed bytes at once: a block of 4 bytes can expand to 128 KiB
+GZIP_WBITS = 16 + zlib.MAX_WBITS  # a gzip header and trailer
+INPUT_STEP = 1 << 20  # compressed bytes passed to a library at once
 
 
 class UnknownFormatError(Exception):
-    """The bytes begin as no format of Linux's does."""
+    """The bytes do not begin with the magic number of a format that Linux uses."""
 
 
 class NoLibraryError(Exception):
-    """This Python cannot unpack the format named in the argument."""
+    """The library for the format named in the argument is not installed."""
 
 
-INSTALL = {  # format: what to install, by pip and of Debian's
+LIBRARY_PACKAGES = {  # format: the packages in PyPI and in Debian
     "zstd": ("zstandard", "python3-zstandard"),
     "lz4": ("lz4", "python3-lz4"),
     "lzo": ("python-lzo", "python3-lzo"),
 }
 
 
-def install(name: str) -> str:
-    """What to install to unpack the format ``name``."""
-    package, debian = INSTALL[name]
+def install_advice(name: str) -> str:
+    """How to install the library for the format ``name``."""
+    package, debian = LIBRARY_PACKAGES[name]
     return f"pip install {package} (Debian's own Python: apt-get install {debian})"
 
 
 class _Stream(Protocol):
-    """What the decompressors of the standard library have in common; zlib's is wrapped."""
+    """The interface of the standard library's decompressors (bz2, lzma)."""
 
     @property
     def eof(self) -> bool: ...
@@ -69,7 +70,7 @@ class _Gzip:
     """zlib's decompressor as a _Stream."""
 
     def __init__(self) -> None:
-        self._stream = zlib.decompressobj(31)
+        self._stream = zlib.decompressobj(GZIP_WBITS)
 
     @property
     def eof(self) -> bool:
@@ -88,12 +89,14 @@ class _Gzip:
 
 
 class _Zstandard:
-    """The decompressor of the package zstandard as a _Stream; it knows no ``max_length``, so it is fed little."""
+    """The decompressor of the package zstandard as a _Stream.  It has no ``max_length``, so small input bounds its
+    output.
+    """
 
     def __init__(self, library: Any) -> None:
         decompressor = library.ZstdDecompressor(max_window_size=1 << ZSTD_WINDOW_LOG)
         self._stream = decompressor.decompressobj()
-        self._waits: memoryview | bytes = b""
+        self._pending: memoryview | bytes = b""
 
     @property
     def eof(self) -> bool:
@@ -101,34 +104,34 @@ class _Zstandard:
 
     @property
     def needs_input(self) -> bool:
-        return not self._waits
+        return not self._pending
 
     @property
     def unused_data(self) -> bytes:
-        return bytes(self._stream.unused_data) + bytes(self._waits)
+        return bytes(self._stream.unused_data) + bytes(self._pending)
 
     def decompress(self, data: memoryview | bytes, max_length: int, /) -> bytes:
-        data = data or self._waits
-        self._waits = data[ZSTD_STEP:]
+        data = data or self._pending
+        self._pending = data[ZSTD_STEP:]
         return bytes(self._stream.decompress(bytes(data[:ZSTD_STEP])))
 
 
 def _streams(make: Callable[[], _Stream], data: memoryview, whole: bool) -> Iterator[bytes]:
-    """Unpack the stream that ``data`` begins with, or with ``whole`` all that follow and begin alike."""
+    """Decompress the first stream in ``data``; with ``whole`` also the following ones of the same format."""
     magic, position = bytes(data[:4]), 0
     while True:
         stream = make()
         while not stream.eof:
-            fed: memoryview | bytes = data[position : position + FED]
-            if not fed:
+            chunk: memoryview | bytes = data[position : position + INPUT_STEP]
+            if not chunk:
                 raise CorruptError("ends early")
-            position += len(fed)
+            position += len(chunk)
             while True:
-                piece = stream.decompress(fed, STEP)
+                piece = stream.decompress(chunk, STEP)
                 yield piece
                 if stream.eof or (stream.needs_input and len(piece) < STEP):
                     break
-                fed = b""
+                chunk = b""
         position -= len(stream.unused_data or b"")
         if not whole or bytes(data[position : position + 4]) != magic:
             return
@@ -160,7 +163,7 @@ def _library(name: str, *modules: str) -> Any:
 
 
 def _zstd(data: memoryview, whole: bool) -> Iterator[bytes]:
-    library = _library("zstd", "compression.zstd", "zstandard")  # the first is the standard library's, from 3.14 on
+    library = _library("zstd", "compression.zstd", "zstandard")  # the former is in the standard library since 3.14
     make: Callable[[], _Stream] = functools.partial(_Zstandard, library)
     if hasattr(library, "DecompressionParameter"):
         options = {library.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
@@ -196,26 +199,26 @@ FORMATS: dict[bytes, tuple[str, Callable[[memoryview, bool], Iterator[bytes]]]] 
     b"\x5d\x00\x00": ("lzma", _lzma),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
     b"\x02\x21\x4c\x18": ("lz4", _lz4),
-    b"\x04\x22\x4d\x18": ("lz4", _lz4_frame),  # what lz4 makes without -l; no Linux knows it
+    b"\x04\x22\x4d\x18": ("lz4", _lz4_frame),  # from lz4 without -l; Linux does not read it
     b"\x89LZO": ("lzo", _lzo),
 }
 
 
-def packed_as(start: bytes | memoryview) -> str | None:
-    """The format that a file beginning like this is compressed in, if it is."""
+def compression_of(start: bytes | memoryview) -> str | None:
+    """The compression format of a file that begins with ``start``; None when it is not compressed."""
     names = [name for magic, (name, _) in FORMATS.items() if start[: len(magic)] == magic]
     return names[0] if names and names[0] != "none" else None
 
 
 def decompress(data: memoryview, *, whole: bool = False) -> bytes:
-    """What is packed in ``data``: a payload, or a ``whole`` file.
+    """The uncompressed bytes of ``data``: of its first stream (a payload), or with ``whole`` of all streams (a file).
 
     Raises CorruptError, NoLibraryError or UnknownFormatError.
     """
-    found = [entry for magic, entry in FORMATS.items() if data[: len(magic)] == magic]
-    if not found:
+    matches = [entry for magic, entry in FORMATS.items() if data[: len(magic)] == magic]
+    if not matches:
         raise UnknownFormatError(f"it begins with {data[:4].hex(' ')}")
-    name, unpack = found[0]
+    name, unpack = matches[0]
     unpacked, pieces = io.BytesIO(), None
     while True:
         point()
@@ -224,7 +227,7 @@ def decompress(data: memoryview, *, whole: bool = False) -> bytes:
             piece = next(pieces, None)
         except (NoLibraryError, DescriptorError, MemoryError):
             raise
-        except Exception as error:  # of the libraries' own classes, too
+        except Exception as error:  # the libraries raise classes of their own
             check(error)
             raise CorruptError(f"{name}: {' '.join(str(error).split())}") from None
         if piece is None:

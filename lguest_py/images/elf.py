@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Read an ELF executable: its loadable segments at their physical addresses, and its entry point.
+"""Read an ELF executable: its PT_LOAD segments at their physical addresses, and its entry point.
 
-Only the file header and the program headers are read; sections only by ``text_ranges``, which few images
-need.  pyelftools decodes; the checks are here, for it takes what it is given.  Source of the format: System V
-ABI and its Intel386 supplement.
+Sections are read only by ``text_ranges``, which few images need.  pyelftools decodes the structures but does not
+check them, so the checks are here.  Source: System V ABI, chapters 4 and 5, and its Intel386 supplement.
 
 Read next: lguest_py/images/support.py.
 """
@@ -24,9 +23,10 @@ from lguest_py.files.inputs import read_large
 from lguest_py.images.image import HIGHEST, RESERVED_LOW, WANTED, Segment
 
 MAGIC = b"\x7fELF"
-MOST_HEADERS = 64  # a kernel has three or four; 65,535 are a lie that takes long to read
-MOST_SECTIONS = 4096
-MOST_BYTES = 512 << 20
+MAX_PROGRAM_HEADERS = 64  # a kernel has three or four; a broken header may claim 65,535
+MAX_SECTIONS = 4096
+MAX_LOADED = 512 << 20  # bytes of all segments in the file
+PROGRAM_HEADER_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Elf:
 
     entry: int
     segments: tuple[Segment, ...]
-    stored: tuple[tuple[int, int, int], ...]  # of each segment: offset and end in the file, address
+    file_ranges: tuple[tuple[int, int, int], ...]  # of each segment: offset and end in the file, address
     text: tuple[tuple[int, int], ...]  # (address, end) of the executable segments
 
 
 def _open(file: BinaryIO, name: str) -> Any:
-    """An ELFFile.  pyelftools reports what is malformed in many ways (its own errors, AssertionError, …)."""
+    """An ELFFile.  Raises ImageError for each of pyelftools' exceptions (ELFError, AssertionError, …)."""
     try:
         return ELFFile(file)
     except Exception as error:
@@ -62,8 +62,8 @@ def _check_machine(elf: Any, name: str) -> None:
 
 def _program_headers(elf: Any, file: BinaryIO, size: int, name: str) -> Iterator[Any]:
     count, start, step = elf["e_phnum"], elf["e_phoff"], elf["e_phentsize"]
-    if count > MOST_HEADERS or step < 32 or start + count * step > size:
-        raise ImageError(f"{name} has program headers that cannot be ({count} of {step} bytes): copy it anew")
+    if count > MAX_PROGRAM_HEADERS or step < PROGRAM_HEADER_SIZE or start + count * step > size:
+        raise ImageError(f"{name} has impossible program headers ({count} of {step} bytes): copy it anew")
     for index in range(count):
         yield struct_parse(elf.structs.Elf_Phdr, file, stream_pos=start + index * step)
 
@@ -74,38 +74,38 @@ def _check_segment(header: Any, size: int, name: str) -> None:
     if stored > memory:
         raise ImageError(f"{name}: the {where} has more bytes in the file than in memory: build it anew")
     if header["p_offset"] + stored > size:
-        raise ImageError(f"{name} is cut short: the {where} goes on behind the end of the file: copy it anew")
+        raise ImageError(f"{name} is cut short: the {where} extends past the end of the file: copy it anew")
     if address < RESERVED_LOW:
-        raise ImageError(f"{name}: the {where} lies over the boot parameters: link it from {RESERVED_LOW:#x} up")
+        raise ImageError(f"{name}: the {where} overlaps the boot parameters: link it from {RESERVED_LOW:#x} up")
     if address + memory > HIGHEST:
         raise ImageError(f"{name}: the {where} ends above any Guest's memory: link it at physical addresses")
 
 
 def _entry(elf: Any, headers: list[Any], name: str) -> int:
-    """The physical address of e_entry, which some linkers give as a virtual one."""
+    """The physical address of e_entry, which some linkers set to the virtual address."""
     entry: int = elf["e_entry"]
     for key in ("p_paddr", "p_vaddr"):
         for header in headers:
             if header[key] <= entry < header[key] + header["p_filesz"]:
                 return entry - int(header[key]) + int(header["p_paddr"])
-    raise ImageError(f"{name}: its entry point {entry:#x} lies in no segment: build it anew")
+    raise ImageError(f"{name}: its entry point {entry:#x} is outside every segment: build it anew")
 
 
 def read_elf(file: BinaryIO, size: int, name: str) -> Elf:
     """Read the ELF executable in ``file`` of ``size`` bytes; ``name`` is for messages.
 
-    Raises ImageError when it is broken, for another machine, or not to be loaded at fixed addresses.
+    Raises ImageError when it is malformed, for another machine, or not an executable at fixed addresses.
     """
     elf = _open(file, name)
     _check_machine(elf, name)
-    found = _program_headers(elf, file, size, name)
-    loads = [header for header in found if header["p_type"] == "PT_LOAD" and header["p_memsz"]]
+    headers = _program_headers(elf, file, size, name)
+    loads = [header for header in headers if header["p_type"] == "PT_LOAD" and header["p_memsz"]]
     if not loads:
-        raise ImageError(f"{name} has nothing to load: give a linked kernel (vmlinux)")
+        raise ImageError(f"{name} has no loadable segment: give a linked kernel (vmlinux)")
     for header in loads:
         _check_segment(header, size, name)
-    if sum(header["p_filesz"] for header in loads) > MOST_BYTES:
-        raise ImageError(f"{name} loads more than {MOST_BYTES >> 20}M: no kernel is that large, build it anew")
+    if sum(header["p_filesz"] for header in loads) > MAX_LOADED:
+        raise ImageError(f"{name} loads more than {MAX_LOADED >> 20}M: no kernel is that large, build it anew")
     loads.sort(key=lambda header: int(header["p_paddr"]))
     for low, high in pairwise(loads):
         if low["p_paddr"] + low["p_memsz"] > high["p_paddr"]:
@@ -116,15 +116,15 @@ def read_elf(file: BinaryIO, size: int, name: str) -> Elf:
         Segment(load["p_paddr"], read_large(file, load["p_offset"], load["p_filesz"], name), load["p_memsz"])
         for load in loads
     )
-    stored = tuple((load["p_offset"], load["p_offset"] + load["p_filesz"], load["p_paddr"]) for load in loads)
+    file_ranges = tuple((load["p_offset"], load["p_offset"] + load["p_filesz"], load["p_paddr"]) for load in loads)
     text = tuple(
         (load["p_paddr"], load["p_paddr"] + load["p_filesz"]) for load in loads if load["p_flags"] & P_FLAGS.PF_X
     )
-    return Elf(_entry(elf, loads, name), segments, stored, text)
+    return Elf(_entry(elf, loads, name), segments, file_ranges, text)
 
 
 def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The same bytes as ranges of which no two overlap: however many sections name them, they are looked at once."""
+    """The union of ``ranges`` without overlaps, so that bytes in several sections are scanned once."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if merged and start < merged[-1][1]:
@@ -135,22 +135,22 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def text_ranges(file: BinaryIO, parsed: Elf, name: str) -> tuple[tuple[int, int], ...]:
-    """Where the instructions are: (Guest-physical address, end) of each executable section of ``parsed``.
+    """(Guest-physical address, end) of the executable sections of ``parsed``.
 
-    An ELF without a readable section table gives its executable segments instead, which hold data as well.
+    Without a readable section table: of its executable segments, which hold data as well.
     """
     elf = _open(file, name)
-    found = []
-    for index in range(min(elf["e_shnum"], MOST_SECTIONS)):
+    ranges = []
+    for index in range(min(elf["e_shnum"], MAX_SECTIONS)):
         try:
             section = struct_parse(elf.structs.Elf_Shdr, file, elf["e_shoff"] + index * elf["e_shentsize"])
-        except Exception:  # the section table is not needed to run the kernel: do without it
+        except Exception:  # the kernel runs without its section table
             return parsed.text
         if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS":
             start, end = section["sh_offset"], section["sh_offset"] + section["sh_size"]
-            found += [
+            ranges += [
                 (start - low + address, end - low + address)
-                for low, high, address in parsed.stored
+                for low, high, address in parsed.file_ranges
                 if low <= start <= end <= high
             ]
-    return _merged(found) or parsed.text
+    return _merged(ranges) or parsed.text

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The two framings that kernels are packed in and whose libraries only know single blocks.
+"""Two framings of compressed kernels whose Python libraries decompress only single blocks.
 
-lz4's legacy frame: magic, then blocks of 8 MiB unpacked, each behind its packed size (little-endian).
-lzop's file: magic, a header, then blocks behind unpacked size, packed size and checksums (big-endian), up to
-an unpacked size of 0.  Sources: LZ4 frame format description, "Legacy frame"; lzop's file layout.
+LZ4 legacy frame: magic, then blocks of 8 MiB uncompressed, each after its compressed size (little-endian).
+lzop file: magic, a header, then blocks, each after its uncompressed size, compressed size and checksums (big-endian);
+an uncompressed size of 0 ends it.  Sources: LZ4 frame format description, "Legacy frame"; lzop's file format.
 
-Both yield the unpacked bytes block by block; the library is the caller's (decompress.py).
+Both yield the uncompressed bytes block by block.  Read next: decompress.py, which passes the library.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from typing import Any
 LZ4_MAGIC = 0x184C2102
 LZ4_BLOCK = 8 << 20
 LZOP_MAGIC = b"\x89LZO\x00\r\n\x1a\n"
-LZOP_BLOCK = 64 << 20  # lzop itself writes 256 KiB and reads up to this
+LZOP_BLOCK = 64 << 20  # the limit of lzop, which writes 256 KiB
 ADLER_UNPACKED, ADLER_PACKED, CRC_UNPACKED, CRC_PACKED = 0x1, 0x2, 0x100, 0x200
 HAS_FILTER = 0x800
+LONG_HEADER = 0x940  # the lzop version since which the header has three more fields
 
 
 class CorruptError(Exception):
-    """The compressed bytes are damaged, cut short, or unpack to more than LIMIT."""
+    """The compressed bytes are damaged or truncated, or their uncompressed size exceeds the limit."""
 
 
 class _Reader:
-    """Takes bytes from the front; running out of them is an error."""
+    """Reads ``data`` from the front.  Raises CorruptError at its end."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.position = 0
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         return len(self.data) - self.position
 
     def take(self, size: int) -> memoryview:
-        if size > self.left():
+        if size > self.remaining():
             raise CorruptError("ends early")
         self.position += size
         return self.data[self.position - size : self.position]
@@ -49,32 +50,32 @@ class _Reader:
 
 
 def lz4_legacy(data: memoryview, block: Any, whole: bool) -> Iterator[bytes]:
-    """Unpack an lz4 legacy frame; with ``whole`` also those behind it.
+    """Decompress an LZ4 legacy frame; with ``whole`` also the frames after it.
 
-    ``block`` is the module lz4.block.  A block of less than 8 MiB is a frame's last, so there are never many; a payload
-    may also end with the kernel's own size field of 4 bytes.
+    ``block`` is the module lz4.block.  A block of less than 8 MiB is the last of its frame.  A payload may end with the
+    4 bytes of its uncompressed size, which the kernel's build appends.
     """
     reader = _Reader(data)
     reader.take(4)
-    while reader.left() > (0 if whole else 4):
+    while reader.remaining() > (0 if whole else 4):
         size = reader.number("<I")
         if whole and size == LZ4_MAGIC:
             continue
         piece: bytes = block.decompress(reader.take(size), uncompressed_size=LZ4_BLOCK)
         yield piece
         if len(piece) < LZ4_BLOCK:
-            if not whole or not reader.left():
+            if not whole or not reader.remaining():
                 return
             if reader.number("<I") != LZ4_MAGIC:
-                raise CorruptError("has something else behind its end")
+                raise CorruptError("has other data after its end")
 
 
 def _lzop_flags(reader: _Reader) -> int:
-    """Read the header; returns the flags, which say what checksums the blocks have."""
+    """Read the header; returns its flags, which say which checksums the blocks have."""
     if reader.take(len(LZOP_MAGIC)) != LZOP_MAGIC:
         raise CorruptError("has a broken header")
     version = reader.number(">H")
-    new = version >= 0x940
+    new = version >= LONG_HEADER
     reader.take(2 + (2 if new else 0) + 1 + (1 if new else 0))  # library, needed version, method, level
     flags = reader.number(">I")
     reader.take(4 if flags & HAS_FILTER else 0)
@@ -84,13 +85,13 @@ def _lzop_flags(reader: _Reader) -> int:
 
 
 def lzop(data: memoryview, lzo: Any) -> Iterator[bytes]:
-    """Unpack an lzop file; its checksums of the unpacked blocks are checked.  ``lzo`` is the module of that name."""
+    """Decompress an lzop file and check the checksums of its uncompressed blocks.  ``lzo`` is the module lzo."""
     reader = _Reader(data)
     flags = _lzop_flags(reader)
     while size := reader.number(">I"):
         packed_size = reader.number(">I")
         if size > LZOP_BLOCK or packed_size > size:
-            raise CorruptError("has a block size that cannot be")
+            raise CorruptError("has an impossible block size")
         adler = reader.number(">I") if flags & ADLER_UNPACKED else None
         crc = reader.number(">I") if flags & CRC_UNPACKED else None
         if packed_size < size:

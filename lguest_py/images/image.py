@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every kind of image becomes: segments of Guest-physical memory and an entry point.
+"""Image: a Guest kernel as segments of Guest-physical memory and an entry point, whatever its file format.
 
-Read next: lguest_py/images/__init__.py, which tells the kinds apart.
+Read next: lguest_py/images/__init__.py, which detects the format.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 
 MIB = 1 << 20
+MARGIN = 4 * MIB  # for the kernel's page tables
+MEMORY_STEP = 16 * MIB  # suggested sizes are multiples of this
 RESERVED_LOW = 0x2000  # boot_params and the command line (boot_params.py)
-HIGHEST = 0xC0000000  # no Guest has memory from here on
+HIGHEST = 0xC0000000  # Guest-physical: the limit of a Guest's RAM
 WANTED = "a 32-bit Linux without PAE: any from 5.12 on, or 2.6.30 to 4.13 with CONFIG_LGUEST_GUEST=y"
-Personality = Literal["lguest", "native"]  # what the Guest expects of its Host: hypercalls, or a PC
+Personality = Literal["lguest", "native"]  # what the Guest relies on: hypercalls, or a PC
 
 
 def suggestion(end: int) -> str:
-    """The ``--memory`` option under which Guest-physical ``end`` is memory, with some room for page tables."""
-    step = 16 * MIB
-    return f"--memory {-(-(end + 4 * MIB) // step) * step // MIB}M"
+    """The ``--memory`` option whose RAM includes Guest-physical ``end`` and MARGIN bytes."""
+    return f"--memory {-(-(end + MARGIN) // MEMORY_STEP) * MEMORY_STEP // MIB}M"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """``data`` goes to Guest-physical ``address``; the rest of its ``size`` bytes is zero."""
+    """``size`` bytes at Guest-physical ``address``: ``data``, then zeros."""
 
     address: int
     data: memoryview | bytes
@@ -35,34 +36,34 @@ class Segment:
 
     @property
     def end(self) -> int:
-        """The Guest-physical address just behind it."""
+        """The Guest-physical address of the first byte after it."""
         return self.address + self.size
 
 
 @dataclass(frozen=True)
 class Image:
-    """A Guest kernel, read and checked, ready to be copied into a Guest's RAM."""
+    """A Guest kernel that was read and checked and can be loaded into a Guest's RAM."""
 
     path: str
-    kind: str  # "ELF", "bzImage" (entered, it unpacks itself) or "bzImage (unpacked)"
+    kind: str  # "ELF", "bzImage" (its own decompressor runs in the Guest) or "bzImage (unpacked)"
     entry: int  # Guest-physical address of the first instruction
     segments: tuple[Segment, ...]
-    setup_header: bytes  # of a bzImage, from 0x1F1 on: it belongs at the same place in boot_params; else b""
-    version: str | None  # "3.18.24 (…)", when it is a Linux
-    generation: int  # of lguest's devices: 1 up to Linux 3.19, 2 from 4.0; 1 when unknown
-    reserve: int = 0  # the memory it needs while it unpacks itself ends here (Guest-physical), or 0
+    setup_header: bytes  # of a bzImage, from offset 0x1F1, which is also its offset in boot_params; else b""
+    version: str | None  # "3.18.24 (…)"; None: not Linux, or not known
+    generation: int  # of lguest's devices: 1 up to Linux 3.19 and when unknown, 2 from 4.0
+    reserve: int = 0  # Guest-physical end of the memory that its own decompressor needs, or 0
     personality: Personality = "lguest"
-    note: str = ""  # one line for the user, or nothing
+    note: str = ""  # one line for the user, or ""
 
     @property
     def end(self) -> int:
-        """Where the memory it needs ends (Guest-physical): an initrd must lie above."""
+        """The Guest-physical end of the memory that the kernel needs; an initrd must be above it."""
         return max([self.reserve, *(segment.end for segment in self.segments)])
 
     def load(self, ram: memoryview) -> None:
         """Copy the segments into ``ram``: writable zeroed bytes from Guest-physical 0.
 
-        Raises ImageError, naming the memory needed, when they do not fit.
+        Raises ImageError, with the memory needed, when they do not fit.
         """
         if self.end > len(ram):
             raise ImageError(

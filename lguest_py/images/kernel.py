@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a parsed ELF to an Image: check that the kernel can be served, and rewrite its calls where needed."""
+"""Make an Image of a parsed ELF: choose its personality, and rewrite its hypercalls where needed.
+
+Read next: support.py, which decides; vmcall.py, which rewrites.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def _rewritten(parsed: Elf, file: BinaryIO, name: str) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def finish(
+def make_image(
     parsed: Elf,
     file: BinaryIO,
     path: str,
@@ -33,9 +36,10 @@ def finish(
     setup_header: bytes = b"",
     version: str | None = None,
 ) -> Image:
-    """Make the Image of an ELF kernel; ``name`` is for messages, ``version`` what the bzImage around it says.
+    """Make the Image of an ELF kernel; ``name`` is for messages, ``version`` is from the header of the bzImage around
+    it.
 
-    Raises ImageError when our Host kernel cannot serve the kernel.
+    Raises ImageError when the kernel is not supported.
     """
     facts = support.inspect([segment.data for segment in parsed.segments])
     version = version or facts.version

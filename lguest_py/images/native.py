@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a Linux that knows nothing of us expects to find when it starts: as a PC's firmware and loader leave it.
+"""Write what an unmodified Linux expects of a PC's firmware and boot loader into the first MiB of its RAM.
 
-boot_params, the command line, a memory map and a little ACPI, all in the first MiB of the Guest's RAM.
-Source: Linux's boot protocol, x86, and its zero page.  Read next: acpi.py, and host_kernel/native/personality.c.
+That is boot_params, the command line with the parameters that a native Guest needs, an E820 map and ACPI tables.
+Source: Linux's Documentation/arch/x86/boot.rst and zero-page.rst.
+Read next: acpi.py, and host_kernel/native/personality.c.
 """
 
 from __future__ import annotations
@@ -23,60 +24,62 @@ from lguest_py.images.boot_params import (
 )
 from lguest_py.images.command_line import split
 from lguest_py.images.image import MIB, Image
-from lguest_py.images.support import numbers, version_word
+from lguest_py.images.support import parse_version, short_version
 from lguest_py.shared_memory import _layouts as at
 
-BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi points at the first
-LOW_END, FIRMWARE = 0x9F000, 0xE0000  # where low RAM ends; where a kernel searches for ACPI
-E820_RESERVED = 2
-TRIED = (6, 1)
+BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi holds the first at entry
+LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searches for the RSDP
+BOOT_PARAMS_SIZE = 4096
+E820_RESERVED, E820_ENTRY_SIZE = 2, 20
+TESTED_VERSION = (6, 1)
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
-PROTOCOL = 0x20C  # of an ELF, which has no setup header: the first that needs nothing of what is not there
-ADDED = (  # what is added to the command line, unless the user gave one that begins so
+PROTOCOL = 0x20C  # for an ELF, which has no setup header: the oldest version that needs no other field
+ADDITIONS = (  # (prefix, parameter): added to the command line unless the user gave a parameter with this prefix
     ("reservetop=", "reservetop=0x400000"),  # the Switcher's 4 MiB at the top of memory
-    ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel writes the rate it knows
-    ("tsc=", "tsc=reliable"),  # no watchdog: its own clock would be late more often than the TSC wrong
-    ("io_delay=", "io_delay=none"),  # each would be a trap
-    ("nolapic", "nolapic"),  # the machine's local APIC shows in CPUID, but is the Host kernel's own
-    ("console=", "console=ttyS0"),  # there is no other console
+    ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel overwrites the digits with the rate
+    ("tsc=", "tsc=reliable"),  # no clocksource watchdog: its timer is late more often than the TSC is wrong
+    ("io_delay=", "io_delay=none"),  # each delay is an I/O instruction, which traps
+    ("nolapic", "nolapic"),  # CPUID shows the local APIC, which the Host kernel uses
+    ("console=", "console=ttyS0"),  # the only console
 )
 
 
 def additions(command_line: str) -> list[str]:
-    """What a native Guest needs on its command line and the user did not give."""
+    """The parameters that a native Guest needs and ``command_line`` lacks."""
     words = split(command_line)
-    return [addition for start, addition in ADDED if not any(word.startswith(start) for word in words)]
+    return [addition for start, addition in ADDITIONS if not any(word.startswith(start) for word in words)]
 
 
 def personality_line(image: Image, command_line: str) -> str:
-    """For the user: how the image will be run, why, and what is added to ``command_line``."""
-    kernel = f"Linux {version_word(image.version)}" if image.version else "this kernel, which is no Linux,"
+    """One line for the user: the image's personality, the reason, and what is added to ``command_line``."""
+    kernel = f"Linux {short_version(image.version)}" if image.version else "this kernel, which is not Linux,"
     if image.personality == "lguest":
-        return f"personality lguest: {kernel} calls its Host"
-    if (numbers(image.version) or TRIED)[:2] != TRIED:
-        kernel += f" (of such kernels only {TRIED[0]}.{TRIED[1]} was tried)"
+        return f"personality lguest: {kernel} makes hypercalls"
+    if (parse_version(image.version) or TESTED_VERSION)[:2] != TESTED_VERSION:
+        kernel += f" (of such kernels only {TESTED_VERSION[0]}.{TESTED_VERSION[1]} was tested)"
     added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
     return (
-        f"personality native: {kernel} knows nothing of lguest, so its instructions are emulated where they trap"
+        f"personality native: {kernel} has no lguest support, so its privileged instructions trap and are emulated"
         + (f"; command line: {added} …" if added else "")
     )
 
 
 def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None) -> int:
-    """Write all that into ``ram``, which is all of the Guest's RAM with the image loaded, and zero below 1 MiB.
+    """Write all of it into ``ram``: the Guest's RAM with the image loaded, zero below 1 MiB.
 
-    Returns where (Guest-physical) the command line has TSC_DIGITS characters for the TSC's rate, or 0.
+    Returns the Guest-physical address of the TSC_DIGITS characters for the TSC's rate in the command line, or 0.
 
     ``command_line`` is the user's; ``initrd`` is its (Guest-physical address, size in bytes).  Raises ImageError for a
-    command line that is too long, or a kernel that lies in the first MiB.
+    command line that is too long, or a kernel with a segment in the first MiB.
     """
     if any(segment.address < MIB for segment in image.segments):
-        raise ImageError(f"{printable(image.path)} lies below 1M, where the firmware's data is: link it from 1M up")
+        name = printable(image.path)
+        raise ImageError(f"{name} has a segment below 1M, where the firmware's data is: link it from 1M up")
     line = encoded_command_line(image, " ".join(filter(None, (*additions(command_line), command_line))))
-    params = ram[BOOT_PARAMS : BOOT_PARAMS + 4096]
+    params = ram[BOOT_PARAMS : BOOT_PARAMS + BOOT_PARAMS_SIZE]
     params[HEADER_START : HEADER_START + len(image.setup_header)] = image.setup_header
     params[MAGIC_AT : MAGIC_AT + len(MAGIC)] = MAGIC
-    params[SETUP_DATA:SETUP_DATA_END] = bytes(SETUP_DATA_END - SETUP_DATA)  # ours to fill: nothing there
+    params[SETUP_DATA:SETUP_DATA_END] = bytes(SETUP_DATA_END - SETUP_DATA)  # the loader's field: an empty list
     version = struct.unpack_from("<H", params, at.BOOT_PARAMS_VERSION)[0] or PROTOCOL
     regions = (
         (0, LOW_END, E820_RAM),
@@ -95,9 +98,10 @@ def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tu
     ):
         struct.pack_into("<" + kind, params, offset, value)
     for number, (start, end, kind_of_memory) in enumerate(regions):
-        struct.pack_into("<QQI", params, at.BOOT_PARAMS_E820_MAP + 20 * number, start, end - start, kind_of_memory)
+        entry = at.BOOT_PARAMS_E820_MAP + E820_ENTRY_SIZE * number
+        struct.pack_into("<QQI", params, entry, start, end - start, kind_of_memory)
     ram[COMMAND_LINE : COMMAND_LINE + len(line) + 1] = line + b"\0"
     acpi = tables(FIRMWARE)
     ram[FIRMWARE : FIRMWARE + len(acpi)] = acpi
-    place = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
-    return COMMAND_LINE + place + len("tsc_early_khz=") if place >= 0 else 0
+    offset = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
+    return COMMAND_LINE + offset + len("tsc_early_khz=") if offset >= 0 else 0

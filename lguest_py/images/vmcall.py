@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rewrite the hypercalls of Linux 2.6.30 to 2.6.34, which are `vmcall` (0F 01 C1), to `int $0x1f; nop`.
 
-Under KVM a vmcall never reaches our Host kernel, so it is done as the kernel is loaded.  The same three bytes
-also arise between instructions (`rol $15, %ecx; add %eax, %ecx`, in every hash function), and there they must
-stay.  x86 code read from any byte soon falls in step with its true instructions; so a place counts as a
-vmcall when most readings begun a little before it arrive exactly there.
+Under KVM a vmcall never reaches the Host kernel, so it is rewritten when the kernel is loaded.  The same three bytes
+also occur across two instructions (`rol $15, %ecx; add %eax, %ecx`, in every hash function), which must not change.  A
+linear disassembly of x86 code from any byte soon synchronizes with the real instructions.  So an occurrence is a
+vmcall when most disassemblies that start shortly before it have an instruction boundary exactly there.
 
-The readings of all places in a block are followed together, so that the work grows with the code's size alone, whatever
-bytes it is made of.
+The disassemblies of a block are followed together, so that the work is linear in the code's size for any contents.
+
+Read next: kernel.py, the caller.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from lguest_py.files.cancellation import point
 
 VMCALL = b"\x0f\x01\xc1"
 INT_1F = b"\xcd\x1f\x90"
-BLOCK, FURTHEST, NEAREST = 64, 256, 64  # readings begin so many bytes before a block
-MOST_PREFIXES = 14  # an instruction has at most 15 bytes
+BLOCK, FURTHEST, NEAREST = 64, 256, 64  # disassemblies start at each byte in this distance before a block
+MAX_PREFIXES = 14  # an instruction has at most 15 bytes
 
 
 def _set(*ranges: int | tuple[int, int]) -> frozenset[int]:
@@ -26,7 +27,7 @@ def _set(*ranges: int | tuple[int, int]) -> frozenset[int]:
     )
 
 
-# Opcode maps of the Intel manual, volume 2, appendix A: 32-bit code.
+# Opcode maps for 32-bit code: Intel SDM vol. 2, appendix A.
 PREFIXES = _set(0x26, 0x2E, 0x36, 0x3E, (0x64, 0x67), 0xF0, 0xF2, 0xF3)
 MODRM = _set(
     *((base, base + 3) for base in range(0, 0x40, 8)),
@@ -58,10 +59,10 @@ def _modrm_length(code: bytes | bytearray, at: int) -> int:
 
 
 def instruction_length(code: bytes | bytearray, at: int) -> int:
-    """The bytes of the 32-bit instruction at ``code[at]``.  Raises IndexError where it runs out of the code."""
+    """Bytes of the 32-bit instruction at ``code[at]``.  Raises IndexError when the code ends within it."""
     start, word = at, 4
     while code[at] in PREFIXES:
-        if at - start == MOST_PREFIXES:
+        if at - start == MAX_PREFIXES:
             raise IndexError("no instruction is that long")
         word = 2 if code[at] == 0x66 else word
         at += 1
@@ -78,7 +79,7 @@ def instruction_length(code: bytes | bytearray, at: int) -> int:
             at += _modrm_length(code, at) + (opcode in TWO_BYTE_IMM8)
         return at - start
     if opcode in MODRM:
-        test = opcode in (0xF6, 0xF7) and code[at] & 0x30 == 0  # of group 3 only these have an immediate
+        test = opcode in (0xF6, 0xF7) and code[at] & 0x30 == 0  # group 3: only TEST has an immediate
         at += _modrm_length(code, at)
         if test:
             at += 1 if opcode == 0xF6 else word
@@ -86,10 +87,11 @@ def instruction_length(code: bytes | bytearray, at: int) -> int:
     return at - start
 
 
-def _votes(code: bytes | bytearray, start: int, block: int, lengths: dict[int, int]) -> tuple[dict[int, int], int]:
-    """How many readings arrive at each byte of the block at ``block``, and how many there are.
+def _count_decodings(code: bytes | bytearray, start: int, block: int, lengths: dict[int, int]) -> tuple[dict[int, int],
+int]:
+    """(disassemblies with an instruction boundary at each byte of the block at ``block``, all disassemblies).
 
-    ``lengths`` keeps what was decoded already, and forgets what no later block can need.
+    ``lengths`` caches instruction lengths by offset; those that later blocks cannot use are removed.
     """
     first, last = max(start, block - FURTHEST), max(start, block - NEAREST)
     for at in [at for at in lengths if at < first]:
@@ -103,25 +105,25 @@ def _votes(code: bytes | bytearray, start: int, block: int, lengths: dict[int, i
             try:
                 lengths[at] = instruction_length(code, at)
             except IndexError:
-                lengths[at] = len(code)  # this reading ends
+                lengths[at] = len(code)  # this disassembly ends
         to = at + lengths[at]
         arrived[to] = arrived.get(to, 0) + count
     return arrived, last + 1 - first
 
 
 def rewrite(code: bytearray, start: int, end: int) -> int:
-    """Rewrite every vmcall in ``code[start:end]``, which is instructions; returns how many there were."""
+    """Rewrite every vmcall in ``code[start:end]``, which holds instructions; returns how many were rewritten."""
     calls: list[int] = []
     lengths: dict[int, int] = {}
-    place = code.find(VMCALL, start, end)
-    while place >= 0:
+    position = code.find(VMCALL, start, end)
+    while position >= 0:
         point()
-        block = start + (place - start) // BLOCK * BLOCK
-        arrived, readings = _votes(code, start, block, lengths)
-        while block <= place < block + BLOCK:
-            if 2 * arrived.get(place, 0) > readings:
-                calls.append(place)
-            place = code.find(VMCALL, place + 1, end)
-    for place in calls:
-        code[place : place + len(VMCALL)] = INT_1F
+        block = start + (position - start) // BLOCK * BLOCK
+        arrived, disassemblies = _count_decodings(code, start, block, lengths)
+        while block <= position < block + BLOCK:
+            if 2 * arrived.get(position, 0) > disassemblies:
+                calls.append(position)
+            position = code.find(VMCALL, position + 1, end)
+    for position in calls:
+        code[position : position + len(VMCALL)] = INT_1F
     return len(calls)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from lguest_py.console.progress import Progress
 from lguest_py.errors import LguestError
-from lguest_py.files.descriptors import names_it, told
+from lguest_py.files.descriptors import reports_too_many_open, too_many_open
 
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
-# Read behind the system's own configuration.  What that has its hooks do is not for us.
+# Read after the system's own configuration.  Its hooks are cleared: they are for the system's packages.
 CONFIGURATION = """\
 #clear APT::Architectures;
 #clear APT::Update;
@@ -36,7 +36,7 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Dir::Log "{root}";
 """
-# What apt says of a host that it cannot talk to; then "apt-get update" warns, and ends with 0.
+# apt's messages on a host that it cannot reach: "apt-get update" then warns, and its exit status is 0.
 _FAILED = re.compile(r"^[WE]: Failed to fetch \S+?://([^/\s]+)\S*\s+(\S.*)$", re.MULTILINE)
 _NETWORK = re.compile(
     r"Could not (resolve|connect)|Unable to connect|Cannot initiate the connection|Connection (failed|refused|reset)"
@@ -58,8 +58,8 @@ class Apt:
         (root / "apt.conf").write_bytes(os.fsencode(configuration))
         self._root = root
         self._architecture = architecture
-        self._trouble = ""  # what apt said of sources it could not read
-        self._unreachable = ""  # a host that it could not talk to
+        self._source_error = ""  # what apt stderr of sources it could not read
+        self._unreachable = ""  # a host that apt could not reach, and why
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, "-c", str(self._root / "apt.conf"), "-q", *arguments]
@@ -78,13 +78,13 @@ class Apt:
         with (
             Progress(what) as progress,
             open(reader, errors="replace") as status,
-            tempfile.TemporaryFile("w+", errors="replace") as said,
+            tempfile.TemporaryFile("w+", errors="replace") as stderr,
         ):
             try:
                 options = ["-c", str(self._root / "apt.conf"), "-q", "-o", f"APT::Status-Fd={writer}"]
                 process = subprocess.Popen(
                     ["apt-get", *options, *arguments], cwd=cwd, env={**os.environ, "LC_ALL": "C"}, pass_fds=(writer,),
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                 )  # fmt: skip
             except FileNotFoundError:
                 raise _no_program("apt-get") from None
@@ -99,15 +99,15 @@ class Apt:
                 process.kill()
                 process.wait()
                 raise
-            said.seek(0)
-            return process.returncode, said.read()
+            stderr.seek(0)
+            return process.returncode, stderr.read()
 
     def update(self) -> None:
-        """Read the sources' lists.  What cannot be read is told only if a package is then missing."""
-        status, said = self._run_long("reading package sources", "update")
-        self._unreachable = _unreachable(said)
+        """Read the sources' lists.  What cannot be read is an error only if a package is then missing."""
+        status, stderr = self._run_long("reading package sources", "update")
+        self._unreachable = _unreachable(stderr)
         if status:
-            self._trouble = complaint(said)
+            self._source_error = complaint(stderr)
 
     def has_lists(self) -> bool:
         """Whether update() could read any source."""
@@ -131,14 +131,14 @@ class Apt:
         return max(matches, key=lambda match: int(match[1]) if match.lastindex else 0)[0]
 
     def _missing(self, package: str) -> LguestError:
-        """Why there is no ``package``: nobody could be asked, the sources are broken, or they do not have it."""
+        """Why there is no ``package``: no host was reached, the sources are broken, or they do not have it."""
         if self._unreachable and not self.has_lists():
             return LguestError(
                 f"apt cannot reach {self._unreachable}: "
                 f"check this machine's network, and the proxy if it has one, {LOCAL}"
             )
-        if self._trouble:
-            return LguestError(f"apt cannot read this machine's package sources ({self._trouble}): retry, {LOCAL}")
+        if self._source_error:
+            return LguestError(f"apt cannot read this machine's package sources ({self._source_error}): retry, {LOCAL}")
         others = f", and {self._unreachable} cannot be reached" if self._unreachable else ""
         return LguestError(
             f"this machine's package sources have no {package}{others}: "
@@ -148,12 +148,13 @@ class Apt:
     def download(self, package: str, into: Path) -> Path:
         """Download the package into the directory ``into``, checked; its file.  Raises LguestError."""
         before = set(into.glob("*.deb"))
-        status, said = self._run_long(f"downloading {package}", "download", f"{package}:{self._architecture}", cwd=into)
+        full_name = f"{package}:{self._architecture}"
+        status, stderr = self._run_long(f"downloading {package}", "download", full_name, cwd=into)
         new = [path for path in into.glob("*.deb") if path not in before]
         if status or not new:
-            if host := _unreachable(said):
+            if host := _unreachable(stderr):
                 raise LguestError(f"apt cannot reach {host} for {package}: check this machine's network, {LOCAL}")
-            raise LguestError(f"apt cannot download {package} ({complaint(said)}): try again later, {LOCAL}")
+            raise LguestError(f"apt cannot download {package} ({complaint(stderr)}): try again later, {LOCAL}")
         return new[0]
 
 
@@ -162,7 +163,7 @@ def _readable(pattern: str) -> str:
 
 
 def _no_program(program: str) -> LguestError:
-    return LguestError(f"{program} is not here, and only apt can fetch: do it on a Debian, {LOCAL}")
+    return LguestError(f"{program} is not installed, and only apt can fetch packages: run this on a Debian, {LOCAL}")
 
 
 def _unreachable(text: str) -> str:
@@ -178,9 +179,9 @@ def _one_line(text: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """What apt or dpkg said on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
-    if names_it(text):
-        raise told()
+    """What apt or dpkg stderr on stderr, in one line: its first error.  Raises DescriptorError, if it was that."""
+    if reports_too_many_open(text):
+        raise too_many_open()
     lines = [line.strip() for line in text.splitlines()]
     errors = [line[3:] for line in lines if line.startswith("E: ")] or [line for line in lines if line]
     first = errors[0] if errors else "no reason given"

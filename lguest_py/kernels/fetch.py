@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Get a distribution's kernel into the cache (lguest_py/kernels/stock.py says what lies there).
+"""Get a distribution's kernel into the cache (lguest_py/kernels/stock.py has the files of one).
 
-It is unpacked beside its place and moved there whole, by one process at a time.
+It is unpacked beside its place and renamed when it is complete, by one process at a time.
 Read next: lguest_py/kernels/apt.py, where packages come from; lguest_py/kernels/mkinitrd.py.
 """
 
@@ -18,31 +18,31 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.descriptors import check, names_it, told
+from lguest_py.files.descriptors import check, reports_too_many_open, too_many_open
 from lguest_py.kernels.apt import Apt, complaint
 from lguest_py.kernels.stock import STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
 
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 LOCAL = "LGUEST_STOCK_DEB"
 ARCHITECTURE = "i386"
 BUSYBOX = "busybox-static"
 
 
-def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
+def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
     """The kernel ``name``, fetched unless it is there already.  Raises LguestError."""
     if name not in STOCK:
         raise UsageError(f"{name!r} cannot be fetched: choose from {', '.join(STOCK)}")
     local = [str(Path(path).absolute()) for path in os.environ.get(LOCAL, "").split(":") if path]
     try:
-        with _locked(kernels(), tell):
+        with _locked(kernels(), say):
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
-                tell(f"{name} is there already: {found.package}")
+                say(f"{name} is already in the cache: {found.package}")
                 return refresh(found)
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
             try:
-                _fill(name, work, local, tell)
+                _fill(name, work, local, say)
                 _replace(work / "new", kernels() / name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
@@ -55,19 +55,19 @@ def fetch(name: str, tell: Tell, *, again: bool = False) -> Kernel:
         ) from None
     done = find(name)
     if not done:
-        raise LguestError(f"{name} was fetched, but is not whole: try again")
+        raise LguestError(f"{name} was fetched, but files are missing: try again")
     return done
 
 
 @contextmanager
-def _locked(directory: Path, tell: Tell) -> Iterator[None]:
+def _locked(directory: Path, say: Say) -> Iterator[None]:
     """One process at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell("waiting for another lguest-py that is fetching")
+            say("waiting for another lguest-py that is fetching")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -79,11 +79,11 @@ def _replace(new: Path, place: Path) -> None:
     new.rename(place)
 
 
-def _fill(name: str, work: Path, local: list[str], tell: Tell) -> None:
-    """Make all that belongs into the cache in ``work``/new."""
+def _fill(name: str, work: Path, local: list[str], say: Say) -> None:
+    """Make the kernel's files in ``work``/new."""
     new = work / "new"
     new.mkdir(parents=True)
-    source = _Source(work, local, tell)
+    source = _Source(work, local, say)
     kernel = source.get(0, STOCK[name].package)
     kernel_name = _identity(kernel)
     if not re.fullmatch(STOCK[name].package, kernel_name.split()[0]):
@@ -91,7 +91,7 @@ def _fill(name: str, work: Path, local: list[str], tell: Tell) -> None:
             f"{kernel} is {kernel_name}, which is not {name}: "
             f"set {LOCAL} to {STOCK[name].about}, or unpack it (dpkg-deb -x) and boot its vmlinuz by its path"
         )
-    tell(f"unpacking {kernel_name}")
+    say(f"unpacking {kernel_name}")
     _unpack(kernel, new, _kernel_file)
     busybox = source.get(1, BUSYBOX)
     busybox_name = _identity(busybox)
@@ -107,10 +107,10 @@ def _fill(name: str, work: Path, local: list[str], tell: Tell) -> None:
 
 
 class _Source:
-    """Where packages come from: files that are here already, then apt."""
+    """Where packages come from: the local files that were given, then apt."""
 
-    def __init__(self, work: Path, local: list[str], tell: Tell) -> None:
-        self._work, self._local, self._tell = work, local, tell
+    def __init__(self, work: Path, local: list[str], say: Say) -> None:
+        self._work, self._local, self._say = work, local, say
         self._apt: Apt | None = None
 
     def get(self, number: int, pattern: str) -> Path:
@@ -119,10 +119,10 @@ class _Source:
             return Path(self._local[number])
         if not self._apt:
             self._apt = Apt(self._work / "apt", ARCHITECTURE)
-            self._tell("reading this machine's package sources (apt-get update)")
+            self._say("reading this machine's package sources (apt-get update)")
             self._apt.update()
         package = self._apt.newest(pattern)
-        self._tell(f"downloading {package}:{ARCHITECTURE} (apt-get download)")
+        self._say(f"downloading {package}:{ARCHITECTURE} (apt-get download)")
         return self._apt.download(package, self._work)
 
 
@@ -130,18 +130,18 @@ def _deb(*arguments: str) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(["dpkg-deb", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError:
-        raise LguestError("dpkg-deb is not here, which unpacks Debian's packages: install dpkg") from None
+        raise LguestError("dpkg-deb is not installed, and unpacks Debian's packages: install dpkg") from None
 
 
 def _identity(deb: Path) -> str:
     """ "name version" of a package.  Raises LguestError when it is none for 32-bit x86."""
     process = _deb("--show", "--showformat=${Package} ${Version} ${Architecture}", str(deb))
     out, errors = process.communicate()
-    if names_it(errors.decode(errors="replace")):
-        raise told()
+    if reports_too_many_open(errors.decode(errors="replace")):
+        raise too_many_open()
     words = out.decode(errors="replace").split()
     if process.returncode or len(words) != 3:
-        raise LguestError(f"{deb} is no Debian package that can be read: set {LOCAL} to one")
+        raise LguestError(f"{deb} is not a readable Debian package: set {LOCAL} to one")
     if words[2] != ARCHITECTURE:
         raise LguestError(f"{deb} is a package for {words[2]}: set {LOCAL} to one for {ARCHITECTURE}")
     return " ".join(words[:2])

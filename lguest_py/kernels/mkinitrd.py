@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from lguest_py.errors import ImageError
+from lguest_py.errors import ImageError, UsageError
 from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import open_regular, printable
-from lguest_py.files.outputs import writing
+from lguest_py.files.outputs import descriptor, writing
 
 BUSYBOX_ADVICE = "give a static 32-bit busybox, as Debian's busybox-static:i386 has it in /bin"
 LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
@@ -27,14 +27,14 @@ CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of alloca
 INIT = """\
 #!/bin/sh
 # Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
-# line it does that instead, and tells its status.  So it does with input that was piped and has ended: a line that ends
-# with Ctrl-D before a shell reads it would lose that, for a terminal tells it by lines and a shell reads by keys.
+# line it runs that instead, and reports its status.  It does the same with piped input that has ended: an interactive
+# shell sets its terminal to single keys, and would not see the Ctrl-D of input that came before.
 #
 # busybox's poweroff, halt and reboot signal process 1.  A shell handles a signal late while a command runs in its
 # foreground, and a command in its background would ignore Ctrl-C.  So the session is a process of its own: the second
 # setsid forks, as its process leads a session already, and leaves it to process 1, which waits for the end of $ended.
-# Process 1 tells the status too: never when something else was asked for before the session ended.
-ended=/dev/lguest-session told=/dev/lguest-status
+# Process 1 prints the status too, so that none is reported after a poweroff, halt or reboot before the session's end.
+ended=/dev/lguest-session report=/dev/lguest-status
 if [ "$1" != session ]; then
     mkdir -p /proc /sys /dev /tmp /root /bin /sbin /usr/bin /usr/sbin
     /bin/busybox --install -s
@@ -50,29 +50,30 @@ if [ "$1" != session ]; then
     read -r never <$ended &
     setsid setsid /bin/sh "$0" session "$@"
     wait
-    [ ! -e $told ] || { read -r line <$told && echo "$line"; }
+    # The status has a line of its own; the command may not have ended its last one.
+    [ ! -e $report ] || { read -r line <$report && printf '\\n%s\\n' "$line"; }
     exec poweroff -f
 fi
 shift
 exec 9>$ended
-asked=${run+yes} command=$run typed=/tmp/typed-ahead over= more= wrong=
+run_given=${run+yes} command=$run typed=/tmp/typed-ahead input_ended= more= wrong=
 unset run
 for word in "$@"; do
     case $word in
-        run=*) asked=yes command=${word#run=} ;; # behind --
+        run=*) run_given=yes command=${word#run=} ;; # behind --
         nolapic) ;; # lguest-py gives it, and not every kernel knows it
         *) more="$more $word" ;;
     esac
 done
-# No test may pass that ran something else than what was asked.
-if [ -n "$asked" ] && [ -z "$command" ]; then
+# A test must not pass if another command ran than the given one.
+if [ -n "$run_given" ] && [ -z "$command" ]; then
     wrong="run= names no command"
-elif [ -n "$asked" ] && [ -n "$more" ]; then
+elif [ -n "$run_given" ] && [ -n "$more" ]; then
     wrong="unknown words beside run=:$more (a command of several words must be quoted)"
 fi
 : >$typed
-while [ -z "$asked" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
-    IFS= read -r line || { over=yes; break; }
+while [ -z "$run_given" ] && { read -t 0 || { usleep 300000; read -t 0; }; }; do
+    IFS= read -r line || { input_ended=yes; break; }
     printf '%s\\n' "$line" >>$typed
 done
 if [ -n "$wrong" ]; then
@@ -80,13 +81,13 @@ if [ -n "$wrong" ]; then
     (exit 2)
 elif [ -n "$command" ]; then
     setsid cttyhack sh -c "$command" 9>&-
-elif [ -n "$over" ]; then
+elif [ -n "$input_ended" ]; then
     sh <$typed 9>&-
 else
     ENV=$typed setsid cttyhack sh 9>&-
 fi
 status=$?
-[ -z "$asked$over" ] || echo "lguest-py: exit status $status" >$told
+[ -z "$run_given$input_ended" ] || echo "lguest-py: exit status $status" >$report
 """
 
 
@@ -102,11 +103,26 @@ class Entry:
 Tree = dict[str, Entry]  # by path without a leading slash; parents come first when sorted
 
 
-def directory_tree(path: str) -> Tree:
-    """Everything below the directory at ``path``; sockets are left out.  Raises ImageError."""
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{printable(name)} has more than {LARGEST >> 20}M, which no Guest has room for: leave it out")
+
+
+def written(out: str) -> tuple[int, int] | None:
+    """Device and inode of the file at ``out``, or of what "-" leads to; None where there is none yet."""
+    fd = descriptor(out)
+    try:
+        facts = os.stat(out) if fd is None else os.fstat(fd)
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def directory_tree(path: str, out: str | None = None) -> Tree:
+    """Everything below the directory at ``path`` but for sockets and the file ``out``.  Raises ImageError."""
+    skipped = None if out is None else written(out)
     root = printable(path)
     if not os.path.isdir(path):
-        raise ImageError(f"{root} is no directory: give the directory that is to become the initrd's root")
+        raise ImageError(f"{root} is not a directory: give the directory that is to become the initrd's root")
     tree: Tree = {}
 
     def add(directory: str, prefix: str) -> None:
@@ -115,7 +131,11 @@ def directory_tree(path: str) -> Tree:
         for item in items:
             facts = item.stat(follow_symlinks=False)
             kind, name = stat.S_IFMT(facts.st_mode), prefix + item.name
+            if kind == stat.S_IFREG and (facts.st_dev, facts.st_ino) == skipped:
+                continue  # an initrd that was made there before, or is being made
             if kind == stat.S_IFREG:
+                if facts.st_size > LARGEST:  # before all of it is read
+                    raise _too_large(name)
                 tree[name] = Entry(facts.st_mode, Path(item.path).read_bytes)
             elif kind == stat.S_IFLNK:
                 target = os.fsencode(os.readlink(item.path))
@@ -145,7 +165,7 @@ def _check_busybox(data: bytes, name: str) -> None:
         right = elf.elfclass == 32 and elf["e_machine"] == "EM_386"
         dynamic = any(segment["p_type"] == "PT_INTERP" for segment in elf.iter_segments())
     except Exception:  # pyelftools reports what is malformed in many ways
-        raise ImageError(f"{name} is no ELF program: {BUSYBOX_ADVICE}") from None
+        raise ImageError(f"{name} is not an ELF program: {BUSYBOX_ADVICE}") from None
     if not right:
         raise ImageError(f"{name} is not built for 32-bit x86: {BUSYBOX_ADVICE}")
     if dynamic:
@@ -182,7 +202,7 @@ def _record(number: int, name: str, entry: Entry) -> bytes:
     """One archive member: header, name and contents, each padded to 4 bytes."""
     contents = entry.read()
     if len(contents) > LARGEST:
-        raise ImageError(f"{printable(name)} has more than {LARGEST >> 20}M, which no Guest has room for: leave it out")
+        raise _too_large(name)
     path = os.fsencode(name) + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (number, entry.mode, 0, 0, links, 0, len(contents), 0, 0, *entry.device, len(path), 0)
@@ -214,5 +234,8 @@ def write_archive(out: BinaryIO, tree: Tree) -> None:
 
 def make_initrd(out: str, tree: Tree) -> None:
     """Write the initrd to the file ``out``: all of it or, with an LguestError, none."""
+    fd = descriptor(out)
+    if fd is not None and os.isatty(fd):
+        raise UsageError("the output is a terminal, and an initrd is no text: name a file (-o), or give a pipe")
     with writing(out, "choose another place (-o)") as file:
         write_archive(file, tree)

@@ -23,41 +23,41 @@ from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 from lguest_py.kernels.mkinitrd import Entry, Tree
 
-PACKED = {"": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompress}
+UNPACKERS = {"": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompress}
 
 
-def _plain(name: str) -> str:
-    """A module's name as the kernel has it: "-" and "_" are one."""
+def _canonical(name: str) -> str:
+    """A module's name with "_" for "-", which the kernel takes as equal."""
     return name.replace("-", "_")
 
 
-def _named(path: str) -> tuple[str, str] | None:
-    """The name and the packing of the module in a file; None if it is no module's."""
+def _module_in(path: str) -> tuple[str, str] | None:
+    """The name and the packing of the module in a file; None if it is not a module's."""
     match = re.fullmatch(r"(.+)\.ko((?:\.\w+)?)", os.path.basename(path))
-    return (_plain(match[1]), match[2]) if match else None
+    return (_canonical(match[1]), match[2]) if match else None
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module: its path below the release's directory, unpacked, its bytes, and what it tells of itself."""
+    """A module: its path below the release's directory, unpacked, its bytes, and its .modinfo."""
 
     path: str
     data: bytes
     about: list[tuple[str, str]]
 
-    def told(self, key: str) -> list[str]:
+    def values(self, key: str) -> list[str]:
         """All values of ``key``."""
         return [value for name, value in self.about if name == key]
 
     @property
     def depends(self) -> list[str]:
-        """The names of modules that must be there before it."""
-        return [_plain(name) for text in self.told("depends") for name in text.split(",") if name]
+        """The names of the modules that must be loaded before it."""
+        return [_canonical(name) for text in self.values("depends") for name in text.split(",") if name]
 
     @property
-    def wishes(self) -> list[str]:
-        """The names, or aliases, of modules that it would rather have before it."""
-        texts = [text.partition("post:")[0] for text in self.told("softdep")]
+    def softdeps(self) -> list[str]:
+        """The names or aliases of modules to load before it if they exist (softdep pre)."""
+        texts = [text.partition("post:")[0] for text in self.values("softdep")]
         return [word for text in texts for word in text.split() if word != "pre:"]
 
 
@@ -70,15 +70,15 @@ class Modules:
         self._files = {}
         for folder, _, files in os.walk(self._root / "kernel"):
             for file in files:
-                if found := _named(file):
+                if found := _module_in(file):
                     self._files[found[0]] = os.path.relpath(os.path.join(folder, file), self._root)
         if not self._files:
             raise ImageError(
                 f"{printable(directory)} has no modules in it: give one kernel's, as /lib/modules/RELEASE is"
             )
-        self._built_in = {found[0] for line in self._lines("modules.builtin") if (found := _named(line))}
-        told = [word for line in self._lines("modules.builtin.modinfo") for word in line.split("\0")]
-        self._built_in_aliases = {word.partition(".alias=")[2] for word in told} - {""}
+        self._built_in = {found[0] for line in self._lines("modules.builtin") if (found := _module_in(line))}
+        records = [word for line in self._lines("modules.builtin.modinfo") for word in line.split("\0")]
+        self._built_in_aliases = {word.partition(".alias=")[2] for word in records} - {""}
 
     def _lines(self, name: str) -> list[str]:
         try:
@@ -91,10 +91,10 @@ class Modules:
         path = self._files[name]
         packing = path.rpartition(".ko")[2]
         shown = printable(str(self._root / path))
-        if packing not in PACKED:
+        if packing not in UNPACKERS:
             raise ImageError(f"{shown} is packed as {packing}, which is not known here: unpack it")
         try:
-            return path.removesuffix(packing), PACKED[packing]((self._root / path).read_bytes())
+            return path.removesuffix(packing), UNPACKERS[packing]((self._root / path).read_bytes())
         except (lzma.LZMAError, EOFError, zlib.error, gzip.BadGzipFile):
             raise ImageError(f"{shown} is damaged: get the kernel's modules anew") from None
         except OSError as error:
@@ -105,12 +105,13 @@ class Modules:
         return Module(path, data, _about(data, printable(str(self._root / path))))
 
     def _is_built_in(self, word: str) -> bool:
-        return _plain(word) not in self._files and (_plain(word) in self._built_in or word in self._built_in_aliases)
+        name = _canonical(word)
+        return name not in self._files and (name in self._built_in or word in self._built_in_aliases)
 
-    def _meant(self, word: str) -> list[str]:
+    def _resolve(self, word: str) -> list[str]:
         """The plain names of the modules that ``word`` names, as a name or else as an alias without wildcards."""
-        if _plain(word) in self._files:
-            return [_plain(word)]
+        if _canonical(word) in self._files:
+            return [_canonical(word)]
         if self._is_built_in(word):
             return []
         return self._aliases.get(word, [])
@@ -120,10 +121,10 @@ class Modules:
         """The plain names of the modules by alias: as depmod wrote them down, or else from all the modules."""
         aliases: dict[str, list[str]] = {}
         lines = [line.split() for line in self._lines("modules.alias")]
-        pairs = [(words[1], _plain(words[2])) for words in lines if len(words) == 3 and words[0] == "alias"]
+        pairs = [(words[1], _canonical(words[2])) for words in lines if len(words) == 3 and words[0] == "alias"]
         if not lines:
             for name in sorted(self._files):
-                with suppress(ImageError):  # it is told when it is wanted
+                with suppress(ImageError):  # it is records when it is wanted
                     found = re.findall(rb"\0alias=([^\0]+)", self._bytes(name)[1])
                     pairs += [(os.fsdecode(word), name) for word in found]
         for alias, name in pairs:
@@ -140,7 +141,7 @@ class Modules:
         wanted: list[str] = []
         built_in: list[str] = []
         for name in names:
-            found = self._meant(name)
+            found = self._resolve(name)
             wanted += found
             if self._is_built_in(name):
                 built_in.append(name)
@@ -154,13 +155,13 @@ class Modules:
                 raise ImageError(f"{self.release} lacks the module {name}, which another needs: get its modules anew")
             chosen[name] = module = self._read(name)
             wanted += module.depends
-            wanted += [found for wish in module.wishes for found in self._meant(wish)]
+            wanted += [found for wish in module.softdeps for found in self._resolve(wish)]
         return chosen, built_in
 
     def _similar(self, name: str) -> str:
         import difflib
 
-        close = difflib.get_close_matches(_plain(name), self._files, 3)
+        close = difflib.get_close_matches(_canonical(name), self._files, 3)
         return f": did you mean {' or '.join(close)}?" if close else ": give a module's name, as modprobe takes it"
 
     def tree(self, chosen: dict[str, Module]) -> Tree:
@@ -184,7 +185,7 @@ def _about(data: bytes, shown: str) -> list[tuple[str, str]]:
     except Exception:  # pyelftools reports what is malformed in many ways
         words = None
     if words is None:
-        raise ImageError(f"{shown} is no module: get the kernel's modules anew")
+        raise ImageError(f"{shown} is not a module: get the kernel's modules anew")
     pairs = [word.decode(errors="replace").partition("=") for word in words if word]
     return [(key, value) for key, _, value in pairs]
 
@@ -207,5 +208,5 @@ def _tables(chosen: dict[str, Module]) -> dict[str, str]:
         seen.clear()
         before = reversed(load(name, [])[:-1])  # modprobe begins with the last
         dep.append(" ".join([f"{module.path}:", *(chosen[each].path for each in before)]))
-        alias += [f"alias {pattern} {name}" for pattern in module.told("alias")]
+        alias += [f"alias {pattern} {name}" for pattern in module.values("alias")]
     return {"modules.dep": "\n".join([*dep, ""]), "modules.alias": "\n".join([*alias, ""])}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Distribution kernels that can be booted by their name, once they are in the cache.
+"""Distribution kernels that boot by their name once they are in the cache: what one consists of, and where it is.
 
 A kernel comes with its modules, its licence, and an initrd made of the same distribution's static busybox.
 Read next: lguest_py/kernels/fetch.py, which gets them.
@@ -108,7 +108,7 @@ def kernels() -> Path:
 
 
 def find(name: str) -> Kernel | None:
-    """The kernel ``name``, if it is in the cache, whole."""
+    """The kernel ``name``, if all its files are in the cache; else None."""
     import json  # late: the help of a verb must come at once
 
     if name not in STOCK:

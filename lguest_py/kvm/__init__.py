@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Linux KVM for Python: one type per file descriptor, exits as typed values, errors that say what is wrong.
+"""Linux KVM for Python: one class per file descriptor, exits as typed values, errors with their meaning.
 
-It stands alone and knows nothing of lguest. In the order of use::
+It is independent of the rest of lguest-py. In the order of use::
 
     with Kvm() as kvm, kvm.create_vm() as vm:
         vm.set_memory(0, 0, memory)          # any page-aligned writable buffer, such as mmap.mmap(-1, size)
@@ -10,8 +10,8 @@ It stands alone and knows nothing of lguest. In the order of use::
         while not isinstance(vcpu.run(), Hlt):
             ...
 
-What is not wrapped is reached by name: ``vm.ioctl("KVM_GET_CLOCK", bytearray(48))``.
-The source for all of it is the kernel's Documentation/virt/kvm/api.rst, section by ioctl.
+An ioctl without a method is called by name: ``vm.ioctl("KVM_GET_CLOCK", bytearray(48))``.
+Source: the kernel's Documentation/virt/kvm/api.rst, whose section 4 has the ioctls.
 
 Read next: file.py, then system.py, vm.py, vcpu.py in that order.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Build lguest_py.kvm._kvm with cffi (API mode): the C compiler checks every layout and number below.
+"""Build lguest_py.kvm._kvm with cffi in API mode, in which the C compiler checks every layout and number below.
 
 setup.py names ``ffi``, so pip builds it.  The tables of all ioctls, capabilities and exit reasons are generated
 from the <linux/kvm.h> found at build time.
@@ -18,12 +18,12 @@ import sysconfig
 from cffi import FFI
 
 DECLARATIONS = """
-/* What is called. The GIL is released around each of these. */
+/* Functions. The GIL is released around each of these. */
 int kvm_ioctl_value(int fd, unsigned long number, unsigned long value);   /* below 0: -errno */
 int kvm_ioctl_pointer(int fd, unsigned long number, void *pointer);
 void *kvm_map(int fd, size_t size);                                       /* NULL: errno */
 int kvm_unmap(void *address, size_t size);
-int kvm_kick_signal(void);                                                /* 0: none is free */
+int kvm_kick_signal(void);                                                /* 0: every signal is in use */
 
 /* Names and numbers, generated. */
 struct kvm_constant { const char *name; unsigned long number; ...; };
@@ -157,10 +157,10 @@ static int kvm_unmap(void *address, size_t size)
 
 static void kvm_kicked(int number)
 {
-    (void)number; /* it is there to interrupt KVM_RUN, and for nothing else */
+    (void)number; /* the signal only interrupts KVM_RUN */
 }
 
-/* Take the highest real-time signal that nobody uses, with a handler that does nothing. */
+/* Reserve the highest unused real-time signal, with a handler that does nothing. */
 static int kvm_kick_signal(void)
 {
     for (int number = SIGRTMAX; number >= SIGRTMIN; number--) {
@@ -180,7 +180,7 @@ struct kvm_constant { const char *name; unsigned long number; };
 
 
 def preprocess(*options: str) -> str:
-    """What the C preprocessor makes of <linux/kvm.h>."""
+    """The C preprocessor's output for <linux/kvm.h>."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     command = [*compiler, "-E", *options, "-"]
     try:
@@ -193,7 +193,7 @@ def preprocess(*options: str) -> str:
 
 
 def tables() -> str:
-    """C source of the three tables: every KVM_ ioctl whose argument this processor knows, every capability and exit."""
+    """C source of the three tables: KVM_ ioctls whose argument this architecture has, capabilities, exit reasons."""
     known = set(re.findall(r"\bstruct\s+(\w+)\s*\{", preprocess("-P")))
     ioctls, capabilities, exits = [], [], []
     for name, body in sorted(re.findall(r"^#define (KVM_\w+) (.+)$", preprocess("-dM"), re.MULTILINE)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What _build.py compiles. C data is untyped; structs.py and exits.py turn it into typed values.
+# The extension that _build.py compiles. C data is untyped; structs.py and exits.py turn it into typed values.
 from typing import Any
 
 ffi: Any

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KvmError: which ioctl failed, with which arguments, and what the errno means for that ioctl.
+"""KvmError: the ioctl that failed, its arguments, and the meaning of the errno for that ioctl.
 
-Source of the meanings: the kernel's Documentation/virt/kvm/api.rst and what its code checks.
+Source of the meanings: the kernel's Documentation/virt/kvm/api.rst, section 4, and the checks in its code.
+Read next: file.py, which raises it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ MEANINGS: dict[tuple[str, int], str] = {
     ("KVM_SET_MP_STATE", errno.EINVAL): NO_IRQCHIP,
     ("KVM_INTERRUPT", errno.ENXIO): "with in-kernel interrupt controllers, interrupts come from those",
     ("KVM_INTERRUPT", errno.EEXIST): "an interrupt is queued already",
-    ("KVM_SET_GUEST_DEBUG", errno.EBUSY): "an exception is already waiting to be delivered",
+    ("KVM_SET_GUEST_DEBUG", errno.EBUSY): "an exception is already pending",
     ("KVM_RUN", errno.EFAULT): "the VM's memory could not be reached",
     ("KVM_RUN", errno.EINVAL): "the vCPU's state is not one that this processor can run",
     ("KVM_RUN", errno.EBADF): "the vCPU is closed",
@@ -60,7 +61,7 @@ GENERAL: dict[int, str] = {
     errno.ENOTTY: "this kernel does not know the ioctl, or it belongs to another kind of file descriptor",
     errno.EINVAL: "an argument is not valid, or the capability is missing",
     errno.EFAULT: "an argument points to memory that is not there",
-    errno.EIO: "KVM found its own state broken; it runs nothing more of this VM",
+    errno.EIO: "KVM's state of this VM is damaged; the VM cannot run again",
     errno.EBADF: "the file descriptor is closed",
     errno.ENXIO: "there is no such device in this VM",
     errno.ENOMEM: "the kernel has no memory left for it",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Why a vCPU stopped running: one frozen dataclass for each kind of exit, made from struct kvm_run.
+"""The exit reasons of a vCPU: a frozen dataclass for each, decoded from struct kvm_run.
 
-Source: the kernel's Documentation/virt/kvm/api.rst, section 5.
+Source: the kernel's Documentation/virt/kvm/api.rst, section 5. Read next: vcpu.py, whose ``run`` returns them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lguest_py.kvm._kvm import ffi, lib
 class Io:
     """IN or OUT of ``count`` items of ``size`` bytes (string instructions have more than one).
 
-    ``data`` is what was written. After a read, give ``size * count`` bytes to ``Vcpu.answer`` before the next run.
+    ``data`` is the written data. After a read, pass ``size * count`` bytes to ``Vcpu.answer`` before the next run.
     """
 
     port: int
@@ -30,7 +30,7 @@ class Io:
 
 @dataclass(frozen=True)
 class Mmio:
-    """An access of ``size`` bytes to an address without memory. As for Io, a read wants an answer."""
+    """An access of ``size`` bytes to an address without memory. A read needs ``Vcpu.answer``, as for Io."""
 
     address: int
     size: int
@@ -40,7 +40,7 @@ class Mmio:
 
 @dataclass(frozen=True)
 class Hlt:
-    """HLT; only without in-kernel interrupt controllers, which otherwise wait by themselves."""
+    """HLT. With in-kernel interrupt controllers KVM handles it, without an exit."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class InternalError:
-    """KVM met what it cannot do. suberror 1: an instruction to emulate; 3: an event to deliver."""
+    """KVM could not emulate an instruction (suberror 1) or deliver an event (3); api.rst has the others."""
 
     suberror: int
     data: tuple[int, ...] = ()
@@ -66,7 +66,7 @@ class FailEntry:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A signal or ``Vcpu.kick``; nothing happened in the VM."""
+    """A signal or ``Vcpu.kick`` ended the run; the VM itself has no event."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,19 @@ class IrqWindowOpen:
 
 @dataclass(frozen=True)
 class Nmi:
-    """A non-maskable interrupt of the host's."""
+    """A non-maskable interrupt of the host."""
 
 
 @dataclass(frozen=True)
 class SystemEvent:
-    """The VM asks for shutdown (1), reset (2) or reports a crash (3) in a way of its own."""
+    """The VM asks for shutdown (1), reset (2) or reports a crash (3) through an interface of the architecture."""
 
     type: int
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """The processor left the VM for a reason that KVM does not know."""
+    """A hardware exit reason that KVM does not know."""
 
     hardware_reason: int
 
@@ -166,7 +166,7 @@ DECODERS: Final[dict[int, Callable[[Any], Exit]]] = {
 
 
 def io_data(run: Any) -> Any:
-    """Where an Io exit's data are: a C pointer into the area shared with KVM."""
+    """A C pointer to an Io exit's data, in the area shared with KVM."""
     return ffi.cast("char *", run) + run.io.data_offset
 
 

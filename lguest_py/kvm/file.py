@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What /dev/kvm, a VM and a vCPU have in common: each is a file descriptor that takes ioctls.
+"""File: the base class of Kvm, Vm and Vcpu, each a file descriptor that accepts ioctls.
 
 Read next: system.py.
 """
@@ -32,7 +32,7 @@ class File:
     def ioctl(self, name: str, argument: int | Buffer | None = None) -> int:
         """Any ioctl by its name in <linux/kvm.h>, with a number or a writable buffer that holds its struct.
 
-        Returns what the ioctl returns, which is at least 0. Raises KvmError; KeyError for an unknown name;
+        Returns the ioctl's result, at least 0. Raises KvmError; KeyError for an unknown name;
         ValueError for a buffer that is smaller than the struct; TypeError for one that is missing.
         """
         known = ioctls.find(name)
@@ -71,7 +71,7 @@ class File:
         return result
 
     def close(self) -> None:
-        """Give the file descriptor back. A second time does nothing."""
+        """Close the file descriptor. A second call has no effect."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

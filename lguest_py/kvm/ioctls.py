@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every number of <linux/kvm.h> by its name: ioctls, capabilities, exit reasons.
+"""The numbers in <linux/kvm.h> by name: ioctls, capabilities, exit reasons.
 
-The tables are generated when the extension is built (_build.py), from the headers found then.
+The tables are generated when the extension is built (_build.py), from the headers of the build system.
+Read next: file.py, which uses them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from lguest_py.kvm._kvm import ffi, lib
 
 @dataclass(frozen=True)
 class Ioctl:
-    """One ioctl. ``number`` holds, as in all of Linux, its direction and its argument's size (asm-generic/ioctl.h)."""
+    """One ioctl. ``number`` encodes its direction and its argument's size (Linux's asm-generic/ioctl.h)."""
 
     name: str
     number: int
 
     @property
     def size(self) -> int:
-        """Bytes of its argument, without what a trailing array adds; 0 for a plain value or none."""
+        """Bytes of its argument without a trailing array; 0 for an integer or no argument."""
         return self.number >> 16 & 0x3FFF
 
     @property
@@ -58,7 +59,7 @@ def exit_names() -> dict[int, str]:
 
 
 def find(name: str) -> Ioctl:
-    """The ioctl of this name. Raises KeyError, saying so, for a name that the headers do not have."""
+    """The ioctl of this name. Raises KeyError for a name that the headers do not have."""
     try:
         return ioctls()[name]
     except KeyError:

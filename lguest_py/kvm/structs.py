@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The structs of <linux/kvm.h> that are read and written as a whole, as dataclasses with the kernel's field names.
 
-``load`` and ``store`` go between them and C data: a nested struct is a nested dataclass, an array of bytes is
+``load`` and ``store`` convert between them and C data: a nested struct is a nested dataclass, an array of bytes is
 bytes, any other array a tuple.
+
+Source: the kernel's Documentation/virt/kvm/api.rst, section 4. Read next: vcpu.py, which reads and writes them.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Segment:
 
 @dataclass
 class DescriptorTable:
-    """struct kvm_dtable: what lgdt or lidt loads."""
+    """struct kvm_dtable: the operand of lgdt or lidt."""
 
     base: int = 0
     limit: int = 0
@@ -107,7 +109,7 @@ class Fpu:
 
 @dataclass(frozen=True)
 class CpuidEntry:
-    """struct kvm_cpuid_entry2: the answer to cpuid with eax = function (and ecx = index, if flags says so)."""
+    """struct kvm_cpuid_entry2: the result of cpuid with eax = function, and ecx = index if flags has bit 0."""
 
     function: int = 0
     index: int = 0
@@ -119,7 +121,7 @@ class CpuidEntry:
 
 
 class MpState(IntEnum):
-    """struct kvm_mp_state: what a vCPU is doing."""
+    """struct kvm_mp_state: the activity state of a vCPU."""
 
     RUNNABLE = 0
     UNINITIALIZED = 1
@@ -130,7 +132,7 @@ class MpState(IntEnum):
 
 @dataclass
 class ExceptionEvent:
-    """An exception on its way into the vCPU."""
+    """A pending or injected exception."""
 
     injected: int = 0
     nr: int = 0
@@ -141,7 +143,7 @@ class ExceptionEvent:
 
 @dataclass
 class InterruptEvent:
-    """An interrupt on its way into the vCPU; ``shadow`` is the delay after sti or a load of ss."""
+    """An injected interrupt; ``shadow`` is the delay after sti or a load of ss."""
 
     injected: int = 0
     nr: int = 0
@@ -184,7 +186,7 @@ class VcpuEvents:
 
 @dataclass(frozen=True)
 class IrqRoute:
-    """Where a GSI goes: a pin of an in-kernel interrupt controller (0 and 1: the two PICs, 2: the I/O APIC)."""
+    """The destination of a GSI: a pin of an in-kernel interrupt controller (0 and 1: the two PICs, 2: the I/O APIC)."""
 
     gsi: int
     chip: int
@@ -192,7 +194,7 @@ class IrqRoute:
 
 
 def load(kind: type[T], data: Any) -> T:
-    """A dataclass of this kind with the values of C struct ``data``."""
+    """A dataclass of type ``kind`` with the values of C struct ``data``."""
     values = []
     for each in fields(cast(Any, kind)):
         value = getattr(data, each.name)
@@ -212,7 +214,7 @@ def _array(data: Any) -> bytes | tuple[Any, ...]:
 
 
 def store(value: Any, data: Any) -> None:
-    """Write a dataclass's values into C struct ``data``. OverflowError for one that does not fit its field."""
+    """Write a dataclass's values into C struct ``data``. Raises OverflowError for a value out of range."""
     for each in fields(value):
         item = getattr(value, each.name)
         if is_dataclass(item):

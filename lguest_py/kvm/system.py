@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kvm: /dev/kvm itself. It tells what KVM can do and makes VMs.
+"""Kvm: /dev/kvm, which reports capabilities and creates VMs.
 
 Read next: vm.py.
 """
@@ -16,6 +16,7 @@ from lguest_py.kvm.file import File
 from lguest_py.kvm.structs import CpuidEntry, load
 from lguest_py.kvm.vm import Vm
 
+MAX_CPUID_ENTRIES = 4096  # far above KVM's limit of 256
 API_VERSION = 12  # frozen since Linux 2.6.22; anything else is not KVM as documented
 
 
@@ -30,18 +31,18 @@ class Kvm(File):
         super().__init__(fd)
 
     def api_version(self) -> int:
-        """What KVM_GET_API_VERSION says: API_VERSION."""
+        """The result of KVM_GET_API_VERSION, which is API_VERSION."""
         return self._value("KVM_GET_API_VERSION")
 
     def check_extension(self, name: str) -> int:
-        """How much of a capability there is: 0 for none, 1 or a capability's own number otherwise.
+        """The value of a capability: 0 when it is missing, else 1 or a number that depends on it.
 
         ``name`` is a KVM_CAP_ name; KeyError for one that the headers do not have.
         """
         return self._value("KVM_CHECK_EXTENSION", ioctls.capability(name), capability=name)
 
     def supported_cpuid(self) -> list[CpuidEntry]:
-        """Every CPUID entry that this processor and this KVM can give to a vCPU."""
+        """Every CPUID entry that this processor and this KVM support."""
         room = 64
         while True:
             table = ffi.new("struct kvm_cpuid2 *", {"entries": room})
@@ -49,16 +50,16 @@ class Kvm(File):
             try:
                 self._pointer("KVM_GET_SUPPORTED_CPUID", table, entries=room)
             except KvmError as error:
-                if error.errno != errno.E2BIG or room > 4096:
+                if error.errno != errno.E2BIG or room > MAX_CPUID_ENTRIES:
                     raise
                 room *= 2
             else:
                 return [load(CpuidEntry, table.entries[index]) for index in range(table.nent)]
 
     def vcpu_map_size(self) -> int:
-        """Bytes of the area that a vCPU shares with its user."""
+        """Bytes of the area that a vCPU shares with user space (struct kvm_run)."""
         return self._value("KVM_GET_VCPU_MMAP_SIZE")
 
     def create_vm(self, kind: int = 0) -> Vm:
-        """A VM without memory and vCPUs. ``kind`` is 0 on x86 for an ordinary one."""
+        """A VM without memory and vCPUs. ``kind`` is the machine type: 0 is the default of x86."""
         return Vm(self._value("KVM_CREATE_VM", kind, type=kind), self.vcpu_map_size())

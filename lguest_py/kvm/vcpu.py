@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Vcpu: run it, stop it, read and write its state.
+"""Vcpu: run and stop a vCPU, read and write its state.
 
 Read next: exits.py for what ``run`` returns, structs.py for the state.
 """
@@ -30,12 +30,14 @@ from lguest_py.kvm.structs import (
     store,
 )
 
+MAX_CPUID_ENTRIES = 256  # KVM_MAX_CPUID_ENTRIES
+
 
 @cache
 def kick_signal() -> int:
     """The signal that ``Vcpu.kick`` sends to the running thread; its handler does nothing.
 
-    It is taken once a process, from the real-time signals that nobody uses.
+    It is chosen once per process, from the unused real-time signals.
     """
     number = lib.kvm_kick_signal()
     if not number:
@@ -49,7 +51,7 @@ class Vcpu(File):
     def __init__(self, fd: int, map_size: int) -> None:
         super().__init__(fd)
         self._lock = threading.Lock()
-        self._runner = 0  # the thread within KVM_RUN
+        self._runner = 0  # the ident of the thread in KVM_RUN, or 0
         self._last_runner = 0
         self._unanswered: Any = None
         self._size = map_size
@@ -65,7 +67,7 @@ class Vcpu(File):
     # --- running --------------------------------------------------------------------------------------------
 
     def run(self) -> Exit:
-        """Run until there is something for the user to do. Other Python threads go on meanwhile."""
+        """Run the vCPU until the next exit. The GIL is released meanwhile. Raises KvmError."""
         self._unanswered = None
         if self._fd < 0:
             raise KvmError("KVM_RUN", "", errno.EBADF)
@@ -76,33 +78,37 @@ class Vcpu(File):
         with self._lock:
             self._runner = me
         result = lib.kvm_ioctl_value(self._fd, self._run_number, 0)
-        with self._lock:  # as long as kick holds it, this thread exists
+        with self._lock:  # kick signals this thread only while it holds the lock
             self._runner = 0
             if result == -errno.EINTR:
                 self._run.immediate_exit = 0
                 return Interrupted()
         if result < 0:
             raise KvmError("KVM_RUN", "", -result)
-        left = decode(self._run)
-        if isinstance(left, Io | Mmio) and not left.is_write:
-            self._unanswered = left
-        return left
+        vm_exit = decode(self._run)
+        if isinstance(vm_exit, Io | Mmio) and not vm_exit.is_write:
+            self._unanswered = vm_exit
+        return vm_exit
 
     def answer(self, data: bytes) -> None:
-        """What the read of the last exit, Io or Mmio, is to get. Without an answer it gets what was there before."""
-        left, self._unanswered = self._unanswered, None
-        if left is None:
+        """Set the result of the read of the last exit, Io or Mmio. Without it the read gets stale data.
+
+        Raises ValueError when the last exit was not a read, or ``data`` has another size.
+        """
+        vm_exit, self._unanswered = self._unanswered, None
+        if vm_exit is None:
             raise ValueError("the last exit was no read, or it was answered before")
-        wanted = left.size * left.count if isinstance(left, Io) else left.size
+        wanted = vm_exit.size * vm_exit.count if isinstance(vm_exit, Io) else vm_exit.size
         if len(data) != wanted:
             raise ValueError(f"the read of {wanted} bytes was answered with {len(data)}")
-        ffi.memmove(io_data(self._run) if isinstance(left, Io) else self._run.mmio.data, data, len(data))
+        target = io_data(self._run) if isinstance(vm_exit, Io) else self._run.mmio.data
+        ffi.memmove(target, data, len(data))
 
     def kick(self) -> None:
-        """Make the run that goes on, or else the next one, return Interrupted at once. From any thread.
+        """Make the current run, or else the next one, return Interrupted at once. Any thread may call it.
 
-        A kick may coincide with a signal's Interrupted: set what the runner is to see, kick, and look at it
-        after every Interrupted.
+        A kick may coincide with the Interrupted of a signal, so the running thread must check its condition after
+        every Interrupted: set the condition first, then kick.
         """
         with self._lock:
             if self._fd < 0:
@@ -119,7 +125,7 @@ class Vcpu(File):
         return load(kind, data)
 
     def _set(self, name: str, struct: str, value: object, *shown: str) -> None:
-        """``shown`` are the fields that are named should it fail."""
+        """``shown``: the fields in the message of an error."""
         data = ffi.new(f"struct {struct} *")
         store(value, data)
         self._pointer(name, data, **{field: getattr(value, field) for field in shown})
@@ -133,7 +139,7 @@ class Vcpu(File):
         self._set("KVM_SET_REGS", "kvm_regs", registers, "rip", "rflags")
 
     def get_sregs(self) -> SpecialRegisters:
-        """Segment, table and control registers."""
+        """Segment registers, descriptor table registers and control registers."""
         return self._get("KVM_GET_SREGS", "kvm_sregs", SpecialRegisters)
 
     def set_sregs(self, registers: SpecialRegisters) -> None:
@@ -149,25 +155,25 @@ class Vcpu(File):
         self._set("KVM_SET_FPU", "kvm_fpu", fpu, "fcw", "mxcsr")
 
     def get_vcpu_events(self) -> VcpuEvents:
-        """Exceptions and interrupts on their way."""
+        """Pending and injected exceptions and interrupts."""
         return self._get("KVM_GET_VCPU_EVENTS", "kvm_vcpu_events", VcpuEvents)
 
     def set_vcpu_events(self, events: VcpuEvents) -> None:
-        """Set exceptions and interrupts on their way; ``flags`` says which fields count."""
+        """Set pending and injected exceptions and interrupts; ``flags`` says which fields are valid."""
         self._set("KVM_SET_VCPU_EVENTS", "kvm_vcpu_events", events, "flags")
 
     def get_mp_state(self) -> MpState:
-        """Whether it runs, halts or waits to be started."""
+        """The activity state."""
         data = ffi.new("struct kvm_mp_state *")
         self._pointer("KVM_GET_MP_STATE", data)
         return MpState(data.mp_state)
 
     def set_mp_state(self, state: MpState) -> None:
-        """Set whether it runs or halts."""
+        """Set the activity state."""
         self._pointer("KVM_SET_MP_STATE", ffi.new("struct kvm_mp_state *", {"mp_state": state}), state=state.name)
 
     def get_lapic(self) -> bytes:
-        """The registers of the in-kernel local APIC, 1024 bytes: each at its offset, as in memory."""
+        """The registers of the in-kernel local APIC, 1024 bytes: each register at its MMIO offset."""
         data = ffi.new("struct kvm_lapic_state *")
         self._pointer("KVM_GET_LAPIC", data)
         return bytes(ffi.buffer(data.regs))
@@ -181,17 +187,17 @@ class Vcpu(File):
         self._pointer("KVM_SET_LAPIC", data)
 
     def get_cpuid2(self) -> list[CpuidEntry]:
-        """What cpuid answers in the VM."""
-        table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})  # KVM's own limit
-        table.nent = 256
+        """The CPUID entries of this vCPU."""
+        table = ffi.new("struct kvm_cpuid2 *", {"entries": MAX_CPUID_ENTRIES})
+        table.nent = MAX_CPUID_ENTRIES
         self._pointer("KVM_GET_CPUID2", table)
         entries = [load(CpuidEntry, table.entries[index]) for index in range(table.nent)]
-        while entries and entries[-1] == CpuidEntry():  # Linux up to 6.x does not say how many it wrote
+        while entries and entries[-1] == CpuidEntry():  # Linux up to 6.x does not return the number of entries
             entries.pop()
         return entries
 
     def set_cpuid2(self, entries: Sequence[CpuidEntry]) -> None:
-        """Set what cpuid answers; before the first run."""
+        """Set the CPUID entries, before the first run."""
         table = ffi.new("struct kvm_cpuid2 *", {"entries": len(entries)})
         table.nent = len(entries)
         for index, entry in enumerate(entries):
@@ -199,7 +205,7 @@ class Vcpu(File):
         self._pointer("KVM_SET_CPUID2", table, entries=len(entries))
 
     def get_msrs(self, indices: Sequence[int]) -> dict[int, int]:
-        """Model-specific registers by index. Stops at the first that it cannot read, so look at what is there."""
+        """Model-specific registers: index -> value. It stops at the first unreadable one."""
         table = self._msrs(dict.fromkeys(indices, 0))
         done = self._pointer("KVM_GET_MSRS", table, count=len(indices))
         return {table.entries[index].index: table.entries[index].data for index in range(done)}
@@ -214,8 +220,8 @@ class Vcpu(File):
     def _msrs(self, values: Mapping[int, int]) -> Any:
         table = ffi.new("struct kvm_msrs *", {"entries": len(values)})
         table.nmsrs = len(values)
-        for place, (index, value) in enumerate(values.items()):
-            table.entries[place].index, table.entries[place].data = index, value
+        for position, (index, value) in enumerate(values.items()):
+            table.entries[position].index, table.entries[position].data = index, value
         return table
 
     def get_tsc_khz(self) -> int:
@@ -239,9 +245,9 @@ class Vcpu(File):
     def set_guest_debug(
         self, *, single_step: bool = False, software: bool = False, hardware: Mapping[int, int] | None = None
     ) -> None:
-        """Leave the VM with Debug: after each instruction, at int3, or as debug registers (by number) say.
+        """Request Debug exits: after each instruction, at int3, or by debug registers (number -> value).
 
-        With no argument nothing is asked for any more.
+        Without arguments the requests end.
         """
         debug = ffi.new("struct kvm_guest_debug *")
         debug.control |= lib.KVM_GUESTDBG_ENABLE if single_step or software or hardware else 0
@@ -253,7 +259,7 @@ class Vcpu(File):
         self._pointer("KVM_SET_GUEST_DEBUG", debug, control=debug.control)
 
     def close(self) -> None:
-        """Give the vCPU back; it may not be running."""
+        """Close the vCPU, which must not be running."""
         with self._lock:
             shared, self._map, self._unanswered = self._map, None, None
             if shared:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Vm: memory slots, interrupt controllers, and the eventfds that connect a VM with its user.
+"""Vm: memory slots, interrupt controllers and eventfds.
 
 Read next: vcpu.py.
 """
@@ -18,22 +18,22 @@ from lguest_py.kvm.vcpu import Vcpu
 
 
 class Vm(File):
-    """A VM's file descriptor, made by ``Kvm.create_vm``. Closing it closes its vCPUs and lets go of its memory."""
+    """A VM's file descriptor, made by ``Kvm.create_vm``. Closing it closes its vCPUs and releases its memory."""
 
     def __init__(self, fd: int, vcpu_map_size: int) -> None:
         super().__init__(fd)
         self._vcpu_map_size = vcpu_map_size
         self._vcpus: list[Vcpu] = []
-        self._memory: dict[int, Any] = {}  # slot: C view of its buffer, which keeps the buffer from going away
+        self._memory: dict[int, Any] = {}  # slot -> C view, which keeps its buffer alive
 
     # --- memory ---------------------------------------------------------------------------------------------
 
     def set_memory(
         self, slot: int, address: int, buffer: Buffer | mmap.mmap, *, log_dirty: bool = False, read_only: bool = False
     ) -> None:
-        """Put ``buffer`` at VM-physical ``address``; both and its size are multiples of 4096 bytes.
+        """Map ``buffer`` at VM-physical ``address``. Address, buffer and size are multiples of 4096 bytes.
 
-        The VM holds the buffer until the slot or the VM is given up. A write to a read-only slot is a Mmio exit.
+        The VM keeps the buffer until the slot or the VM is closed. A write to a read-only slot is a Mmio exit.
         """
         view = ffi.from_buffer("char[]", buffer, require_writable=True)
         flags = (lib.KVM_MEM_LOG_DIRTY_PAGES if log_dirty else 0) | (lib.KVM_MEM_READONLY if read_only else 0)
@@ -42,13 +42,13 @@ class Vm(File):
         except BaseException:
             ffi.release(view)
             raise
-        self._forget(slot)
+        self._release(slot)
         self._memory[slot] = view
 
     def delete_memory(self, slot: int) -> None:
-        """Take a slot's memory out of the VM."""
+        """Delete a memory slot."""
         self._set_slot(slot, 0, 0, 0, 0)
-        self._forget(slot)
+        self._release(slot)
 
     def _set_slot(self, slot: int, address: int, size: int, user: int, flags: int) -> None:
         region = ffi.new("struct kvm_userspace_memory_region *")
@@ -56,7 +56,7 @@ class Vm(File):
         region.guest_phys_addr, region.memory_size, region.userspace_addr = address, size, user
         self._pointer("KVM_SET_USER_MEMORY_REGION", region, slot=slot, address=address, size=size, flags=flags)
 
-    def _forget(self, slot: int) -> None:
+    def _release(self, slot: int) -> None:
         view = self._memory.pop(slot, None)
         if view is not None:
             ffi.release(view)
@@ -70,13 +70,13 @@ class Vm(File):
         return bytes(ffi.buffer(bitmap))
 
     def set_tss_address(self, address: int) -> None:
-        """Three pages below 4 GiB, outside all slots, that old Intel processors need for themselves."""
+        """Set the address of three pages below 4 GiB, outside all slots, that KVM needs on old Intel processors."""
         self._value("KVM_SET_TSS_ADDR", address, address=address)
 
     # --- processors -----------------------------------------------------------------------------------------
 
     def create_vcpu(self, number: int = 0) -> Vcpu:
-        """A vCPU; its number is its local APIC's too."""
+        """Create a vCPU; ``number`` is also its local APIC ID."""
         fd = self._value("KVM_CREATE_VCPU", number, number=number)
         vcpu = Vcpu(fd, self._vcpu_map_size)
         self._vcpus.append(vcpu)
@@ -85,7 +85,7 @@ class Vm(File):
     # --- interrupts -----------------------------------------------------------------------------------------
 
     def create_irqchip(self) -> None:
-        """Two PICs, an I/O APIC with 24 pins, and a local APIC for each vCPU made afterwards."""
+        """Create two PICs, an I/O APIC with 24 pins, and a local APIC for each vCPU created afterwards."""
         self._value("KVM_CREATE_IRQCHIP")
 
     def irq_line(self, gsi: int, level: bool) -> None:
@@ -94,7 +94,7 @@ class Vm(File):
         self._pointer("KVM_IRQ_LINE", line, gsi=gsi, level=int(level))
 
     def set_routes(self, routes: Sequence[IrqRoute]) -> None:
-        """Where each GSI goes, in place of all routes before (by default GSI n to pin n of every controller)."""
+        """Replace the routing of all GSIs (by default GSI n goes to pin n of every controller)."""
         table = ffi.new("struct kvm_irq_routing *", {"entries": len(routes)})
         table.nr = len(routes)
         for entry, route in zip(table.entries, routes, strict=True):
@@ -103,7 +103,9 @@ class Vm(File):
         self._pointer("KVM_SET_GSI_ROUTING", table, routes=len(routes))
 
     def irqfd(self, eventfd: int, gsi: int, *, resample: int | None = None, remove: bool = False) -> None:
-        """A write to ``eventfd`` pulses the line; with ``resample`` it stays up until acknowledged, then told there."""
+        """Make a write to ``eventfd`` pulse the line. With ``resample`` the line stays high until its EOI, which is
+        written to that eventfd.
+        """
         flags = (lib.KVM_IRQFD_FLAG_DEASSIGN if remove else 0) | (
             0 if resample is None else lib.KVM_IRQFD_FLAG_RESAMPLE
         )
@@ -113,9 +115,9 @@ class Vm(File):
     def ioeventfd(
         self, eventfd: int, address: int, length: int, *, port: bool, match: int | None = None, remove: bool = False
     ) -> None:
-        """A write of ``length`` bytes to an I/O port or memory address is counted in ``eventfd`` and is no exit.
+        """Signal ``eventfd`` for a write of ``length`` bytes to an I/O port or memory address, without an exit.
 
-        With ``match``, only a write of this value.
+        With ``match``, only for a write of this value.
         """
         flags = lib.KVM_IOEVENTFD_FLAG_PIO if port else 0
         flags |= 0 if match is None else lib.KVM_IOEVENTFD_FLAG_DATAMATCH
@@ -130,14 +132,14 @@ class Vm(File):
         return self._value("KVM_CHECK_EXTENSION", ioctls.capability(name), capability=name)
 
     def enable_capability(self, name: str, *arguments: int) -> None:
-        """Switch a capability on; up to four arguments."""
+        """Enable a capability, with up to four arguments."""
         request = ffi.new("struct kvm_enable_cap *", {"cap": ioctls.capability(name), "args": list(arguments)})
         self._pointer("KVM_ENABLE_CAP", request, capability=name, arguments=arguments)
 
     def close(self) -> None:
-        """Close the vCPUs and the VM, then let go of the memory. No vCPU may be running."""
+        """Close the vCPUs and the VM, then release the memory. No vCPU may be running."""
         for vcpu in self._vcpus:
             vcpu.close()
         super().close()
         for slot in list(self._memory):
-            self._forget(slot)
+            self._release(slot)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Launcher: boots a Guest, waits on everything that can happen, and says how it ended.
+"""The Launcher: boots a Guest, polls everything that can happen, and returns how the run ended.
 
-It does not know who uses it: the command line (lguest_py/cli/boot.py) or a Python program (lguest_py/machine.py).
+Its users are the command line (lguest_py/cli/boot.py) and a Python program (lguest_py/machine.py).
 Read next: lguest_py/launcher/vm.py, one boot of the Guest.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.devices.console import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
@@ -33,8 +33,8 @@ from lguest_py.launcher.result import (
     Result,
     boot_times,
     machine_outcome,
+    reported_status,
     root_advice,
-    told_status,
 )
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     from lguest_py.engines import Choice
 
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
-EARLY_RESTARTS = 5  # boots in a row that did nothing before they restarted
-GRACE = 2.0  # seconds for the last output, when the run ends before the Guest does
+EARLY_RESTARTS = 5  # early restarts in a row that end the run
+GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
 class Signals(Protocol):
-    """Signals as something to wait for."""
+    """Signals that the Launcher can poll."""
 
     def fileno(self) -> int:
-        """Readable when one came."""
+        """A descriptor that is readable when a signal came."""
 
     def take(self) -> int:
-        """The number of a signal that ends the run, or 0; forgets what ``fileno`` told.  May raise Left."""
+        """The number of a signal that ends the run, or 0; makes ``fileno`` unreadable.  May raise QuitRequested."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Settings:
     memory: int = 64 << 20
     command_line: str = ""
     initrd: str | None = None
-    restart: bool = True  # boot anew when the Guest restarts; else that is the end
+    restart: bool = True  # boot again when the Guest restarts; else that ends the run
     timeout: float | None = None
-    obey_guest: bool = False  # the status that the Guest tells is the Result's
+    obey_guest: bool = False  # the status that the Guest reports is the Result's
     switcher: Switcher = "lean"
-    spent: float = 0.0  # seconds of ``timeout`` that are over already
+    elapsed: float = 0.0  # seconds of ``timeout`` that have passed
 
 
 class _StoppedError(Exception):
@@ -93,15 +93,15 @@ def prepare(
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
-    ``command_line`` is a line as the kernel reads it, or words that are to arrive there as they are.
-    ``timeout`` runs from here.  Raises LguestError; StoppedError when it is over.
+    ``command_line`` is a line as the kernel reads it, or words, which are quoted so that each arrives whole.
+    ``timeout``, in seconds, runs from here.  Raises LguestError; StoppedError when it has passed.
     """
     from lguest_py import engines, images
     from lguest_py.images.command_line import join
     from lguest_py.kernels import stock
 
     started = time.monotonic()
-    Plan(memory)  # before anything long: it may be wrong
+    Plan(memory)  # raises UsageError before the long work
     if not isinstance(command_line, str):
         command_line = join(command_line)
     if image is None:
@@ -111,8 +111,8 @@ def prepare(
     with time_limit(timeout, f"{printable(image)} was read"):
         kernel = images.open_image(image)
     choice = engines.choose(engine)
-    spent = time.monotonic() - started
-    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, spent), choice
+    elapsed = time.monotonic() - started
+    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed), choice
 
 
 class Launcher:
@@ -125,7 +125,7 @@ class Launcher:
         source: Source,
         output: Drain,
         signals: Signals | None = None,
-        tell: Callable[[str], None] = lambda text: None,
+        say: Callable[[str], None] = lambda text: None,
         announcement: str = "",
     ) -> None:
         self._settings = settings
@@ -134,7 +134,7 @@ class Launcher:
         self._source = source
         self._output = output
         self._signals = signals
-        self._tell = tell
+        self._say = say
         self._announcement = announcement
         self._inbox = bytearray()
         self._restarts = 0
@@ -142,10 +142,10 @@ class Launcher:
         self._deadline = float("inf")
 
     def run(self) -> Result:
-        """Boot, and again when it restarts, until the end.  Raises LguestError for what is not the Guest's doing."""
+        """Boot, and again after each restart, until the run ends.  Raises LguestError if the Guest is not the cause."""
         started = time.monotonic()
         if self._settings.timeout is not None:
-            self._deadline = started + self._settings.timeout - self._settings.spent
+            self._deadline = started + self._settings.timeout - self._settings.elapsed
         early = 0
         while True:
             try:
@@ -159,11 +159,11 @@ class Launcher:
             if early == EARLY_RESTARTS:
                 return replace(result, outcome=Outcome(End.RESTART_LOOP, self._loop(result.outcome.reason)))
             self._restarts += 1
-            self._tell(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
+            self._say(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
 
     def _loop(self, reason: str) -> str:
         how = f", the last {reason}" if reason else ""
-        return f"{EARLY_RESTARTS} times in a row before it said a word or ran a program{how}"
+        return f"{EARLY_RESTARTS} times in a row before it printed anything or ran a program{how}"
 
     def _boot(self, started: float) -> Result:
         settings, tail = self._settings, Tail(self._output)
@@ -174,14 +174,14 @@ class Launcher:
                 with checked_by(self._check_loading):
                     vm.start()
                 for line in self._announcement.splitlines():
-                    self._tell(line)
+                    self._say(line)
                 self._announcement = ""
                 cause = self._until_end(vm)
             except _StoppedError as stopped:
                 cause = stopped.outcome
             except GuestError as error:
                 cause = Outcome(End.KILLED, str(error))
-            except Left as left:
+            except QuitRequested as left:
                 cause = Outcome(End.LEFT, str(left) or "Ctrl-A x was typed", SIGINT)
             snapshot = vm.stop()
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
@@ -191,7 +191,7 @@ class Launcher:
             vm.close()
         outcome = self._flush(outcome)
         self._was_idle = not tail.text
-        status = told_status(tail.text) if not outcome.status else None
+        status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
         return Result(
             outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
@@ -200,24 +200,25 @@ class Launcher:
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox = self._source, self._output, self._inbox
         progress, cause = Progress.MORE, None
-        told_end = bool(inbox) and source.fileno() < 0  # by the boot before, and this one will find it
+        end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
         while True:
-            attend, watched = source.attend(), [output.fileno()]
+            source_deadline, watched = source.prepare_wait(), [output.fileno()]
             if cause is None:
+                read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
                 watched.append(vm.engine.fileno())
-                if source.fileno() >= 0 and (vm.console.hungry or (source.interactive and len(inbox) < INBOX_LIMIT)):
+                if source.fileno() >= 0 and (vm.console.wants_input or read_ahead):
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
-                output.tell_when(LIMIT // 2)
-            until = self._deadline if cause else min(self._deadline, vm.deadline, attend)
+                output.notify_when(LIMIT // 2)
+            until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
             ready = self._wait(watched, 0 if progress is Progress.MORE else until)
             if stopped := self._stopped(self._deadline):
                 return stopped
             if source.fileno() in ready:
                 inbox += source.read()
-            if source.fileno() < 0 and not told_end:
-                inbox += source.ended()
-                told_end = True
+            if source.fileno() < 0 and not end_sent:
+                inbox += source.end_of_input()
+                end_sent = True
             cause = cause or vm.poll() or vm.panicked()
             progress = vm.service()
             if cause and progress is Progress.IDLE:
@@ -236,7 +237,7 @@ class Launcher:
         return ready
 
     def _stopped(self, until: float) -> Outcome | None:
-        """Did anything but the Guest end the run?  Raises LguestError when the output cannot be written."""
+        """What ended the run, if it was not the Guest.  Raises LguestError when the output cannot be written."""
         if number := self._signals.take() if self._signals else 0:
             return Outcome(End.SIGNAL, signal.Signals(number).name, number)
         error = self._output.error
@@ -245,7 +246,7 @@ class Launcher:
         if error:
             raise LguestError(f"the console's output cannot be written ({error.strerror}): give it another place")
         if time.monotonic() >= until:
-            return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds are over")
+            return Outcome(End.TIME_LIMIT, f"{self._settings.timeout:g} seconds have passed")
         return None
 
     def _check_loading(self) -> None:
@@ -253,11 +254,11 @@ class Launcher:
             raise _StoppedError(stopped)
 
     def _flush(self, outcome: Outcome) -> Outcome:
-        """Wait for the output to be written: long, after the Guest's own end; else as long as a user would."""
+        """Wait until the output is written: up to the time limit after the Guest's own end, else for GRACE seconds."""
         hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
         until = time.monotonic() + GRACE if hurried else self._deadline
         while not self._output.empty:
-            self._output.tell_when(0)
+            self._output.notify_when(0)
             self._wait([self._output.fileno()], until)
             if stopped := self._stopped(until):
                 self._output.finish(0)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a user reads when a Guest dies, and with -v at every end: plain text from a Result.
+"""The text of a run's end from a Result: the report on a death, and the statistics of -v.
 
-The reason first, then the Guest's registers as it was last left, then the way there.
+The reason comes first, then the Guest's registers at its last exit, then the last world switches.
+Read next: result.py.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ DEATHS = (
     End.MACHINE_FAILED,
 )
 _DOUBLE_FAULT, _PAGE_FAULT = 8, 14
-_FLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
+NO_DIRECTORY = 0xFFFFFFFF  # guest_directory of a Guest that has loaded none
+DEBUG_LINES = 40  # of the Host kernel's messages, the last ones
+_EFLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
 _SENTENCES = {
     End.PANICKED: "the Guest panicked",
     End.KILLED: "the Guest was killed",
     End.TRIPLE_FAULT: "the Guest ended in a triple fault",
-    End.RESTART_LOOP: "the Guest restarts for ever",
+    End.RESTART_LOOP: "the Guest keeps restarting",
     End.HALTED: "the Guest halted for good",
     End.INTERNAL_ERROR: "the Host kernel failed",
     End.MACHINE_FAILED: "the machine failed",
@@ -38,9 +41,9 @@ _SENTENCES = {
 
 
 def headline(result: Result) -> str:
-    """One line: how it ended and why."""
-    said = _SENTENCES.get(result.outcome.end, f"the Guest {result.outcome.end.value}")
-    return f"{said}: {result.outcome.reason}" if result.outcome.reason else said
+    """One line: how the run ended, and why."""
+    sentence = _SENTENCES.get(result.outcome.end, f"the Guest {result.outcome.end.value}")
+    return f"{sentence}: {result.outcome.reason}" if result.outcome.reason else sentence
 
 
 def _fault(errcode: int) -> str:
@@ -62,20 +65,20 @@ def _cause(record: Exit) -> str:
 def _registers(shot: Snapshot) -> Iterator[str]:
     r = shot.guest
     ring = r["cs"] & 3
-    flags = " ".join(name for bit, name in _FLAGS.items() if r["eflags"] >> bit & 1)
+    flags = " ".join(name for bit, name in _EFLAGS.items() if r["eflags"] >> bit & 1)
     yield f"Guest registers, in ring {ring}, after {vector_name(r['trapnum'])} (error code {r['errcode']:#x}):"
     for names in (("eax", "ebx", "ecx", "edx"), ("esi", "edi", "ebp", "esp")):
         yield "  " + "  ".join(f"{name} {r[name]:08x}" for name in names)
     yield f"  eip {r['eip']:08x}  eflags {r['eflags']:08x} ({flags})"
     yield "  " + "  ".join(f"{name} {r[name] & 0xFFFF:04x}" for name in ("cs", "ss", "ds", "es", "fs", "gs"))
     directory = shot.guest_directory
-    tables = "none yet: virtual is physical" if directory == 0xFFFFFFFF else f"{directory:08x} (Guest-physical)"
+    tables = "none yet: virtual equals physical" if directory == NO_DIRECTORY else f"{directory:08x} (Guest-physical)"
     yield f"  cr2 {shot.guest_cr2:08x}  page directory {tables}"
     yield f"Host kernel at {shot.host_eip:08x}, shadow directory {shot.shadow_directory:08x} (VM-physical)"
 
 
 def _exceptions(shot: Snapshot) -> Iterator[str]:
-    yield "exceptions without a way to a handler, the first first:"
+    yield "exceptions that could not be delivered, the oldest first:"
     for index, fault in enumerate(shot.faults):
         name = vector_name(fault.vector)
         if fault.vector == _PAGE_FAULT:
@@ -86,7 +89,7 @@ def _exceptions(shot: Snapshot) -> Iterator[str]:
         if fault.vector == _DOUBLE_FAULT:
             then = "the triple fault"
         elif following == _DOUBLE_FAULT:
-            then = f"{vector_name(fault.raised)}, and of both comes a double fault"
+            then = f"{vector_name(fault.raised)}, and the two make a double fault"
         else:
             then = vector_name(fault.raised)
         yield f"  {name}: {fault.why}; then {then}"
@@ -103,7 +106,7 @@ def _last_switches(shot: Snapshot) -> Iterator[str]:
 
 
 def death(result: Result) -> str:
-    """The report on a death, without the headline; it ends with a newline or is empty."""
+    """The report on a death, without the headline: lines that end with a newline, or ""."""
     shot = result.snapshot
     lines: list[str] = []
     if shot.end_kind and shot.guest:
@@ -113,7 +116,8 @@ def death(result: Result) -> str:
     if shot.last:
         lines += _last_switches(shot)
     if result.debug_text:
-        lines += ["the Host kernel's own words:", *("  " + line for line in result.debug_text.splitlines()[-40:])]
+        messages = result.debug_text.splitlines()[-DEBUG_LINES:]
+        lines += ["messages of the Host kernel:", *("  " + line for line in messages)]
     return "".join(line + "\n" for line in lines)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a run ended, as data: for --json, for the report, for a program that uses the Launcher.
+"""How a run ended, as data: for --json, for the report, and for a Python program.
 
 Read next: lguest_py/launcher/report.py.
 """
@@ -17,7 +17,7 @@ from lguest_py.shared_memory.mailbox import Snapshot, hypercall_name, vector_nam
 
 
 class End(enum.Enum):
-    """The ways in which a run is over."""
+    """The ways in which a run ends.  The values are those of --json."""
 
     POWERED_OFF = "powered off"
     RESTARTED = "restarted"
@@ -55,17 +55,18 @@ _KINDS = {
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
 PAGE_FAULT = 14
-NOT_TOLD = 3  # the exit status of a Guest that was to tell one and did not
-_TOLD = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
+LARGEST_STATUS = 255
+NO_STATUS_REPORTED = 3  # the exit status with --guest-status when the Guest reports none
+_STATUS_LINE = re.compile(rb"^lguest-py: exit status (\d{1,3})[ \r]*$", re.MULTILINE)
 
 
-def told_status(output: bytes) -> int | None:
-    """The exit status (0 to 255) that the end of a Guest's console output tells, if it does.
+def reported_status(output: bytes) -> int | None:
+    """The exit status (0 to 255) that the end of a Guest's console output reports, or None.
 
-    The last line ``lguest-py: exit status N`` counts; what the kernel says of its power-off may stand behind it.
+    The last line ``lguest-py: exit status N`` counts; the kernel's messages on its power-off may follow it.
     """
-    told = [int(number) for number in _TOLD.findall(output)]
-    return told[-1] if told and told[-1] <= 255 else None
+    reported = [int(number) for number in _STATUS_LINE.findall(output)]
+    return reported[-1] if reported and reported[-1] <= LARGEST_STATUS else None
 
 
 def root_advice(reason: str, initrd: bool) -> str:
@@ -85,7 +86,7 @@ def root_advice(reason: str, initrd: bool) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Why one boot is over."""
+    """Why one boot ended."""
 
     end: End
     reason: str = ""
@@ -119,15 +120,15 @@ class Result:
     snapshot: Snapshot
     restarts: int = 0
     debug_text: str = ""
-    guest_status: int | None = None  # what the Guest told on its console (told_status); None: nothing
-    obey_guest: bool = False  # that is the exit status of a Guest that powered off, or restarted
-    advice: str = ""  # one line: what to give so that it does not end like this, where that is known
+    guest_status: int | None = None  # what the Guest reported on its console (reported_status), or None
+    obey_guest: bool = False  # guest_status is the exit status of a Guest that powered off or restarted
+    advice: str = ""  # one line: how to avoid this end, where that is known
 
     @property
     def status(self) -> int:
         """The exit status."""
         if self.obey_guest and not self.outcome.status:
-            return NOT_TOLD if self.guest_status is None else self.guest_status
+            return NO_STATUS_REPORTED if self.guest_status is None else self.guest_status
         return self.outcome.status
 
     def as_dict(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ class Result:
         }
 
     def _death(self) -> dict[str, Any]:
-        """What the report tells (lguest_py/launcher/report.py), as data."""
+        """The contents of the report (lguest_py/launcher/report.py), as data."""
         shot = self.snapshot
         first = shot.last[0].tsc if shot.last else 0
         return {
@@ -178,12 +179,12 @@ class Result:
 
 
 def machine_outcome(end: MachineEnd, snapshot: Snapshot) -> Outcome:
-    """What it means that the machine ended like this."""
+    """The Outcome of a machine that ended by itself."""
     if not end.exited:
-        return Outcome(End.MACHINE_FAILED, end.detail or "the machine ended without a word")
+        return Outcome(End.MACHINE_FAILED, end.detail or "the machine ended without a reason")
     kind = _KINDS.get(snapshot.end_kind)
     if kind is None:
-        return Outcome(End.INTERNAL_ERROR, f"the Host kernel left without a reason (end kind {snapshot.end_kind})")
+        return Outcome(End.INTERNAL_ERROR, f"the Host kernel ended without a reason (end kind {snapshot.end_kind})")
     return Outcome(kind, snapshot.reason)
 
 

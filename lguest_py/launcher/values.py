@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values that a user gives as text: sizes and times.  Each raises argparse's error with what would be right."""
+"""Sizes and times that a user gives as text.  A wrong one raises argparse's error, which says what to give.
+
+Read next: lguest_py/cli/boot.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def size(text: str) -> int:
     """Bytes of "64M", "1G", "512K" or "67108864"."""
     match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.ASCII | re.IGNORECASE)
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: give bytes, or a number with K, M or G (64M)")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give bytes, or a number with K, M or G (64M)")
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
@@ -25,5 +28,5 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: give seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time limit: give seconds, more than 0")
     return value

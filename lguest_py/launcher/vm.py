@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One machine with one Guest, from its first byte of memory to its end: what the Launcher waits on.
+"""One virtual machine with one Guest: made, loaded, run, served and closed.
 
 Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/bus.py for its devices.
 """
@@ -25,7 +25,7 @@ from lguest_py.launcher.vm_memory import Plan, Switcher, fill
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
-LAST_ROUNDS = 64  # of service() for a Guest that was stopped: it may have queued more than anybody wants
+LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
 class Vm:
@@ -93,21 +93,21 @@ class Vm:
         return self._panic.deadline if self._panic else math.inf
 
     def poll(self) -> MachineEnd | None:
-        """How the machine ended, if it did.  Call ``service`` after it: what it said last is still to be taken."""
+        """How the machine ended, if it did.  Call ``service`` after it, for the last output."""
         end = self.engine.poll()
         if end and not self.ended:
             self.ended = time.monotonic()
         return end
 
     def panicked(self) -> Outcome | None:
-        """Did the Guest say on its console that it panicked?  Whatever it did then (restart, halt) is part of that."""
+        """The panic that the Guest printed on its console, if any.  A restart or halt after it is a part of it."""
         panic = self._panic
-        if panic and panic.reason is not None and (self.ended or panic.over):
+        if panic and panic.reason is not None and (self.ended or panic.complete):
             return Outcome(End.PANICKED, panic.reason)
         return None
 
     def service(self) -> Progress:
-        """Answer what the Host kernel and the Guest asked so far, as far as the sink has room.
+        """Handle the Host kernel's and the Guest's requests, as far as the sink has room.
 
         Raises GuestError when the Guest broke a rule of its devices.
         """
@@ -125,11 +125,11 @@ class Vm:
                 self._bus.notify(address)
                 mailbox.consume_notify()
                 wake = True
-            else:  # a ring kicked once more while it stands here leaves no second entry: look after taking it out
+            else:  # a ring that is kicked again while it is queued gets no second entry: consume first
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
         progress = self.console.service()
-        if mailbox.text_waits():
+        if mailbox.text_pending():
             progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
         if mailbox.next_notify() is not None:
             progress = Progress.MORE
@@ -139,13 +139,13 @@ class Vm:
         return progress
 
     def stop(self) -> Snapshot:
-        """Let the machine run no further, pass on what the Guest said last, and take what the mailbox tells.
+        """Stop the machine, pass on the Guest's last output, and copy the mailbox.
 
-        Only now: what runs on would change what is being read.
+        In this order, because a running machine would change what is read.
         """
         self.engine.stop()
         if not self.ended:
-            with suppress(GuestError):  # it is over already
+            with suppress(GuestError):  # the run has ended anyway
                 for _ in range(LAST_ROUNDS):
                     if self.service() is not Progress.MORE:
                         break

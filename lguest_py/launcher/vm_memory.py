@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where everything lies in the machine's memory, and putting it there (switcher/layouts/machine.h).
+"""The layout of the machine's memory, and what is written there before it runs (switcher/layouts/machine.h).
 
 From 0: the Host area (machine description, mailbox, Host kernel, the pages it hands out to shadow tables), then
 at ``guest_base`` the Guest's RAM, then the device pages.  Read next: lguest_py/launcher/vm.py.
@@ -23,6 +23,8 @@ MIB = 1 << 20
 IMAGES = Path(__file__).resolve().parents[1] / "_images"
 MEMORY_LIMITS = 4 * MIB, 2048 * MIB
 _STEP = 4 * MIB
+HOST_BYTES = 16 * MIB  # the least room for the Host kernel
+SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
 Switcher = Literal["classic", "lean"]
 
 
@@ -41,13 +43,13 @@ class Plan:
 
     @property
     def guest_base(self) -> int:
-        """VM-physical address of the Guest's RAM. A sixty-fourth more is room for its shadow tables."""
-        wanted = 16 * MIB + self.guest_bytes // 64
+        """VM-physical address of the Guest's RAM.  The room below it grows with the RAM, for its shadow page tables."""
+        wanted = HOST_BYTES + self.guest_bytes // SHADOW_SHARE
         return max(L.HOST_MINIMUM, -(-wanted // _STEP) * _STEP)
 
     @property
     def device_bytes(self) -> int:
-        """What lies above the Guest's RAM that the Guest may map too."""
+        """Bytes of the device pages above the Guest's RAM, which the Guest may map too."""
         return L.LGUEST_DEVICE_PAGES * PAGE
 
     @property

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measurements as data: rows with their statistics, written, compared, printed and plotted.
+"""Measurements as data: rows of samples and their statistics, stored, compared, printed and plotted.
 
-Read next: row.py, then record.py.  lguest_py/bench makes them."""
+lguest_py/bench measures them.  Read next: row.py, then record.py.
+"""

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A measurement that may be published: nothing in it tells whose machine it was.
+"""Export a measurement for publication, without anything that identifies the machine or its user.
 
-What is left: the schema's number; lguest-py's version and commit; the engine; the flavour; the processor's name for
-itself; QEMU's version; the numbers of the kernel's release ("6.1.0"); and of each row its name, group, place, Switcher,
-unit, statistics, samples, counts and the rate of the clock, rounded to 1 MHz (its last digits differ from machine to
-machine).  What is not: host and user names, paths, the date, the kernel's command line, the rest of its release.
+It keeps the schema's number; lguest-py's version and commit; the engine; the flavour; the processor's model
+name; QEMU's version; the numbers of the kernel's release ("6.1.0"); and of each row its name, group, place, Switcher,
+unit, statistics, samples, counts and the rate of the clock, rounded to 1 MHz (its last digits identify a
+machine).  It removes host and user names, paths, the date, the kernel's command line, the rest of its release.
+
+Read next: record.py.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ RELEASE = re.compile(r"[0-9]+(\.[0-9]+){1,2}")
 
 
 def anonymous(record: Record) -> Record:
-    """The record without what might tell whose it is."""
-    release = RELEASE.match(record.about.kernel)
+    """The record without identifying data."""
+    release = RELEASE.match(record.environment.kernel)
     rows = [replace(row, tsc_khz=round(row.tsc_khz, -3) if row.unit == CYCLES else 0) for row in record.rows]
-    return Record(replace(record.about, kernel=release[0] if release else ""), tuple(rows))
+    return Record(replace(record.environment, kernel=release[0] if release else ""), tuple(rows))
 
 
 def _lines(data: dict[str, Any]) -> Iterator[str]:
@@ -41,5 +43,5 @@ def _lines(data: dict[str, Any]) -> Iterator[str]:
 
 
 def text(record: Record) -> str:
-    """The file's content: a row a line, so that a change is easy to read."""
+    """The file's content: one line per row, so that a diff is easy to read."""
     return "".join(line + "\n" for line in _lines(as_dict(anonymous(record))))

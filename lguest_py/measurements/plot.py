@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A measurement as a picture: where the cost of a world switch and of work in Linux goes; each row's distribution.
+"""Plot a measurement: the cost of each step of a world switch and of work in Linux, and each row's distribution.
 
-It needs matplotlib, which lguest-py does not depend on.  The same record gives the same SVG.
+It needs matplotlib, an optional dependency.  The same record gives the same SVG.  Read next: table.py, stats.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.outputs import writing
 from lguest_py.measurements.record import Record
-from lguest_py.measurements.row import IN_HOST, IN_SWITCHER, Row
+from lguest_py.measurements.row import HOST_INSTRUCTIONS, SWITCHER_INSTRUCTIONS, Row
 from lguest_py.measurements.stats import stats
 from lguest_py.measurements.table import heading
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES: Final = (".svg", ".png")
-ACROSS: Final = 3  # distributions side by side
-BINS: Final = 40
-WHOLE: Final = ("null-switch", "floor")  # rows to be seen beside the steps
-TIMES: Final[Mapping[str, int | tuple[str, int]]] = {  # steps of a switch there and back: how often, or of which count
+COLUMNS: Final = 3  # distributions side by side
+BINS: Final = 40  # of a histogram
+WHOLE: Final = ("null-switch", "floor")  # rows shown next to the steps
+TIMES: Final[Mapping[str, int | tuple[str, int]]] = {  # step: times per round trip, or (count, occurrences per step)
     "step-stack": 2,
     **dict.fromkeys(("step-cr3", "step-refill"), ("cr3_loads", 1)),
     **dict.fromkeys(("step-gdt", "step-idt", "step-tss"), ("table_loads", 3)),
     "step-segments": ("segment_loads", 4),
 }
 OTHER: Final = "give another place (--plot)"
-FAR: Final = 3  # interquartile ranges above the third quartile
+OUTLIER: Final = 3  # interquartile ranges above the third quartile
 
 
 def check(path: str) -> None:
-    """Before anything is measured.  Raises UsageError for a file of another kind, LguestError without matplotlib."""
+    """Check before measuring.  Raises UsageError for another file type, LguestError without matplotlib."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"--plot {path}: give a name that ends in {' or '.join(SUFFIXES)}")
     try:
@@ -45,8 +45,8 @@ def check(path: str) -> None:
         raise LguestError("--plot needs matplotlib: pip install 'lguest-py[plot]'") from None
 
 
-def often(step: str, counts: Mapping[str, int]) -> float:
-    """How often a switch with these counts does a step; once, where they are not known."""
+def occurrences(step: str, counts: Mapping[str, int]) -> float:
+    """How often a world switch with these counts does ``step``; 1 without counts."""
     if not counts:
         return 1
     times = TIMES.get(step, 1)
@@ -54,7 +54,7 @@ def often(step: str, counts: Mapping[str, int]) -> float:
 
 
 def _steps(axes: Axes, rows: Sequence[Row]) -> None:
-    """A bar for each Switcher, of its steps on top of each other, and above it one for the whole switch (medians)."""
+    """A stacked bar of the steps for each Switcher, and a bar for the whole switch above it (medians)."""
     steps = [row for row in rows if row.group == "step"]
     whole = [row for row in rows if row.name in WHOLE and row.unit == steps[0].unit]
     counts = {row.switcher: row.counts for row in whole if row.name == WHOLE[0]} or {"": {}}
@@ -62,7 +62,7 @@ def _steps(axes: Axes, rows: Sequence[Row]) -> None:
     ends = [0.0] * len(kinds)
     for name in dict.fromkeys(row.name for row in steps):
         medians = {row.switcher: stats(row.samples).median for row in steps if row.name == name}
-        widths = [medians.get(one, medians.get("", 0)) * often(name, of) for one, of in counts.items()]
+        widths = [medians.get(one, medians.get("", 0)) * occurrences(name, of) for one, of in counts.items()]
         axes.barh(kinds, widths, left=ends, label=name)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     for row in whole:
@@ -74,20 +74,20 @@ def _steps(axes: Axes, rows: Sequence[Row]) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _told(record: Record) -> list[tuple[Row, Row]]:
-    """The rows in Linux of which it is known where their instructions go, each with its native twin."""
+def _attributed(record: Record) -> list[tuple[Row, Row]]:
+    """Rows in Linux whose instructions are counted by component, each with its native row."""
     native = {row.name: row for row in record.rows if (row.group, row.where) == ("linux", "native")}
     guest = [row for row in record.rows if (row.group, row.where) == ("linux", "guest") and row.name in native]
-    known = {row.name for row in guest if IN_HOST in row.counts}
+    known = {row.name for row in guest if HOST_INSTRUCTIONS in row.counts}
     return [(row, native[row.name]) for row in guest if known]
 
 
 def _parts(axes: Axes, pairs: Sequence[tuple[Row, Row]]) -> None:
-    """A bar a row, as long as its minimum in units of the native one: where that goes."""
+    """A stacked bar for each row: its minimum by component, relative to the native minimum."""
     labels = [f"{row.name} {row.switcher}" for row, _ in pairs]
     whole = [min(native.samples) for _, native in pairs]
-    host = [row.counts.get(IN_HOST, 0) for row, _ in pairs]
-    switcher = [row.counts.get(IN_SWITCHER, 0) for row, _ in pairs]
+    host = [row.counts.get(HOST_INSTRUCTIONS, 0) for row, _ in pairs]
+    switcher = [row.counts.get(SWITCHER_INSTRUCTIONS, 0) for row, _ in pairs]
     own = [
         max(0, min(row.samples) - one - two - three)
         for (row, _), one, two, three in zip(pairs, whole, host, switcher, strict=True)
@@ -106,14 +106,14 @@ def _parts(axes: Axes, pairs: Sequence[tuple[Row, Row]]) -> None:
 
 
 def _distribution(axes: Axes, row: Row) -> None:
-    """As shares of all samples; a line at the median.  Values far above the others are counted only, in the title."""
+    """A histogram of shares with a line at the median.  The title counts the outliers above it."""
     from matplotlib.ticker import MaxNLocator
 
     of = stats(row.samples)
-    end = min(of.p99, of.q3 + FAR * of.spread)
+    end = min(of.p99, of.q3 + OUTLIER * of.interquartile_range)
     shown = {value: count for value, count in row.samples.items() if value <= end}
     width = max(1, -(-(end - of.min + 1) // BINS))
-    edges = [edge - 0.5 for edge in range(of.min, end + width + 1, width)]  # a value is in the middle
+    edges = [edge - 0.5 for edge in range(of.min, end + width + 1, width)]  # each value is in the middle of its bin
     axes.hist(list(shown), bins=edges, weights=[count / of.n for count in shown.values()])
     axes.set_xlim(edges[0] - 1, edges[-1] + 1)
     axes.axvline(of.median, color="black", linewidth=0.8)
@@ -130,28 +130,28 @@ def _figure(record: Record, distributions: bool = True) -> Figure:
     from matplotlib.figure import Figure
 
     steps = [row for row in record.rows if row.group == "step"]
-    pairs = _told(record)
+    pairs = _attributed(record)
     high = [3.0] * bool(steps) + [0.16 * len(pairs) + 1.0] * bool(pairs)  # inches
     shown = record.rows if distributions else ()
-    heights = [*high, *[2.0] * -(-len(shown) // ACROSS)]
+    heights = [*high, *[2.0] * -(-len(shown) // COLUMNS)]
     figure = Figure(figsize=(11, sum(heights) + 0.5), layout="constrained")
     figure.suptitle(heading(record), fontsize=8)
-    grid = figure.add_gridspec(len(heights), ACROSS, height_ratios=heights)
+    grid = figure.add_gridspec(len(heights), COLUMNS, height_ratios=heights)
     if steps:
         _steps(figure.add_subplot(grid[0, :]), record.rows)
     if pairs:
         _parts(figure.add_subplot(grid[bool(steps), :]), pairs)
     for i, row in enumerate(shown):
-        _distribution(figure.add_subplot(grid[len(high) + i // ACROSS, i % ACROSS]), row)
+        _distribution(figure.add_subplot(grid[len(high) + i // COLUMNS, i % COLUMNS]), row)
     return figure
 
 
 def draw(record: Record, path: str, distributions: bool = True) -> None:
-    """Write ``path``.  ``distributions``: of each row too.  Raises LguestError when that fails."""
+    """Write the plot to ``path``; ``distributions``: with those of the rows.  Raises LguestError when that fails."""
     check(path)
     import matplotlib as mpl
 
-    told: dict[str, Any] = {"metadata": {"Date": None}} if path.lower().endswith(".svg") else {}
+    options: dict[str, Any] = {"metadata": {"Date": None}} if path.lower().endswith(".svg") else {}
     kind = Path(path).suffix.lower().removeprefix(".")
     with mpl.rc_context({"svg.hashsalt": "lguest-py", "text.parse_math": False}), writing(path, OTHER) as file:
-        _figure(record, distributions).savefig(file, format=kind, **told)
+        _figure(record, distributions).savefig(file, format=kind, **options)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A measurement as data: one line of JSON a run of ``lguest-py bench``, with every sample.
+"""Record: a measurement with every sample, as one line of JSON for a run of ``lguest-py bench``.
 
-Others' files are read here too (--compare, results/), so nothing in one is trusted.
-Read next: table.py, compare.py, plot.py: what is made of it.
+Files come from other people too (--compare, results/), so every field is validated.
+Read next: table.py, compare.py, plot.py, which present it.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from typing import Any, Final
 
 from lguest_py.errors import ImageError, UsageError
 from lguest_py.files.inputs import open_regular, printable
-from lguest_py.measurements.about import About
-from lguest_py.measurements.row import GROUPS, UNITS, WHERES, Row
+from lguest_py.measurements.environment import Environment
+from lguest_py.measurements.row import GROUPS, PLACES, UNITS, Row
 from lguest_py.measurements.stats import nanoseconds, stats
 
 SCHEMA: Final = 1
 SWITCHERS: Final = ("classic", "lean", "")
-LARGEST: Final = 64 << 20  # bytes of a file
-MOST: Final = 1 << 63  # of any number in it
-LETTERS: Final = 200  # of any text in it
+MAX_FILE: Final = 64 << 20  # bytes of a file
+MAX_NUMBER: Final = 1 << 63  # of any number in a file
+MAX_TEXT: Final = 200  # characters of any text in a file
 ADVICE: Final = "give what bench --json wrote"
-TOLD_IN_NS: Final = ("min", "median", "p99")
+NS_STATISTICS: Final = ("min", "median", "p99")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run.  ``date``: UTC, ISO 8601, or "" in an export."""
+    """One measurement.  ``date``: UTC, ISO 8601, or "" in an export."""
 
-    about: About
+    environment: Environment
     rows: tuple[Row, ...]
     date: str = ""
 
 
 def row_as_dict(row: Row) -> dict[str, Any]:
-    """``samples`` as [value, count] in rising order; what is told of them; ``ns`` where they are time."""
-    told: dict[str, Any] = asdict(stats(row.samples))
-    times = {name: round(time, 1) for name in TOLD_IN_NS if (time := nanoseconds(told[name], row)) is not None}
+    """The row's JSON: ``samples`` as [value, count] in ascending order, the statistics, and ``ns`` for times."""
+    statistics: dict[str, Any] = asdict(stats(row.samples))
+    times = {name: round(time, 1) for name in NS_STATISTICS if (time := nanoseconds(statistics[name], row)) is not None}
     data: dict[str, Any] = {
         **{name: getattr(row, name) for name in ("name", "group", "where", "switcher", "unit")},
-        **told,
+        **statistics,
         **({"ns": times} if times else {}),
         "counts": dict(sorted(row.counts.items())),
         "tsc_khz": row.tsc_khz,
@@ -53,14 +53,14 @@ def row_as_dict(row: Row) -> dict[str, Any]:
 
 
 def as_dict(record: Record) -> dict[str, Any]:
-    """What stands in the line."""
+    """The record's JSON."""
     date = {"date": record.date} if record.date else {}
-    return {"schema": SCHEMA, **date, **asdict(record.about), "rows": [row_as_dict(row) for row in record.rows]}
+    return {"schema": SCHEMA, **date, **asdict(record.environment), "rows": [row_as_dict(row) for row in record.rows]}
 
 
 def _text(data: Mapping[str, Any], name: str, allowed: tuple[str, ...] = ()) -> str:
     value = data[name]
-    if not isinstance(value, str) or len(value) > LETTERS or not value.isprintable():
+    if not isinstance(value, str) or len(value) > MAX_TEXT or not value.isprintable():
         raise ValueError(f"{name} is no text")
     if allowed and value not in allowed:
         raise ValueError(f"{name} is {value!r}")
@@ -68,7 +68,7 @@ def _text(data: Mapping[str, Any], name: str, allowed: tuple[str, ...] = ()) -> 
 
 
 def _number(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_NUMBER:
         raise ValueError(f"{name} is no number")
     return value
 
@@ -79,13 +79,13 @@ def _row(data: Mapping[str, Any]) -> Row:
         samples[_number(value, "a value")] += _number(count, "a count")
     if not +samples:
         raise ValueError(f"the row {data['name']!r} has no sample")
-    counts = {str(name)[:LETTERS]: _number(count, "a count") for name, count in data["counts"].items()}
+    counts = {str(name)[:MAX_TEXT]: _number(count, "a count") for name, count in data["counts"].items()}
     if not all(name.isidentifier() for name in counts):
         raise ValueError("a count has no name")
     return Row(
         _text(data, "name"),
         _text(data, "group", GROUPS),
-        _text(data, "where", WHERES),
+        _text(data, "where", PLACES),
         _text(data, "switcher", SWITCHERS),
         _text(data, "unit", UNITS),
         +samples,
@@ -95,16 +95,16 @@ def _row(data: Mapping[str, Any]) -> Row:
 
 
 def from_dict(data: object) -> Record:
-    """The reverse of as_dict().  Raises ValueError, KeyError, TypeError or AttributeError for what it is not."""
+    """The reverse of as_dict().  Raises ValueError, KeyError, TypeError or AttributeError for other data."""
     if not isinstance(data, dict):
         raise ValueError("it is no object")
     if data["schema"] != SCHEMA:
         raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
-    told = About(**{field.name: _text(data, field.name) for field in fields(About)})
+    environment = Environment(**{field.name: _text(data, field.name) for field in fields(Environment)})
     rows = tuple(_row(row) for row in data["rows"])
     if len({row.key for row in rows}) != len(rows):
         raise ValueError("a row is there twice")
-    return Record(told, rows, _text(data, "date") if "date" in data else "")
+    return Record(environment, rows, _text(data, "date") if "date" in data else "")
 
 
 def read(path: str) -> Record:
@@ -115,9 +115,9 @@ def read(path: str) -> Record:
     except ImageError as error:
         raise UsageError(str(error)) from None
     with file:
-        if size > LARGEST:
+        if size > MAX_FILE:
             raise UsageError(f"{name} is larger than any measurement ({size >> 20} MB): {ADVICE}")
-        content = file.read(LARGEST)
+        content = file.read(MAX_FILE)
     try:
         text = content.decode()
         return from_dict(json.loads(text if text.startswith("{\n") else text.strip().rpartition("\n")[2]))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One result of ``lguest-py bench``: what was measured, where, and how often each value came.
+"""Row: one result of ``lguest-py bench``, with its name, its place and its samples.
 
-Read next: samples.py, where the values come from; stats.py, what is told of them.
+Read next: lguest_py/bench/samples.py for the source of the samples; stats.py for their statistics.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from typing import Final
 
 GROUPS: Final = ("switch", "step", "inside", "native-personality", "linux", "boot", "wall")
 # Names of counts.
-IN_HOST: Final = "host_instructions"
-IN_SWITCHER: Final = "switcher_instructions"
-OF: Final = "_instructions"  # behind a hypercall's name, or "faults": in the Host kernel, with what was in the ring
-WHERES: Final = ("guest", "native", "host", "launcher")
+HOST_INSTRUCTIONS: Final = "host_instructions"
+SWITCHER_INSTRUCTIONS: Final = "switcher_instructions"
+# Behind a hypercall's name or "faults": its instructions in the Host kernel, with the entries of the ring.
+INSTRUCTIONS_SUFFIX: Final = "_instructions"
+PLACES: Final = ("guest", "native", "host", "launcher")
 COUNTS: Final = ("cr3_loads", "segment_loads", "table_loads", "page_walks")
 INSTRUCTIONS: Final = "instructions"
 CYCLES: Final = "cycles"
-MICROSECONDS: Final = "microseconds"  # by a Linux's own clock
-MILLISECONDS: Final = "milliseconds"  # by ours
+MICROSECONDS: Final = "microseconds"  # by the clock of a Linux Guest
+MILLISECONDS: Final = "milliseconds"  # by the Launcher's clock
 UNITS: Final = (INSTRUCTIONS, CYCLES, MICROSECONDS, MILLISECONDS)
 
 
 @dataclass(frozen=True)
 class Row:
-    """The samples of one operation, per operation, the clock's own cost subtracted.
+    """The samples of one operation, per operation, without the cost of reading the clock.
 
-    ``group``: "switch" leaves the Guest's page tables, "inside" does not and so is no world switch; "step" is a part
+    ``group``: "switch" is a world switch; "inside" is a fast path within the Guest's page tables; "step" is a part
     of the null world switch, "native-personality" is for Guests that are not paravirtualised, "wall" needs a clock
-    that runs while the Launcher does.  ``where``: "guest", "native" (the twin without us), "host" (the Host kernel
-    alone), "launcher".  ``switcher``: "classic", "lean", or "" where it does not matter.  ``unit``: one of UNITS.
-    ``samples``: value -> how often.  ``counts``: per operation, where known (COUNTS, or others).
-    ``tsc_khz``: makes nanoseconds of cycles; 0 where nobody knows.
+    that runs while the Launcher does.  ``where``: "guest", "native" (without lguest-py), "host" (the Host kernel
+    alone), "launcher".  ``switcher``: "classic", "lean", or "" when it makes no difference.  ``unit``: one of UNITS.
+    ``samples``: value -> number of samples.  ``counts``: events per operation, when known (COUNTS, or others).
+    ``tsc_khz``: converts cycles to nanoseconds; 0 when unknown.
     """
 
     name: str
@@ -48,5 +49,5 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What makes two rows of two runs the same row: name, where, switcher, unit."""
+        """The identity of a row across runs: name, where, switcher, unit."""
         return self.name, self.where, self.switcher, self.unit

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Launcher's side of struct mailbox (switcher/layouts/machine.h): everything the Host kernel says and hears.
+"""The Launcher's side of struct mailbox (switcher/layouts/machine.h): all that it shares with the Launcher.
 
-Every word has one writer, so there is no lock.  What must not be lost rests on one rule on both sides: store
-your own word, then a barrier, then read the other's.
+Every word has one writer, so there is no lock.  No event is lost, because both sides store
+their own word, then have a barrier, then read the other's.
 
-Read next: lguest_py/launcher/launcher.py, which answers it.
+Read next: lguest_py/launcher/vm.py, which handles the requests.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def hypercall_name(number: int) -> str:
 def barrier() -> None:
     """Let no load after this overtake a store before it.
 
-    Taking a free lock is an atomic read-modify-write, a full barrier on x86; Python offers nothing nearer.
+    Taking a free lock is an atomic read-modify-write, a full barrier on x86; Python has no other.
     """
     with _fence:
         pass
@@ -89,13 +89,13 @@ class Fault:
     @property
     def why(self) -> str:
         """Why it could not be delivered, in words."""
-        said = _FAILED.get(self.failed, f"failed for reason {self.failed}")
-        return f"{said} at {self.where:08x}" if self.where else said
+        text = _FAILED.get(self.failed, f"failed for reason {self.failed}")
+        return f"{text} at {self.where:08x}" if self.where else text
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the mailbox told at the end; outlives the machine's memory. Times are TSC ticks, 0: not reached."""
+    """A copy of the mailbox at the end, which outlives the machine's memory.  Times are TSC ticks; 0: not reached."""
 
     end_kind: int = L.END_NONE
     reason: str = ""
@@ -116,7 +116,7 @@ class Snapshot:
     guest_directory: int = 0
     shadow_directory: int = 0
     host_eip: int = 0
-    faults: tuple[Fault, ...] = ()  # that had no handler, one raised by the other
+    faults: tuple[Fault, ...] = ()  # that could not be delivered, each raised by the one before
 
 
 def _printable(raw: bytes) -> str:
@@ -134,12 +134,12 @@ class Mailbox:
         self._input = self._view.bytes("input")
 
     def clear_doorbell(self) -> None:
-        """Before looking: what is written from now on rings again."""
+        """Clear it before reading the rings: a later write rings it again."""
         if self._view["doorbell"]:
             self._view["doorbell"] = 0
         barrier()
 
-    def _waiting(self, ring: str, size: int) -> tuple[int, int]:
+    def _pending(self, ring: str, size: int) -> tuple[int, int]:
         """A ring's tail and how many entries wait in it."""
         tail = self._view[f"{ring}_tail"]
         count = (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF
@@ -148,14 +148,14 @@ class Mailbox:
         return tail, count
 
     def _consume(self, ring: str, size: int, tail: int, count: int) -> bool:
-        """Move a ring's tail; True if the Host kernel may have met it full and sleeps until it moves."""
+        """Move a ring's tail; True if the Host kernel may have found the ring full, and halts until it moves."""
         self._view[f"{ring}_tail"] = (tail + count) & 0xFFFFFFFF
         barrier()
         return (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF >= size
 
     def take_text(self, room: int) -> tuple[bytes, bool]:
         """At most ``room`` bytes of early console text, and whether the Host kernel may wait for the space."""
-        tail, count = self._waiting("text", L.TEXT_BYTES)
+        tail, count = self._pending("text", L.TEXT_BYTES)
         count = min(count, room)
         if not count:
             return b"", False
@@ -164,27 +164,27 @@ class Mailbox:
         text = first + bytes(self._text[: count - len(first)])
         return text, self._consume("text", L.TEXT_BYTES, tail, count)
 
-    def text_waits(self) -> bool:
-        """Is there early text?"""
-        return self._waiting("text", L.TEXT_BYTES)[1] > 0
+    def text_pending(self) -> bool:
+        """Whether there is early text."""
+        return self._pending("text", L.TEXT_BYTES)[1] > 0
 
     def next_notify(self) -> int | None:
         """The oldest NOTIFY that was not consumed (a Guest-physical address); it stays."""
-        tail, count = self._waiting("notify", L.NOTIFY_RECORDS)
+        tail, count = self._pending("notify", L.NOTIFY_RECORDS)
         return self._view["notify", tail % L.NOTIFY_RECORDS] if count else None
 
     def consume_notify(self) -> bool:
         """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
         return self._consume("notify", L.NOTIFY_RECORDS, self._view["notify_tail"], 1)
 
-    def input_waiting(self) -> int:
+    def input_pending(self) -> int:
         """How many bytes of input the Guest's serial port has not taken yet."""
         return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
 
     def give_input(self, data: bytes | bytearray) -> int:
         """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
         head = self._view["input_head"]
-        count = min(len(data), L.INPUT_BYTES - self.input_waiting())
+        count = min(len(data), L.INPUT_BYTES - self.input_pending())
         start = head % L.INPUT_BYTES
         first = data[: min(count, L.INPUT_BYTES - start)]
         self._input[start : start + len(first)] = first
@@ -210,12 +210,12 @@ class Mailbox:
         entered = (switches - head) & 0xFFFFFFFF
         end = switches - entered
         start = max(0, end - L.SWITCH_RECORDS)
-        if v["end_kind"]:  # it ended by itself: nothing was under way
+        if v["end_kind"]:  # it ended by itself, between two records
             return range(start, end)
         return range(max(0, end - L.SWITCH_RECORDS + 1), end) if entered else range(start, max(0, end - 1))
 
     def snapshot(self) -> Snapshot:
-        """A copy of what is worth keeping, of a machine that runs no more."""
+        """A copy of the mailbox of a stopped machine."""
         v = self._view
         faults = [v.sub("faults", L.FAULT_RECORD, n) for n in range(min(v["fault_count"], L.FAULT_RECORDS))]
         records = [v.sub("last", L.SWITCH_RECORD, n % L.SWITCH_RECORDS) for n in self._whole_records()]

@@ -14,7 +14,7 @@ import pytest
 
 from lguest_py.bench import boot
 from lguest_py.bench.boot import _microseconds
-from lguest_py.bench.native import Twin, run_native
+from lguest_py.bench.native import Workload, run_native
 from lguest_py.engines import Choice
 from lguest_py.engines.tcg import TcgEngine
 from lguest_py.errors import LguestError, NoEngineError
@@ -39,13 +39,13 @@ def test_it_tells_both_times(engine_name: str, stock: Kernel) -> None:
 
 def test_the_time_is_the_kernels_own() -> None:
     assert _microseconds("x\r\n[    3.250001] Run /init as init process\r\n", "") == 3_250_001
-    with pytest.raises(LguestError, match="natively does not tell when init was started"):
+    with pytest.raises(LguestError, match="natively does not have the start of init"):
         _microseconds("[    3.25] Run it\n", "natively")
 
 
 @pytest.mark.parametrize(("counted", "unit", "times"), [(False, MICROSECONDS, 1), (True, INSTRUCTIONS, 1000)])
 def test_the_rows_of_a_boot(monkeypatch: pytest.MonkeyPatch, counted: bool, unit: str, times: int) -> None:
-    def native(twin: Twin, counted: bool, *, accel: str) -> str:
+    def native(twin: Workload, counted: bool, *, accel: str) -> str:
         assert (twin.kernel, twin.initrd, accel) == ("k", "i", "tcg")
         return "[    2.000000] Run /init as init process\n"
 
@@ -61,7 +61,7 @@ def test_the_rows_of_a_boot(monkeypatch: pytest.MonkeyPatch, counted: bool, unit
 
 def test_a_native_run_that_ends_early_says_why(tmp_path: Path) -> None:
     with pytest.raises(LguestError, match=r"ended early, with .*no-kernel"):
-        run_native(Twin(str(tmp_path / "no-kernel"), str(tmp_path / "no-initrd"), ""))
+        run_native(Workload(str(tmp_path / "no-kernel"), str(tmp_path / "no-initrd"), ""))
 
 
 def test_a_native_run_has_a_time_limit(tmp_path: Path) -> None:
@@ -70,11 +70,11 @@ def test_a_native_run_has_a_time_limit(tmp_path: Path) -> None:
     setup[0x200:0x208] = b"\xeb\xfe" + b"HdrS" + b"\x00\x02"  # it spins; the boot protocol is 2.00
     idle = tmp_path / "idle"
     idle.write_bytes(setup)
-    with pytest.raises(LguestError, match="the native run was not over after 1 seconds"):
-        run_native(Twin(str(idle), str(idle), ""), seconds=1)
+    with pytest.raises(LguestError, match="the native run was not finished after 1 seconds"):
+        run_native(Workload(str(idle), str(idle), ""), seconds=1)
 
 
 def test_without_qemu_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lguest_py.bench.native.find_qemu", lambda: None)
     with pytest.raises(NoEngineError, match="apt-get install qemu-system-x86"):
-        run_native(Twin("", "", ""))
+        run_native(Workload("", "", ""))

@@ -12,19 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench_lab import ABOUT, row
+from bench_lab import ENVIRONMENT, row
 from fake_engine import AGAIN, FakeEngine
 from fake_engine import Script as Played
 from imagewriter import kernel
 
 from lguest_py import engines
-from lguest_py.bench import linux, sources
+from lguest_py.bench import catalogue, linux
 from lguest_py.cli import bench, main
 from lguest_py.cli.parsers import command_line
 from lguest_py.engines import Choice
 from lguest_py.errors import LguestError
-from lguest_py.measurements import about
-from lguest_py.measurements.record import LARGEST
+from lguest_py.measurements import environment
+from lguest_py.measurements.record import MAX_FILE
 from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.shared_memory import _layouts as L
 
@@ -42,18 +42,18 @@ class Script:
 
     def __init__(self) -> None:
         self.value = 100
-        self.asked: list[sources.Source] = []
+        self.asked: list[catalogue.Suite] = []
         self.error: LguestError | None = None
 
-    def measure(self, source: sources.Source) -> list[Row]:
-        """As Source.measure."""
-        self.asked.append(source)
+    def measure(self, suite: catalogue.Suite) -> list[Row]:
+        """As Suite.measure."""
+        self.asked.append(suite)
         if self.error:
             raise self.error
-        unit = INSTRUCTIONS if source.counted else CYCLES
-        group = "switch" if source.kind == "micro" else "linux"
-        rows = [row(name, self.value, group=group, switcher=source.switcher, unit=unit) for name in source.names]
-        if source.kind != "micro":
+        unit = INSTRUCTIONS if suite.counted else CYCLES
+        group = "switch" if suite.kind == "micro" else "linux"
+        rows = [row(name, self.value, group=group, switcher=suite.switcher, unit=unit) for name in suite.names]
+        if suite.kind != "micro":
             rows += [replace(each, where="native", switcher="") for each in rows]
         return rows
 
@@ -62,11 +62,13 @@ class Script:
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Script:
     """The machine, and a directory of its own."""
     script = Script()
-    monkeypatch.setattr(sources, "catalogue", lambda: KINDS)
-    monkeypatch.setattr(sources.Source, "measure", lambda source: script.measure(source))
-    monkeypatch.setattr(sources, "kernel", lambda *_: sources.Kernel(Path("k"), None, "6.1.0"))
+    monkeypatch.setattr(catalogue, "catalogue", lambda: KINDS)
+    monkeypatch.setattr(catalogue.Suite, "measure", lambda suite: script.measure(suite))
+    monkeypatch.setattr(catalogue, "kernel", lambda *_: catalogue.Kernel(Path("k"), None, "6.1.0"))
     monkeypatch.setattr(
-        about, "about", lambda engine, counted, kernels: replace(ABOUT, kernel="6.1.0" if list(kernels) else "")
+        environment,
+        "describe",
+        lambda engine, counted, kernels: replace(ENVIRONMENT, kernel="6.1.0" if list(kernels) else ""),
     )
     monkeypatch.chdir(tmp_path)
     return script
@@ -125,13 +127,13 @@ def test_what_is_measured(
     script: Script, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], asked: list[tuple[str, object]]
 ) -> None:
     done(capsys, *arguments, "--switcher", "lean", "--runs", "1")
-    assert [(source.kind, source.names) for source in script.asked] == asked
-    assert {source.switcher for source in script.asked} == {"lean"}
+    assert [(suite.kind, suite.names) for suite in script.asked] == asked
+    assert {suite.switcher for suite in script.asked} == {"lean"}
 
 
 def test_both_switchers_each_until_its_minimum_stands(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = done(capsys, "reflect")
-    assert [source.switcher for source in script.asked] == ["classic"] * 4 + ["lean"] * 4
+    assert [suite.switcher for suite in script.asked] == ["classic"] * 4 + ["lean"] * 4
     assert [line.split()[:3] for line in out.splitlines()[4:]] == [
         ["reflect", "classic", "100"],
         ["reflect", "lean", "100"],
@@ -142,7 +144,7 @@ def test_both_switchers_each_until_its_minimum_stands(script: Script, capsys: py
 def test_with_icount_two_equal_runs_are_enough(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     done(capsys, "reflect", "--icount", "--switcher", "lean")
     assert len(script.asked) == 2
-    assert all(source.counted for source in script.asked)
+    assert all(suite.counted for suite in script.asked)
 
 
 def test_a_minimum_that_still_moves_is_told(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,9 +204,9 @@ def test_plot(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "word"),
     [
         (("nonsense",), "nothing called 'nonsense'"),
-        (("--runs", "0"), "'0' is no number of runs"),
-        (("--runs", "many"), "'many' is no number of runs"),
-        (("--runs", "9" * 99), "is no number of runs"),
+        (("--runs", "0"), "'0' is not a number of runs"),
+        (("--runs", "many"), "'many' is not a number of runs"),
+        (("--runs", "9" * 99), "is not a number of runs"),
         (("--switcher", "fast"), "fast"),
         (("--engine", "xen"), "xen"),
         (("--plot", "it.pdf"), "it.pdf"),
@@ -232,7 +234,7 @@ def test_a_full_disk_does_not_lose_what_was_measured(script: Script, capsys: pyt
 
 def test_what_is_too_large_to_be_a_measurement(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     Path("big").touch()
-    os.truncate("big", LARGEST + 1)  # no disk holds it: it is one hole
+    os.truncate("big", MAX_FILE + 1)  # no disk holds it: it is one hole
     said = "lguest-py: big is larger than any measurement (64 MB): give what bench --json wrote\n"
     assert done(capsys, "--compare", "big", status=2) == ("", said)
     assert not script.asked
@@ -293,8 +295,8 @@ def test_what_an_engine_does_not_have_is_told(
 
 def test_the_live_view_tells_how_far_it_is_and_what_moved(script: Script) -> None:
     said: list[str] = []
-    source = sources.Source("micro", "lean", ("a", "b", "c", "d"), 10, "tcg", False, None)
-    bench._repeat(source, said.append)
+    suite = catalogue.Suite("micro", "lean", ("a", "b", "c", "d"), 10, "tcg", False, None)
+    bench._repeat(suite, said.append)
     assert said[:3] == [
         "micro lean",
         "micro lean: run 1 of at most 10, 4 minima moved: a, b, c …",
@@ -314,16 +316,16 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_which_kernel_is_taken(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, disk = images / "bzImage", images / "disk"
-    assert sources.kernel("linux", str(image), None) == sources.Kernel(image, None, "bzImage")
-    assert sources.kernel("boot", str(image), str(disk)) == sources.Kernel(image, disk, "bzImage")
+    assert catalogue.kernel("linux", str(image), None) == catalogue.Kernel(image, None, "bzImage")
+    assert catalogue.kernel("boot", str(image), str(disk)) == catalogue.Kernel(image, disk, "bzImage")
     with pytest.raises(LguestError, match="boot needs an initrd"):
-        sources.kernel("boot", str(image), None)
+        catalogue.kernel("boot", str(image), None)
     for kind in ("linux", "boot"):
         with pytest.raises(LguestError, match=r"debian-6\.1-686 is not in the cache"):
-            sources.kernel(kind, None, None)
-    with pytest.raises(LguestError, match="none is no file"):
-        sources.kernel("linux", str(image), "none")
+            catalogue.kernel(kind, None, None)
+    with pytest.raises(LguestError, match="none is not a file"):
+        catalogue.kernel("linux", str(image), "none")
     monkeypatch.setenv("LGUEST_LINUX", str(images))
-    assert sources.kernel("linux", None, None).image == image
+    assert catalogue.kernel("linux", None, None).image == image
     with pytest.raises(LguestError, match="is not in the cache"):
-        sources.kernel("boot", None, None)
+        catalogue.kernel("boot", None, None)

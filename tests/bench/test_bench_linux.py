@@ -17,7 +17,7 @@ from elftools.elf.elffile import ELFFile
 from linux_lab import ROOT
 
 from lguest_py.bench import linux as bench
-from lguest_py.bench.native import Twin, run_native
+from lguest_py.bench.native import Workload, run_native
 from lguest_py.bench.profile import HOST_KERNEL
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.kernels import mkinitrd
@@ -123,7 +123,7 @@ def test_what_fails_in_the_guest_is_told(
 @on_tcg
 def test_what_fails_natively_is_told(engine_name: str, linux: RealLinux, tmp_path: Path) -> None:
     words = f"{bench.WORDS} {bench.LPJ} rdinit=/program bench=exec rounds=1"
-    twin = Twin(str(linux.bzimage), str(failing_initrd(tmp_path / "initrd")), words)
+    twin = Workload(str(linux.bzimage), str(failing_initrd(tmp_path / "initrd")), words)
     with pytest.raises(LguestError, match=r"ended early, with 'init: .*error 5'$"):
         run_native(twin, last=bench.LAST, accel=engine_name)
 
@@ -163,15 +163,15 @@ class Runs:
     """What was booted, and what it prints."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, guest: str = GUEST, native: str = NATIVE) -> None:
-        self.guests: list[tuple[Twin, str]] = []
-        self.profiled: list[tuple[Twin, str]] = []
-        self.natives: list[tuple[Twin, bool, str]] = []
+        self.guests: list[tuple[Workload, str]] = []
+        self.profiled: list[tuple[Workload, str]] = []
+        self.natives: list[tuple[Workload, bool, str]] = []
 
-        def run_guest(twin: Twin, make: object, seconds: float, switcher: str) -> tuple[str, Snapshot]:
+        def run_guest(twin: Workload, make: object, seconds: float, switcher: str) -> tuple[str, Snapshot]:
             (self.profiled if make == HOST_KERNEL else self.guests).append((twin, switcher))
             return guest, SNAPSHOT
 
-        def run_native(twin: Twin, counted: bool, seconds: float, last: bytes, accel: str) -> str:
+        def run_native(twin: Workload, counted: bool, seconds: float, last: bytes, accel: str) -> str:
             assert last == b"BENCH done"
             self.natives.append((twin, counted, accel))
             return native
@@ -227,7 +227,7 @@ def test_a_benchmark_that_did_not_run_is_named(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(LguestError, match="did not measure boot-to-init: give an initrd"):
         bench.linux_rows(Path("k"), Path("i"), "tcg", "lean", True, ["boot-to-init"])
     Runs(monkeypatch, native=NATIVE.replace("BENCH done", "init: no"))
-    with pytest.raises(LguestError, match="did not come to its end; the last line: 'init: no'"):
+    with pytest.raises(LguestError, match="is incomplete; the last line: 'init: no'"):
         bench.linux_rows(Path("k"), Path("i"), "tcg", "lean", True, ["fork"])
 
 

@@ -13,16 +13,16 @@ import pytest
 from guest import boot
 
 from lguest_py.bench.counting import choose, counting_machine
-from lguest_py.bench.micro import MICRO, WHATS, micro_rows
+from lguest_py.bench.micro import MEASUREMENTS, MICRO, micro_rows
 from lguest_py.bench.prompt import TIMES, until_shown
 from lguest_py.bench.samples import parse
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.result import End
-from lguest_py.measurements.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, MILLISECONDS, WHERES, Row
+from lguest_py.measurements.row import COUNTS, CYCLES, GROUPS, INSTRUCTIONS, MILLISECONDS, PLACES, Row
 
 SAMPLES = 300  # BENCH_SAMPLES in guest_kernel/bench/bench_samples.h
 LEAN_INSIDE = ("hypercall-bare", "hypercall", "fault-reflected-inside")
-STEPS = [name for name, what in WHATS.items() if what.group == "step"]
+STEPS = [name for name, what in MEASUREMENTS.items() if what.group == "step"]
 
 
 SWITCHERS = pytest.mark.parametrize("switcher", ["classic", "lean"])
@@ -43,13 +43,13 @@ def least(name: str, switcher: str = "classic") -> int:
 
 
 def names(switcher: str) -> list[str]:
-    return [name for name, what in WHATS.items() if what.switcher in ("", switcher)]
+    return [name for name, what in MEASUREMENTS.items() if what.switcher in ("", switcher)]
 
 
 @SWITCHERS
 def test_every_row_is_there_with_all_its_samples(engine_name: str, switcher: str) -> None:
     rows = measured(engine_name, switcher)
-    assert list(rows) == [name for name in names(switcher) if WHATS[name].engine in ("", engine_name)]
+    assert list(rows) == [name for name in names(switcher) if MEASUREMENTS[name].engine in ("", engine_name)]
     prompt = rows["prompt"]
     assert (prompt.unit, prompt.group, sum(prompt.samples.values())) == (MILLISECONDS, "wall", TIMES)
     assert min(prompt.samples) > 10  # a Python has to start
@@ -59,7 +59,7 @@ def test_every_row_is_there_with_all_its_samples(engine_name: str, switcher: str
         assert row.unit == CYCLES
         assert row.tsc_khz > 1000
         assert row.group in GROUPS
-        assert row.where in WHERES
+        assert row.where in PLACES
         assert row.group == "step" or max(row.samples) > 0, row.name
 
 
@@ -99,7 +99,7 @@ def test_the_guest_has_the_rows_that_are_named_and_lives_on(engine_name: str) ->
     run = boot(engine_name, "run=bench;bench nothing;tasks;test fpu;test paging;test clock")
     first, _, rest = run.text.partition("BENCH done\n")
     printed = parse(first + "BENCH done\n").samples
-    assert set(printed) == {"clock", *(name for name, what in WHATS.items() if what.machine == "tiny")}
+    assert set(printed) == {"clock", *(name for name, what in MEASUREMENTS.items() if what.machine == "tiny")}
     assert {sum(samples.values()) for samples in printed.values()} == {SAMPLES}
     assert "no bench nothing\n" in rest
     assert rest.count(" passed, 0 failed\n") == 3
@@ -115,7 +115,7 @@ def test_only_what_is_named_is_measured(engine_name: str) -> None:
 def test_instructions_repeat(switcher: str) -> None:
     again = {row.name: row for row in micro_rows("tcg", switcher, True, ())}
     first = counted(switcher)
-    assert list(again) == list(first) == [name for name in names(switcher) if WHATS[name].group != "wall"]
+    assert list(again) == list(first) == [name for name in names(switcher) if MEASUREMENTS[name].group != "wall"]
     for name, row in first.items():
         assert (row.unit, row.tsc_khz) == (INSTRUCTIONS, 0)
         assert min(row.samples) == min(again[name].samples) > 0, name
@@ -170,11 +170,11 @@ TALKER = "import sys, time; print('one', flush=True); time.sleep(0.3); print('tw
 def test_until_it_is_shown_and_no_longer() -> None:
     took = until_shown([sys.executable, "-c", TALKER], b"two")
     assert took >= 0.3
-    with pytest.raises(LguestError, match="did not come to its prompt; the last it showed: 'two'"):
+    with pytest.raises(LguestError, match="did not reach its prompt; the last it showed: 'two'"):
         until_shown([sys.executable, "-c", TALKER], b"three", seconds=2)
-    with pytest.raises(LguestError, match="did not come to its prompt; the last it showed: 'nothing'"):
+    with pytest.raises(LguestError, match="did not reach its prompt; the last it showed: 'nothing'"):
         until_shown([sys.executable, "-c", ""], b"three")
 
 
 def test_each_is_told_in_a_line() -> None:
-    assert all(about and len(about) < 100 and not about.endswith(".") for about in MICRO.values())
+    assert all(text and len(text) < 100 and not text.endswith(".") for text in MICRO.values())

@@ -13,8 +13,8 @@ from lguest_py.bench.profile import counts_of
 from lguest_py.bench.samples import parse
 from lguest_py.errors import LguestError
 from lguest_py.kernels.stock import Kernel
-from lguest_py.measurements.row import IN_HOST, IN_SWITCHER, OF, Row
-from lguest_py.measurements.table import told_counts
+from lguest_py.measurements.row import HOST_INSTRUCTIONS, INSTRUCTIONS_SUFFIX, SWITCHER_INSTRUCTIONS, Row
+from lguest_py.measurements.table import format_counts
 
 if TYPE_CHECKING:
     from conftest import RealLinux
@@ -38,21 +38,22 @@ def test_counts_are_per_operation_and_named() -> None:
     counts = counts_of(TEXT, parse(TEXT), True)
     assert counts["pipe"] == {
         "switches": 2, "flush_async": 2, "new_pgtable": 2, "call_30": 2, "faults_instructions": 28,
-        "flush_async_instructions": 400, "new_pgtable_instructions": 500, IN_SWITCHER: 120, IN_HOST: 928,
+        "flush_async_instructions": 400, "new_pgtable_instructions": 500,
+        SWITCHER_INSTRUCTIONS: 120, HOST_INSTRUCTIONS: 928,
     }  # fmt: skip
     assert counts["munmap"] == {
         "answered": 10, "reflected": 1, "interrupts": 1, "set_pte": 1, "set_pte_instructions": 100,
-        IN_SWITCHER: 2, IN_HOST: 100,
+        SWITCHER_INSTRUCTIONS: 2, HOST_INSTRUCTIONS: 100,
     }  # fmt: skip
     assert counts["signal"] == {}
     assert "clock" not in counts
-    assert IN_HOST not in counts_of(TEXT, parse(TEXT), False)["pipe"]  # ticks are no instructions
+    assert HOST_INSTRUCTIONS not in counts_of(TEXT, parse(TEXT), False)["pipe"]  # ticks are no instructions
 
 
 def test_they_are_told_in_words() -> None:
     counts = counts_of(TEXT, parse(TEXT), True)["pipe"]
     row = Row("pipe", "linux", "guest", "lean", "instructions", Counter([1]), counts)
-    assert told_counts(row) == (
+    assert format_counts(row) == (
         "switches 2, flush_async 2 (400), new_pgtable 2 (500), call_30 2, behind page faults 28, "
         "in the Switcher 120, in the Host kernel 928"
     )
@@ -60,7 +61,7 @@ def test_they_are_told_in_words() -> None:
 
 def test_a_host_kernel_that_tells_nothing_is_an_error() -> None:
     text = TEXT.replace("PROFILE 1 ", "PROFILE 9 ")
-    with pytest.raises(LguestError, match="told nothing"):
+    with pytest.raises(LguestError, match="printed nothing"):
         counts_of(text, parse(text), True)
 
 
@@ -71,7 +72,10 @@ def guest_rows(rows: list[Row]) -> dict[str, Row]:
 
 def check_parts(row: Row, native: int) -> None:
     """What is left beside Host kernel and Switcher is the Guest's own work, which is at least what it is natively."""
-    assert min(row.samples) - row.counts.get(IN_HOST, 0) - row.counts.get(IN_SWITCHER, 0) > 0.95 * native, row.name
+    assert (
+        min(row.samples) - row.counts.get(HOST_INSTRUCTIONS, 0) - row.counts.get(SWITCHER_INSTRUCTIONS, 0)
+        > 0.95 * native
+    ), row.name
 
 
 @pytest.mark.parametrize("engine_name", ["tcg"])
@@ -87,12 +91,15 @@ def test_an_lguest_kernel(engine_name: str, linux: RealLinux, switcher: str) -> 
     assert guest["mprotect"].counts["flush_tlb"] == 2
     assert guest["munmap"].counts["set_pte"] == 1
     for row in guest.values():  # all of the Host kernel's is behind a hypercall or a fault
-        kinds = {name: count for name, count in row.counts.items() if name.endswith(OF)}
-        behind = sum(count for name, count in kinds.items() if name not in (IN_HOST, IN_SWITCHER))
-        assert behind == pytest.approx(row.counts.get(IN_HOST, 0), abs=len(row.counts))
+        kinds = {name: count for name, count in row.counts.items() if name.endswith(INSTRUCTIONS_SUFFIX)}
+        behind = sum(count for name, count in kinds.items() if name not in (HOST_INSTRUCTIONS, SWITCHER_INSTRUCTIONS))
+        assert behind == pytest.approx(row.counts.get(HOST_INSTRUCTIONS, 0), abs=len(row.counts))
     assert guest["fork"].counts["switches"] > guest["mprotect"].counts["switches"]
-    per_switch = {row.counts[IN_SWITCHER] / row.counts["switches"] for name, row in guest.items() if name != "munmap"
-                  and row.counts}  # fmt: skip
+    per_switch = {
+        row.counts[SWITCHER_INSTRUCTIONS] / row.counts["switches"]
+        for name, row in guest.items()
+        if name != "munmap" and row.counts
+    }
     assert len(per_switch) == 1
     assert 30 < per_switch.pop() < 90
 
@@ -110,4 +117,4 @@ def test_without_counting_instructions_the_kinds_are_counted_still(engine_name: 
     rows = bench.linux_rows(linux.bzimage, None, engine_name, "lean", False, ["pipe"], rounds=3)
     counts = guest_rows(rows)["pipe"].counts
     assert counts["switches"] >= 2 <= counts["new_pgtable"]
-    assert IN_HOST not in counts
+    assert HOST_INSTRUCTIONS not in counts

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from lguest_py.bench.samples import Printed, parse, without_clock
+from lguest_py.bench.samples import BenchOutput, parse, subtract_clock
 from lguest_py.errors import LguestError
 
 GOOD = "BENCH clock 20*5 2*1\r\nBENCH fork 120*2 130*1\r\nBENCH-COUNTS fork cr3_loads=2 page_walks=14\r\nBENCH done\r\n"
@@ -60,20 +60,20 @@ def test_an_error_shows_only_so_much() -> None:
 
 
 def test_without_an_end_the_last_line_is_told() -> None:
-    with pytest.raises(LguestError, match="did not come to its end; the last line: 'Kernel panic'"):
+    with pytest.raises(LguestError, match="is incomplete; the last line: 'Kernel panic'"):
         parse("BENCH fork 1*1\r\nKernel panic\r\n\r\n")
 
 
 def test_the_clock_costs_nothing() -> None:
-    printed = Printed({"clock": Counter({22: 1, 20: 5}), "fork": Counter({120: 1, 121: 2, 15: 1})})
-    assert without_clock(printed) == {"fork": Counter({100: 1, 101: 2, 0: 1})}
+    printed = BenchOutput({"clock": Counter({22: 1, 20: 5}), "fork": Counter({120: 1, 121: 2, 15: 1})})
+    assert subtract_clock(printed) == {"fork": Counter({100: 1, 101: 2, 0: 1})}
 
 
 def test_a_sample_of_many_operations() -> None:
-    printed = Printed({"clock": Counter([20]), "batch": Counter({660: 1, 661: 1, 700: 1}), "fork": Counter([70])})
-    assert without_clock(printed, {"batch": 64}) == {"batch": Counter({10: 2, 11: 1}), "fork": Counter([50])}
+    printed = BenchOutput({"clock": Counter([20]), "batch": Counter({660: 1, 661: 1, 700: 1}), "fork": Counter([70])})
+    assert subtract_clock(printed, {"batch": 64}) == {"batch": Counter({10: 2, 11: 1}), "fork": Counter([50])}
 
 
 def test_no_clock_is_an_error() -> None:
     with pytest.raises(LguestError, match="no row 'clock'"):
-        without_clock(Printed({"fork": Counter([1])}))
+        subtract_clock(BenchOutput({"fork": Counter([1])}))

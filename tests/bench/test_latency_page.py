@@ -19,8 +19,8 @@ import measure
 import pytest
 from bench_lab import record, row
 
+from lguest_py.bench.catalogue import select
 from lguest_py.bench.linux import BENCHMARKS
-from lguest_py.bench.sources import select
 from lguest_py.cli.bench import _parse
 from lguest_py.cli.parser import Parser
 from lguest_py.measurements import plot
@@ -123,7 +123,7 @@ def test_every_command_is_one_that_bench_understands(page: str) -> None:
 
 
 def test_the_measurements_are_of_one_commit_of_a_clean_tree() -> None:
-    commits = {found.about.commit for found in latency_page.records().values()}
+    commits = {found.environment.commit for found in latency_page.records().values()}
     assert len(commits) == 1
     assert re.fullmatch(r"[0-9a-f]{12}", commits.pop()), "measured in a tree with changes: python tools/measure.py"
 

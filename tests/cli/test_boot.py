@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole of it, on a real engine: the command line boots the tiny Guest, talks with it, and it ends."""
+"""``boot`` on a real engine: the command line boots the tiny Guest, talks with it, and ends (lguest_py/cli/boot.py)."""
 
 from __future__ import annotations
 

@@ -85,11 +85,11 @@ def test_options_behind_the_image_are_warned_of(boot: Boot, words: list[str], na
     status, lines = boot("image", *words, reason="")
     assert status == 0
     assert lines.count(
-        f"lguest-py: {named} behind IMAGE goes to the kernel: to have it as an option of lguest-py, put it before IMAGE"
+        f"lguest-py: {named} after IMAGE goes to the kernel: to give it to lguest-py, put it before IMAGE"
     ) == 1  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [[], ["quiet", "memory=1", "--memories"], ["--", "--memory", "-v"]])
 def test_the_kernels_own_words_are_not(boot: Boot, words: list[str]) -> None:
     _, lines = boot("image", *words, reason="")
-    assert not [line for line in lines if "behind IMAGE" in line]
+    assert not [line for line in lines if "after IMAGE" in line]

@@ -87,16 +87,16 @@ def test_version() -> None:
         (("--boot",), "--boot"),
         (("--",), "no verb '--'"),
         (("boot", "--memory"), "--memory"),
-        (("boot", "--memory", "lots"), "'lots' is no size"),
+        (("boot", "--memory", "lots"), "'lots' is not a size"),
         (("boot", "--memory", "3M"), "4M to 2048M"),
         (("boot", "--memory", "3G"), "4M to 2048M"),
         (("boot", "--memory", "67108865"), "4 KiB"),
-        (("boot", "--memory", "99999999999999999999G"), "is no size"),
+        (("boot", "--memory", "99999999999999999999G"), "is not a size"),
         (("boot", "--mem", "64M"), "--mem"),
-        (("boot", "--timeout", "0"), "'0' is no time limit"),
-        (("boot", "--timeout", "nan"), "'nan' is no time limit"),
-        (("boot", "--timeout", "inf"), "'inf' is no time limit"),
-        (("boot", "--timeout=-1"), "'-1' is no time limit"),
+        (("boot", "--timeout", "0"), "'0' is not a time limit"),
+        (("boot", "--timeout", "nan"), "'nan' is not a time limit"),
+        (("boot", "--timeout", "inf"), "'inf' is not a time limit"),
+        (("boot", "--timeout=-1"), "'-1' is not a time limit"),
         (("boot", "--engine", "xen"), "xen"),
         (("boot", "/nonexistent/bzImage"), "/nonexistent/bzImage"),
         (("boot", "/"), "/"),
@@ -212,7 +212,7 @@ def test_the_time_limit_has_status_4(fake: Fake) -> None:
     run = fake("idle", "boot", "--timeout", "0.1")
     _, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 4
-    assert "0.1 seconds are over" in err
+    assert "0.1 seconds have passed" in err
 
 
 def test_on_reboot_exit_ends_with_0(fake: Fake) -> None:
@@ -265,7 +265,7 @@ def test_other_output_that_cannot_be_written_is_one_line(arguments: tuple[str, .
     with open("/dev/full", "w") as full:
         how = {"stdin": subprocess.DEVNULL, "stdout": full, "stderr": subprocess.PIPE, "text": True}
         run = command(*arguments, capture_output=False, env=environment, **how)
-    why = "the output cannot be written (No space left on device): make room, or give it another place"
+    why = "the output cannot be written (No space left on device): make room, or write it to another place"
     assert (run.returncode, run.stderr) == (1, f"lguest-py: {why}\n")
 
 

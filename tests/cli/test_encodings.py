@@ -59,7 +59,7 @@ def test_names_of_any_bytes_are_told_in_one_line(locale: str, tmp_path: Path) ->
     made = run(locale, "mkinitrd", ODD, "-o", ODD + b".out", cwd=tmp_path)
     assert made.returncode == 0
     assert made.stderr.startswith(b"lguest-py: o\xff" + (ODD[2:] if locale == "posix" else b"dd"))
-    assert made.stderr.endswith(b" has no /init: a kernel finds no program to start there\n")
+    assert made.stderr.endswith(b" has no /init: the kernel will find no program to start\n")
     assert set(os.listdir(os.fsencode(tmp_path))) == {ODD, ODD + b".out"}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from lguest_py.engines import probe, tcg
 from lguest_py.files import descriptors
-from lguest_py.files.descriptors import DescriptorError, enough, lacking
+from lguest_py.files.descriptors import DescriptorError, as_descriptor_error, descriptor_errors
 from lguest_py.files.inputs import open_regular
 from lguest_py.kernels import fetch, stock
 from lguest_py.kernels.apt import complaint
@@ -112,7 +112,7 @@ def test_a_place_that_opens_one_says_so(
 def test_another_programs_words_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(DescriptorError):
         complaint("E: Could not open file - open (24: Too many open files)\n")
-    assert descriptors.names_it("libx.so: cannot open shared object file: Error 24")
+    assert descriptors.reports_too_many_open("libx.so: cannot open shared object file: Error 24")
     qemu = tmp_path / tcg.QEMU
     qemu.write_text("#!/bin/sh\necho 'libz.so: cannot open shared object file: Error 24' >&2\nexit 127\n")
     qemu.chmod(0o755)
@@ -126,9 +126,9 @@ def test_another_programs_words_are_understood(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_what_else_fails_is_not_taken_for_it() -> None:
-    assert lacking(OSError(errno.ENOENT, "no such file")) is None
-    assert lacking(ImportError("no module")) is None
-    assert isinstance(lacking(ImportError("x.so: Too many open files")), DescriptorError)
-    assert "fs.file-max" in str(lacking(OSError(errno.ENFILE, "too many")))
-    with pytest.raises(FileNotFoundError), enough():
+    assert as_descriptor_error(OSError(errno.ENOENT, "no such file")) is None
+    assert as_descriptor_error(ImportError("no module")) is None
+    assert isinstance(as_descriptor_error(ImportError("x.so: Too many open files")), DescriptorError)
+    assert "fs.file-max" in str(as_descriptor_error(OSError(errno.ENFILE, "too many")))
+    with pytest.raises(FileNotFoundError), descriptor_errors():
         raise FileNotFoundError

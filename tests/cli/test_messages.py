@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the world does to a user: files that change while they are read, no memory, no QEMU, odd names.
+"""Errors around a user: files that change while they are read, no memory, no QEMU, odd names.
 
 Each ends with its status and one line that says what is wrong, with what, and what to do.  Wrong use and wrong images
 are in tests/cli/test_cli.py and tests/cli/test_refusals_cli.py.
@@ -130,7 +130,7 @@ def test_an_image_that_goes_bad(
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (shrunk, " became shorter while it was read: try again"),
+        (shrunk, " shrank while it was read: try again"),
         (unreadable, " cannot be read (Input/output error): check its disk"),
     ],
 )
@@ -149,7 +149,7 @@ def test_an_initrd_that_goes_bad(
 def test_a_bzimage_larger_than_any(tmp_path: Path, told: Told) -> None:
     path = tmp_path / "image"
     path.write_bytes(BzImage(b"").bytes())
-    os.truncate(path, images.LARGEST + (1 << 20))  # a hole: it takes no room
+    os.truncate(path, images.MAX_FILE + (1 << 20))  # a hole: it takes no room
     assert told(2, "boot", str(path)).startswith(f"{path} has 513M, more than any bzImage: give ")
 
 
@@ -180,8 +180,8 @@ def lzop(*block: int) -> bytes:
         (b"\x02\x21\x4c\x18" + struct.pack("<I", 1000) + bytes(99), "lz4: ends early"),
         (b"\x02\x21\x4c\x18" + struct.pack("<I", 8) + bytes(99), "lz4: corrupt input at byte 3"),
         (b"\x89LZO" + bytes(99), "lzo: has a broken header"),
-        (lzop(8, 9), "lzo: has a block size that cannot be"),
-        (lzop(0x7FFFFFFF, 8), "lzo: has a block size that cannot be"),
+        (lzop(8, 9), "lzo: has an impossible block size"),
+        (lzop(0x7FFFFFFF, 8), "lzo: has an impossible block size"),
         (lzop(100, 8), "lzo: corrupt input at byte 3"),
         (b"\x28\xb5\x2f\xfd" + bytes(99), "zstd: corrupt input at byte 3"),
     ],
@@ -362,7 +362,7 @@ def test_a_package_that_holds_no_archive(
 def test_a_kernel_that_somebody_deletes_meanwhile(told: Told, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_fill", lambda stock, work, local, tell: (work / "new").mkdir(parents=True))
     monkeypatch.setattr(fetch, "_replace", lambda new, place: shutil.rmtree(new))
-    assert told(1, "fetch", NAME) == f"{NAME} was fetched, but is not whole: try again"
+    assert told(1, "fetch", NAME) == f"{NAME} was fetched, but files are missing: try again"
 
 
 # --- odd names -----------------------------------------------------------------------------------------------------

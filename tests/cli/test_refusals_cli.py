@@ -52,7 +52,7 @@ CASES = {
     "truncated header, bzImage": Case(PACKED[:0x220], ("cut short", "copy it anew")),
     "truncated payload": Case(PACKED[:-64], ("cut short", "copy it anew")),
     "lying sizes, ELF": Case(parts(Part(0x200000, b"x", 0x80000000, stored=0x7FFFFFFF)), ("cut short",)),
-    "lying sizes, bzImage": Case(BzImage(b"", payload_length=99999).bytes(), ("ends behind", "copy it anew")),
+    "lying sizes, bzImage": Case(BzImage(b"", payload_length=99999).bytes(), ("ends after", "copy it anew")),
     "overlapping segments": Case(parts(Part(0x100010, b"x")), ("0x100000 and 0x100010 overlap",)),
     "segments beyond memory": Case(parts(Part(0xC0000000, b"x")), ("above any Guest's memory",)),
     "64-bit ELF": Case(kernel(bits=2, machine=62).bytes() + bytes(99), ("64-bit", "give a 32-bit Linux")),

@@ -19,7 +19,7 @@ from lguest_py.images.command_line import join, split
 from lguest_py.images.native import additions
 from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
-from lguest_py.launcher.result import End, told_status
+from lguest_py.launcher.result import End, reported_status
 
 NAME = "debian-6.1-686"
 
@@ -140,7 +140,7 @@ def test_the_tiny_guest_tells_no_success_of_what_it_did_not_run(engine_name: str
     run = boot(engine_name, line)
     assert (run.end, run.result.status) == (End.PANICKED, 3)
     assert run.reason.startswith("run= names ")
-    assert told_status(run.text.encode()) is None
+    assert reported_status(run.text.encode()) is None
 
 
 WORDS = ("quiet", "run=printf '%s|' a 'b  c' \\\\x `echo t` | tr t T; uname -m; exit 3")
@@ -153,4 +153,4 @@ def test_in_linux_a_command_arrives_whole(engine_name: str, stock: Kernel, tmp_p
         machine.wait()
         lines = machine.console.output.replace("\r", "").splitlines()
     assert lines[lines.index("a|b  c|\\x|T|i686") + 1] == "lguest-py: exit status 3"
-    assert told_status(machine.console.output.encode()) == 3
+    assert reported_status(machine.console.output.encode()) == 3

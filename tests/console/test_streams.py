@@ -46,21 +46,21 @@ def test_it_tells_when_there_is_room_again_and_when_all_is_written() -> None:
     read, write = os.pipe()
     output = Output(write)
     output.write(b"x" * LIMIT)
-    output.tell_when(LIMIT // 2)
+    output.notify_when(LIMIT // 2)
     assert not select.select([output], [], [], 0.05)[0]
     got: list[bytes] = []
     thread = collect(read, got)
     assert select.select([output], [], [], PATIENCE)[0], "no word of new room"
     output.clear()
     assert output.room >= LIMIT // 2
-    output.tell_when(0)
+    output.notify_when(0)
     assert select.select([output], [], [], PATIENCE)[0], "no word of the end"
     output.clear()
     assert output.empty
     output.write(b"y")
     output.finish(PATIENCE)
     assert not select.select([output], [], [], 0)[0], "told without being asked"
-    output.tell_when(0)
+    output.notify_when(0)
     assert select.select([output], [], [], 0)[0], "what is so already is told at once"
     os.close(write)
     thread.join()
@@ -115,7 +115,7 @@ def test_input_ends_with_one_ctrl_d() -> None:
     assert [len(source.read()) for _ in range(2)] == [CHUNK, 1]
     assert source.read() == b""
     assert source.fileno() == -1
-    assert source.ended() == END_OF_INPUT
+    assert source.end_of_input() == END_OF_INPUT
     os.close(read)
 
 

@@ -7,15 +7,16 @@ import os
 import pty
 import select
 import signal
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fake_engine import fake_images
-from pty_session import PATIENCE, Session, is_raw, modes
+from pty_session import OFLAG, PATIENCE, Session, is_raw, modes
 
-from lguest_py.console.terminal import EscapeFilter, Left, Terminal
+from lguest_py.console.terminal import EscapeFilter, QuitRequested, Terminal, line_end
 
 __all__ = ["fake_images"]
 FAKE_CLI = Path(__file__).resolve().parents[1] / "lab" / "fake_cli.py"
@@ -43,7 +44,7 @@ def test_what_is_typed_reaches_the_guest_but_for_our_keys(typed: bytes, kept: by
 def test_ctrl_a_x_leaves_even_in_two_reads() -> None:
     filter_ = EscapeFilter()
     assert filter_.feed(b"abc\x01") == (b"abc", False)
-    with pytest.raises(Left):
+    with pytest.raises(QuitRequested):
         filter_.feed(b"x")
 
 
@@ -62,6 +63,7 @@ def test_raw_within_and_as_before_after(ends: tuple[int, int]) -> None:
     before = modes(slave)
     with Terminal(slave, 2):
         assert is_raw(slave)
+        assert not termios.tcgetattr(slave)[OFLAG] & termios.OPOST
     assert modes(slave) == before
     with pytest.raises(ZeroDivisionError), Terminal(slave, 2):
         raise ZeroDivisionError
@@ -96,7 +98,7 @@ def test_a_terminal_that_is_gone_says_nothing_more(ends: tuple[int, int]) -> Non
         os.close(master)
         assert terminal.read() == b""
         assert terminal.fileno() == -1
-        assert terminal.ended() == b""
+        assert terminal.end_of_input() == b""
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ Start = Callable[..., Session]
 
 def test_a_session_from_prompt_to_power_off(session: Start) -> None:
     s = session("echo")
-    s.wait_for(b"ready\r\n")
+    s.wait_for(b"ready\r")
     s.wait_until(lambda: is_raw(s.slave), "the terminal is not raw")
     s.type(b"hi\x03\x1a\x01?")
     s.wait_for(b"hi\x03\x1a")
@@ -125,7 +127,8 @@ def test_a_session_from_prompt_to_power_off(session: Start) -> None:
     s.type(b"q")
     assert s.end() == 0
     assert modes(s.slave) == s.before
-    assert b"lguest-py: engine fake: a test asked for it" in s.shown
+    assert b"lguest-py: engine fake: a test asked for it\r\n" in s.shown
+    assert b"Ctrl-A Ctrl-A  send Ctrl-A\r\n" in s.shown
 
 
 def test_ctrl_a_x_leaves_with_130(session: Start) -> None:
@@ -167,3 +170,22 @@ def test_an_open_line_is_closed_before_our_words(session: Start) -> None:
     s = session("off", "--verbose")
     assert s.end() == 0
     assert b"bye\r\nlguest-py: the Guest powered off\r\nseconds:" in s.shown
+
+
+def test_a_guest_that_is_no_linux_gets_its_newlines_as_line_ends(session: Start) -> None:
+    s = session("lines")  # a Linux sends the carriage return itself, and may want a newline to keep the column
+    s.wait_until(lambda: b"two" in s.shown, "nothing is shown")
+    assert b"one\r\ntwo" in s.shown
+    assert s.end() == 0
+    assert modes(s.slave) == s.before
+
+
+def test_a_line_ends_as_the_terminal_needs_it(ends: tuple[int, int]) -> None:
+    _, slave = ends
+    assert line_end(slave) == "\n"
+    with Terminal(slave, 2):
+        assert line_end(slave) == "\r\n"
+    with Terminal(slave, 2, newlines=True):
+        assert line_end(slave) == "\n"
+    with open(os.devnull) as file:
+        assert line_end(file.fileno()) == "\n"

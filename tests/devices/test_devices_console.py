@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The virtio console: no byte lost, no growth without bound, no rule broken unpunished."""
+"""The virtio console: no byte is lost, memory is bounded, a driver that breaks a rule is an error."""
 
 from __future__ import annotations
 
@@ -128,13 +128,13 @@ def test_input_fills_all_buffers_of_a_chain() -> None:
 
 def test_it_is_hungry_only_with_a_buffer_to_fill_and_nothing_to_fill_it_with() -> None:
     s = Setup()
-    assert not s.console.hungry
+    assert not s.console.wants_input
     s.start()
-    assert not s.console.hungry
+    assert not s.console.wants_input
     s.receive.receive(0, 0x1000, 4)
-    assert s.console.hungry
+    assert s.console.wants_input
     s.inbox += b"x"
-    assert not s.console.hungry
+    assert not s.console.wants_input
 
 
 def test_before_it_is_started_nothing_moves() -> None:

@@ -63,17 +63,17 @@ def test_input_goes_through_the_ring_whole_and_in_order(start: int) -> None:
     got = b""
     while len(got) < len(sent):
         port.serial.service()
-        assert not port.serial.hungry or not port.inbox
+        assert not port.serial.wants_input or not port.inbox
         piece = port.take(1 + len(got) % 700)
         assert piece
         got += piece
     assert got == sent
-    assert port.serial.hungry
+    assert port.serial.wants_input
 
 
 def test_the_port_is_hungry_again_when_its_ring_is_half_empty() -> None:
     port = Port()
-    assert port.serial.hungry
+    assert port.serial.wants_input
     port.inbox += bytes(L.INPUT_BYTES + 1)
     port.serial.service()
     assert (len(port.inbox), port.wakes) == (1, 1)
@@ -82,11 +82,11 @@ def test_the_port_is_hungry_again_when_its_ring_is_half_empty() -> None:
     port.take(1)
     port.serial.service()
     assert not port.inbox
-    assert not port.serial.hungry
+    assert not port.serial.wants_input
     port.take(L.INPUT_BYTES // 2 - 1)
-    assert not port.serial.hungry
+    assert not port.serial.wants_input
     port.take(1)
-    assert port.serial.hungry
+    assert port.serial.wants_input
 
 
 def test_a_ring_that_the_other_side_broke_takes_nothing() -> None:
@@ -196,7 +196,7 @@ def test_what_only_looks_like_a_panic_is_none(text: bytes) -> None:
     watch.feed(b"\r\n")
     watch.feed(text)
     assert watch.reason is None
-    assert not watch.over
+    assert not watch.complete
 
 
 STAMPS = [b"", b"[    0.000000] ", b"[12345.678901] ", b"<0>[    1.0] ", b"[    1.2][    T1] "]
@@ -207,9 +207,9 @@ def test_a_panic_is_found_with_any_time_stamp(stamp: bytes) -> None:
     watch = PanicWatch()
     watch.feed(b"x" * 5000 + b"\r\n" + stamp + b"Kernel panic - not syncing: \x1b[31mred\r\n")
     assert watch.reason == "[31mred"
-    assert not watch.over
+    assert not watch.complete
     watch.feed(b"\r\n" + stamp + b"---[ end Kernel panic - not syncing: red ]---\r\n")
-    assert watch.over
+    assert watch.complete
 
 
 def test_an_lguest_guest_may_print_what_it_likes(lab: Lab) -> None:

@@ -23,7 +23,7 @@ from lguest_py.cli import main
 from lguest_py.doctor import bundle as doctor_bundle
 from lguest_py.doctor import diagnosis as doctor
 from lguest_py.doctor.diagnosis import Diagnosis, EngineName, Trial
-from lguest_py.engines.fixes import Place, kvm_fix
+from lguest_py.engines.advice import Platform, kvm_advice
 from lguest_py.engines.probe import KvmProbe
 from lguest_py.errors import LguestError
 
@@ -189,31 +189,31 @@ def test_the_self_test_is_judged_by_all_that_it_says(
 @pytest.mark.parametrize(
     ("flavour", "place", "words"),
     [
-        ("no device", Place(), "firmware"),
-        ("no device", Place(virtual=True), "nested"),
-        ("no device", Place(virtual=True, module="kvm_amd"), "modprobe kvm_amd"),
-        ("no device", Place(container=True, module="kvm_intel"), "--device /dev/kvm"),
-        ("no device", Place(wsl=True, virtual=True), ".wslconfig"),
-        ("no permission", Place(), "chmod 666 /dev/kvm"),
-        ("no permission", Place(device_group="kvm"), "usermod -aG kvm"),
-        ("no permission", Place(container=True, device_group="kvm"), "--group-add"),
-        ("no binding", Place(), "python3-dev"),
-        ("not Linux", Place(), "tcg"),
-        ("not x86", Place(), "tcg"),
-        ("PVM", Place(virtual=True), "--engine tcg"),
-        ("kvm_intel", Place(module="kvm_intel"), "doctor --self-test"),
-        ("unknown KVM", Place(), "doctor --self-test"),
+        ("no device", Platform(), "firmware"),
+        ("no device", Platform(virtual=True), "nested"),
+        ("no device", Platform(virtual=True, module="kvm_amd"), "modprobe kvm_amd"),
+        ("no device", Platform(container=True, module="kvm_intel"), "--device /dev/kvm"),
+        ("no device", Platform(wsl=True, virtual=True), ".wslconfig"),
+        ("no permission", Platform(), "chmod 666 /dev/kvm"),
+        ("no permission", Platform(device_group="kvm"), "usermod -aG kvm"),
+        ("no permission", Platform(container=True, device_group="kvm"), "--group-add"),
+        ("no binding", Platform(), "python3-dev"),
+        ("not Linux", Platform(), "tcg"),
+        ("not x86", Platform(), "tcg"),
+        ("PVM", Platform(virtual=True), "--engine tcg"),
+        ("kvm_intel", Platform(module="kvm_intel"), "doctor --self-test"),
+        ("unknown KVM", Platform(), "doctor --self-test"),
     ],
 )
-def test_each_flavour_has_a_fix_of_one_line(flavour: str, place: Place, words: str) -> None:
-    fix = kvm_fix(KvmProbe(False, flavour, ""), place)
+def test_each_flavour_has_a_fix_of_one_line(flavour: str, place: Platform, words: str) -> None:
+    fix = kvm_advice(KvmProbe(False, flavour, ""), place)
     assert words in fix
     assert "\n" not in fix
 
 
 def test_a_missing_device_is_told_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "probe_kvm", lambda: KvmProbe(False, "no device", "there is no /dev/kvm"))
-    monkeypatch.setattr(Place, "here", lambda: Place(container=True))
+    monkeypatch.setattr(Platform, "detect", lambda: Platform(container=True))
     with pytest.raises(LguestError, match=r"there is no /dev/kvm; start .* --device /dev/kvm .* --engine tcg"):
         engines.choose("kvm")
 

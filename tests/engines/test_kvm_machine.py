@@ -41,8 +41,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     where = tmp_path_factory.mktemp("machine")
     tools = toolchain.find()
     generated = ROOT / "build" / "generated"
-    source = ROOT / "tests" / "test_kvm_machine.S"
-    includes = [f"-I{path}" for path in (ROOT / "host_kernel", ROOT / "switcher", generated)]
+    source = Path(__file__).with_suffix(".S")
+    includes = [f"-I{path}" for path in (ROOT, generated)]
     for command in (
         [*tools.compile, *includes, "-c", source, "-o", where / "o"],
         [*tools.link, "-Ttext=0x1000", "-e", "start", where / "o", "-o", where / "elf"],

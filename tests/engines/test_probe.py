@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The probe names what it finds and is never fooled by a KVM that only answers; and what --engine makes of it."""
+"""The probe names what it finds and detects a KVM that does not work; and the choice of --engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every counter of the Host kernel and of the mailbox is started near its end, and nothing goes wrong where it wraps.
+"""Each counter of the Host kernel and of the mailbox starts near its end, and its wrap changes no behaviour.
 
-docs/decisions.md has them all, with who can drive them.  Read before: script_lab.py.
+docs/decisions.md lists them.  Read before: script_lab.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shadow_model import Shadow, objects
 
 from lguest_py import engines, images
 from lguest_py.console.streams import Input, Output
-from lguest_py.engines.base import EngineAround
+from lguest_py.engines.base import EngineWrapper
 from lguest_py.images.image import Image
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
@@ -106,7 +106,7 @@ def test_as_many_references_to_one_table_as_there_can_be(engine_name: str) -> No
     assert count * each < 1 << 16
 
 
-class NearTheEnd(EngineAround):
+class NearTheEnd(EngineWrapper):
     """All that counts in the mailbox stands just before its end when the machine starts."""
 
     def start(self, entry: int, ebx: int) -> None:

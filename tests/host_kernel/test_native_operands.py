@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A privileged instruction whose memory operand cannot be accessed ends in the page fault that a CPU gives.
 
-Nothing is done: a native Guest, whose instructions are done for it, sees cr2, the error code and eip as they must be.
+The instruction has no effect, and a native Guest sees cr2, the error code and eip of the fault.
 
 Sources: Intel SDM vol. 3, 4.7 and 6.15; vol. 2.  Read before: hostile_lab.py.
 """

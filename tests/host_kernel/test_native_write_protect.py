@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stores of an unmodified kernel to the page that holds its GDT and IDT: right, and seldom stepped.
+"""Stores of an unmodified kernel to the page that holds its GDT and IDT: correct, and rarely single-stepped.
 
-Counted is what came out of the Guest, not its time.  Read next: tests/lab/busy_gdt.S,
-host_kernel/native/write_protect.c.
+The tests count exits, not time.  Read next: busy_gdt.S, host_kernel/native/write_protect.c.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from lguest_py.images.elf import read_elf
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
-SOURCE = Path(__file__).resolve().parents[1] / "lab" / "busy_gdt.S"
+SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
 START = 0x101000  # the ELF header goes before it
 DEBUG, PAGE_FAULT = 1, 14
 STEPS = 63  # before a page is opened: STORES_TO_UNPROTECT of write_protect.c, less the one that opens it
@@ -31,7 +30,7 @@ CLOSED = 3  # times, by a load of what was hidden
 
 @cache
 def guest(paging: bool, writes: bool) -> Image:
-    """tests/lab/busy_gdt.S as a kernel that knows nothing of lguest."""
+    """tests/host_kernel/busy_gdt.S as a kernel that knows nothing of lguest."""
     tools = toolchain.find()
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)

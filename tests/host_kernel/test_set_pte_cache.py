@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What SET_PTE remembers of where the last one led dies with the table that it names, in whatever way that goes.
+"""The cache of SET_PTE is dropped with the table that it names, however that table is freed.
 
-What it names is a page of the Host kernel's pool.  Were it believed too long, the Guest would write entries of its own
-choice into a page directory that the CPU uses, and reach ring 0.  Read before: script_lab.py.
+The cache names a page of the Host kernel's pool.  A stale cache would let the Guest write entries of its choice into a
+page directory that the CPU uses, and reach ring 0.  Read before: script_lab.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Under any churn of page tables the Host kernel's books stay true, and behind a flush the Guest sees what it mapped.
+"""Random changes of page tables keep the Host kernel's bookkeeping correct; after a flush the Guest sees its mappings.
 
-Page directories (more than there are shadows for), tables and entries change at random, told and untold.
+Page directories (more than there are shadows for), tables and entries change at random, with and without a hypercall.
 Read before: shadow_model.py, script_lab.py.
 """
 

@@ -23,7 +23,7 @@ from launcher_lab import MIB, Lab, NoSource, lab, pipes, power_off
 import lguest_py
 from lguest_py import engines, images
 from lguest_py.cli import main
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.engines import Choice
 from lguest_py.errors import ImageError, StoppedError
 from lguest_py.files import cancellation
@@ -189,7 +189,7 @@ def test_the_time_limit_holds_while_the_image_is_read(
     assert main(["boot", "--timeout", str(ODD), str(image)]) == 4
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == f"lguest-py: 1e-09 seconds were over before {image} was read: give more (--timeout)\n"
+    assert err == f"lguest-py: 1e-09 seconds passed before {image} was read: give more (--timeout)\n"
     assert main(["boot", "--json", "--timeout", str(ODD), str(image)]) == 4
     told = json.loads(capfd.readouterr().out)
     assert (told["end"], told["status"]) == ("time limit", 4)
@@ -208,7 +208,7 @@ def test_the_time_that_reading_took_is_part_of_the_limit(lab: Lab, fake_images: 
         yield from power_off(engine)
 
     machine = FakeEngine(64 * MIB, script)
-    settings = Settings(IMAGE, 4 * MIB, timeout=100, spent=100)
+    settings = Settings(IMAGE, 4 * MIB, timeout=100, elapsed=100)
     result = Launcher(settings, lambda size: machine, NoSource(), lab.pipes.output).run()
     assert result.outcome.end is End.TIME_LIMIT
 
@@ -232,7 +232,7 @@ class Ending:
 
     def take(self) -> int:
         if not self.number:
-            raise Left("the program ended it")
+            raise QuitRequested("the program ended it")
         return self.number
 
 
@@ -332,5 +332,5 @@ def test_lying_counts_are_bounded(tmp_path: Path) -> None:
     header = bytearray(imagewriter.kernel().bytes())
     struct.pack_into("<H", header, 44, 0xFFFF)  # e_phnum
     (tmp_path / "image").write_bytes(bytes(header) + bytes(32 * 0xFFFF))
-    with pytest.raises(ImageError, match="program headers that cannot be"):
+    with pytest.raises(ImageError, match="impossible program headers"):
         open_image(str(tmp_path / "image"))

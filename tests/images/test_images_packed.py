@@ -112,7 +112,7 @@ def test_the_libraries_are_part_of_the_default_install() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
     default = {re.split(r"[>=;\[ ]", wanted)[0] for wanted in project["dependencies"]}
     extra = {re.split(r"[>=;\[ ]", wanted)[0] for wanted in project["optional-dependencies"]["lzo"]}
-    assert {package for package, _ in decompress.INSTALL.values()} <= default | extra
+    assert {package for package, _ in decompress.LIBRARY_PACKAGES.values()} <= default | extra
     assert {"zstandard", "lz4"} <= default
 
 
@@ -161,8 +161,8 @@ def test_the_standard_library_of_python_3_14_is_used_where_it_is(
 
 def test_what_is_in_the_file_is_told(tmp_path: Path) -> None:
     assert "the content of" in (said := refusal(write(tmp_path, gzip.compress(b"070701" + bytes(999)))))
-    assert "is an initrd (a cpio archive) and no kernel: give it with --initrd, and a kernel as IMAGE" in said
-    assert "is compressed once more" in refusal(write(tmp_path, gzip.compress(gzip.compress(ELF))))
+    assert "is an initrd (a cpio archive) and not a kernel: give it with --initrd, and a kernel as IMAGE" in said
+    assert "is compressed again" in refusal(write(tmp_path, gzip.compress(gzip.compress(ELF))))
     assert "is 64-bit" in refusal(write(tmp_path, gzip.compress(kernel(bits=2, machine=62).bytes() + bytes(99))))
     assert "has 0 bytes, too few" in refusal(write(tmp_path, gzip.compress(b"")))
     assert "is damaged (gzip: " in refusal(write(tmp_path, b"\x1f\x8b" + bytes(600)))

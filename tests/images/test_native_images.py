@@ -16,10 +16,10 @@ from imagewriter import BzImage, ElfFile, Part
 from lguest_py.errors import ImageError
 from lguest_py.images import Image, open_image
 from lguest_py.images.acpi import tables
-from lguest_py.images.native import ADDED, FIRMWARE, additions, personality_line, write_native
+from lguest_py.images.native import ADDITIONS, FIRMWARE, additions, personality_line, write_native
 
 RAM = 4 << 20
-ALL = [addition for _, addition in ADDED]
+ALL = [addition for _, addition in ADDITIONS]
 E820 = 0x2D0
 
 
@@ -60,12 +60,12 @@ def test_without_the_library_to_unpack_it_the_version_tells(tmp_path: Path, monk
 
 
 REFUSED = {
-    "4.14": (stock("4.14.0"), "Linux 4.14.0, which has no lguest"),
-    "5.11": (packed("5.11.22"), "Linux 5.11.22, which has no lguest"),
+    "4.14": (stock("4.14.0"), "Linux 4.14.0, which has no supported lguest"),
+    "5.11": (packed("5.11.22"), "Linux 5.11.22, which has no supported lguest"),
     "3.18": (stock("3.18.24"), "Linux 3.18.24 built without lguest"),
     "PAE by its report": (stock(more=b"*pdpt = %016Lx "), "PAE"),
     "PAE by its name": (packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd"), "-686 instead of"),
-    "no Linux": (ElfFile((Part(0x100000, b"\x90" * 64),)).bytes(), "no lguest kernel and no Linux"),
+    "no Linux": (ElfFile((Part(0x100000, b"\x90" * 64),)).bytes(), "no lguest kernel, not Linux"),
     "64-bit": (BzImage(b"?", version="6.1.0-50-amd64 (x)", xloadflags=1).bytes(), "64-bit"),
 }
 
@@ -83,20 +83,20 @@ def test_the_command_line_gets_what_is_needed_and_not_given() -> None:
     assert additions("") == ALL
     assert {"reservetop=0x400000", "console=ttyS0"} <= set(ALL)
     assert additions("quiet console=tty0 xconsole=1") == [word for word in ALL if word != "console=ttyS0"]
-    assert additions(" ".join(start + "x" for start, _ in ADDED)) == []
+    assert additions(" ".join(start + "x" for start, _ in ADDITIONS)) == []
 
 
 def test_the_user_is_told_the_personality_and_what_was_added(tmp_path: Path) -> None:
     line = personality_line(read(tmp_path, packed()), "console=ttyS0 quiet")
-    assert line.startswith("personality native: Linux 6.1.0-50-686 knows nothing of lguest")
+    assert line.startswith("personality native: Linux 6.1.0-50-686 has no lguest support")
     assert "reservetop=0x400000" in line
     assert "console=ttyS0" not in line
-    assert "was tried" not in line
-    assert "only 6.1 was tried" in personality_line(read(tmp_path, packed("7.0.1")), "")
+    assert "was tested" not in line
+    assert "only 6.1 was tested" in personality_line(read(tmp_path, packed("7.0.1")), "")
     line = personality_line(read(tmp_path, packed()), " ".join(ALL))
     assert "command line" not in line
     line = personality_line(read(tmp_path, imagewriter.kernel().bytes()), "")
-    assert line == "personality lguest: Linux 3.18.24 calls its Host"
+    assert line == "personality lguest: Linux 3.18.24 makes hypercalls"
 
 
 class Memory:
@@ -153,7 +153,7 @@ def test_a_command_line_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 def test_a_kernel_where_the_firmware_is_is_refused(tmp_path: Path) -> None:
     low = ElfFile((Part(0x20000, imagewriter.text("6.1.0", call=b"\x90", name=b"")),)).bytes()
-    with pytest.raises(ImageError, match="lies below 1M"):
+    with pytest.raises(ImageError, match="segment below 1M"):
         Memory(read(tmp_path, low))
 
 

@@ -46,7 +46,7 @@ def test_what_is_there_is_not_fetched_again_unless_asked(archive: Archive, capsy
     assert main(["fetch", NAME]) == 0
     shutil.rmtree(archive.root)
     assert main(["fetch", NAME]) == 0
-    assert "is there already: linux-image-6.1.0-50-686 1.2-3" in capsys.readouterr().err
+    assert "is already in the cache: linux-image-6.1.0-50-686 1.2-3" in capsys.readouterr().err
     assert main(["fetch", "--again", NAME]) == 1
     assert stock.find(NAME)  # a failure does not take what was there
     assert left_behind() == [".lock", NAME]
@@ -127,7 +127,7 @@ def test_a_machine_without_apt(
     for name in {"apt-get", "apt-cache", "dpkg-deb", "dpkg"} - {program}:
         (tools / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(tools))
-    assert f"{program} is not here" in refused(capsys)
+    assert f"{program} is not installed" in refused(capsys)
 
 
 def test_no_space(archive: Archive, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,8 +186,8 @@ def test_with_a_local_kernel_busybox_comes_by_apt(archive: Archive, monkeypatch:
 @pytest.mark.parametrize(
     ("which", "word"),
     [
-        ("missing", "no Debian package that can be read"),
-        ("no deb", "no Debian package that can be read"),
+        ("missing", "not a readable Debian package"),
+        ("no deb", "not a readable Debian package"),
         ("amd64", "is a package for amd64"),
         ("busybox", "is busybox-static 1:1.35.0-4, which is not debian-6.1-686"),
         ("newer", "is linux-image-6.12.9-686 1.2-3, which is not debian-6.1-686: set LGUEST_STOCK_DEB to Debian 12's"),

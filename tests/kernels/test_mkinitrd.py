@@ -113,9 +113,9 @@ def test_the_init_is_a_script_that_a_shell_can_read() -> None:
 
 
 REFUSED = {
-    "no ELF": (b"#!/bin/sh\n", "is no ELF program"),
+    "no ELF": (b"#!/bin/sh\n", "is not an ELF program"),
     "empty": (b"", "is empty"),
-    "half a header": (BUSYBOX[:30], "is no ELF program"),
+    "half a header": (BUSYBOX[:30], "is not an ELF program"),
     "64 bits": (ElfFile((PROGRAM,), bits=2, machine=62).bytes() + bytes(99), "not built for 32-bit x86"),
     "ARM": (ElfFile((PROGRAM,), machine=40).bytes(), "not built for 32-bit x86"),
     "dynamic": (
@@ -144,8 +144,8 @@ def test_what_is_no_static_busybox_is_refused(
     ("arguments", "status", "word"),
     [
         ([], 2, "neither DIR nor --busybox"),
-        (["/nonexistent/dir"], 2, "/nonexistent/dir is no directory"),
-        (["/dev/null"], 2, "/dev/null is no directory"),
+        (["/nonexistent/dir"], 2, "/nonexistent/dir is not a directory"),
+        (["/dev/null"], 2, "/dev/null is not a directory"),
         (["--busybox", "/nonexistent/busybox"], 2, "does not exist"),
         (["--wrong"], 2, "--wrong"),
     ],

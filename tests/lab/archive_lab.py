@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Debian archive in a directory, for tests of ``lguest-py fetch``: packages, an index, and apt told of it alone."""
+"""A Debian archive in a directory, for tests of ``lguest-py fetch``: packages, index, apt configuration."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows and measurements that nobody measured, for tests of what is made of them."""
+"""Invented rows and measurements, for tests of lguest_py/measurements and lguest_py/bench."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
-from lguest_py.measurements.about import About
+from lguest_py.measurements.environment import Environment
 from lguest_py.measurements.record import Record
 from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 
-ABOUT = About("0.1.0", "0123456789ab", "tcg", "emulated", "Some CPU", "7.2.22", "6.1.0-50-686")
+ENVIRONMENT = Environment("0.1.0", "0123456789ab", "tcg", "emulated", "Some CPU", "7.2.22", "6.1.0-50-686")
 
 
 def row(
@@ -27,9 +27,9 @@ def row(
     return Row(name, group, where, switcher, unit, Counter(values), counts or {}, tsc_khz if unit == CYCLES else 0)
 
 
-def record(*rows: Row, about: About = ABOUT, date: str = "2026-01-02T03:04:05+00:00") -> Record:
+def record(*rows: Row, environment: Environment = ENVIRONMENT, date: str = "2026-01-02T03:04:05+00:00") -> Record:
     """A measurement."""
-    return Record(about, rows, date)
+    return Record(environment, rows, date)
 
 
 def every_kind() -> Record:

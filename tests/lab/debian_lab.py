@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian systems that have nothing but what every Debian has, for tests: directories to chroot into.
+"""Minimal Debian systems for tests: directories to chroot into.
 
 debootstrap makes one for each release, once; it is kept as a tarball in the user's cache folder.  pip in there uses the
 settings of the pip here, as far as the environment has them: an index, a proxy and its certificate.

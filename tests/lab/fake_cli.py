@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real command line on a machine played by a script: ``python tests/lab/fake_cli.py SCRIPT IMAGES ARGUMENT…``."""
+"""The real command line on a scripted machine: ``python tests/lab/fake_cli.py SCRIPT IMAGES ARGUMENT…``."""
 
 from __future__ import annotations
 
@@ -79,6 +79,13 @@ def off(engine: FakeEngine) -> Steps:
     yield AGAIN
 
 
+def lines(engine: FakeEngine) -> Steps:
+    """Writes lines that end in a newline alone, and powers off."""
+    engine.early_text(b"one\ntwo\n")
+    engine.end(L.END_POWER_OFF)
+    yield AGAIN
+
+
 def restart(engine: FakeEngine) -> Steps:
     """Restarts."""
     engine.end(L.END_RESTART)
@@ -86,7 +93,8 @@ def restart(engine: FakeEngine) -> Steps:
 
 
 if __name__ == "__main__":
-    script = {"echo": echo, "idle": idle, "die": die, "crash": crash, "off": off, "restart": restart}[sys.argv[1]]
+    scripts = {script.__name__: script for script in (echo, idle, die, crash, off, lines, restart)}
+    script = scripts[sys.argv[1]]
     vm_memory.IMAGES = Path(sys.argv[2])
     choice = SimpleNamespace(make=lambda size: FakeEngine(size, script), name="fake", why="a test asked for it")
     setattr(engines, "choose", lambda name: choice)  # noqa: B010

@@ -31,7 +31,7 @@ class FakeEngine:
     """See the module; ``engine.machine`` and ``engine.mailbox`` are the shared structs."""
 
     name = "fake"
-    about = "nothing runs"
+    description = "nothing runs"
     facts = FACTS
 
     def __init__(self, memory_bytes: int, script: Script) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot the bundled tiny Guest in this process and keep what it said: for tests/test_guest*.py.
+"""Boot the bundled tiny Guest in this process and keep its output: for tests/guest_kernel.
 
-Its input is a file, as for a pipe that ends: the Guest gets one Ctrl-D behind it.
+Its input is a file that ends, so the Guest gets one Ctrl-D after it.  Used by tests/guest_kernel/test_guest.py.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from hostile_guest import guest_code, guest_tables
 
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
-from lguest_py.engines.base import Engine, EngineAround
+from lguest_py.engines.base import Engine, EngineWrapper
 from lguest_py.images import Image, Segment
 from lguest_py.images.image import Personality
 from lguest_py.launcher.launcher import Launcher, Settings
@@ -223,7 +223,7 @@ def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
     return wrong + _shadow(memory, guest)
 
 
-class Watched(EngineAround):
+class Watched(EngineWrapper):
     """An engine whose memory is looked at before it is given back."""
 
     def __init__(self, engine: Engine, guest: range) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tests of the Launcher need around it: somewhere for output to go, and engines that play scripts."""
+"""For tests of the Launcher: a sink for its output, and scripted engines."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class NoSource:
     def read(self) -> bytes:
         raise AssertionError("nothing to read")
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         return math.inf
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         return b""
 
 
@@ -83,7 +83,7 @@ class Lab:
     def __init__(self, pipes: Pipes) -> None:
         self.pipes = pipes
         self.engines: list[FakeEngine] = []
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self.engine = FakeEngine
 
     def run(
@@ -102,7 +102,7 @@ class Lab:
             return self.engines[-1]
 
         settings = Settings(image, memory, command_line, initrd, restart, timeout)
-        return Launcher(settings, make, source or NoSource(), self.pipes.output, None, self.told.append).run()
+        return Launcher(settings, make, source or NoSource(), self.pipes.output, None, self.lines.append).run()
 
 
 @pytest.fixture

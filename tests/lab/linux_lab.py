@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real Linux at work: ``lguest-py boot`` as a child, its console typed to and read, for tests/test_linux*.py.
+"""A real Linux at work: ``lguest-py boot`` as a child, with its console, for tests/linux.
 
 What LGUEST_LINUX=DIR must hold: ``bzImage`` and ``vmlinux`` of one kernel, and an ``initrd`` whose init starts a
 shell on the console and powers off after it, or with ``run=NAME`` on the kernel's command line runs /tests/NAME,

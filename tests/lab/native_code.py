@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Little native kernels, in machine code: for tests of how a Guest ends that knows nothing of its Host.
+"""Small native kernels in machine code, for tests of how an unmodified Guest ends.
 
 Each is entered in protected mode without paging, as a Linux is.  Read next: tests/host_kernel/test_six_ends.py.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A kernel module whose start is an oops that shows the ring: a distribution's own module, with other code in it.
 
-Nobody needs the kernel's headers to make one so.  Used by test_stock_work.py.  Source: the ELF and i386 ABI.
+This needs no kernel headers.  Used by test_stock_work.py.  Source: the ELF and i386 ABI.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A native Guest that does what a test says with its ports, one access after the other, and tells what it read.
+"""A native Guest that executes a test's list of port accesses and returns what it read.
 
-Its interrupts are off and it never halts: a test looks at the interrupt controller's registers, and acknowledges by
-polling it.  Read next: tests/host_kernel/test_uart_model.py.
+Its interrupts are off and it never halts: a test reads the interrupt controller's registers and acknowledges by
+polling.  Read next: tests/host_kernel/test_uart_model.py.
 """
 
 from __future__ import annotations

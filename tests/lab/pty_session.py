@@ -23,9 +23,8 @@ def modes(fd: int) -> list[object]:
 
 
 def is_raw(fd: int) -> bool:
-    attributes = termios.tcgetattr(fd)
     cooked = termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN
-    return not attributes[LFLAG] & cooked and not attributes[OFLAG] & termios.OPOST
+    return not termios.tcgetattr(fd)[LFLAG] & cooked
 
 
 class Session:

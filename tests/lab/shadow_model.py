@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Is what the Host kernel keeps of its shadow page tables true?  Looked at from outside, in the machine's memory.
+"""Check the Host kernel's bookkeeping of its shadow page tables from outside, in the machine's memory.
 
 How often each table is pointed to, which entries are in use, that free pages are empty, how many entries let a frame be
 written, and that no entry leads elsewhere than to the Guest's memory.  The layouts come from the debug information.

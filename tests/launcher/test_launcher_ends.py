@@ -12,7 +12,7 @@ from fake_engine import AGAIN, WAIT, ConsoleDriver, FakeEngine, Script, fake_ima
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Output
-from lguest_py.console.terminal import Left
+from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import LguestError
 from lguest_py.launcher.launcher import EARLY_RESTARTS, INBOX_LIMIT
 from lguest_py.launcher.result import End
@@ -69,7 +69,7 @@ def test_a_restart_is_a_new_machine(lab: Lab) -> None:
     result = lab.run(restarting, restarting, power_off)
     assert (result.status, result.restarts) == (0, 2)
     assert [engine.closed for engine in lab.engines] == [True] * 3
-    assert lab.told == ["the Guest restarts (1)", "the Guest restarts (2)"]
+    assert lab.lines == ["the Guest restarts (1)", "the Guest restarts (2)"]
 
 
 def test_a_restart_tells_its_reason(lab: Lab) -> None:
@@ -78,13 +78,13 @@ def test_a_restart_tells_its_reason(lab: Lab) -> None:
         yield AGAIN
 
     lab.run(script, power_off)
-    assert lab.told == ["the Guest restarts (1): by the reset register"]
+    assert lab.lines == ["the Guest restarts (1): by the reset register"]
 
 
 def test_restarts_before_anything_was_done_end_the_run(lab: Lab) -> None:
     result = lab.run(*[restarting] * 10)
     assert (result.outcome.end, result.status, result.restarts) == (End.RESTART_LOOP, 3, EARLY_RESTARTS - 1)
-    assert result.outcome.reason == "5 times in a row before it said a word or ran a program"
+    assert result.outcome.reason == "5 times in a row before it printed anything or ran a program"
     assert len(lab.engines) == EARLY_RESTARTS
     assert all(engine.closed for engine in lab.engines)
 
@@ -228,14 +228,14 @@ class Typing:
     def read(self) -> bytes:
         if self.read_so_far >= self._leave_after:
             os.close(self._fd)
-            raise Left
+            raise QuitRequested
         self.read_so_far += 4096
         return bytes(4096)
 
-    def attend(self) -> float:
+    def prepare_wait(self) -> float:
         return math.inf
 
-    def ended(self) -> bytes:
+    def end_of_input(self) -> bytes:
         raise AssertionError("it never ends")
 
 

@@ -317,6 +317,6 @@ def test_the_command_lines_exit_status_can_be_the_guests(engine_name: str) -> No
     told = status_of(engine_name, "--guest-status", "--quiet", guest, "run=echo lguest-py: exit status 7")
     assert (told.returncode, told.stderr) == (7, "")
     silent = status_of(engine_name, "--guest-status", "--quiet", guest, "run=echo the exit status is 7")
-    assert (silent.returncode, "without telling its status" in silent.stderr) == (3, True)
+    assert (silent.returncode, "without reporting its status" in silent.stderr) == (3, True)
     killed = "run=echo lguest-py: exit status 0;fault bad-hypercall"
     assert status_of(engine_name, "--guest-status", "--quiet", guest, killed).returncode == 3

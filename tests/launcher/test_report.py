@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lguest_py.launcher import report
-from lguest_py.launcher.result import End, Outcome, Result, Times, told_status
+from lguest_py.launcher.result import End, Outcome, Result, Times, reported_status
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot, hypercall_name, vector_name
@@ -109,7 +109,7 @@ def test_a_death_is_told_with_registers_and_the_way_there() -> None:
     assert "the last 64 of 100 world switches" in text
     assert "+1.0 us  ring 1  eip 00000062  page fault at 00bad000 (user write, not present)" in text
     assert text.splitlines()[-4].endswith("hypercall SET_PTE")
-    assert text.endswith("own words:\n  one\n  two\n")
+    assert text.endswith("messages of the Host kernel:\n  one\n  two\n")
 
 
 def test_the_linear_map_has_no_directory() -> None:
@@ -200,12 +200,12 @@ def test_a_triple_fault_is_told_step_by_step() -> None:
     fault(box, 2, vector=14, errcode=2, cr2=0xBAD000, failed=L.FAILED_STACK, where=0xBAD004, raised=14)
     fault(box, 3, vector=8, failed=L.FAILED_IDT_LIMIT, raised=13)
     lines = report.death(result(box.mailbox.snapshot(), End.TRIPLE_FAULT)).splitlines()
-    start = lines.index("exceptions without a way to a handler, the first first:") + 1
+    start = lines.index("exceptions that could not be delivered, the oldest first:") + 1
     assert lines[start : start + 4] == [
         "  invalid opcode: its gate is not present; then segment not present",
         "  segment not present, error code 0x33: its stack cannot be written at 00bad000; then page fault",
         "  page fault at 00bad000 (kernel write, not present): its stack cannot be written at 00bad004; "
-        "then page fault, and of both comes a double fault",
+        "then page fault, and the two make a double fault",
         "  double fault: its gate lies beyond the IDT; then the triple fault",
     ]
 
@@ -246,7 +246,7 @@ def test_names() -> None:
     ],
 )
 def test_the_status_that_a_guest_tells(output: bytes, status: int | None) -> None:
-    assert told_status(output) == status
+    assert reported_status(output) == status
 
 
 def test_the_guests_status_counts_only_when_asked_for_and_after_a_good_end() -> None:

@@ -33,8 +33,9 @@ CALM = 400_000  # bytes that a Guest which does not read may hold with all on th
 
 def lines(size: int, start: str = "") -> bytes:
     """So many bytes of text, no two lines alike, and none that a terminal would change."""
-    count = size // (43 + len(start)) + 1
-    text = "".join(f"{start}{n:06} abcdefghijklmnopqrstuvwxyz 0123456789\n" for n in range(count))
+    text = "".join(
+        f"{start}{n:06} abcdefghijklmnopqrstuvwxyz 0123456789\n" for n in range(size // (43 + len(start)) + 1)
+    )
     return text.encode()
 
 
@@ -72,15 +73,16 @@ def test_ten_megabytes_through_a_pipe(engine_name: str, stock: Kernel) -> None:
 
 def test_a_program_sends_binary_data_to_a_reader_that_sleeps(engine_name: str, stock: Kernel) -> None:
     sent = os.urandom(MUCH)
-    half = MUCH // 2
-    command = f"stty raw -echo; echo READY; sleep 2; head -c {half} | md5sum; sleep 2; head -c {half} | md5sum"
+    command = f"stty raw -echo; echo READY; sleep 4; head -c {MUCH} | md5sum"
     with lguest_py.Machine(
-        NAME, engine=engine_name, command_line=f'quiet run="{command}"', timeout=LIMIT  # type: ignore[arg-type]
+        NAME,
+        engine=engine_name,  # type: ignore[arg-type]
+        command_line=f'quiet run="{command}"',
+        timeout=LIMIT,
     ) as machine:
         machine.console.expect("READY", timeout=LIMIT)
         machine.console.send(sent)
-        for part in (sent[:half], sent[half:]):
-            machine.console.expect(md5(part), timeout=LIMIT)
+        machine.console.expect(md5(sent), timeout=LIMIT)
         assert machine.wait(LIMIT).outcome.end is End.POWERED_OFF
 
 
@@ -138,23 +140,6 @@ def test_who_writes_waits_for_a_guest_that_does_not_read(engine_name: str, stock
     writer.join()
     process.stdin.close()
     assert 4096 < sent < CALM
-
-
-def test_a_slow_reader_gets_all_output(engine_name: str, stock: Kernel) -> None:
-    run = "run=stty -opost; seq 70000 | tee /tmp/all; md5sum </tmp/all"
-    words = boot(engine_name, "--guest-status", NAME, "quiet", run)
-    process = subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=ROOT)
-    assert process.stdout
-    shown = b""
-    while piece := os.read(process.stdout.fileno(), 65536):
-        if not shown:
-            time.sleep(8)  # more waits meanwhile than the Launcher keeps
-        shown += piece
-    process.stdout.close()
-    assert process.wait() == 0
-    wanted = "".join(f"{n}\n" for n in range(1, 70001)).encode()
-    assert wanted in shown
-    assert md5(wanted).encode() in shown
 
 
 # --- the other personality: its console is a virtio device -----------------------------------------------------------

@@ -119,7 +119,7 @@ def test_what_is_built_in_is_told(tree: Path, capsys: pytest.CaptureFixture[str]
         ("midle", "6.1.0-test has no module 'midle': did you mean middle?"),
         ("a\x1b[31m", "has no module"),
         ("torn", "lacks the module gone"),
-        ("bad", "bad.ko is no module"),
+        ("bad", "bad.ko is not a module"),
         ("cut", "cut.ko.xz is damaged"),
         ("new", "is packed as .br"),
         ("", "has no module"),

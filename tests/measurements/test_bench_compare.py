@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from bench_lab import ABOUT, every_kind, record, row
+from bench_lab import ENVIRONMENT, every_kind, record, row
 
 from lguest_py.errors import UsageError
 from lguest_py.measurements.compare import change, check_alike, compare
@@ -51,7 +51,7 @@ def test_nothing_changed() -> None:
 
 def test_what_changed_is_told_with_both_numbers() -> None:
     old = record(row("a", 100), row("b", 100), row("gone", 1))
-    new = record(row("a", 120), row("b", 100), about=replace(ABOUT, qemu="9.0"))
+    new = record(row("a", 120), row("b", 100), environment=replace(ENVIRONMENT, qemu="9.0"))
     first, note, _, line = compare("OLD", old, new).splitlines()
     assert "1 of 2 rows changed, not in both: 1" in first
     assert note.strip() == "note: qemu was 7.2.22, is 9.0"
@@ -70,7 +70,7 @@ def test_what_is_not_alike_is_refused() -> None:
     check_alike("OLD", timed, "tcg", False)
     check_alike("OLD", counted, "tcg", True)
     lean = record(row("a", 1, switcher="lean"))
-    kvm = record(row("a", 1), about=replace(ABOUT, engine="kvm"))
+    kvm = record(row("a", 1), environment=replace(ENVIRONMENT, engine="kvm"))
     for other in (counted, lean, kvm):
         with pytest.raises(UsageError, match="OLD has no row like one of these"):
             compare("OLD", timed, other)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench_lab import ABOUT, every_kind, record, row
+from bench_lab import ENVIRONMENT, every_kind, record, row
 from matplotlib.patches import Rectangle
 
 from lguest_py.errors import LguestError, UsageError
@@ -82,7 +82,7 @@ def test_what_lies_far_above_is_counted_in_the_title() -> None:
 
 
 def test_no_name_is_taken_for_a_formula(tmp_path: Path) -> None:
-    odd = record(row("fork", 1), about=replace(ABOUT, cpu=r"$\frac{"))
+    odd = record(row("fork", 1), environment=replace(ENVIRONMENT, cpu=r"$\frac{"))
     assert any(r"$\frac{" in text for text in drawn(odd, tmp_path / "odd.svg"))
 
 

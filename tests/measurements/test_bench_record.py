@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_lab import ABOUT, every_kind, record, row
+from bench_lab import ENVIRONMENT, every_kind, record, row
 
 from lguest_py.errors import UsageError
-from lguest_py.measurements import about, export, table
+from lguest_py.measurements import environment, export, table
 from lguest_py.measurements.record import SCHEMA, as_dict, from_dict, read
 from lguest_py.measurements.row import INSTRUCTIONS
 
@@ -88,8 +88,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_an_export_does_not_tell_whose_it_is() -> None:
     mine = every_kind()
-    told = replace(mine.about, kernel="6.1.176-pc-of-me+ (me@home)")
-    text = export.text(replace(mine, about=told, rows=(row("mine", 1, tsc_khz=2_595_123), *mine.rows[1:])))
+    told = replace(mine.environment, kernel="6.1.176-pc-of-me+ (me@home)")
+    text = export.text(replace(mine, environment=told, rows=(row("mine", 1, tsc_khz=2_595_123), *mine.rows[1:])))
     data = json.loads(text)
     assert set(data) == {"schema", "version", "commit", "engine", "flavour", "cpu", "qemu", "kernel", "rows"}
     assert data["kernel"] == "6.1.176"
@@ -126,7 +126,7 @@ def test_linux_is_beside_its_native_twin() -> None:
 
 def test_a_guest_without_twin_and_a_twin_without_guest() -> None:
     rows = [row("only", 7, group="linux", where="native", switcher=""), row("fork", 9, group="linux")]
-    told = [line.split() for line in table.beside_native(rows)]
+    told = [line.split() for line in table.comparison(rows)]
     assert told[1:] == [["fork", "classic", "9", "9", "4"], ["only", "7", "7"]]
     assert table.ratio(5, 0) == "-"
 
@@ -141,18 +141,18 @@ def test_a_guest_without_twin_and_a_twin_without_guest() -> None:
     ],
 )  # fmt: skip
 def test_flavours(engine: str, kvm: str, cpu: str, flavour: str) -> None:
-    assert about.flavour(engine, kvm, cpu) == flavour
+    assert environment.flavour(engine, kvm, cpu) == flavour
 
 
 def test_the_processors_name(tmp_path: Path) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text("vendor_id\t: X\nmodel name\t: A  CPU \u00ae @ 3 GHz " + "x" * 200 + "\n")
-    assert about.cpu_model(str(file)).startswith("A CPU ? @ 3 GHz x")
-    assert len(about.cpu_model(str(file))) == about.MOST
-    assert about.cpu_model(str(tmp_path / "none"))
+    assert environment.cpu_model(str(file)).startswith("A CPU ? @ 3 GHz x")
+    assert len(environment.cpu_model(str(file))) == environment.MAX_CPU_NAME
+    assert environment.cpu_model(str(tmp_path / "none"))
 
 
 def test_icount_is_the_emulators() -> None:
     with pytest.raises(UsageError, match="--icount needs --engine tcg"):
-        about.about("kvm", True, ())
-    assert ABOUT.version
+        environment.describe("kvm", True, ())
+    assert ENVIRONMENT.version

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import results_page
-from bench_lab import ABOUT, every_kind, record, row
+from bench_lab import ENVIRONMENT, every_kind, record, row
 
 from lguest_py.measurements import export
 
@@ -26,7 +26,9 @@ def test_what_is_there_is_anonymous() -> None:
 
 def test_each_row_is_a_line_and_each_machine_a_column(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(export.text(every_kind()))
-    real = record(row("null-switch", 900), about=replace(ABOUT, cpu="Real | <b>CPU</b>", flavour="VT-x", engine="kvm"))
+    real = record(
+        row("null-switch", 900), environment=replace(ENVIRONMENT, cpu="Real | <b>CPU</b>", flavour="VT-x", engine="kvm")
+    )
     (tmp_path / "a.json").write_text(export.text(real))
     (tmp_path / "instructions.json").write_text("{}")
     page = results_page.page(tmp_path)

@@ -12,7 +12,7 @@ from bench_lab import row
 
 from lguest_py.errors import LguestError
 from lguest_py.measurements.row import INSTRUCTIONS, MICROSECONDS, MILLISECONDS, Row
-from lguest_py.measurements.stats import Repeated, Stats, merged, nanoseconds, repeat, stats
+from lguest_py.measurements.stats import Repetitions, Stats, merged, nanoseconds, repeat, stats
 
 
 def test_quantiles_are_values_that_were_measured() -> None:
@@ -21,7 +21,7 @@ def test_quantiles_are_values_that_were_measured() -> None:
     assert stats(Counter({5: 98, 900: 2})) == Stats(100, 5, 5, 5, 5, 900, 900)
     assert stats(Counter({5: 99, 900: 1})).p99 == 5
     assert stats(Counter({3: 2, 1: 1, 9: 0})) == Stats(3, 1, 1, 3, 3, 3, 3)
-    assert stats(Counter(range(1, 101))).spread == 50
+    assert stats(Counter(range(1, 101))).interquartile_range == 50
 
 
 def test_the_median_is_the_lower_one_of_the_libraries() -> None:
@@ -53,7 +53,7 @@ def test_rows_alike_become_one() -> None:
     assert left is lean
 
 
-def measured(runs: Iterable[list[Row]], most: int, counted: bool) -> tuple[Repeated, list[list[str]]]:
+def measured(runs: Iterable[list[Row]], most: int, counted: bool) -> tuple[Repetitions, list[list[str]]]:
     """What repeat() makes of these runs, and what it told."""
     source, told = iter(runs), []
 
@@ -66,7 +66,7 @@ def measured(runs: Iterable[list[Row]], most: int, counted: bool) -> tuple[Repea
 
 def test_three_runs_without_a_new_minimum_are_enough() -> None:
     done, told = measured(([row("fork", value)] for value in (10, 12, 11, 9, 9, 30, 10, 1)), 100, False)
-    assert (done.runs, done.moving) == (7, frozenset())
+    assert (done.runs, done.unstable) == (7, frozenset())
     assert told == [["fork"], [], [], ["fork"], [], [], []]
     assert done.rows[0].samples == Counter({10: 2, 12: 1, 11: 1, 9: 2, 30: 1})
 
@@ -87,17 +87,17 @@ def test_every_row_must_stand_still() -> None:
 def test_no_more_than_so_many_runs() -> None:
     done, _ = measured(([row("a", 5), row("b", value)] for value in range(9, 0, -1)), 5, False)
     assert done.runs == 5
-    assert {key[0] for key in done.moving} == {"b"}
-    assert measured([[row("a", 5)]], 1, False)[0].moving == {row("a", 1).key}
+    assert {key[0] for key in done.unstable} == {"b"}
+    assert measured([[row("a", 5)]], 1, False)[0].unstable == {row("a", 1).key}
 
 
 def test_instructions_need_two_equal_runs() -> None:
-    def counted(*values: int) -> Repeated:
+    def counted(*values: int) -> Repetitions:
         return measured(([row("a", value, unit=INSTRUCTIONS)] for value in values), 5, True)[0]
 
     assert counted(10, 10, 9).runs == 2
     assert counted(10, 11, 11).runs == 3  # a higher one moved as well
-    assert counted(10, 11, 10, 11, 10, 10).moving
+    assert counted(10, 11, 10, 11, 10, 10).unstable
 
 
 def test_a_row_that_comes_twice_in_a_run_is_one() -> None:

@@ -92,19 +92,22 @@ C_GRAPH: Graph = {str(path.relative_to(ROOT)): includes(path) for path in C}
 
 
 def symbols(image: str) -> Graph:
-    """By the built objects of an image: source file -> those whose functions and data it uses."""
+    """By the built objects of an image: source -> those whose functions and data it uses.
+
+    x.c and x.S are one source: what has no words in C cannot stand in the same file.
+    """
     spec = next(each for each in build_images.IMAGES if each.name == image)
     builder = build_images.Builder()
     nm = toolchain.find().compile[0].removesuffix("gcc") + "gcc-nm"
     defined: dict[str, str] = {}
     wanted: Graph = {}
     for source in builder.sources(spec):
-        name = str(source.relative_to(ROOT))
+        name = str(source.relative_to(ROOT).with_suffix(""))
         listed = subprocess.run(
             [nm, builder.build / image / f"{source.parent.name}.{source.name}.o"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        wanted[name] = set()
+        wanted.setdefault(name, set())
         for words in map(str.split, listed.stdout.splitlines()):
             if words[-2] == "U":
                 wanted[name].add(words[-1])

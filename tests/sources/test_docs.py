@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documentation is true: its commands run, its links lead somewhere, the tour and the picture are up to date.
+"""The documentation is correct: its commands run, its links exist, the tour and the picture are up to date.
 
-A fenced block of sh or python is run, in this directory, unless "<!-- not run: REASON -->" stands above it; those are
-listed in NOT_RUN.  One of python that has tests in it is run by pytest.
+A fenced block of sh or python runs in the root of the sources, unless "<!-- not run: REASON -->" is above it; those are
+listed in NOT_RUN.  pytest runs a block of python that contains tests.  Read next: docs/pictures/rings.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import rings
 
-from lguest_py.images.native import ADDED
+from lguest_py.images.native import ADDITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -28,7 +28,7 @@ EXPECTED = {
 }
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NOT_RUN = {  # page and first word: what stands there that no test of this file runs, and why
+NOT_RUN = {  # page and first words of a block that no test of this file runs: why
     ("README.md", "tools/setup boot"): "installs packages; tests/tools/test_setup.py",
     ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
     ("README.md", "lguest-py fetch"): "downloads 60 MB",
@@ -55,7 +55,7 @@ class Block:
 
     @property
     def start(self) -> str:
-        """Its first words, to tell it from others: two, or three of what has an option next."""
+        """Its first two words, or three for mkinitrd, which distinguish it from other blocks."""
         words = self.code.split()
         return " ".join(words[: 3 if words[1:] and words[1] == "mkinitrd" else 2])
 
@@ -76,16 +76,16 @@ def test_the_pages_are_there() -> None:
     assert {str(page.relative_to(ROOT)) for page in PAGES} >= EXPECTED
 
 
-def test_what_is_not_run_is_known() -> None:
+def test_every_block_that_is_not_run_is_listed() -> None:
     marked = {(block.page, block.start): block.reason for block in BLOCKS if block.reason}
     assert len(marked) == len([block for block in BLOCKS if block.reason])
     assert {place: marked.get(place) for place in NOT_RUN if (ROOT / place[0]).exists()} == NOT_RUN
     assert set(marked) == set(NOT_RUN)
-    for name in re.findall(r"tests/\w+\.py", " ".join(NOT_RUN.values())):
+    for name in re.findall(r"tests/[\w/]+\.py", " ".join(NOT_RUN.values())):
         assert (ROOT / name).exists(), name
 
 
-def test_commands_stand_in_blocks_that_are_run() -> None:
+def test_commands_are_only_in_fenced_blocks() -> None:
     assert {block.language for block in BLOCKS} <= {"sh", "python", "text"}
     for page in PAGES:
         outside = FENCE.sub("", page.read_text())
@@ -94,7 +94,7 @@ def test_commands_stand_in_blocks_that_are_run() -> None:
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.page}:{block.start}")
-def test_what_the_page_says_to_run_runs(block: Block, tmp_path: Path) -> None:
+def test_a_block_of_commands_runs(block: Block, tmp_path: Path) -> None:
     command = ["sh", "-eu", "-c", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
     tests = len(re.findall(r"^def test_", block.code, re.M)) if block.language == "python" else 0
     if tests:
@@ -115,16 +115,16 @@ def test_links_lead_to_files(page: Path) -> None:
     text = page.read_text()
     places = [place.partition("#")[0] for place in LINK.findall(text) if not place.startswith("http")]
     assert not [place for place in places if place and not (page.parent / place).exists()]
-    for name in re.findall(r"\btests/\w+\.py\b", text):
+    for name in re.findall(r"\btests/[\w/]+\.py\b", text):
         assert (ROOT / name).exists(), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_say_their_licence(page: Path) -> None:
+def test_a_page_begins_with_its_licence(page: Path) -> None:
     assert "SPDX-License-Identifier: GPL-2.0-or-later" in page.read_text().splitlines()[0]
 
 
-def test_the_tour_is_what_the_files_say() -> None:
+def test_each_file_of_the_tour_names_the_next() -> None:
     tour = (ROOT / "docs/tour.md").read_text()
     stops = re.findall(r"^\d+\. \[([^]]+)\]\(\.\./\1\)", tour, re.M)
     assert 1 < len(stops) <= 8
@@ -140,20 +140,20 @@ def test_the_tour_ends_with_the_instruction_that_enters_the_guest() -> None:
     assert re.search(r"^\tiret$", (ROOT / "switcher/switcher.S").read_text(), re.M)
 
 
-def test_the_picture_is_as_the_script_draws_it() -> None:
+def test_the_picture_is_up_to_date() -> None:
     assert (ROOT / "docs/pictures/rings.svg").read_text() == rings.draw(), "run: python docs/pictures/rings.py"
 
 
-def test_what_is_added_to_a_native_kernels_command_line_is_told() -> None:
+def test_the_page_lists_what_is_added_to_a_native_kernels_command_line() -> None:
     text = (ROOT / "docs/kernels.md").read_text()
-    told = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
-    assert set(told) == {start for start, _ in ADDED}
+    listed = re.findall(r"^\| `([a-z_]+=?)[^`]*` \|", text.partition("| added |")[2].partition("\n\n")[0], re.M)
+    assert set(listed) == {start for start, _ in ADDITIONS}
 
 
-def test_the_readme_lists_the_exit_statuses_and_options_that_there_are() -> None:
+def test_the_readme_lists_all_exit_statuses_and_options() -> None:
     readme = (ROOT / "README.md").read_text()
     said = subprocess.check_output([sys.executable, "-m", "lguest_py", "boot", "--help"], text=True, cwd=ROOT)
-    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.M)) - {"--help", "--verbose"}
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.M))
     assert options >= {"--initrd", "--guest-status"}
     assert not [option for option in options if f"`{option}" not in readme]
     statuses = re.findall(r"^  (\d)  ", said.partition("exit status:")[2], re.M)

@@ -1,46 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Process 1: runs the benchmarks, prints their samples (samples.c), "BENCH done", and powers off; a failure restarts.
- * The kernel's command line has bench=NAME,… for some of them only, and rounds=N for how many samples each takes at
- * least.  All is printed at the end, for a console's interrupts would come at any time after it.
+ * Process 1: runs the benchmarks, prints their samples and "BENCH done", and powers off; a failure restarts. On the
+ * kernel's command line bench=NAME,… selects benchmarks, and rounds=N is the least number of samples of each. All output
+ * comes at the end, because the console's interrupts would disturb the measurements.
  *
- * Source: Linux's manual, reboot(2), ioctl_tty(2).
+ * Read next: must.c, samples.c, and any other file here for the benchmarks.
  */
 #include "guest_kernel/linux/bench/bench.h"
+#include "guest_kernel/linux/bench/must.h"
+#include "guest_kernel/linux/bench/samples.h"
+#include "guest_kernel/linux/system.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-enum { NR_IOCTL = 54, NR_REBOOT = 88 };
-enum { DRAIN = 0x5409, REBOOT_MAGIC = (int)0xFEE1DEAD, REBOOT_MAGIC_2 = 672274793, POWER_OFF = 0x4321FEDC,
-       RESTART = 0x01234567 };
 #define ROUNDS 50
 
 extern const struct bench __start_benches[], __stop_benches[];
-
-static void end(u32 how) __attribute__((noreturn));
-static void end(u32 how)
-{
-	CALL(NR_IOCTL, 1, DRAIN, 1); /* what was printed is out */
-	CALL(NR_REBOOT, (u32)REBOOT_MAGIC, REBOOT_MAGIC_2, how);
-	for (;;)
-		sleep_ms(1000);
-}
-
-s32 must(const char *what, s32 value)
-{
-	if ((u32)value < -PAGE)
-		return value;
-	print("init: %s: error %d\n", what, -value);
-	if (getpid() == 1)
-		end(RESTART);
-	leave(1);
-}
-
-s32 child_ended(s32 pid)
-{
-	s32 status = 0;
-
-	MUST(waitpid(pid, &status, 0));
-	return EXITED(status) ? EXIT_OF(status) : -1;
-}
 
 /* The value of NAME=value, or null. */
 static const char *environment(char **envp, const char *name)
@@ -88,7 +63,7 @@ BENCH(clock, "clock", 1)
 	while (sample(now() - start));
 }
 
-/* Of the range that memory is taken from.  Readable only, so that no other memory becomes one with it. */
+/* In the range of mmap(). Read-only, so that the kernel does not merge it with other memory. */
 static void keep_a_page_table(void)
 {
 	const volatile u8 *page = (u8 *)MUST(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -96,13 +71,13 @@ static void keep_a_page_table(void)
 	(void)*page;
 }
 
-s32 program(u32 argc, char **argv, char **envp)
+static s32 program(u32 argc, char **argv, char **envp)
 {
 	u64 started;
 	static const struct bench boot = { "boot-to-init", 1, NULL }; /* absolute */
 	const char *names, *rounds;
 
-	if (argc && text_same(argv[0], NOTHING))
+	if (argc && text_same(argv[0], EXIT_NAME))
 		return 0;
 	started = now();
 	names = environment(envp, "bench");
@@ -121,5 +96,7 @@ s32 program(u32 argc, char **argv, char **envp)
 	now();
 	samples_print();
 	print("BENCH done\n");
-	end(POWER_OFF);
+	init_power_off();
 }
+
+PROGRAM_MAIN(program);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a process does by itself.  Read before: bench.h. */
 #include "guest_kernel/linux/bench/bench.h"
+#include "guest_kernel/linux/bench/must.h"
+#include "guest_kernel/linux/bench/samples.h"
+#include "guest_kernel/linux/signals.h"
+#include "guest_kernel/linux/system.h"
+#include "switcher/layouts/types.h"
 
 #define CALLS 100
 

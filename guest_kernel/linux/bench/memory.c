@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Memory of one process.  Read before: bench.h. */
 #include "guest_kernel/linux/bench/bench.h"
+#include "guest_kernel/linux/bench/must.h"
+#include "guest_kernel/linux/bench/samples.h"
+#include "guest_kernel/linux/system.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define PAGES 64
 
@@ -31,7 +36,7 @@ BENCH(unmaps, "munmap", PAGES) /* per page, each written to */
 	} while (sample(now() - start));
 }
 
-BENCH(protections, "mprotect", 1) /* of a page, the first of its area: read-only, writable again, and a write */
+BENCH(protections, "mprotect", 1) /* the first page of an area: read-only, writable again, then a write */
 {
 	volatile u8 *area = pages(PAGES);
 	u64 start;
@@ -61,7 +66,7 @@ BENCH(once, "mmap+touch+munmap", 1) /* of a page */
 
 enum { MREMAP_FIXED = 2 };
 
-BENCH(moves, "pte-update", 2) /* a page moves to another address and is written to: one entry goes, one comes */
+BENCH(moves, "pte-update", 2) /* a page moves to another address and is written to: one entry is cleared, one set */
 {
 	volatile u8 *area = pages(2), *from = area, *to = area + PAGE;
 	u64 start;

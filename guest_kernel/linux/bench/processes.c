@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes, and what goes between them.  Read before: bench.h. */
 #include "guest_kernel/linux/bench/bench.h"
+#include "guest_kernel/linux/bench/must.h"
+#include "guest_kernel/linux/bench/samples.h"
+#include "guest_kernel/linux/system.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-BENCH(forks, "fork", 1) /* and its end, waited for */
+BENCH(forks, "fork", 1) /* and the child's exit, waited for */
 {
 	u64 start;
 
@@ -18,9 +23,9 @@ BENCH(forks, "fork", 1) /* and its end, waited for */
 	MUST(waitpid(-1, NULL, 0) == -ECHILD ? 0 : -EIO);
 }
 
-BENCH(execs, "exec", 1) /* a fork; the child becomes this program anew, which ends at once and is waited for */
+BENCH(execs, "exec", 1) /* a fork; the child executes this program, which exits at once, and is waited for */
 {
-	static char *const nothing[] = { NOTHING, NULL };
+	static char *const arguments[] = { EXIT_NAME, NULL };
 	s32 status;
 	u64 start;
 
@@ -30,7 +35,7 @@ BENCH(execs, "exec", 1) /* a fork; the child becomes this program anew, which en
 		start = now();
 		child = fork();
 		if (!child) {
-			execve("/init", nothing, nothing + 1);
+			execve("/init", arguments, arguments + 1);
 			leave(1);
 		}
 		waitpid(child, &status, 0);
@@ -108,7 +113,7 @@ BENCH(switches, "context-switch", 2 * TRIPS) /* each by a byte through a pipe */
 
 #define COPIED 64
 
-BENCH(cow, "cow", COPIED) /* the first write to a page that a child has too */
+BENCH(cow, "cow", COPIED) /* the first write to a page that a child shares */
 {
 	volatile u8 *area = pages(COPIED);
 	struct echo child;

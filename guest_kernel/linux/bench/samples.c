@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Samples: how often each value came.  They are in memory that is shared, for a fork copies no page tables of that: the
- * process stays small.  A benchmark has enough when its minimum has not fallen for as many samples as it takes at least.
- *
- * Printed as lguest_py/bench/samples.py reads them.
+ * Samples: each value with its count. They are in a shared mapping, because fork() copies no page tables of it: the
+ * process stays small. A benchmark has enough samples when its minimum has not fallen for the least number of them.
+ * lguest_py/bench/samples.py reads the output.
  */
-#include "guest_kernel/linux/bench/bench.h"
+#include "guest_kernel/linux/bench/samples.h"
+#include "guest_kernel/linux/bench/must.h"
+#include "guest_kernel/linux/system.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define BENCHES 24
-#define MOST 255 /* samples of one benchmark */
+#define MAX_SAMPLES 255 /* samples of one benchmark */
 #define LINE_BYTES 200
 
 struct row {
 	const struct bench *bench;
-	u32 count, different, steady; /* steady: how many since the minimum fell */
+	u32 count, different, steady; /* steady: samples since the minimum fell */
 	struct {
 		u64 ticks;
 		u64 times;
-	} values[MOST]; /* from the least up */
+	} values[MAX_SAMPLES]; /* in ascending order */
 };
 
 static struct row *rows, *row;
 static u32 enough;
-u32 mark; /* the row's number, from 0; none has MARK_TELL */
+u32 mark; /* the row's number, below MARK_TELL */
 
 void samples_start(u32 rounds)
 {
-	enough = rounds < 1 ? 1 : rounds < MOST ? rounds : MOST;
+	enough = rounds < 1 ? 1 : rounds < MAX_SAMPLES ? rounds : MAX_SAMPLES;
 	rows = (struct row *)MUST(mmap(NULL, BENCHES * sizeof(struct row), PROT_READ | PROT_WRITE,
 				       MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
@@ -57,7 +60,7 @@ bool sample(u64 ticks)
 		row->values[place].ticks = ticks;
 		row->values[place].times = 1;
 	}
-	return row->steady < enough && row->count < MOST;
+	return row->steady < enough && row->count < MAX_SAMPLES;
 }
 
 static u32 divided(u64 *number, u32 by)

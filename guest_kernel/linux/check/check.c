@@ -61,7 +61,7 @@ static bool wanted(const struct check *check, u32 argc, char **argv)
 	return argc < 2;
 }
 
-s32 program(u32 argc, char **argv, char **envp)
+static s32 program(u32 argc, char **argv, char **envp)
 {
 	s32 count = 0, failed = 0;
 
@@ -75,3 +75,5 @@ s32 program(u32 argc, char **argv, char **envp)
 	print("CHECK %s %d/%d\n", failed || !count ? "FAILED" : "PASSED", count - failed, count);
 	return failed > 100 ? 100 : failed + !count;
 }
+
+PROGRAM_MAIN(program);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run selftest.S in a VM of its own and say how far it came.
+"""Run selftest.S in a VM and report the first step that failed.
 
 The image comes from tools/build_images.py, as lguest_py/_images/selftest.bin.
+Read next: selftest.S.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ IMAGE: Final = Path(__file__).resolve().parents[2] / "_images" / "selftest.bin"
 BASE: Final = 0x1000
 MEMORY: Final = 0x10000
 RESULT_PORT: Final = 0x510
-DONE: Final = 0x600D  # in ebx, at the last hlt
+DONE: Final = 0x600D  # the value of ebx at the last hlt
 
-# What a true 32-bit processor writes, and what it means if the first missing or different one is this.
+# (result of a 32-bit processor, the step that failed when this is the first missing or different result)
 EXPECTED: Final[tuple[tuple[int, str], ...]] = (
     (0x051F7E57, "32-bit paging"),
     (0x28, "ltr"),
@@ -44,7 +45,7 @@ EXPECTED: Final[tuple[tuple[int, str], ...]] = (
 
 @dataclass(frozen=True)
 class Result:
-    """``results`` as written, the ``end`` that stopped the run, and the registers then."""
+    """The written ``results``, the exit ``end`` that stopped the run, and the registers at that time."""
 
     results: tuple[int, ...]
     end: Exit
@@ -52,7 +53,7 @@ class Result:
 
     @property
     def failed(self) -> str:
-        """The first thing that did not work; empty when all did."""
+        """The first step that failed; "" when all passed."""
         for index, (value, what) in enumerate(EXPECTED):
             if self.results[index : index + 1] != (value,):
                 return what
@@ -66,9 +67,9 @@ def image() -> bytes:
 
 
 def run(kvm: Kvm, code: bytes | None = None, seconds: float = 5.0) -> Result:
-    """Run the test, or other code at the same address, for at most so long. Raises KvmError.
+    """Run the test, or other code at its address, for at most ``seconds``. Raises KvmError.
 
-    ``end`` is Interrupted when the time was over, and any exit but an OUT to RESULT_PORT otherwise.
+    The result's ``end`` is Interrupted after the time limit, else the first exit other than an OUT to RESULT_PORT.
     """
     with mmap.mmap(-1, MEMORY) as memory, kvm.create_vm() as vm:
         code = image() if code is None else code

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The catalogue of benchmarks by name, and the suite that measures each.
+
+Read next: micro.py, linux.py and boot.py, which measure; lguest_py/measurements/stats.py, which repeats.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lguest_py.errors import UsageError
+from lguest_py.measurements.row import Row
+
+BOOT: Final = "boot"
+BOOTS: Final = {BOOT: "a distribution's kernel to its init, by its own clock"}
+STOCK: Final = "debian-6.1-686"
+SWITCHERS: Final = {"classic": ("classic",), "lean": ("lean",), "both": ("classic", "lean")}
+TWINS: Final = ("linux", "boot")  # kinds that are also measured natively
+RUNS: Final = {"micro": 10, "linux": 5, "boot": 1}  # the default of --runs, an upper limit
+
+
+def catalogue() -> dict[str, Mapping[str, str]]:
+    """Kind -> name -> description."""
+    from lguest_py.bench.linux import LINUX
+    from lguest_py.bench.micro import MICRO
+
+    return {"micro": MICRO, "linux": LINUX, "boot": BOOTS}
+
+
+def names() -> list[str]:
+    """The names of all benchmarks."""
+    return [name for kind in catalogue().values() for name in kind]
+
+
+def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
+    """Kind -> names in the catalogue's order: the ``wanted`` ones, with ``linux`` all in Linux, by default all micro.
+
+    Raises UsageError for an unknown name.
+    """
+    kinds = catalogue()
+    for name in wanted:
+        if not any(name in kind for kind in kinds.values()):
+            raise UsageError(f"there is nothing called {name!r} to measure (see lguest-py bench --list)")
+    chosen = {kind: [name for name in known if name in wanted] for kind, known in kinds.items()}
+    if linux:
+        chosen["linux"] = list(kinds["linux"])
+    elif not wanted:
+        chosen["micro"] = list(kinds["micro"])
+    return {kind: found for kind, found in chosen.items() if found}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A Linux kernel for benchmarks; ``initrd`` None: the benchmark's initrd; ``release``: for Environment.kernel."""
+
+    image: Path
+    initrd: Path | None
+    release: str
+
+
+def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
+    """The user's kernel; else, for "linux", bzImage in the directory LGUEST_LINUX; else the fetched Debian kernel.
+
+    Raises UsageError or ImageError.
+    """
+    from lguest_py.kernels import stock
+    from lguest_py.measurements.environment import kernel_release
+
+    directory = os.environ.get("LGUEST_LINUX")
+    if image is None and directory and kind == "linux":
+        image = str(Path(directory, "bzImage"))
+    found = stock.resolve(image or STOCK)
+    disk = Path(initrd) if initrd else found.initrd if found and kind == "boot" else None
+    file = found.kernel if found else Path(image or STOCK)
+    if kind == "boot" and not disk:
+        raise UsageError(f"boot needs an initrd to boot {image}: give --initrd (lguest-py mkinitrd makes one)")
+    for each in (file, disk):
+        if each and not each.is_file():
+            raise UsageError(f"{each} is not a file: give a kernel, and its initrd if it needs one (--image, --initrd)")
+    return Kernel(file, disk, kernel_release(str(file)))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The benchmarks of one kind on one Switcher; ``runs`` is the maximum number of runs."""
+
+    kind: str
+    switcher: str
+    names: tuple[str, ...]
+    runs: int
+    engine: str
+    counted: bool
+    kernel: Kernel | None
+
+    def measure(self) -> list[Row]:
+        """Run all of them once."""
+        if self.kind == "micro":
+            from lguest_py.bench.micro import micro_rows
+
+            return micro_rows(self.engine, self.switcher, self.counted, self.names)
+        assert self.kernel
+        image, initrd = self.kernel.image, self.kernel.initrd
+        if self.kind == "linux":
+            from lguest_py.bench.linux import linux_rows
+
+            return linux_rows(image, initrd, self.engine, self.switcher, self.counted, self.names)
+        from lguest_py.bench.boot import boot_rows
+
+        assert initrd
+        return boot_rows(image, initrd, self.engine, self.switcher, self.counted)
