@@ -30,13 +30,9 @@ static u32 empty(u32 round)
 
 static const struct bench_row clock_row = { .name = "clock", .once = empty };
 
-<<<<<<< HEAD
-/* How often the Switcher answered by itself: ring 1 can read the page, and cannot believe it; the bench may. */
-=======
 /*
  * Traps that the Switcher handled in its fast path. Ring 1 can also write the counter, so nothing else may rely on it.
  */
->>>>>>> house2
 static u32 fast_paths(void)
 {
 	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->fast_paths;
@@ -62,21 +58,6 @@ static void run(const struct bench_row *row)
 	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0, 0);
 	hypercall(LHCALL_TS, 0, 0, 0, 0);
 	bench_begin();
-<<<<<<< HEAD
-	if (bench->set_up)
-		bench->set_up();
-	before = fast_paths();
-	if (bench->all)
-		bench->all();
-	for (u32 round = 0; bench->once && round < BENCH_ROUNDS; round++) {
-		u32 ticks = bench->once(round);
-		if (round >= BENCH_WARM)
-			bench_add(ticks);
-	}
-	before = (fast_paths() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS; /* those about a row may have been one more or less */
-	if (bench->tear_down)
-		bench->tear_down();
-=======
 	if (row->set_up)
 		row->set_up();
 	before = fast_paths();
@@ -91,7 +72,6 @@ static void run(const struct bench_row *row)
 	before = (fast_paths() - before + BENCH_ROUNDS / 2) / BENCH_ROUNDS;
 	if (row->tear_down)
 		row->tear_down();
->>>>>>> house2
 	restore(blocked);
 	bench_print(row->name);
 	if (before)

@@ -91,10 +91,7 @@ static void tables_init(void)
 	load_tables(&gdtr, &idtr);
 }
 
-<<<<<<< HEAD
-=======
 /* Traps that the Switcher handled in its fast path. */
->>>>>>> house2
 static u32 fast_paths(void)
 {
 	return ((volatile struct untrusted *)SWITCHER_STACK_PAGE)->fast_paths;
