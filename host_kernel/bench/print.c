@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* print() of the Host kernels that measure: to the console, like early text of a Guest.  Read next: run.c. */
-#include "guest_kernel/console/print.h"
+/* What the Host kernels that measure have to say goes to the console, as early text of the Guest's does.  Read next: run.c. */
+#include "guest_kernel/base/print.h"
 #include "host_kernel/base/host.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/machine/mailbox.h"
