@@ -229,7 +229,7 @@ def test_wrong_use_is_one_line_before_anything_is_measured(
 def test_a_full_disk_does_not_lose_what_was_measured(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = done(capsys, "reflect", "--export", "/dev/full", status=1)
     assert "reflect" in out
-    assert err == "lguest-py: /dev/full cannot be written (No space left on device): give another place (--export)\n"
+    assert err == "lguest-py: /dev/full cannot be written (No space left on device): choose another place (--export)\n"
 
 
 def test_what_is_too_large_to_be_a_measurement(script: Script, capsys: pytest.CaptureFixture[str]) -> None:

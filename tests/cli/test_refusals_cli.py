@@ -61,7 +61,7 @@ CASES = {
     "relocatable ELF": Case(kernel(kind=1).bytes(), ("relocatable",)),
     "old zImage": Case(BzImage(b"", loadflags=0).bytes(), ("old zImage", "build it as bzImage")),
     "bad magic": Case(PACKED.replace(b"HdrS", b"Hdrs"), ("without a Linux setup header",)),
-    "unknown compression": Case(BzImage(b"\x99strange" * 9).bytes(), ("Linux does not know", "copy it anew")),
+    "unknown compression": Case(BzImage(b"\x99strange" * 9).bytes(), ("Linux does not use", "copy it anew")),
     "corrupt payload": Case(damaged(PACKED, len(PACKED) - 60), ("damaged", "copy it anew")),
     "kernel without support": Case(
         ElfFile((Part(0x100000, text(name=b"", call=b"\x90")),)).bytes(), ("without lguest", "CONFIG_LGUEST_GUEST=y")
