@@ -7,16 +7,23 @@ the system's, and apt checks signatures and checksums itself.  Source: apt.conf(
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from lguest_py.console.progress import Progress
 from lguest_py.errors import LguestError
 from lguest_py.files.descriptors import reports_too_many_open, too_many_open
 
+CHECK_INTERVAL = 1.0  # seconds between two looks at the disk, at most
+LEAST_FREE = 1 << 20  # bytes; with less the disk counts as full
+CHUNK = 4096
 LOCAL = "or name a local .deb in LGUEST_STOCK_DEB"
 # Read after the system's own configuration.  Its hooks are cleared: they are for the system's packages.
 CONFIGURATION = """\
@@ -77,7 +84,7 @@ class Apt:
         reader, writer = os.pipe()
         with (
             Progress(what) as progress,
-            open(reader, errors="replace") as status,
+            open(reader, "rb", buffering=0),
             tempfile.TemporaryFile("w+", errors="replace") as stderr,
         ):
             try:
@@ -91,9 +98,9 @@ class Apt:
             finally:
                 os.close(writer)
             try:
-                for line in status:
-                    if match := _PROGRESS.match(line):
-                        progress.say(f"{match[1]} %")
+                for text in self._status(reader):
+                    for percent in _PROGRESS.findall(text):
+                        progress.say(f"{percent} %")
                 process.wait()
             except BaseException:
                 process.kill()
@@ -101,6 +108,17 @@ class Apt:
                 raise
             stderr.seek(0)
             return process.returncode, stderr.read()
+
+    def _status(self, reader: int) -> Iterator[str]:
+        """What apt writes to its status pipe.  Raises OSError when the disk is full: apt would retry without an end."""
+        while True:
+            if select.select([reader], [], [], CHECK_INTERVAL)[0]:
+                data = os.read(reader, CHUNK)
+                if not data:
+                    return
+                yield data.decode(errors="replace")
+            if shutil.disk_usage(self._root).free < LEAST_FREE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
 
     def update(self) -> None:
         """Read the sources' lists.  What cannot be read is an error only if a package is then missing."""

@@ -7,6 +7,7 @@ Read next: lguest_py/kernels/apt.py, where packages come from; lguest_py/kernels
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -49,9 +50,10 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
     except OSError as error:
         check(error)
         where = f" {error.filename}" if error.filename else ""
+        first = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise LguestError(
             f"{name} cannot be written to the cache{where} ({error.strerror}): "
-            f"make room, or set XDG_CACHE_HOME to another directory"
+            f"{first}set XDG_CACHE_HOME to another directory"
         ) from None
     done = find(name)
     if not done:
