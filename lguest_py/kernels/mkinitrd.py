@@ -66,9 +66,11 @@ for word in "$@"; do
     esac
 done
 # A test must not pass if another command ran than the given one.
-if [ -n "$run_given" ] && [ -z "$command" ]; then
-    wrong="run= names no command"
-elif [ -n "$run_given" ] && [ -n "$more" ]; then
+case $run_given$command in
+    yes*[![:space:]]* | '') ;;
+    *) wrong="run= names no command" ;;
+esac
+if [ -z "$wrong" ] && [ -n "$run_given" ] && [ -n "$more" ]; then
     wrong="unknown words beside run=:$more (a command of several words must be quoted)"
 fi
 : >$typed

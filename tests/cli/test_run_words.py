@@ -110,6 +110,7 @@ def init(tmp_path: Path) -> Callable[..., list[str]]:
         ((), "true", 0),
         ((), "no-such-command-at-all", 127),
         ((), "", 2),
+        ((), " \t", 2),
         (("3",), "exit", 2),
         (("-m",), "uname", 2),
         (("nolapic",), "true", 0),
