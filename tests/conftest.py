@@ -139,7 +139,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("stock")
             if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
                 left_out[item] = "stock kernel"
-        if item.get_closest_marker("nightly") and not config.getoption("nightly"):
+        nightly = item.get_closest_marker("nightly")
+        if nightly and not config.getoption("nightly") and (not nightly.args or engine in nightly.args):
             left_out.setdefault(item, "nightly")
     config.stash[LEFT_OUT] = list(left_out.values())
     config.hook.pytest_deselected(items=list(left_out))

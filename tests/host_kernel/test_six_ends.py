@@ -175,7 +175,7 @@ def test_an_internal_error_of_the_engine(
     assert kinds(data) == ("machine failed", 1)
     assert "lguest-py: the machine failed: " in said
     assert "triple" not in data["reason"]
-    assert ("QEMU" if engine_name == "tcg" else "KVM cannot go on") in data["reason"]
+    assert ("QEMU" if engine_name == "tcg" else "KVM cannot continue") in data["reason"]
     assert "Traceback" not in said
 
 

@@ -2,7 +2,7 @@
 """Much input arrives whole, by each way in: a pipe, a paste at a terminal, the library; typed ahead and read later.
 
 More than 128 KiB, which a driver that never finds its serial port empty gives up behind.  Read before:
-tests/host_kernel/test_uart_model.py, the port by itself.
+tests/host_kernel/test_uart_model.py, the port by itself.  In the carrier each takes minutes: most are nightly there.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def piped(typed: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, *arguments], input=typed, capture_output=True, cwd=ROOT, timeout=LIMIT + 60)
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("kernel_words", [["quiet"], []], ids=["quiet", "loud"])
 def test_a_pipe_to_an_unmodified_kernel(engine_name: str, stock: Kernel, kernel_words: list[str]) -> None:
     sent = lines(MUCH)
@@ -71,6 +72,7 @@ def test_ten_megabytes_through_a_pipe(engine_name: str, stock: Kernel) -> None:
     assert md5(sent).encode() in done.stdout
 
 
+@pytest.mark.nightly("kvm")
 def test_a_program_sends_binary_data_to_a_reader_that_sleeps(engine_name: str, stock: Kernel) -> None:
     sent = os.urandom(MUCH)
     command = f"stty raw -echo; echo READY; sleep 4; head -c {MUCH} | md5sum"
@@ -86,6 +88,7 @@ def test_a_program_sends_binary_data_to_a_reader_that_sleeps(engine_name: str, s
         assert machine.wait(LIMIT).outcome.end is End.POWERED_OFF
 
 
+@pytest.mark.nightly("kvm")
 def test_a_paste_while_the_kernel_boots_and_at_its_prompt(engine_name: str, stock: Kernel) -> None:
     sent = lines(MUCH)
     session = Session(*boot(engine_name, NAME, "quiet", 'run="stty -echo; md5sum; echo READY; md5sum"'))
@@ -119,6 +122,7 @@ def test_a_paste_while_the_kernel_boots_and_at_its_prompt(engine_name: str, stoc
         session.close()
 
 
+@pytest.mark.nightly("kvm")
 def test_who_writes_waits_for_a_guest_that_does_not_read(engine_name: str, stock: Kernel) -> None:
     words = boot(engine_name, "--guest-status", NAME, "quiet", 'run="stty -echo; sleep 8"')
     process = subprocess.Popen(

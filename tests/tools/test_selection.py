@@ -120,6 +120,14 @@ def test_nightly_runs_what_is_long(tree: Tree) -> None:
     assert "3 passed, 2 deselected" in tree.run("--nightly")[1].splitlines()[-1]
 
 
+def test_a_test_may_be_long_with_one_engine_only(tree: Tree) -> None:
+    tree.tests('import pytest\n@pytest.mark.nightly("kvm")\ndef test_it(engine_name): pass\n')
+    status, output = tree.run("--engines=tcg,kvm")
+    assert (status, output.splitlines()[-1].partition(" in ")[0].strip("= ")) == (0, "1 passed, 1 deselected"), output
+    status, output = tree.run("--engines=tcg,kvm", "--nightly")
+    assert (status, "2 passed" in output.splitlines()[-1]) == (0, True), output
+
+
 def test_a_real_linux_is_named_or_found(tree: Tree, tmp_path: Path) -> None:
     assert "NOT RUN: real Linux" in tree.run()[1]
     linux = tmp_path / "linux"
