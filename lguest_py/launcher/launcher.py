@@ -263,4 +263,6 @@ class Launcher:
             if stopped := self._stopped(until):
                 self._output.finish(0)
                 return outcome if hurried else stopped
+        if not hurried and self._output.error:  # what failed is dropped, so that it may be empty at once
+            return self._stopped(math.inf) or outcome
         return outcome
