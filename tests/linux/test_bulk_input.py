@@ -2,7 +2,7 @@
 """Much input arrives whole, by each way in: a pipe, a paste at a terminal, the library; typed ahead and read later.
 
 More than 128 KiB, which a driver that never finds its serial port empty gives up behind.  Read before:
-tests/host_kernel/test_uart_model.py, the port by itself.  In the carrier each takes minutes: most are nightly there.
+tests/host_kernel/test_uart_model.py, the port by itself.  In the carrier each takes minutes, so there they are nightly.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def echoes(count: int) -> list[str]:
     return [f"echo {n:05} {'x' * (n % 40)}" for n in range(count)]
 
 
+@pytest.mark.nightly("kvm")
 def test_a_pipe_to_the_tiny_guest(engine_name: str) -> None:
     commands = echoes(4500)
     typed = "".join(f"{command}\n" for command in commands).encode()
@@ -163,6 +164,7 @@ def test_a_pipe_to_the_tiny_guest(engine_name: str) -> None:
     assert answers == [command[5:].rstrip() for command in commands]
 
 
+@pytest.mark.nightly("kvm")
 def test_a_program_sends_much_to_the_tiny_guest(engine_name: str) -> None:
     commands = echoes(4500)
     with lguest_py.Machine(engine=engine_name, timeout=LIMIT) as machine:  # type: ignore[arg-type]
