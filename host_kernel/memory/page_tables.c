@@ -203,8 +203,10 @@ void flush_user(void)
 /* FLUSH_TLB(1): everything. */
 void flush_all(void)
 {
-	if (!++flushes)
-		flushes_wrapped(), shadow_directories_all_stale();
+	if (!++flushes) {
+		flushes_wrapped();
+		shadow_directories_all_stale();
+	}
 	shadow_directory_sync_stale(shadow_directory_current());
 }
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, NoReturn
 from unittest.mock import MagicMock
 
 import pytest
-from fake_engine import FakeEngine, fake_images
+from fake_engine import FakeEngine, fake_images, machines
 from imagewriter import BzImage, ElfFile, Part, kernel, text
 
 from lguest_py import engines, images
@@ -35,7 +35,7 @@ from lguest_py.images import initrd
 from lguest_py.kernels import fetch, stock
 from lguest_py.launcher.launcher import Launcher
 
-__all__ = ["fake_images"]
+__all__ = ["fake_images", "machines"]
 ELF = kernel().bytes()
 NAME = "debian-6.1-686"
 Told = Callable[..., str]
@@ -60,20 +60,6 @@ def told(capfd: pytest.CaptureFixture[str]) -> Told:
         return line.removeprefix("lguest-py: ")
 
     return run
-
-
-@pytest.fixture
-def machines(monkeypatch: pytest.MonkeyPatch, fake_images: Path) -> Iterator[list[FakeEngine]]:
-    """The machines that were made; none of them starts, and all are given back."""
-    made: list[FakeEngine] = []
-
-    def make(memory_bytes: int) -> FakeEngine:
-        made.append(FakeEngine(memory_bytes, None))  # type: ignore[arg-type]
-        return made[-1]
-
-    monkeypatch.setattr(engines, "choose", lambda name: Choice(make, "fake", "a test asked for it"))
-    yield made
-    assert all(machine.closed and not machine.started for machine in made)
 
 
 # --- files that change, and disks that break -----------------------------------------------------------------------

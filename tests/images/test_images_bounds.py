@@ -11,20 +11,19 @@ import lzma
 import os
 import signal
 import struct
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import imagewriter
 import pytest
-from fake_engine import IMAGE, FakeEngine, fake_images
+from fake_engine import IMAGE, FakeEngine, fake_images, machines
 from imagewriter import INIT_VMCALL, BzImage, Part, kernel, text
 from launcher_lab import MIB, Lab, NoSource, lab, pipes, power_off
 
 import lguest_py
-from lguest_py import engines, images
+from lguest_py import images
 from lguest_py.cli import main
 from lguest_py.console.terminal import QuitRequested
-from lguest_py.engines import Choice
 from lguest_py.errors import ImageError, StoppedError
 from lguest_py.files import cancellation
 from lguest_py.files import inputs as files
@@ -33,7 +32,7 @@ from lguest_py.images.initrd import load_initrd
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End
 
-__all__ = ["fake_images", "lab", "pipes"]
+__all__ = ["fake_images", "lab", "machines", "pipes"]
 SIZE = 64 << 10
 ODD = 1e-9  # seconds: over at the first look
 
@@ -153,20 +152,6 @@ def test_what_stands_behind_a_bzimage_is_not_read(tmp_path: Path, monkeypatch: p
 
 
 # --- the time limit ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machines(monkeypatch: pytest.MonkeyPatch, fake_images: Path) -> Iterator[list[FakeEngine]]:
-    """The machines that were made; none of them may start, and all are given back."""
-    made: list[FakeEngine] = []
-
-    def make(memory_bytes: int) -> FakeEngine:
-        made.append(FakeEngine(memory_bytes, None))  # type: ignore[arg-type]
-        return made[-1]
-
-    monkeypatch.setattr(engines, "choose", lambda name: Choice(make, "fake", "a test asked for it"))
-    yield made
-    assert all(machine.closed and not machine.started for machine in made)
 
 
 @pytest.fixture(params=["ELF", "vmcalls", "bzImage", "file"])

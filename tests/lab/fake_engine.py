@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from lguest_py import engines
 from lguest_py.devices.virtqueue import DESC_NEXT, DESC_WRITE, ring_layout
+from lguest_py.engines import Choice
 from lguest_py.engines.base import MachineEnd, MachineFacts
 from lguest_py.images import Image, Segment
 from lguest_py.launcher import vm_memory
@@ -190,3 +192,17 @@ def fake_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "guest.elf").write_bytes(b"not an ELF")
     monkeypatch.setattr(vm_memory, "IMAGES", tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch, fake_images: Path) -> Iterator[list[FakeEngine]]:
+    """The machines that were made; none of them may start, and all are given back."""
+    made: list[FakeEngine] = []
+
+    def make(memory_bytes: int) -> FakeEngine:
+        made.append(FakeEngine(memory_bytes, None))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(engines, "choose", lambda name: Choice(make, "fake", "a test asked for it"))
+    yield made
+    assert all(machine.closed and not machine.started for machine in made)
