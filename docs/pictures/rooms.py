@@ -22,12 +22,12 @@ LAUNCHER: Rows = (
     (("launcher", "runs a Guest"),),
     (
         ("devices", "virtio"),
-
         ("images", "kernels read"),
         ("kernels", "fetched"),
         ("version", ""),
     ),
-    (("engines", "KVM or TCG"), ("console", "terminal")),
+    (("disks", "files"), ("networks", "tap, passt"), ("share", "9P server")),
+    (("engines", "KVM or TCG"), ("console", "terminal"), ("hardware", "as data")),
     (("shared_memory", "layouts"), ("files", "in, out, cache"), ("kvm", "the binding")),
     (("errors", "what a user can meet"),),
 )
@@ -37,7 +37,8 @@ HOST: Rows = (
     (("bench", "in place of run"), ("profile", "around run")),
     (("core", "start, run loop"),),
     (("lguest", "personality"), ("native", "personality"), ("switcher", "world switch")),
-    (("native/pc", "PIC, PIT, UART"), ("memory", "shadow paging")),
+    (("native/pc", "PIC, PIT, UART"), ("pci", "functions, BARs")),
+    (("instruction", "decoder"), ("memory", "shadow paging")),
     (("machine", "APIC, clock, mailbox"),),
     (("base", "the Guest, its ends"),),
     (("switcher/layouts", "shared with Python"),),

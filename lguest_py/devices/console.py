@@ -9,22 +9,14 @@ Source: virtio 1.0, section 5.3.  Read next: lguest_py/console/streams.py, the s
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from typing import Protocol
 
+from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
 BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers per call: an endless output must not starve the rest
-
-
-class Progress(enum.IntEnum):
-    """What remains after a call of ``service``; the greater value wins."""
-
-    IDLE = 0  # nothing until the next event
-    BLOCKED = 1  # until the sink has room
-    MORE = 2  # call again at once
 
 
 class Sink(Protocol):

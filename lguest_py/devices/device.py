@@ -1,36 +1,68 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A virtio device, whatever bus it sits on.
 
-What a Guest writes is hostile until checked: a broken rule raises GuestError, which ends that Guest and nothing else.
+What a Guest writes is hostile until checked.  A broken rule raises GuestError: a bus that can say so marks the device as
+broken until the driver resets it, and the other bus ends the Guest.  A failure of the Host (a disk that cannot be read)
+is no GuestError: the Guest gets an I/O error, and the user one line.
 Read next: virtqueue.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lguest_py.devices.virtqueue import Virtqueue
 
+Interrupt = Callable[[int], None]  # raise this virtual interrupt
+Say = Callable[[str], None]  # tell the user one line
+
+
+class Progress(enum.IntEnum):
+    """What remains after a call of ``service``; the greater value wins."""
+
+    IDLE = 0  # nothing until the next event
+    BLOCKED = 1  # until the console's sink has room
+    MORE = 2  # call again at once
+
 
 class Device(Protocol):
-    """A virtio device, whatever bus it sits on."""
+    """A virtio device.  It lives as long as the run: a restart of the Guest resets it, and only ``close`` ends it."""
 
-    name: str
-    type: int  # virtio device ID (virtio 1.0, section 5)
-    queue_count: int
-    features: int  # offered, bit by bit
-    config: bytes  # its configuration space at the start
+    name: str  # for messages: "disk root.img"
+    type: int  # virtio device ID (virtio 1.2, section 5)
+    queue_sizes: Sequence[int]  # the most entries of each queue, powers of two; a device page has 256 for each
+    features: int  # the device's own features, offered bit by bit; the bus adds those of rings and of the transport
 
-    def start(self, queues: Sequence[Virtqueue], features: int) -> None:
-        """The driver accepted ``features`` (a subset of those offered); the queues may be used from now on."""
+    def config(self) -> bytes:
+        """The configuration space, now.  Its length never changes."""
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        """The driver wrote ``data`` there, within the length; what cannot be written is ignored."""
+
+    def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
+        """The driver accepted ``features`` (a subset of those offered); the queues may be used from now on.
+
+        A queue that the driver did not enable is there, and never has anything available.  ``config_changed`` is to be
+        called after a change of ``config``.
+        """
 
     def reset(self) -> None:
-        """The driver reset the device: forget the queues, which are emptied."""
+        """The driver, or a new boot of the Guest, reset the device: forget the queues, and what is on its way in them."""
 
     def kick(self, queue: int) -> None:
-        """The driver made buffers available in queue number ``queue``; called only when started."""
+        """The driver made buffers available in queue number ``queue``; called only when started.  ``service`` follows."""
 
+    def watched(self) -> Collection[int]:
+        """Descriptors whose being readable is worth a call of ``service``; asked before each wait, so let it be cheap."""
 
-Interrupt = Callable[[int], None]  # raise this virtual interrupt
+    def blocked(self) -> Collection[int]:
+        """Descriptors whose being writable is worth a call of ``service``; mostly empty."""
+
+    def service(self) -> Progress:
+        """Do what there is to do, at most some milliseconds of it; never wait.  Raises GuestError for a bad ring."""
+
+    def close(self) -> None:
+        """The end of the run: write out what is written behind, release everything."""

@@ -46,7 +46,11 @@ struct hypercall_entry {
 	u32 arg4;
 };
 
-/* Generation 1. */
+/* Forms of struct lguest_data: machine.abi. */
+#define LGUEST_DATA_1 1 /* as below: up to Linux 3.19 */
+#define LGUEST_DATA_2 2 /* from 4.0: noirq_iret in place of noirq_start and noirq_end */
+#define LGUEST_DATA_0 3 /* of old kernels: pgdir before noirq_start */
+
 struct lguest_data {
 	u32 irq_enabled;
 	u32 blocked_interrupts;

@@ -21,6 +21,8 @@
 
 #define PERSONALITY_LGUEST 1
 #define PERSONALITY_NATIVE 2
+#define BUS_PAGE 1 /* the device page of lguest's generation 1 (lguest_abi.h) */
+#define BUS_PCI  2
 #define SWITCHER_CLASSIC 0
 #define SWITCHER_LEAN    1
 #define TSC_DIGITS 8
@@ -44,14 +46,43 @@ struct machine {
 	u32 debug_port;        /* OUT of a byte: text for the developer */
 	u32 exit_port;         /* OUT of EXIT_VALUE ends the machine; struct mailbox has the reason */
 	u32 switcher;          /* SWITCHER_CLASSIC or SWITCHER_LEAN */
-	u32 pad;
+	u32 bus;               /* BUS_PAGE or BUS_PCI */
 	u32 tsc_text;          /* Guest-physical: TSC_DIGITS characters of the command line to be replaced by the TSC's rate in kHz; 0: none */
+	u32 abi;               /* form of struct lguest_data (lguest_abi.h): LGUEST_DATA_... */
+	u32 bar_base;          /* BUS_PCI: Guest-physical window for BARs, above RAM, never memory; a multiple of 1 MiB */
+	u32 bar_bytes;
+	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
 };
 
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
 #define ACPI_PM1_EVENT      0x600
 #define ACPI_PM1_CONTROL    0x604
 #define ACPI_SLEEP_TYPE_OFF 5
+
+/*
+ * The PCI bus: bus 0, one function a slot.  The Launcher fills an array of these before the machine runs.  The Host kernel
+ * answers ports 0xCF8 and 0xCFC from it, so that sizing and moving a BAR, like every other write, is only a mask.
+ * BAR 0 holds all virtio registers, a page for each kind:
+ */
+#define PCI_ADDRESS  0x20000
+#define PCI_SLOTS    32
+#define BAR_COMMON   0x0000 /* struct virtio_pci_common_cfg (virtio 1.2, 4.1.4.3): answered by the Launcher */
+#define BAR_ISR      0x1000 /* answered by the Host kernel */
+#define BAR_DEVICE   0x2000 /* the device's configuration space: answered by the Launcher */
+#define BAR_NOTIFY   0x3000 /* queue n's doorbell is at 4 * n: one NOTIFY record, and the Guest continues */
+#define BAR_BYTES    0x4000
+#define NOTIFY_PCI   0xFF000000 /* a NOTIFY record of a PCI function: this, slot << 16, and the queue's number */
+#define ISR_QUEUE    1
+#define ISR_CONFIG   2
+
+struct pci_function {
+	u8 config[256];   /* configuration space; vendor 0xFFFF: there is no function here */
+	u8 writable[256]; /* the bits of it that the Guest can change */
+	u32 irq;          /* its interrupt: a virtual interrupt of lguest, or a pin of the PIC; 0: none */
+	u32 window;       /* offset in config of the capability that reaches BAR 0 through config space (4.1.4.9); 0: none */
+	u32 emergency;    /* offset in BAR 0 of a console's emergency write: its bytes are console text; 0: none */
+	u32 pad;
+};
 
 /* Why the run ended: mailbox.end_kind. */
 #define END_NONE      0
@@ -117,7 +148,7 @@ struct mailbox {
 	u64 end_tsc;
 	u32 notify_head;
 	u32 text_head;
-	u32 notify[64]; /* Guest-physical addresses of NOTIFY hypercalls; the Guest waits for one in the device page to be consumed */
+	u32 notify[64]; /* Guest-physical addresses of NOTIFY hypercalls, or NOTIFY_PCI; the Guest waits for one in the device page to be consumed */
 	u64 switches;   /* world switches: how often the Guest was entered */
 	u32 by_vector[256];   /* exits, by vector */
 	u32 by_hypercall[32]; /* hypercalls, by number: synchronous and from the ring */
@@ -135,15 +166,26 @@ struct mailbox {
 	u32 input_tail;
 	u32 fault_count;
 	struct fault_record faults[4]; /* the exceptions that led to a double or triple fault, the oldest first */
+	u32 register_head;    /* accesses to registers of BAR 0 that the Launcher answers; the Guest waits for each */
+	u32 register_slot;
+	u32 register_offset;  /* in BAR 0 */
+	u32 register_size;    /* 1, 2 or 4 */
+	u32 register_write;   /* 0: a read */
+	u32 register_value;
+	u32 polling;          /* 1: the Host kernel looks at what the Launcher writes, so that no interrupt is needed */
+	u32 pad3;
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */
 	u32 notify_tail;
 	u32 text_tail;
 	u32 input_head;
+	u32 register_tail;
+	u32 register_answer;
 	u32 pad2;
 	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
-	u32 irq_raised[32]; /* how often a device raised Guest interrupt n; n from 1 (0 is the clock) */
+	u32 irq_raised[32]; /* how often a device raised Guest interrupt n, n from 1 (0 is the clock); BUS_PCI: a queue of slot n did */
+	u32 config_raised[32]; /* BUS_PCI: how often slot n raised an interrupt for a change of its configuration */
 };
 
 #endif
