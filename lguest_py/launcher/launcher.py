@@ -14,12 +14,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
 from lguest_py.console.terminal import QuitRequested
 from lguest_py.devices.console import Console
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Device, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
@@ -38,7 +38,7 @@ from lguest_py.launcher.result import (
     root_advice,
 )
 from lguest_py.launcher.vm import Vm
-from lguest_py.launcher.vm_memory import Plan, Switcher, built
+from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
@@ -70,6 +70,7 @@ class Settings:
     timeout: float | None = None
     obey_guest: bool = False  # the status that the Guest reports is the Result's
     switcher: Switcher = "lean"
+    bus: Literal["auto", "page", "pci"] = "auto"  # of the devices
     elapsed: float = 0.0  # seconds of ``timeout`` that have passed
 
 
@@ -113,7 +114,10 @@ def prepare(
         kernel = images.open_image(image)
     choice = engines.choose(engine)
     elapsed = time.monotonic() - started
-    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed), choice
+    settings = Settings(
+        kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed=elapsed
+    )
+    return settings, choice
 
 
 class Launcher:
@@ -130,7 +134,7 @@ class Launcher:
         announcement: str = "",
     ) -> None:
         self._settings = settings
-        self._plan = Plan(settings.memory)
+        self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
         self._source = source
         self._output = output
@@ -139,6 +143,7 @@ class Launcher:
         self._announcement = announcement
         self._inbox = bytearray()
         self._tail = Tail(output)
+        self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail)
         self._restarts = 0
         self._was_idle = False  # the last boot wrote nothing
@@ -172,7 +177,8 @@ class Launcher:
         settings, tail = self._settings, self._tail
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, self._console_device, (), settings.switcher)
+        devices = self._console_device, self._devices, self._say
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher)
         try:
             try:
                 with checked_by(self._check_loading):
