@@ -59,9 +59,9 @@ class Peer:
             data += more
         return data
 
-    def nothing(self) -> bool:
+    def nothing(self, seconds: float = 0.05) -> bool:
         """Whether no byte waits to be taken."""
-        return not select.select([self.socket], [], [], 0.05)[0]
+        return not select.select([self.socket], [], [], seconds)[0]
 
     def close(self) -> None:
         """Both ends."""
