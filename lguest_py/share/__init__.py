@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A 9P2000.L server for one folder of the Host; it knows nothing of virtio.
+
+Read next: server.py, then tree.py, which keeps the Guest inside the folder.
+"""
+
+from lguest_py.share.server import Server
+
+__all__ = ["Server"]
