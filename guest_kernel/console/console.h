@@ -3,7 +3,7 @@
 #ifndef CONSOLE_H
 #define CONSOLE_H
 #include "guest_kernel/base/print.h"
-#include "guest_kernel/console/virtio.h"
+#include "guest_kernel/bus/device.h"
 #include "switcher/layouts/types.h"
 #include <stdbool.h>
 

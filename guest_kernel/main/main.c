@@ -7,6 +7,7 @@
  */
 #include "guest_kernel/base/print.h"
 #include "guest_kernel/base/text.h"
+#include "guest_kernel/bus/virtio.h"
 #include "guest_kernel/console/console.h"
 #include "guest_kernel/cpu/frame.h"
 #include "guest_kernel/cpu/hypercall.h"
@@ -58,8 +59,9 @@ void guest_main(void)
 	traps_init();
 	tasks_init();
 	fpu_init();
-	console_init();
 	clock_init();
+	virtio_init();
+	console_init();
 	irq_set_handler(IRQ_CLOCK, schedule_tick);
 	background("ticker", program_ticker);
 	background("fpu", program_fpu);

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One virtual machine with one Guest: made, loaded, run, served and closed.
 
-Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/bus.py for its devices.
+Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/page_bus.py for its devices.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from lguest_py.devices.bus import Bus
-from lguest_py.devices.console import Console, Progress, Sink
+from lguest_py.devices.console import Console, Sink
+from lguest_py.devices.device import Device, Progress
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
@@ -44,6 +45,8 @@ class Vm:
         initrd: str | None,
         inbox: bytearray,
         sink: Sink,
+        console: Console,
+        devices: Sequence[Device] = (),
         switcher: Switcher = "lean",
     ) -> None:
         native = image.personality == "native"
@@ -62,14 +65,13 @@ class Vm:
             top = plan.guest_bytes + plan.device_bytes
             guest = self.engine.memory[plan.guest_base : plan.guest_base + top]
             self._interrupt = False
-            self._bus = Bus(guest, plan.guest_bytes, self._raise_irq)
+            self._bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
             self._panic = PanicWatch() if native else None
-            self.console: Console | Serial
-            if native:
-                self.console = Serial(inbox, self._mailbox, self._wake)
-            else:
-                self.console = console = Console(inbox, sink)
-                self._bus.add(console)  # further devices go before it: the console comes last
+            self._serial = Serial(inbox, self._mailbox, self._wake) if native else None
+            self._console = console
+            if not native:
+                for device in (*devices, console):  # the console comes last
+                    self._bus.add(device)
         except BaseException:
             self.close()
             raise
@@ -86,6 +88,11 @@ class Vm:
 
     def _wake(self) -> None:
         self._interrupt = True
+
+    @property
+    def wants_input(self) -> bool:
+        """Whether the Guest would take input now."""
+        return (self._serial or self._console).wants_input
 
     @property
     def deadline(self) -> float:
@@ -128,7 +135,9 @@ class Vm:
             else:  # a ring that is kicked again while it is queued gets no second entry: consume first
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
-        progress = self.console.service()
+        progress = self._bus.service()
+        if self._serial:
+            progress = max(progress, self._serial.service())
         if mailbox.text_pending():
             progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
         if mailbox.next_notify() is not None:
@@ -153,6 +162,8 @@ class Vm:
 
     def close(self) -> None:
         """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""
-        for name in ("_mailbox", "_bus", "console"):
+        if bus := self.__dict__.pop("_bus", None):
+            bus.close()
+        for name in ("_mailbox", "_serial"):
             self.__dict__.pop(name, None)
         self.engine.close()

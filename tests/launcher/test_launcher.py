@@ -114,7 +114,7 @@ def test_a_descriptor_holds_the_guest_until_it_was_handled(lab: Lab) -> None:
         driver.accept(status=0)
         yield WAIT
         seen.append(engine.mailbox["notify_tail"])
-        seen.append(driver.transmit.ring["avail_index"])
+        seen.append(driver.transmit.avail_index)
         yield from power_off(engine)
 
     assert lab.run(script).status == 0
@@ -244,7 +244,7 @@ def test_a_slow_reader_holds_the_guest_and_gets_every_byte(lab: Lab) -> None:
         done = 0
         while done < count:
             yield WAIT
-            done = driver.transmit.ring["used_index"]
+            done = driver.transmit.used_index
         yield from power_off(engine)
 
     lab.pipes.go.clear()
