@@ -2,8 +2,8 @@
 """Attributes of files: what getattr, setattr and statfs say and do.
 
 Owners: the Guest sees the real ones.  A chown that the Launcher may not do is answered as if it were done, because
-cp -a and tar would fail otherwise (QEMU's security_model=none).  The Guest never gives a regular file of the Host setuid or
-setgid: the program would run as the Launcher's user, for any user of the Host.
+cp -a and tar would fail otherwise (QEMU's security_model=none).  The Guest never gives a regular file of the Host the
+bits setuid and setgid: the program would run as the Launcher's user, for any user of the Host.
 Read next: names.py.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import resource
+from threading import Lock
 
 from lguest_py.share.wire import refused
 
@@ -22,12 +23,14 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._lock = Lock()  # of a share that was reset, another thread may close files
 
     def take(self, count: int = 1) -> None:
         """Count ``count`` more; raises ENFILE when that is too many."""
-        if self.used + count > self.limit:
-            raise refused(errno.ENFILE)
-        self.used += count
+        with self._lock:
+            if self.used + count > self.limit:
+                raise refused(errno.ENFILE)
+            self.used += count
 
     def check(self) -> None:
         """Raise ENFILE when no more may be taken."""
@@ -36,7 +39,8 @@ class Budget:
 
     def give(self, count: int = 1) -> None:
         """``count`` were closed."""
-        self.used -= count
+        with self._lock:
+            self.used -= count
 
 
 def raise_limit() -> int:

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+
 from lguest_py.share.descriptors import Budget
 from lguest_py.share.directories import Listing
 from lguest_py.share.tree import Node, Tree

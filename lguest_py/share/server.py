@@ -4,7 +4,7 @@
 ``answer`` gets the pieces of memory that have the request, and those for the reply.  Each byte of the request is read
 once, because the Guest can change it meanwhile; the data of reads and writes moves between the file and these pieces.
 The server has no locks: one thread at a time calls it.
-Read next: tree.py, which keeps the Guest inside the folder.
+Read next: session.py, which calls it; tree.py, which keeps the Guest inside the folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from lguest_py.share import attributes, names, openfiles, xattrs
-from lguest_py.share.descriptors import Budget, budget
+from lguest_py.share.descriptors import Budget
 from lguest_py.share.directories import Listings
 from lguest_py.share.fids import Fid, Fids
 from lguest_py.share.qids import qid_of
@@ -31,6 +31,7 @@ from lguest_py.share.wire import (
     WRITE_HEADER,
     T,
     first,
+    gather,
     refused,
     skip,
     spread,
@@ -44,7 +45,7 @@ _IO_OVERHEAD = 24  # what a message has besides data: the protocol's own constan
 _COUNT = struct.Struct("<I")
 _OPENED = struct.Struct("<13sI")
 _GETLOCK = struct.Struct("<BQQI")
-_SHORTEST = 11  # bytes of Rlerror
+SHORTEST = 11  # bytes of Rlerror
 _SIZE = struct.Struct("<Q")
 _CHANGES = frozenset({T.LCREATE, T.SYMLINK, T.MKNOD, T.RENAME, T.SETATTR, T.XATTRCREATE, T.LINK, T.MKDIR, T.RENAMEAT,
                       T.UNLINKAT, T.WRITE})  # fmt: skip
@@ -57,15 +58,13 @@ class ShortBuffers(Exception):
 
 
 class Server:
-    """Serves ``path``; raises OSError when it cannot be opened.  ``failed`` is told of errors of the Host's disk."""
+    """Serves ``tree``.  ``failure`` is the first error of the Host's disk."""
 
-    def __init__(
-        self, path: str, readonly: bool, failed: Callable[[OSError], None], limit: Budget | None = None
-    ) -> None:
-        self._budget = limit or budget()
+    def __init__(self, tree: Tree, readonly: bool, budget: Budget) -> None:
+        self._budget = budget
         self._readonly = readonly
-        self._failed = failed
-        self._tree = Tree(path, self._budget)
+        self.failure: OSError | None = None
+        self._tree = tree
         self._fids = Fids(self._tree, self._budget)
         self._listings = Listings(self._tree, self._budget)
         self._msize = 0  # until Tversion
@@ -104,6 +103,15 @@ class Server:
         self._fids.clear()
         self._tree.close()
 
+    def another(self) -> Server:
+        """A new one for the same folder; this one may be in use meanwhile."""
+        return Server(self._tree.another(), self._readonly, self._budget)
+
+    @property
+    def all_local(self) -> bool:
+        """Whether no fid needs another machine, or FUSE, to be closed."""
+        return all(fid.node.local for fid in self._fids)
+
     def reset(self) -> None:
         """As a new server."""
         self._fids.clear()
@@ -119,7 +127,7 @@ class Server:
         if kind in _WAITS:
             return True
         if kind == T.VERSION:
-            return not all(fid.node.local for fid in self._fids)
+            return not self.all_local
         if kind == T.ATTACH:
             return not self._tree.root.local
         fid = self._fids.get(_COUNT.unpack_from(message, HEADER.size)[0])
@@ -128,25 +136,25 @@ class Server:
     def answer(self, readable: Pieces, writable: Pieces) -> int:
         """Answer the request; returns how many bytes of ``writable`` were written.  Raises ShortBuffers."""
         room = sum(map(len, writable))
-        head = _gather(readable, HEADER.size)
-        if len(head) < HEADER.size or room < _SHORTEST:
+        head = gather(readable, HEADER.size)
+        if len(head) < HEADER.size or room < SHORTEST:
             raise ShortBuffers
         size, kind, tag = HEADER.unpack(head)
         data = 0  # bytes that are behind the body already
         try:
             self._check(size, kind)
             if kind == T.READ:
-                data = self._read(_gather(readable, size), size, writable, room)
+                data = self._read(gather(readable, size), size, writable, room)
                 body = _COUNT.pack(data)
             elif kind == T.WRITE:
                 body = self._write(readable, size)
             else:
-                body = self._other(kind, _gather(readable, size), size, room)
+                body = self._other(kind, gather(readable, size), size, room)
             kind += 1
         except OSError as error:
             number = error.errno or errno.EIO
             if number == errno.EIO:
-                self._failed(error)
+                self.failure = self.failure or error
             kind, data, body = RLERROR, 0, _COUNT.pack(number)
         except MemoryError:
             kind, data, body = RLERROR, 0, _COUNT.pack(errno.ENOMEM)
@@ -194,7 +202,7 @@ class Server:
         return openfiles.read(fid, offset, first(skip(writable, IO_HEADER), count))
 
     def _write(self, readable: Pieces, size: int) -> bytes:
-        head = _gather(readable, WRITE_HEADER)
+        head = gather(readable, WRITE_HEADER)
         number, offset, count = REQUESTS[T.WRITE].read(head)
         pieces = first(skip(readable, WRITE_HEADER), count)
         if size != WRITE_HEADER + count or sum(map(len, pieces)) != count:
@@ -340,7 +348,7 @@ class Server:
         fid = Fid(hold(old.node), old.parent and hold(old.parent), old.name, old.user)
         fid.attribute = attribute
         self._fids.add(new_number, fid)
-        return _SIZE.pack(len(attribute))
+        return _SIZE.pack(attribute.length)
 
     def _xattrcreate(self, number: int, name: bytes, size: int, flags: int) -> bytes:
         fid = self._fids[number]
@@ -391,10 +399,3 @@ class Server:
         finally:
             self._fids.drop(fid)
         return b""
-
-
-def _gather(pieces: Pieces, count: int) -> bytes:
-    """The first ``count`` bytes of ``pieces``, or all, as they are now."""
-    if pieces and len(pieces[0]) >= count:
-        return bytes(pieces[0][:count])
-    return b"".join(first(pieces, count))

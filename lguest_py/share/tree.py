@@ -62,20 +62,29 @@ class Node:
 
 
 class Tree:
-    """The folder ``path``, opened at once; raises OSError."""
+    """The folder that is open as ``folder``; ``proc`` is /proc/self.  It owns both."""
 
-    def __init__(self, path: str, budget: Budget) -> None:
+    def __init__(self, folder: int, proc: int, budget: Budget) -> None:
         self._budget = budget
-        self._proc = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._proc = proc
         self._local: dict[int, bool] = {}
         self._nodes: dict[tuple[int, int], Node] = {}
-        try:
-            fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            os.close(self._proc)
-            raise
-        self.root = self._node(fd)
+        self.root = self._node(folder)
         self._prefix = self._whereabouts(self.root.fd)
+
+    @classmethod
+    def open_folder(cls, path: str, budget: Budget) -> Tree:
+        """That of ``path``; raises OSError."""
+        proc = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return cls(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), proc, budget)
+        except OSError:
+            os.close(proc)
+            raise
+
+    def another(self) -> Tree:
+        """The same folder with no nodes; this one may be in use meanwhile."""
+        return Tree(os.dup(self.root.fd), os.dup(self._proc), self._budget)
 
     def close(self) -> None:
         """Let go of the root, and of /proc."""

@@ -158,6 +158,11 @@ def string(text: bytes) -> bytes:
     return STRING.pack(len(text)) + text
 
 
+def rlerror(tag: int, number: int) -> bytes:
+    """The whole reply that says error ``number``."""
+    return struct.pack("<IBHI", 11, RLERROR, tag, number)
+
+
 def skip(pieces: Sequence[memoryview], count: int) -> list[memoryview]:
     """What is left of ``pieces`` after ``count`` bytes."""
     for number, piece in enumerate(pieces):
@@ -190,3 +195,10 @@ def spread(data: bytes, pieces: Sequence[memoryview]) -> None:
         part = data[at : at + len(piece)]
         piece[: len(part)] = part
         at += len(part)
+
+
+def gather(pieces: Sequence[memoryview], count: int) -> bytes:
+    """The first ``count`` bytes of ``pieces``, or all, as they are now."""
+    if pieces and len(pieces[0]) >= count:
+        return bytes(pieces[0][:count])
+    return b"".join(first(pieces, count))

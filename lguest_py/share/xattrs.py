@@ -26,7 +26,9 @@ class Attribute:
         self.name, self.size, self.flags = name, size, flags
         self._value = bytearray(value)
 
-    def __len__(self) -> int:
+    @property
+    def length(self) -> int:
+        """Bytes of the value that are there."""
         return len(self._value)
 
     def forget(self) -> None:
