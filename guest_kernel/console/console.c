@@ -91,7 +91,7 @@ static void add_input_buffer(void *start)
 void console_init(void)
 {
 	struct virtio_device *found = virtio_find(VIRTIO_CONSOLE, 0);
-	if (!found || !virtio_open(found, QUEUES, 0))
+	if (!found || !virtio_open(found, QUEUES, CONSOLE_FEATURE_SIZE))
 		return;
 	early_flush();
 	device = found;

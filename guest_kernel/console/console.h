@@ -7,6 +7,8 @@
 #include "switcher/layouts/types.h"
 #include <stdbool.h>
 
+#define CONSOLE_FEATURE_SIZE 1u
+
 extern const struct print_sink console_sink;
 
 void console_init(void); /* looks for the virtio console; without one there is no input */
