@@ -111,8 +111,8 @@ u32 virtio_config32(const struct virtio_device *device, u32 offset)
 
 void virtio_kick(struct virtio_device *device, u32 queue)
 {
-	__asm__ volatile("" : : : "memory"); /* what was added is in memory */
-	device->transport->kick(device, &device->queues[queue]);
+	if (virtqueue_wants_kick(&device->queues[queue]))
+		device->transport->kick(device, &device->queues[queue]);
 }
 
 bool virtio_wait(struct virtio_device *device, u32 queue, u64 deadline)

@@ -11,7 +11,7 @@
 
 extern const struct print_sink console_sink;
 
-void console_init(void); /* looks for the virtio console; without one there is no input */
+void console_init(void); /* opens the virtio console, again if need be; without one there is no input */
 bool console_has_input(void);
 void console_write(const char *text, u32 count);
 void console_flush(void);

@@ -11,6 +11,7 @@
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/power.h"
+#include "guest_kernel/faults/device_faults.h"
 #include "guest_kernel/faults/faults.h"
 #include "guest_kernel/main/device_commands.h"
 #include "guest_kernel/memory/frames.h"
@@ -127,6 +128,8 @@ const struct command commands[] = {
 	{ "run", "[NAME]", "start a program; without NAME, list them", run_command },
 	{ "kill", "ID", "end a program", kill_command },
 	{ "fault", "[NAME]", "make a fault; without NAME, list them", fault_command },
+	{ "abuse", "[NAME [DEVICE]]", "drive a device in a hostile way; without NAME, list the ways", abuse_command },
+	{ "fuzz", "SEED [DEVICE]", "drive a device with random rings", fuzz_command },
 	{ "test", "[TEXT]", "test every hypercall and trap, or run the tests with TEXT in their name", test_command },
 	{ "bench", "[NAMES]", "measure the Host's services, for lguest-py bench", bench_command },
 	{ "devices", "", "all devices, and what a driver uses", devices_command },
