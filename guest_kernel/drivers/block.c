@@ -39,7 +39,7 @@ static struct {
 struct virtio_device *block_open(u32 number)
 {
 	struct virtio_device *disk = virtio_find(VIRTIO_BLOCK, number);
-	if (!disk || (disk->open && !disk->broken))
+	if (!disk || virtio_works(disk))
 		return disk;
 	return virtio_open(disk, REQUESTS + 1, FEATURES) ? disk : NULL;
 }

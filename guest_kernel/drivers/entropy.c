@@ -15,7 +15,7 @@ const u8 *entropy_read(u32 *bytes)
 {
 	struct virtio_device *source = virtio_find(VIRTIO_ENTROPY, 0);
 	struct virtio_buffer buffer = { answer, *bytes < ENTROPY_BYTES ? *bytes : ENTROPY_BYTES, true };
-	if (!source || ((!source->open || source->broken) && !virtio_open(source, REQUESTS + 1, 0)))
+	if (!source || (!virtio_works(source) && !virtio_open(source, REQUESTS + 1, 0)))
 		return NULL;
 	if (!virtqueue_add(&source->queues[REQUESTS], &buffer, 1))
 		return NULL;

@@ -33,7 +33,7 @@ static void add_input_buffer(struct virtio_device *device, struct terminal *term
 static struct virtio_device *open(u32 number)
 {
 	struct virtio_device *device = number && number <= MOST ? virtio_find(VIRTIO_CONSOLE, number) : NULL;
-	if (!device || (device->open && !device->broken))
+	if (!device || virtio_works(device))
 		return device;
 	if (!virtio_open(device, QUEUES, 0))
 		return NULL;

@@ -65,7 +65,7 @@ const u8 *net_mac(void)
 static u8 *transmit_buffer(void)
 {
 	u32 written;
-	while (!card->broken) {
+	while (virtio_works(card)) {
 		u8 *sent = virtqueue_get(&card->queues[TRANSMIT], &written);
 		if (sent)
 			return sent;

@@ -10,8 +10,8 @@
 
 bool net_open(void); /* false: there is no card */
 const u8 *net_mac(void);
-bool net_send(const void *frame, u32 bytes); /* false: it is too long, or the device is broken */
-const u8 *net_receive(u32 *bytes); /* waits for a frame; NULL: the device is broken */
+bool net_send(const void *frame, u32 bytes); /* false: it is too long, or the card does not work */
+const u8 *net_receive(u32 *bytes); /* waits for a frame; NULL: the card was reset, or is broken */
 void net_release(const u8 *frame); /* gives its buffer back to the device */
 
 #endif

@@ -32,6 +32,8 @@ u32 victim_queues(const struct virtio_device *device)
 void victim_open(struct virtio_device *device)
 {
 	print_flush();
+	virtio_reset(device);
+	task_sleep(5 * NS_PER_MS); /* a task of its driver sees that */
 	virtio_open(device, victim_queues(device), 0);
 }
 

@@ -15,8 +15,6 @@
 
 #define NAME_BYTES 256
 
-static bool mounted;
-
 static bool good(const char *command, const char *name, u32 error)
 {
 	if (error == SHARE_NONE)
@@ -28,13 +26,12 @@ static bool good(const char *command, const char *name, u32 error)
 
 static bool mount(const char *command, u32 number)
 {
-	mounted = good(command, "share", share_mount(number));
-	return mounted;
+	return good(command, "share", share_mount(number));
 }
 
 static bool open(const char *command, const char *path, u32 flags)
 {
-	return (mounted || mount(command, 0)) && good(command, path, share_open(path, flags));
+	return (share_mounted() || mount(command, 0)) && good(command, path, share_open(path, flags));
 }
 
 void share_command(char *arguments)
@@ -103,7 +100,7 @@ void crc_command(char *path)
 void put_command(char *arguments)
 {
 	const char *path = argument_word(&arguments);
-	if (!(mounted || mount("put", 0)) || !good("put", path, share_create(path)))
+	if (!(share_mounted() || mount("put", 0)) || !good("put", path, share_create(path)))
 		return;
 	if (good("put", path, share_write(0, arguments, text_length(arguments))))
 		print("written\n");

@@ -51,7 +51,7 @@ static void receive(void)
 			icmp_input(frame, bytes, own);
 		net_release(frame);
 	}
-	print("the network card is broken\n");
+	print("the network card was reset\n");
 	own = 0;
 	task_exit(1);
 }

@@ -81,6 +81,11 @@ bool message_open(u32 number)
 	return true;
 }
 
+bool message_ready(void)
+{
+	return device && virtio_works(device);
+}
+
 u32 message_send(void)
 {
 	struct virtio_buffer parts[] = { { request, length, false }, { answer, MESSAGE_BYTES, true } };
@@ -88,7 +93,7 @@ u32 message_send(void)
 	for (u32 i = 0; i < 4; i++)
 		request[i] = (u8)(length >> 8 * i);
 	got = received = 0;
-	if (!virtqueue_add(&device->queues[REQUESTS], parts, 2))
+	if (!message_ready() || !virtqueue_add(&device->queues[REQUESTS], parts, 2))
 		return P9_BROKEN;
 	virtio_kick(device, REQUESTS);
 	if (!virtio_wait(device, REQUESTS, CLOCK_NEVER) || !virtqueue_get(&device->queues[REQUESTS], &received))

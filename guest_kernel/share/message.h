@@ -26,6 +26,7 @@ void message_put_text(const char *text, u32 length);
 void message_put_bytes(const void *data, u32 bytes);
 
 bool message_open(u32 number); /* the share that messages go to; false: there is none */
+bool message_ready(void); /* it was opened, and works */
 /* Sends it and waits for the answer. Returns 0, or the error's number. */
 u32 message_send(void);
 

@@ -9,6 +9,7 @@
 #include "guest_kernel/base/text.h"
 #include "guest_kernel/share/message.h"
 #include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define VERSION     "9P2000.L"
 #define ROOT        0 /* fids: our names for files */
@@ -40,6 +41,11 @@ u32 share_mount(u32 number)
 	message_put_text("", 0);
 	message_put(0, 4); /* root's user number */
 	return message_send();
+}
+
+bool share_mounted(void)
+{
+	return message_ready();
 }
 
 /* Makes FILE stand for the first bytes of a path. */

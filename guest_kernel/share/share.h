@@ -3,6 +3,7 @@
 #ifndef SHARE_H
 #define SHARE_H
 #include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define SHARE_CHUNK 4096 /* the most bytes that one call reads or writes */
 #define SHARE_NONE  19   /* ENODEV */
@@ -11,6 +12,7 @@
 #define SHARE_DIRECTORY 0200000
 
 u32 share_mount(u32 number); /* and forgets the file that was open */
+bool share_mounted(void);
 u32 share_open(const char *path, u32 flags);
 u32 share_create(const char *path); /* or empties the file that is there */
 u32 share_read(u64 offset, const u8 **data, u32 *bytes); /* 0 bytes: the end of the file */
