@@ -12,7 +12,7 @@ import math
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -25,6 +25,8 @@ from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
+from lguest_py.hardware.kinds import Hardware, Publish
+from lguest_py.hardware.together import complete, with_ports
 from lguest_py.images import Image
 from lguest_py.launcher.result import (
     SIGINT,
@@ -43,6 +45,7 @@ from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
 
+BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
@@ -70,8 +73,9 @@ class Settings:
     timeout: float | None = None
     obey_guest: bool = False  # the status that the Guest reports is the Result's
     switcher: Switcher = "lean"
-    bus: Literal["auto", "page", "pci"] = "auto"  # of the devices
     elapsed: float = 0.0  # seconds of ``timeout`` that have passed
+    devices: tuple[Hardware, ...] = ()
+    bus: BusName = "auto"
 
 
 class _StoppedError(Exception):
@@ -92,6 +96,8 @@ def prepare(
     timeout: float | None = None,
     obey_guest: bool = False,
     switcher: Switcher = "lean",
+    devices: Iterable[Hardware | Publish] = (),
+    bus: BusName = "auto",
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
@@ -104,6 +110,7 @@ def prepare(
 
     started = time.monotonic()
     Plan(memory)  # raises UsageError before the long work
+    hardware = complete(with_ports(devices))
     if not isinstance(command_line, str):
         command_line = join(command_line)
     if image is None:
@@ -114,10 +121,8 @@ def prepare(
         kernel = images.open_image(image)
     choice = engines.choose(engine)
     elapsed = time.monotonic() - started
-    settings = Settings(
-        kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed=elapsed
-    )
-    return settings, choice
+    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus
+    return Settings(kernel, *how), choice
 
 
 class Launcher:
