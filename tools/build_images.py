@@ -54,7 +54,8 @@ HOST = ("host_kernel/base/*.[cS]", "host_kernel/machine/*.[cS]", "host_kernel/me
         "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
 # In the order of their dependencies: a room includes and calls only what stands before it.
 GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
-    "base", "cpu", "memory", "tasks", "bus", "console", "drivers", "network", "share", "traps", "user", "faults", "tests", "bench", "main"))  # fmt: skip
+    "base", "cpu", "memory", "tasks", "bus", "console", "drivers", "network", "share", "traps", "user", "faults",
+    "tests", "bench", "main"))  # fmt: skip
 SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with
 IMAGES = (
     Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
