@@ -12,6 +12,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -28,6 +29,7 @@ from lguest_py.files.poller import READABLE, Poller
 from lguest_py.hardware.kinds import Hardware, Publish
 from lguest_py.hardware.together import complete, with_ports
 from lguest_py.images import Image
+from lguest_py.launcher.device_list import open_devices
 from lguest_py.launcher.result import (
     SIGINT,
     SIGPIPE,
@@ -159,6 +161,11 @@ class Launcher:
         started = time.monotonic()
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
+        with ExitStack() as stack:
+            self._devices = open_devices(self._settings.devices, self._say, stack)
+            return self._boots(started)
+
+    def _boots(self, started: float) -> Result:
         early = 0
         while True:
             try:
