@@ -2,8 +2,8 @@
 """Devices of a Linux: ``lguest-py bench devices``.  In a Guest, and on QEMU's PC with QEMU's own virtio device.
 
 Both sides boot the same kernel and initrd, and have the same back end: a file, a folder, a network.  A program in there
-(guest_kernel/linux/devices) measures, and prints samples.  What belongs together is a Setup, in a file of its own; a new
-one is added to SETUPS.  Read next: device_disk.py, a Setup.
+(guest_kernel/linux/devices) measures, and prints samples.  What belongs together is a Setup, in a file of its own, and
+in SETUPS.  Read next: device_disk.py, a Setup.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, Row
 
 SETUPS: Final[Sequence[Setup]] = (DISK,)
-DEVICES: Final[Mapping[str, str]] = MappingProxyType({name: text for each in SETUPS for name, text in each.rows.items()})
+DEVICES: Final[Mapping[str, str]] = MappingProxyType(
+    {name: text for each in SETUPS for name, text in each.rows.items()}
+)
 PROGRAM: Final = "bin/measure-devices"
 MODULES: Final = ("virtio_pci",)  # and each Setup's own
 MEMORY: Final = 128 << 20
