@@ -13,7 +13,7 @@ from lguest_py.errors import UsageError
 from lguest_py.hardware import checks
 from lguest_py.hardware.words import quoted
 
-Format = Literal["auto", "raw", "qcow2"]
+Format = Literal["auto", "raw", "qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels"]  # qemu-nbd's
 Protocol = Literal["tcp", "udp"]
 Kind = Literal["user", "tap", "bridge", "host"]
 
