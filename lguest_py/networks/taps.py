@@ -39,6 +39,10 @@ def _commands(name: str) -> str:
     return f"sudo ip tuntap add dev {name} mode tap user {_user()} && sudo ip link set {name} up"
 
 
+def _down(name: str) -> str:
+    return f"{name} is down, so the Guest reaches nothing yet: sudo ip link set {name} up"
+
+
 def _failed(what: str, error: OSError, advice: str) -> NoReturn:
     check(error)
     raise TapError(f"{what} ({os.strerror(error.errno or 0)}): {advice}") from None
@@ -79,7 +83,7 @@ def existing(name: str, mac: bytes, say: Callable[[str], None]) -> Tap:
             try:
                 interfaces.set_up(name)
             except OSError:  # whoever may do that can do it at any time
-                say(f"the tap {name} is down, so the Guest reaches nothing yet: sudo ip link set {name} up")
+                say(f"the tap {_down(name)}")
         return Tap(fd, name, mac or default_mac(name))
     except BaseException:
         os.close(fd)
@@ -97,7 +101,7 @@ def _make(mac: bytes, advice: str) -> Tap:
         raise
 
 
-def in_bridge(bridge: str, mac: bytes) -> Tap:
+def in_bridge(bridge: str, mac: bytes, say: Callable[[str], None]) -> Tap:
     """A new tap that is a port of the bridge."""
     _check_name(bridge)
     if not interfaces.exists(bridge):
@@ -108,6 +112,8 @@ def in_bridge(bridge: str, mac: bytes) -> Tap:
         tap.set_mtu(interfaces.mtu(bridge))  # or the bridge's is lowered to the tap's
         interfaces.add_to_bridge(bridge, tap.name)
         interfaces.set_up(tap.name)
+        if not interfaces.is_up(bridge):
+            say(f"the bridge {_down(bridge)}")
     except OSError as error:
         tap.close()
         if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
