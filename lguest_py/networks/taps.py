@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -48,11 +47,6 @@ def _failed(what: str, error: OSError, advice: str) -> NoReturn:
     raise TapError(f"{what} ({os.strerror(error.errno or 0)}): {advice}") from None
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"(?!\.+$)[\w.@+-]{1,15}", name, re.ASCII):
-        raise UsageError(f"{name!r} is no name of a network interface: up to 15 letters, digits, - and _")
-
-
 def _open(name: str, advice: str) -> tuple[int, str]:
     """(descriptor, name) of a tap, with the user's errors."""
     try:
@@ -76,8 +70,7 @@ def _open(name: str, advice: str) -> tuple[int, str]:
 
 def existing(name: str, mac: bytes, say: Callable[[str], None]) -> Tap:
     """The tap ``name``, which is made if it is not there and this process may make it."""
-    _check_name(name)
-    fd, _ = _open(name, _commands(name))
+    fd, name = _open(name, _commands(name))
     try:
         if not interfaces.is_up(name):
             try:
@@ -103,7 +96,6 @@ def _make(mac: bytes, advice: str) -> Tap:
 
 def in_bridge(bridge: str, mac: bytes, say: Callable[[str], None]) -> Tap:
     """A new tap that is a port of the bridge."""
-    _check_name(bridge)
     if not interfaces.exists(bridge):
         help_ = f"sudo ip link add {bridge} type bridge && sudo ip link set {bridge} up"
         raise UsageError(f"there is no bridge {bridge}: {help_}")
@@ -123,11 +115,10 @@ def in_bridge(bridge: str, mac: bytes, say: Callable[[str], None]) -> Tap:
 
 
 def with_address(address: str, mac: bytes) -> Tap:
-    """A new tap whose end on the Host has this IPv4 address (A.B.C.D or A.B.C.D/BITS)."""
-    ip, _, bits = address.partition("/")
-    tap = _make(mac, f"only root can; or use tap:NAME: {_commands('NAME')} && sudo ip addr add {ip}/24 dev NAME")
+    """A new tap whose end on the Host has this IPv4 address."""
+    tap = _make(mac, f"only root can; or use tap:NAME: {_commands('NAME')} && sudo ip addr add {address}/24 dev NAME")
     try:
-        interfaces.set_address(tap.name, ip, int(bits) if bits else None)
+        interfaces.set_address(tap.name, address)
         interfaces.set_up(tap.name)
     except OSError as error:
         tap.close()

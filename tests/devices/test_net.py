@@ -58,7 +58,7 @@ def buffers(rig: Rig, count: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize(("features", "header"), [(PLAIN, 10), (MERGED, 12)])
+@pytest.mark.parametrize(("features", "header"), [(PLAIN, 10), (MERGED, 12), (PLAIN | net.F_VERSION_1, 12)])
 def test_frames_go_both_ways(peer: Peer, features: int, header: int, legacy: bool) -> None:
     rig = Rig(peer.card(), features, legacy=legacy)
     buffers(rig, 8, 2048)
