@@ -9,6 +9,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -632,11 +633,8 @@ def test_no_descriptor_is_left(folder: Path) -> None:
         lambda: client.walk(0, 5, b"d", b"no"), lambda: client.call(T.MKDIR, 0, b"d", 0, 0),
         lambda: client.call(T.READDIR, 2, 1, 5),
     ):  # fmt: skip
-        try:
+        with suppress(OSError):
             call()
-        except OSError:
-            pass
-    client.clunk(4) if client else None
     server.close()
     assert open_descriptors() == before
     assert server._budget.used == 0
@@ -648,12 +646,9 @@ def test_a_guest_cannot_take_all_descriptors(folder: Path) -> None:
     server = server_at(folder, limit=20)
     client = Client(sender(server))
     client.attach()
-    taken = 0
-    with pytest.raises(OSError, match="Too many open files in system"):
-        for n in range(30):
-            client.at(n + 1, b"%d" % n)
-            taken += 1
-    assert taken == 19
+    for n in range(19):
+        client.at(n + 1, b"%d" % n)
+    assert number(lambda: client.at(20, b"20")) == errno.ENFILE
     client.walk(0, 99)  # another fid of the same folder needs none
     assert number(lambda: client.lopen(99)) == errno.ENFILE
     assert number(lambda: client.lcreate(99, b"f")) == errno.ENFILE
