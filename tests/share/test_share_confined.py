@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from p9_client import Client, sender, server_at
+from p9_client import Client, number, sender, server_at
 
 from lguest_py.share.server import Server
 from lguest_py.share.wire import T
@@ -29,13 +29,6 @@ def outside(tmp_path: Path) -> Path:
     (tmp_path / "outside/secret").write_bytes(SECRET)
     (tmp_path / "shared-too").mkdir()  # its name begins as that of the shared one
     return tmp_path / "outside"
-
-
-def number(call: Callable[[], object]) -> int:
-    with pytest.raises(OSError) as caught:  # noqa: PT011
-        call()
-    assert caught.value.errno
-    return caught.value.errno
 
 
 def test_a_link_to_outside_is_never_followed(client: Client, folder: Path, outside: Path) -> None:
@@ -96,9 +89,7 @@ def test_the_root_has_nothing_above(client: Client, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["outside/d", "shared-too/d"])
-def test_a_directory_that_was_moved_out_gives_nothing(
-    client: Client, folder: Path, outside: Path, to: str
-) -> None:
+def test_a_directory_that_was_moved_out_gives_nothing(client: Client, folder: Path, outside: Path, to: str) -> None:
     (folder / "d/e").mkdir(parents=True)
     (folder / "d/f").write_bytes(b"x")
     client.at(1, b"d")
@@ -191,9 +182,7 @@ def meanwhile(step: Callable[[int], None]) -> Iterator[None]:
         thread.join()
 
 
-def test_a_name_that_changes_between_file_and_link_never_leads_out(
-    client: Client, folder: Path, outside: Path
-) -> None:
+def test_a_name_that_changes_between_file_and_link_never_leads_out(client: Client, folder: Path, outside: Path) -> None:
     (folder / "file").write_bytes(b"inside")
     os.symlink(outside / "secret", folder / "link")
     os.link(folder / "file", folder / "x")
@@ -204,7 +193,7 @@ def test_a_name_that_changes_between_file_and_link_never_leads_out(
 
     seen = set()
     with meanwhile(swap):
-        for n in range(3000):
+        for _ in range(3000):
             try:
                 client.at(1, b"x")
                 client.lopen(1, RDWR)

@@ -13,20 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from p9_client import Client, sender, server_at
+from p9_client import Client, number, sender, server_at
 
 from lguest_py.share.server import MOST, Server
 from lguest_py.share.wire import NO_FID, T
 
 RDONLY, WRONLY, RDWR, EXCL, TRUNC, APPEND = 0, 1, 2, 0o200, 0o1000, 0o2000
-
-
-def number(call: Callable[[], object]) -> int:
-    """The error number of what ``call`` raises."""
-    with pytest.raises(OSError) as caught:  # noqa: PT011
-        call()
-    assert caught.value.errno
-    return caught.value.errno
 
 
 # The session.
