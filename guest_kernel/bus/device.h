@@ -33,6 +33,7 @@ struct virtio_device {
 
 struct transport {
 	const char *name;
+	bool legacy; /* virtio before 1.0 */
 	void (*begin)(struct virtio_device *device); /* resets the device and tells that a driver takes it */
 	u32 (*features)(struct virtio_device *device); /* that are offered, the first 32 */
 	bool (*accept)(struct virtio_device *device, u32 features);

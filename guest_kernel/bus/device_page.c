@@ -113,7 +113,7 @@ static bool acknowledge(struct virtio_device *device)
 }
 
 static const struct transport transport = {
-	"page", begin, features, accept, set_up_queue, start, status, kick, acknowledge,
+	"page", true, begin, features, accept, set_up_queue, start, status, kick, acknowledge,
 };
 
 u32 device_page_scan(struct virtio_device *devices, u32 most)

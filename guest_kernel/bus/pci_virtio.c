@@ -125,7 +125,7 @@ static bool acknowledge(struct virtio_device *device)
 }
 
 static const struct transport transport = {
-	"pci", begin, features, accept, set_up_queue, start, status, kick, acknowledge,
+	"pci", false, begin, features, accept, set_up_queue, start, status, kick, acknowledge,
 };
 
 /* Maps the registers of one kind. NULL: there are none. */

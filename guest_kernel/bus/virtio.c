@@ -85,6 +85,12 @@ void virtio_reset(struct virtio_device *device)
 {
 	device->open = false;
 	device->transport->begin(device);
+	task_wake(device); /* who waits for it waits in vain */
+}
+
+bool virtio_works(const struct virtio_device *device)
+{
+	return device->open && !device->broken;
 }
 
 bool virtio_broken(struct virtio_device *device)
@@ -111,15 +117,15 @@ u32 virtio_config32(const struct virtio_device *device, u32 offset)
 
 void virtio_kick(struct virtio_device *device, u32 queue)
 {
-	__asm__ volatile("" : : : "memory"); /* what was added is in memory */
-	device->transport->kick(device, &device->queues[queue]);
+	if (virtqueue_wants_kick(&device->queues[queue]))
+		device->transport->kick(device, &device->queues[queue]);
 }
 
 bool virtio_wait(struct virtio_device *device, u32 queue, u64 deadline)
 {
 	u32 flags = irq_save(); /* no wake-up is lost between the check and the wait */
-	while (!virtqueue_has_used(&device->queues[queue]) && !device->broken && clock_ns() < deadline)
+	while (virtio_works(device) && !virtqueue_has_used(&device->queues[queue]) && clock_ns() < deadline)
 		task_wait_until(device, deadline);
 	irq_restore(flags);
-	return virtqueue_has_used(&device->queues[queue]);
+	return virtio_works(device) && virtqueue_has_used(&device->queues[queue]);
 }

@@ -24,6 +24,7 @@ struct virtio_device *virtio_find(u32 type, u32 number); /* the number-th of a t
  */
 bool virtio_open(struct virtio_device *device, u32 queues, u32 wanted);
 void virtio_reset(struct virtio_device *device);
+bool virtio_works(const struct virtio_device *device); /* it is open, and did not say that it needs a reset */
 bool virtio_broken(struct virtio_device *device); /* asks it: it needs a reset */
 
 /* Fields of the configuration space, little-endian. */
@@ -32,7 +33,7 @@ u16 virtio_config16(const struct virtio_device *device, u32 offset);
 u32 virtio_config32(const struct virtio_device *device, u32 offset);
 
 void virtio_kick(struct virtio_device *device, u32 queue);
-/* Waits for a used chain until a time in clock_ns(). False: none came, or the device is broken. */
+/* Waits for a used chain until a time in clock_ns(). False: none came, or the device does not work. */
 bool virtio_wait(struct virtio_device *device, u32 queue, u64 deadline);
 
 #endif

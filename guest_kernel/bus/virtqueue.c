@@ -62,6 +62,13 @@ bool virtqueue_add(struct virtqueue *queue, const struct virtio_buffer *buffers,
 	return true;
 }
 
+bool virtqueue_wants_kick(const struct virtqueue *queue)
+{
+	/* The device sees the new index before its flags are read here, or it would wait for a kick that never comes. */
+	__asm__ volatile("lock; addl $0, (%%esp)" : : : "memory", "cc");
+	return !(queue->used->flags & USED_NO_NOTIFY);
+}
+
 bool virtqueue_has_used(const struct virtqueue *queue)
 {
 	barrier();

@@ -28,6 +28,7 @@ void virtqueue_init(struct virtqueue *queue, u16 number, u16 size, void *ring, u
 
 /* Makes a chain available to the device. False: there are not enough descriptors. */
 bool virtqueue_add(struct virtqueue *queue, const struct virtio_buffer *buffers, u32 count);
+bool virtqueue_wants_kick(const struct virtqueue *queue); /* after chains were added */
 bool virtqueue_has_used(const struct virtqueue *queue);
 /* The start of the first buffer of a used chain, and how many bytes the device wrote to it. NULL: there is none. */
 void *virtqueue_get(struct virtqueue *queue, u32 *bytes);

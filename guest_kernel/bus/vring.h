@@ -9,6 +9,7 @@
 #define DESC_INDIRECT 4
 
 #define AVAIL_NO_INTERRUPT 1
+#define USED_NO_NOTIFY     1
 
 struct vring_desc {
 	u64 address;

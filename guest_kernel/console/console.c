@@ -32,7 +32,8 @@ static u32 filling; /* the buffer that text is added to */
 static u32 filled;  /* bytes in it */
 static u32 in_flight;
 
-/* Input: the buffer that is being read. */
+/* Input: the same, and the buffer that is being read. */
+static u8 *receive;
 static u8 *reading;
 static u32 reading_bytes, read_bytes;
 
@@ -91,13 +92,17 @@ static void add_input_buffer(void *start)
 void console_init(void)
 {
 	struct virtio_device *found = virtio_find(VIRTIO_CONSOLE, 0);
-	if (!found || !virtio_open(found, QUEUES, 0))
+	if (!found || !virtio_open(found, QUEUES, CONSOLE_FEATURE_SIZE))
 		return;
 	early_flush();
 	device = found;
-	transmit = virtual(frame_need());
+	in_flight = filled = filling = 0;
+	reading = NULL;
+	if (!transmit)
+		transmit = virtual(frame_need());
 	virtqueue_disable_interrupts(&device->queues[TRANSMIT]);
-	u8 *receive = virtual(frame_need());
+	if (!receive)
+		receive = virtual(frame_need());
 	for (u32 i = 0; i < BUFFERS; i++)
 		add_input_buffer(receive + i * BUFFER_BYTES);
 	virtio_kick(device, RECEIVE);

@@ -13,6 +13,8 @@
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/main/device_commands.h"
+#include "guest_kernel/main/parameters.h"
 #include "guest_kernel/main/shell.h"
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/memory/paging.h"
@@ -46,7 +48,7 @@ static void background(const char *name, program *start)
 
 void guest_main(void)
 {
-	static char command_line[COMMAND_LINE_BYTES];
+	static char command_line[COMMAND_LINE_BYTES], value[COMMAND_LINE_BYTES];
 	u32 at = *(volatile u32 *)virtual(BOOT_PARAMS_CMDLINE);
 	print_to(&console_sink);
 	frames_init();
@@ -66,6 +68,8 @@ void guest_main(void)
 	background("ticker", program_ticker);
 	background("fpu", program_fpu);
 	background("tls", program_tls);
-	shell_start(command_line);
+	if (parameter(command_line, "ip=", value, sizeof(value)))
+		ip_command(value);
+	shell_start(parameter(command_line, PARAMETER_RUN, value, sizeof(value)) ? value : NULL);
 	schedule_idle();
 }
