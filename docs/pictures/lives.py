@@ -63,7 +63,7 @@ LIVES: dict[str, tuple[str, tuple[Step, ...]]] = {
             (HOST, LAUNCHER, "doorbell, once for many bytes", "machine/mailbox.c"),
             (LAUNCHER, LAUNCHER, "text ring, or the queue's buffers", "launcher/vm.py, devices/console.py"),
             (LAUNCHER, LAUNCHER, "to the terminal", "console/streams.py"),
-            (LAUNCHER, HOST, "used buffers: an interrupt", "devices/bus.py"),
+            (LAUNCHER, HOST, "used buffers: an interrupt", "devices/page_bus.py"),
             (HOST, GUEST, "inject it", "lguest/interrupts.c"),
         ),
     ),

@@ -17,7 +17,8 @@
 #define KERNEL_OFFSET  0xC0000000
 #define KERNEL_START   0x00100000 /* physical: where the image is loaded */
 #define SCRATCH_WINDOW 0xFF000000 /* 4 MiB of kernel addresses whose page table entries the tests change */
-#define DEVICE_WINDOW  0xFF400000 /* maps the device page and the virtqueues, which are just above RAM */
+#define DEVICE_WINDOW  0xFF400000 /* maps what devices have above RAM: the device page and its virtqueues, or BARs */
+#define DEVICE_WINDOW_BYTES 0x400000
 #define STACK_BYTES    8192       /* a task's ring-1 stack */
 #define STACK_PAGES    2          /* the same, as LHCALL_SET_STACK counts */
 

@@ -35,6 +35,11 @@ void *memory_copy(void *to, const void *from, u32 count)
 	return memcpy(to, from, count);
 }
 
+bool text_is_space(char character)
+{
+	return character == ' ' || character == '\t';
+}
+
 u32 text_length(const char *text)
 {
 	u32 length = 0;

@@ -7,6 +7,7 @@
 
 void *memory_set(void *to, int byte, u32 count);
 void *memory_copy(void *to, const void *from, u32 count);
+bool text_is_space(char character); /* between words */
 u32 text_length(const char *text);
 bool text_equal(const char *a, const char *b);
 bool text_starts(const char *text, const char *start);

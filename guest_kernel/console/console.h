@@ -3,13 +3,15 @@
 #ifndef CONSOLE_H
 #define CONSOLE_H
 #include "guest_kernel/base/print.h"
-#include "guest_kernel/console/virtio.h"
+#include "guest_kernel/bus/device.h"
 #include "switcher/layouts/types.h"
 #include <stdbool.h>
 
+#define CONSOLE_FEATURE_SIZE 1u
+
 extern const struct print_sink console_sink;
 
-void console_init(void); /* looks for the virtio console; without one there is no input */
+void console_init(void); /* opens the virtio console, again if need be; without one there is no input */
 bool console_has_input(void);
 void console_write(const char *text, u32 count);
 void console_flush(void);

@@ -75,5 +75,5 @@ void irq_dispatch(struct trap_frame *frame)
 		irq_mask(irq);
 		return;
 	}
-	handlers[irq]();
+	handlers[irq](irq);
 }

@@ -8,7 +8,7 @@
 
 #define IRQ_CLOCK 0
 
-typedef void irq_handler(void);
+typedef void irq_handler(u32 irq);
 
 static inline void irq_disable(void)
 {

@@ -11,7 +11,9 @@
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/power.h"
+#include "guest_kernel/faults/device_faults.h"
 #include "guest_kernel/faults/faults.h"
+#include "guest_kernel/main/device_commands.h"
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/tasks/clock.h"
 #include "guest_kernel/tasks/task_table.h"
@@ -27,7 +29,7 @@ static void help_command(char *arguments)
 {
 	(void)arguments;
 	for (u32 i = 0; i < command_count; i++)
-		print("%-9s%-9s%s\n", commands[i].name, commands[i].arguments, commands[i].about);
+		print("%-9s%-17s%s\n", commands[i].name, commands[i].arguments, commands[i].about);
 }
 
 static void tasks_command(char *arguments)
@@ -126,8 +128,30 @@ const struct command commands[] = {
 	{ "run", "[NAME]", "start a program; without NAME, list them", run_command },
 	{ "kill", "ID", "end a program", kill_command },
 	{ "fault", "[NAME]", "make a fault; without NAME, list them", fault_command },
+	{ "abuse", "[NAME [DEVICE]]", "drive a device in a hostile way; without NAME, list the ways", abuse_command },
+	{ "fuzz", "SEED [DEVICE]", "drive a device with random rings", fuzz_command },
 	{ "test", "[TEXT]", "test every hypercall and trap, or run the tests with TEXT in their name", test_command },
 	{ "bench", "[NAMES]", "measure the Host's services, for lguest-py bench", bench_command },
+	{ "devices", "", "all devices, and what a driver uses", devices_command },
+	{ "disk", "[N]", "choose a disk: the commands below use it, 0 at first", disk_command },
+	{ "read", "SECTOR", "show a sector", read_command },
+	{ "write", "SECTOR TEXT", "write a sector: TEXT, then zeroes", write_command },
+	{ "sum", "SECTOR COUNT", "CRC-32 of sectors", sum_command },
+	{ "copy", "FROM TO COUNT", "copy sectors", copy_command },
+	{ "zero", "SECTOR COUNT", "have the disk write zeroes", zero_command },
+	{ "discard", "SECTOR COUNT", "tell the disk that sectors are not used", discard_command },
+	{ "flush", "", "have the disk write out what it holds", flush_command },
+	{ "ip", "[A.B.C.D]", "the network card's address; so does ip= on the command line", ip_command },
+	{ "ping", "A.B.C.D [COUNT]", "send ICMP echo requests", ping_command },
+	{ "random", "[BYTES]", "bytes of the entropy device", random_command },
+	{ "share", "[N]", "use the N-th shared folder, 0 at first", share_command },
+	{ "ls", "[PATH]", "the entries of a folder of the share", ls_command },
+	{ "cat", "PATH", "show a file of the share", cat_command },
+	{ "crc", "PATH", "CRC-32 of a file of the share", crc_command },
+	{ "put", "PATH TEXT", "write a file of the share", put_command },
+	{ "tell", "N TEXT", "write a line to the N-th console, from 1", tell_command },
+	{ "hear", "N", "wait for a line from the N-th console, and show it", hear_command },
+	{ "size", "", "the console's columns and rows", size_command },
 	{ "echo", "TEXT", "print TEXT", echo_command },
 	{ "halt", "", "stop with all interrupts masked", halt_command },
 	{ "panic", "[TEXT]", "report a kernel panic to the Host", panic_command },

@@ -7,11 +7,14 @@
  */
 #include "guest_kernel/base/print.h"
 #include "guest_kernel/base/text.h"
+#include "guest_kernel/bus/virtio.h"
 #include "guest_kernel/console/console.h"
 #include "guest_kernel/cpu/frame.h"
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/cpu/segments.h"
+#include "guest_kernel/main/device_commands.h"
+#include "guest_kernel/main/parameters.h"
 #include "guest_kernel/main/shell.h"
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/memory/paging.h"
@@ -45,7 +48,7 @@ static void background(const char *name, program *start)
 
 void guest_main(void)
 {
-	static char command_line[COMMAND_LINE_BYTES];
+	static char command_line[COMMAND_LINE_BYTES], value[COMMAND_LINE_BYTES];
 	u32 at = *(volatile u32 *)virtual(BOOT_PARAMS_CMDLINE);
 	print_to(&console_sink);
 	frames_init();
@@ -58,12 +61,15 @@ void guest_main(void)
 	traps_init();
 	tasks_init();
 	fpu_init();
-	console_init();
 	clock_init();
+	virtio_init();
+	console_init();
 	irq_set_handler(IRQ_CLOCK, schedule_tick);
 	background("ticker", program_ticker);
 	background("fpu", program_fpu);
 	background("tls", program_tls);
-	shell_start(command_line);
+	if (parameter(command_line, "ip=", value, sizeof(value)))
+		ip_command(value);
+	shell_start(parameter(command_line, PARAMETER_RUN, value, sizeof(value)) ? value : NULL);
 	schedule_idle();
 }

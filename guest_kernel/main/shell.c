@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The prompt: a kernel task that reads a line, finds the command and runs it. "run=COMMAND;COMMAND" on the kernel's
- * command line replaces the prompt: all text up to the end of the line belongs to it, or run="..." what is quoted.
+ * command line replaces the prompt.
  *
  * Read next: commands.c.
  */
@@ -19,21 +19,15 @@
 #include <stdbool.h>
 
 #define LINE_BYTES 256
-#define RUN        "run="
 
 static char *to_run;
 
-static bool is_space(char character)
-{
-	return character == ' ' || character == '\t';
-}
-
 static char *strip(char *text)
 {
-	while (is_space(*text))
+	while (text_is_space(*text))
 		text++;
 	u32 length = text_length(text);
-	while (length && is_space(text[length - 1]))
+	while (length && text_is_space(text[length - 1]))
 		text[--length] = 0;
 	return text;
 }
@@ -44,7 +38,7 @@ static bool run(char *line)
 	char *name = strip(line), *rest = name;
 	if (!*name)
 		return true;
-	while (*rest && !is_space(*rest))
+	while (*rest && !text_is_space(*rest))
 		rest++;
 	if (*rest)
 		*rest++ = 0;
@@ -101,34 +95,9 @@ static void shell(void)
 	prompt();
 }
 
-/* A value that begins with a double quote ends at the one that ends the word; any other is the rest of the line. */
-static char *value(char *text)
+void shell_start(char *commands)
 {
-	if (*text != '"')
-		return text;
-	for (char *end = ++text; *end; end++) {
-		if (*end == '"' && (!end[1] || is_space(end[1]))) {
-			*end = 0;
-			break;
-		}
-	}
-	return text;
-}
-
-void shell_start(char *command_line)
-{
-	bool quoted = false;
-
-	for (char *word = command_line; *word; word++) {
-		bool starts = !quoted && (word == command_line || is_space(word[-1]));
-
-		if (starts && text_starts(word, RUN)) {
-			to_run = value(word + sizeof(RUN) - 1);
-			break;
-		}
-		if (*word == '"')
-			quoted = !quoted;
-	}
+	to_run = commands;
 	if (!task_kernel("shell", shell))
 		panic("no room for the shell");
 }

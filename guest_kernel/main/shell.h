@@ -3,7 +3,7 @@
 #ifndef SHELL_H
 #define SHELL_H
 
-/* Starts a task that runs the commands after "run=" on the kernel's command line and powers off, or else prompts. */
-void shell_start(char *command_line);
+/* Starts a task that runs commands and powers off, or without any (NULL) prompts. */
+void shell_start(char *commands);
 
 #endif

@@ -49,21 +49,22 @@ void paging_init(void)
 	for (u32 done = ENTRIES_PER_TABLE; done < frames; done += ENTRIES_PER_TABLE)
 		kernel_page_table(KERNEL_SLOT + done / ENTRIES_PER_TABLE, done * PAGE_SIZE,
 				  frames - done < ENTRIES_PER_TABLE ? frames - done : ENTRIES_PER_TABLE);
-	kernel_page_table(DEVICE_WINDOW >> PDE_SHIFT, memory_ram(), LGUEST_DEVICE_PAGES);
+	kernel_page_table(DEVICE_WINDOW >> PDE_SHIFT, 0, 0);
 	kernel_page_table(SCRATCH_WINDOW >> PDE_SHIFT, 0, 0);
 	pde_set(kernel_page_directory(), 0, 0); /* start.S's identity mapping */
 	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
 }
 
-void *device_pointer(u32 address, u32 bytes)
+void *device_map(u32 address, u32 bytes)
 {
-	u32 start = memory_ram();
-	if (address < memory_mapped() && bytes <= memory_mapped() - address)
-		return virtual(address);
-	if (address >= start && address - start < LGUEST_DEVICE_PAGES * PAGE_SIZE &&
-	    bytes <= LGUEST_DEVICE_PAGES * PAGE_SIZE - (address - start))
-		return (void *)(DEVICE_WINDOW + address - start);
-	return NULL;
+	static u32 next = DEVICE_WINDOW;
+	u32 within = address % PAGE_SIZE, pages = (within + bytes + PAGE_SIZE - 1) / PAGE_SIZE, start = next;
+	if (!bytes || bytes > DEVICE_WINDOW_BYTES || pages > (DEVICE_WINDOW + DEVICE_WINDOW_BYTES - next) / PAGE_SIZE)
+		return NULL;
+	for (u32 i = 0; i < pages; i++, next += PAGE_SIZE)
+		*pte_lookup(kernel_page_directory(), next, false) = (address - within + i * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE;
+	hypercall(LHCALL_FLUSH_TLB, 1, 0, 0, 0);
+	return (void *)(start + within);
 }
 
 u32 page_directory_new(void)

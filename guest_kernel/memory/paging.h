@@ -29,7 +29,7 @@ u32 *page_directory_entries(u32 directory);
 u32 *pte_lookup(u32 directory, u32 address, bool create);
 bool pte_set(u32 directory, u32 address, u32 entry); /* and informs the Host */
 
-void *device_pointer(u32 address, u32 bytes); /* NULL unless the range is in RAM or in the device pages */
+void *device_map(u32 address, u32 bytes); /* maps what is above RAM, for good; NULL: there are no addresses left */
 
 /* The page directory and the page table of the first 4 MiB that start.S fills and loads. */
 extern u32 boot_page_directory[], boot_page_table[];

@@ -64,8 +64,9 @@ static void arm_clock(void)
 	clock_arm(deadline);
 }
 
-void schedule_tick(void)
+void schedule_tick(u32 irq)
 {
+	(void)irq;
 	wake_sleepers();
 	need_schedule = true;
 	arm_clock(); /* the clock is one-shot, and an interrupt of ring 1 does not lead to schedule() */

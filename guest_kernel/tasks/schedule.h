@@ -9,7 +9,7 @@ extern bool need_schedule; /* schedule() must run before the next return to ring
 
 void schedule(void); /* with interrupts disabled; returns when this task is chosen again */
 void schedule_soon(void);
-void schedule_tick(void); /* the clock interrupt's handler */
+void schedule_tick(u32 irq); /* the clock interrupt's handler */
 void schedule_idle(void) __attribute__((noreturn)); /* the idle task's loop */
 void schedule_load_tls(void); /* after a change of the current task's TLS descriptors; asynchronous */
 

@@ -22,7 +22,7 @@ struct task {
 	u32 esp;       /* of its ring-1 stack, while it does not run */
 	u32 trap_esp;  /* where a trap from ring 3 pushes: LHCALL_SET_STACK */
 	u64 wake_ns;   /* when SLEEPING: clock_ns() time */
-	const void *wait_channel; /* when WAITING */
+	const void *wait_channel; /* when WAITING; when SLEEPING too, or NULL */
 	s32 exit_code; /* when EXITED */
 	bool detached; /* nobody joins it: its entry is free after its exit */
 	u32 tls[TLS_COUNT * 2]; /* descriptors */

@@ -120,27 +120,31 @@ static void block(enum task_state state)
 	schedule();
 }
 
-void task_sleep(u64 ns)
+void task_wait_until(const void *channel, u64 deadline)
 {
 	u32 flags = irq_save();
-	current->wake_ns = clock_ns() + ns;
-	block(TASK_SLEEPING);
+	current->wait_channel = channel;
+	current->wake_ns = deadline;
+	block(deadline == CLOCK_NEVER ? TASK_WAITING : TASK_SLEEPING);
 	irq_restore(flags);
+}
+
+void task_sleep(u64 ns)
+{
+	task_wait_until(NULL, clock_ns() + ns);
 }
 
 void task_wait(const void *channel)
 {
-	u32 flags = irq_save();
-	current->wait_channel = channel;
-	block(TASK_WAITING);
-	irq_restore(flags);
+	task_wait_until(channel, CLOCK_NEVER);
 }
 
 void task_wake(const void *channel)
 {
 	u32 flags = irq_save();
 	for (u32 i = 1; i < TASKS; i++) {
-		if (tasks[i].state == TASK_WAITING && tasks[i].wait_channel == channel) {
+		bool waits = tasks[i].state == TASK_WAITING || tasks[i].state == TASK_SLEEPING;
+		if (waits && tasks[i].wait_channel == channel) {
 			tasks[i].state = TASK_READY;
 			schedule_soon();
 		}

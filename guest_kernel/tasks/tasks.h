@@ -14,6 +14,7 @@ void task_exit(s32 exit_code) __attribute__((noreturn));
 void task_kill(struct task *task); /* a program; not the current task */
 void task_sleep(u64 ns);
 void task_wait(const void *channel); /* until task_wake() of the channel; the caller checks why it woke */
+void task_wait_until(const void *channel, u64 deadline); /* the same, or until a time in clock_ns() */
 void task_wake(const void *channel);
 s32 task_join(struct task *task); /* waits for its exit, frees its entry, returns its exit code */
 

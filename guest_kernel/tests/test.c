@@ -68,8 +68,9 @@ u32 *test_word(u32 address)
 	return (u32 *)address;
 }
 
-static void clock_fired(void)
+static void clock_fired(u32 irq)
 {
+	(void)irq;
 }
 
 void test_take_clock(void)

@@ -8,8 +8,9 @@
  */
 #include "guest_kernel/base/layout.h"
 #include "guest_kernel/base/text.h"
+#include "guest_kernel/bus/pci.h"
+#include "guest_kernel/bus/virtio.h"
 #include "guest_kernel/console/console.h"
-#include "guest_kernel/console/virtio.h"
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/cpu/hypercall_ring.h"
 #include "guest_kernel/cpu/interrupts.h"
@@ -213,11 +214,11 @@ TEST(async_notify_device, "asynchronous: NOTIFY of a device in the ring, then mo
 {
 	struct virtio_device *console = console_device();
 	take_ring();
-	if (!console)
-		return; /* the machine has none */
+	if (!console || pci_present())
+		return; /* the device page has none */
 	set_limit_async(1);
 	for (u32 i = 0; i < 3; i++) {
-		hypercall_async(LHCALL_NOTIFY, console->queues[1].address, 0, 0, 0);
+		hypercall_async(LHCALL_NOTIFY, console->queues[1].place, 0, 0, 0);
 		set_limit_async(2 + i);
 	}
 	set_limit(9);

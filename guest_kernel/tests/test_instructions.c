@@ -74,8 +74,9 @@ TEST(iret_ring3, "instructions: iret in ring 3 changes neither IOPL nor IF")
 	flags_kept(3, snippet_iret);
 }
 
-static void rearm(void)
+static void rearm(u32 irq)
 {
+	(void)irq;
 	test_arm_us(2000);
 }
 
@@ -84,7 +85,7 @@ TEST(hlt_ring1, "instructions: hlt in ring 1 sleeps until an interrupt")
 {
 	test_take_clock();
 	irq_set_handler(IRQ_CLOCK, rearm);
-	rearm();
+	rearm(IRQ_CLOCK);
 	for (u32 i = 1; i <= 10; i++) {
 		__asm__ volatile("hlt");
 		ASSERT(test_clock_count() >= i);

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The virtio console: queue 0 takes input to the Guest, queue 1 its output.  No features are offered.
+"""The virtio console: queue 0 takes input to the Guest, queue 1 its output.
 
 Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
 sink is full, and the Launcher reads input only while ``wants_input``.
 
-Source: virtio 1.0, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
+The emergency write is a register of the PCI bus that the Host kernel answers; its text comes by the mailbox.
+Source: virtio 1.2, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
+F_EMERG_WRITE = 1 << 2
+EMERGENCY = 8  # the offset of emerg_wr in the configuration space
 BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers per call: an endless output must not starve the rest
 
 
@@ -31,23 +35,31 @@ class Sink(Protocol):
 
 
 class Console:
-    """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest."""
+    """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest, and so do
+    ``sink`` and ``takes_input``, which the Vm changes."""
 
     name = "console"
     type = 3
-    queue_count = 2
-    features = 0
-    config = b""
+    queue_sizes = (256, 256)
+    features = F_EMERG_WRITE
 
     def __init__(self, inbox: bytearray, sink: Sink) -> None:
         self._inbox = inbox
-        self._sink = sink
+        self.sink = sink
+        self.takes_input = True  # else the Guest's input goes elsewhere
         self._receive: Virtqueue | None = None
         self._transmit: Virtqueue | None = None
         self._sending: Chain | None = None
         self._piece = self._sent = 0  # the position in _sending
 
-    def start(self, queues: Sequence[Virtqueue], features: int) -> None:
+    def config(self) -> bytes:
+        """See Device: columns, rows, ports, emerg_wr."""
+        return struct.pack("<HHII", 0, 0, 0, 0)
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        """See Device."""
+
+    def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""
         self._receive, self._transmit = queues
 
@@ -58,14 +70,26 @@ class Console:
     def kick(self, queue: int) -> None:
         """See Device; the work is done by ``service``, which follows."""
 
+    def watched(self) -> Collection[int]:
+        """See Device; the Launcher watches the source and the sink."""
+        return ()
+
+    def blocked(self) -> Collection[int]:
+        """See Device."""
+        return ()
+
+    def close(self) -> None:
+        """See Device."""
+
     @property
     def wants_input(self) -> bool:
         """Whether the Guest has buffers for input, and none is pending."""
-        return not self._inbox and self._receive is not None and self._receive.available() > 0
+        return self.takes_input and not self._inbox and self._receive is not None and self._receive.available() > 0
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
-        self._give_input()
+        if self.takes_input:
+            self._give_input()
         return self._take_output()
 
     def _give_input(self) -> None:
@@ -89,9 +113,9 @@ class Console:
             return Progress.IDLE
         out = bytearray()
         try:
-            progress = self._collect(queue, out, min(self._sink.room, BUDGET))
+            progress = self._collect(queue, out, min(self.sink.room, BUDGET))
         finally:  # also the output before a broken rule
-            self._sink.write(out)
+            self.sink.write(out)
         queue.notify()
         return progress
 

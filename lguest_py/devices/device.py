@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A virtio device, whatever bus it sits on.
 
-What a Guest writes is hostile until checked.  A broken rule raises GuestError: a bus that can say so marks the device as
-broken until the driver resets it, and the other bus ends the Guest.  A failure of the Host (a disk that cannot be read)
-is no GuestError: the Guest gets an I/O error, and the user one line.
+What a Guest writes is hostile until checked.  A broken rule raises GuestError: a bus that can say so marks the device
+as broken until the driver resets it, and the other bus ends the Guest.  A failure of the Host (a disk that cannot be
+read) is no GuestError: the Guest gets an I/O error, and the user one line.
 Read next: virtqueue.py.
 """
 
@@ -31,10 +31,21 @@ class Progress(enum.IntEnum):
 class Device(Protocol):
     """A virtio device.  It lives as long as the run: a restart of the Guest resets it, and only ``close`` ends it."""
 
-    name: str  # for messages: "disk root.img"
-    type: int  # virtio device ID (virtio 1.2, section 5)
-    queue_sizes: Sequence[int]  # the most entries of each queue, powers of two; a device page has 256 for each
-    features: int  # the device's own features, offered bit by bit; the bus adds those of rings and of the transport
+    @property
+    def name(self) -> str:
+        """For messages: "disk root.img"."""
+
+    @property
+    def type(self) -> int:
+        """The virtio device ID (virtio 1.2, section 5)."""
+
+    @property
+    def queue_sizes(self) -> Sequence[int]:
+        """The most entries of each queue, powers of two; a device page has 256 for each."""
+
+    @property
+    def features(self) -> int:
+        """The device's own features, offered bit by bit; the bus adds those of rings and of the transport."""
 
     def config(self) -> bytes:
         """The configuration space, now.  Its length never changes."""
@@ -50,13 +61,16 @@ class Device(Protocol):
         """
 
     def reset(self) -> None:
-        """The driver, or a new boot of the Guest, reset the device: forget the queues, and what is on its way in them."""
+        """The driver, or a new boot of the Guest, reset the device: forget the queues and all views of memory.
+
+        What is on its way is given up, or waited for when it cannot be.
+        """
 
     def kick(self, queue: int) -> None:
-        """The driver made buffers available in queue number ``queue``; called only when started.  ``service`` follows."""
+        """The driver made buffers available in this queue; called only when started.  ``service`` follows."""
 
     def watched(self) -> Collection[int]:
-        """Descriptors whose being readable is worth a call of ``service``; asked before each wait, so let it be cheap."""
+        """Descriptors that are worth a call of ``service`` when readable; asked before each wait, so be quick."""
 
     def blocked(self) -> Collection[int]:
         """Descriptors whose being writable is worth a call of ``service``; mostly empty."""

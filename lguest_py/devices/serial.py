@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lguest_py.devices.console import Progress
+from lguest_py.devices.device import Progress
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox
 

@@ -1,50 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A split virtqueue in the legacy layout, seen from the device's side.
+"""A split virtqueue, seen from the device's side: the legacy layout and that of virtio 1.x.
 
-Source: Virtual I/O Device (VIRTIO) 1.0, section 2.4: 2.4.2 (legacy layout: descriptors, available ring, padding
-to the alignment, used ring), 2.4.4 (readable before writable), 2.4.5 (descriptors), 2.4.6 (available ring), 2.4.8
-(used ring).  Indirect descriptors and event indices are not offered.
+Source: Virtual I/O Device (VIRTIO) 1.2, section 2.7: 2.7.2 (legacy layout), 2.7.4 (readable before writable), 2.7.5
+(descriptors; 2.7.5.3 indirect ones), 2.7.6 (available ring), 2.7.7 and 2.7.10 (notifications and how to suppress
+them), 2.7.8 (used ring).
 
 All of it lies in memory the Guest can write at any moment, so each word is read once and then checked, and
-the device's own state (its position in either ring) is never read back.
+the device's own state (its position in either ring) is never read back.  This is the data path of every device: buffers
+are views of the Guest's memory, and a request costs a few microseconds.
 
-Read next: lguest_py/devices/bus.py.
+Read next: lguest_py/devices/page_bus.py, pci_function.py.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lguest_py.devices.errors import GuestError
-from lguest_py.shared_memory.layout import Layout, View
+from lguest_py.shared_memory.layout import halves
 from lguest_py.shared_memory.mailbox import barrier
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
 AVAIL_NO_INTERRUPT = 1
+USED_NO_NOTIFY = 1
+F_INDIRECT_DESC, F_EVENT_IDX = 1 << 28, 1 << 29
+RING_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX
+LONGEST = 1024  # descriptors of one chain; Linux makes no longer ones, whatever the size of its ring
 _DESCRIPTOR = struct.Struct("<QIHH")  # address, length, flags, next
-
-
-def ring_layout(size: int, align: int) -> Layout:
-    """The legacy layout of a ring of ``size`` entries."""
-    used = -(-(16 * size + 2 * (3 + size)) // align) * align
-    return Layout(
-        "vring",
-        used + 6 + 8 * size,
-        {
-            "descriptors": (0, 16 * size, "B"),
-            "avail_flags": (16 * size, 0, "H"),
-            "avail_index": (16 * size + 2, 0, "H"),
-            "avail_ring": (16 * size + 4, size, "H"),
-            "used_flags": (used, 0, "H"),
-            "used_index": (used + 2, 0, "H"),
-            "used_ring": (used + 4, 2 * size, "I"),
-        },
-    )
+_USED = struct.Struct("<II")  # head, bytes written
+_unpack, _pack_used = _DESCRIPTOR.unpack_from, _USED.pack_into
 
 
 @dataclass(frozen=True)
+class Ring:
+    """Where the parts of a virtqueue are in Guest-physical memory, and how many entries each has."""
+
+    size: int
+    descriptors: int
+    available: int
+    used: int
+
+    @property
+    def parts(self) -> Sequence[tuple[str, int, int, int]]:
+        """(name, address, bytes, alignment) of each part; both rings with the word of the event index."""
+        return (
+            ("descriptor table", self.descriptors, 16 * self.size, 16),
+            ("available ring", self.available, 6 + 2 * self.size, 2),
+            ("used ring", self.used, 6 + 8 * self.size, 4),
+        )
+
+    @property
+    def end(self) -> int:
+        """The address of the first byte after its last part."""
+        return max(address + size for _, address, size, _ in self.parts)
+
+
+def legacy_ring(address: int, size: int, align: int) -> Ring:
+    """The legacy layout: one block, whose used ring begins at the next multiple of ``align``."""
+    available = address + 16 * size
+    return Ring(size, address, available, -(-(available + 6 + 2 * size) // align) * align)
+
+
+@dataclass(slots=True, eq=False)
 class Chain:
     """Buffers that the driver made available together: what it wrote, then where it wants to read."""
 
@@ -54,91 +73,159 @@ class Chain:
 
 
 class Virtqueue:
-    """One ring at ``address`` in ``memory``, the Guest-physical memory that the device may reach.
+    """One queue in ``memory``, the Guest-physical memory that the device may reach.
 
-    ``interrupt`` is called by ``notify`` when used buffers are worth an interrupt to the driver.
+    It has nothing available until ``enable``.  ``interrupt`` is called by ``notify`` when used buffers are worth an
+    interrupt to the driver.
     """
 
-    def __init__(
-        self, name: str, memory: memoryview, address: int, size: int, align: int, interrupt: Callable[[], None]
-    ) -> None:
+    def __init__(self, name: str, memory: memoryview, interrupt: Callable[[], None]) -> None:
         self.name = name
-        self.size = size
+        self.size = 0
         self._memory = memory
-        self._layout = ring_layout(size, align)
-        self._bytes = memory[address : address + self._layout.size]
-        self._ring = View(memory, address, self._layout)
+        self._limit = len(memory)
         self._interrupt = interrupt
-        self.reset()
+        self._enabled = False
+        self._next_avail = self._seen_avail = self._next_used = self._pushed = 0
 
-    def reset(self) -> None:
-        """Empty and zeroed, as the driver expects it."""
-        self._bytes[:] = bytes(len(self._bytes))
-        self._next_avail = 0
-        self._next_used = 0
-        self._interrupt_pending = False
+    def enable(self, ring: Ring, features: int = 0) -> None:
+        """Use this ring from its start, with the ``features`` among RING_FEATURES.  Raises GuestError for a bad one."""
+        for part, address, length, align in ring.parts:
+            if address % align or address + length > self._limit:
+                raise self._bad(f"its {part} cannot be at {address:#x}")
+        if ring.size & (ring.size - 1) or not 0 < ring.size <= 0x8000:
+            raise self._bad(f"a ring of {ring.size} entries")
+        self.size = size = ring.size
+        memory = self._memory
+        self._descriptors = ring.descriptors
+        self._avail = halves(memory[ring.available : ring.available + 6 + 2 * size])
+        self._used = memory[ring.used : ring.used + 6 + 8 * size]
+        self._used_halves = halves(self._used)
+        self._used_event, self._avail_event = 2 + size, 2 + 4 * size  # their places in the two
+        self._indirect = bool(features & F_INDIRECT_DESC)
+        self._event_index = bool(features & F_EVENT_IDX)
+        self._next_avail = self._seen_avail = self._next_used = 0
+        self._pushed = 0  # chains since the last ``notify``
+        self._quiet = False  # the driver was told not to notify
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Nothing is available from now on, and what is pushed goes nowhere."""
+        if self._enabled:
+            self._enabled = False
+            self._next_avail = self._seen_avail = 0
+            del self._avail, self._used, self._used_halves
 
     def _bad(self, what: str) -> GuestError:
         return GuestError(f"{self.name}: {what}")
 
+    def _look(self) -> bool:
+        """Read how far the driver got.  If nothing is there, it shall notify the device when something is."""
+        if not self._enabled:
+            return False
+        there = self._avail[1]
+        if there == self._next_avail:
+            if self._event_index:
+                self._used_halves[self._avail_event] = there
+            elif self._quiet:
+                self._quiet = False
+                self._used_halves[0] = 0
+            barrier()  # the driver sees that before its next entry, or the index read now has that entry
+            there = self._avail[1]
+            if there == self._next_avail:
+                return False
+        new, unfinished = (there - self._next_avail) & 0xFFFF, (there - self._next_used) & 0xFFFF
+        if new > self.size or unfinished > self.size:
+            raise self._bad(f"available index moved {max(new, unfinished)} beyond a ring of {self.size}")
+        if not (self._quiet or self._event_index):
+            self._quiet = True
+            self._used_halves[0] = USED_NO_NOTIFY
+        self._seen_avail = there
+        barrier()  # the entries were written before the index
+        return True
+
     def available(self) -> int:
-        """How many chains the driver made available that were not popped."""
-        count = (self._ring["avail_index"] - self._next_avail) & 0xFFFF
-        if count > self.size:
-            raise self._bad(f"available index moved {count} beyond a ring of {self.size}")
-        return count
+        """How many chains the driver made available that were not popped; if none, it notifies of the next one."""
+        return (self._seen_avail - self._next_avail) & 0xFFFF if self._look() else 0
 
     def pop(self) -> Chain | None:
         """The next available chain, checked; None when there is none.  Raises GuestError for a bad one."""
-        if not self.available():
+        position = self._next_avail
+        if position == self._seen_avail and not self._look():
             return None
-        barrier()  # the entry was written before the index
-        head = self._ring["avail_ring", self._next_avail % self.size]
+        head = index = self._avail[2 + (position & (self.size - 1))]
+        memory, memory_limit = self._memory, self._limit
+        table, entries = self._descriptors, self.size
         readable: list[memoryview] = []
         writable: list[memoryview] = []
-        index, total = head, 0
-        for _ in range(self.size):
-            if index >= self.size:
-                raise self._bad(f"descriptor {index} in a ring of {self.size}")
-            address, length, flags, following = _DESCRIPTOR.unpack_from(self._bytes, _DESCRIPTOR.size * index)
-            total += length
-            if flags & DESC_INDIRECT:
-                raise self._bad("an indirect descriptor, which was not offered")
+        total, left, direct = 0, min(entries, LONGEST), True
+        while True:
+            if index >= entries:
+                raise self._bad(f"descriptor {index} in a table of {entries}")
+            address, length, flags, following = _unpack(memory, table + (index << 4))
+            end = address + length
+            if end > memory_limit:
+                raise self._bad(f"{length} bytes at {address:#x} are beyond the Guest's memory")
             if not length:
                 raise self._bad("a descriptor of no bytes")
-            if address + length > len(self._memory):
-                raise self._bad(f"{length} bytes at {address:#x} are beyond the Guest's memory")
-            if total > len(self._memory):
-                raise self._bad("a chain of more bytes than the Guest's memory has")
+            left -= 1
+            if flags & DESC_INDIRECT:
+                if not (direct and self._indirect):
+                    raise self._bad("an indirect descriptor " + ("that was not agreed on" if direct else "in another"))
+                if flags & DESC_NEXT or length & 15:
+                    raise self._bad(f"an indirect descriptor of {length} bytes with flags {flags}")
+                table, entries, index, direct = address, length >> 4, 0, False
+                left = min(entries, LONGEST - len(readable) - len(writable))
+                continue
+            total += length
             if flags & DESC_WRITE:
-                writable.append(self._memory[address : address + length])
+                writable.append(memory[address:end])
             elif writable:
                 raise self._bad("a buffer to read after one to write")
             else:
-                readable.append(self._memory[address : address + length])
+                readable.append(memory[address:end])
             if not flags & DESC_NEXT:
                 break
+            if left <= 0:
+                raise self._bad("a chain of descriptors that loops")
             index = following
-        else:
-            raise self._bad("a chain of descriptors that loops")
-        self._next_avail = (self._next_avail + 1) & 0xFFFF
+        if total > memory_limit:
+            raise self._bad("a chain of more bytes than the Guest's memory has")
+        self._next_avail = (position + 1) & 0xFFFF
         return Chain(head, tuple(readable), tuple(writable))
 
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back; ``written`` bytes of its writable part were filled."""
-        slot = self._next_used % self.size
-        self._ring["used_ring", 2 * slot] = chain.head
-        self._ring["used_ring", 2 * slot + 1] = written
-        self._next_used = (self._next_used + 1) & 0xFFFF
-        barrier()  # the driver must not see the index before the entry
-        self._ring["used_index"] = self._next_used
-        self._interrupt_pending = True
+        if self._enabled:
+            _pack_used(self._used, 4 + 8 * (self._next_used & (self.size - 1)), chain.head, written)
+            self._publish(1)
+
+    def push_all(self, chains: Iterable[tuple[Chain, int]]) -> None:
+        """Give chains back that the driver must see at once, such as the merged buffers of one packet."""
+        if self._enabled:
+            count = 0
+            for chain, written in chains:
+                slot = (self._next_used + count) & (self.size - 1)
+                _pack_used(self._used, 4 + 8 * slot, chain.head, written)
+                count += 1
+            self._publish(count)
+
+    def _publish(self, count: int) -> None:
+        self._next_used = (self._next_used + count) & 0xFFFF
+        self._pushed += count
+        barrier()  # the driver must not see the index before the entries
+        self._used_halves[1] = self._next_used
 
     def notify(self) -> None:
-        """Interrupt the driver if chains were pushed since the last call, unless it disabled interrupts."""
-        if not self._interrupt_pending:
+        """Interrupt the driver if chains were pushed since the last call, and it wants to know of one of them."""
+        pushed = self._pushed
+        if not pushed or not self._enabled:
             return
-        self._interrupt_pending = False
-        barrier()
-        if not self._ring["avail_flags"] & AVAIL_NO_INTERRUPT:
+        self._pushed = 0
+        barrier()  # the driver sees the index, or what it wrote before it looked is read now
+        if self._event_index:
+            wanted = (self._next_used - self._avail[self._used_event] - 1) & 0xFFFF < pushed
+        else:
+            wanted = not self._avail[0] & AVAIL_NO_INTERRUPT
+        if wanted:
             self._interrupt()

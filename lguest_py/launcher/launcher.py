@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
 from lguest_py.console.terminal import QuitRequested
-from lguest_py.devices.console import Progress
+from lguest_py.devices.console import Console
+from lguest_py.devices.device import Device, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
@@ -39,7 +40,7 @@ from lguest_py.launcher.result import (
     root_advice,
 )
 from lguest_py.launcher.vm import Vm
-from lguest_py.launcher.vm_memory import Plan, Switcher, built
+from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
@@ -138,7 +139,7 @@ class Launcher:
         announcement: str = "",
     ) -> None:
         self._settings = settings
-        self._plan = Plan(settings.memory)
+        self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
         self._source = source
         self._output = output
@@ -146,6 +147,9 @@ class Launcher:
         self._say = say
         self._announcement = announcement
         self._inbox = bytearray()
+        self._tail = Tail(output)
+        self._devices: Sequence[Device] = ()
+        self._console_device = Console(self._inbox, self._tail)
         self._restarts = 0
         self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
@@ -175,9 +179,11 @@ class Launcher:
         return f"{EARLY_RESTARTS} times in a row before it printed anything or ran a program{how}"
 
     def _boot(self, started: float) -> Result:
-        settings, tail = self._settings, Tail(self._output)
+        settings, tail = self._settings, self._tail
+        tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, settings.switcher)
+        devices = self._console_device, self._devices, self._say
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher)
         try:
             try:
                 with checked_by(self._check_loading):
@@ -215,7 +221,7 @@ class Launcher:
             if cause is None:
                 read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
                 watched.append(vm.engine.fileno())
-                if source.fileno() >= 0 and (vm.console.wants_input or read_ahead):
+                if source.fileno() >= 0 and (vm.wants_input or read_ahead):
                     watched.append(source.fileno())
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)

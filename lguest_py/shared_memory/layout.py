@@ -27,6 +27,25 @@ class Layout:
     fields: dict[str, tuple[int, int, str]]
 
 
+class _SwappedHalves:
+    """For a big-endian computer: 16-bit little-endian words of ``memory``."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._words = memory.cast("H")
+
+    def __getitem__(self, index: int) -> int:
+        value = self._words[index]
+        return value >> 8 | (value & 0xFF) << 8
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._words[index] = value >> 8 | (value & 0xFF) << 8
+
+
+def halves(memory: memoryview) -> memoryview[int] | _SwappedHalves:
+    """``memory`` as 16-bit words, each read or written by one access; faster than a View."""
+    return _SwappedHalves(memory) if SWAPPED else memory.cast("H")
+
+
 class View:
     """A struct at ``offset`` in ``memory``: ``view["field"]``, ``view["array", index]``."""
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from fake_engine import Driver
+from ring_lab import Driver
 
-from lguest_py.devices.console import BUDGET, CHAINS, Console, Progress
+from lguest_py.devices.console import BUDGET, CHAINS, Console
+from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
-from lguest_py.devices.virtqueue import DESC_WRITE, Chain, Virtqueue
+from lguest_py.devices.virtqueue import DESC_WRITE, Chain, Virtqueue, legacy_ring
 
 
 class Sink:
@@ -37,13 +38,15 @@ class Setup:
         self.console = Console(self.inbox, self.sink)
         addresses = {"receive": 0x10000, "transmit": 0x20000}
         self.queues = [
-            Virtqueue(name, self.memory, at, 256, 4096, partial(self.irqs.append, name))
-            for name, at in addresses.items()
+            Virtqueue(name, self.memory, partial(self.irqs.append, name)) for name in addresses
         ]
+        self.rings = [legacy_ring(at, 256, 4096) for at in addresses.values()]
         self.receive, self.transmit = (Driver(self.memory, at) for at in addresses.values())
 
     def start(self) -> Setup:
-        self.console.start(self.queues, 0)
+        for queue, ring in zip(self.queues, self.rings, strict=True):
+            queue.enable(ring)
+        self.console.start(self.queues, 0, lambda: None)
         return self
 
 
@@ -151,8 +154,7 @@ def test_reset_forgets_a_half_sent_buffer() -> None:
     s.transmit.send(0, 0x1000, b"abc")
     assert s.console.service() is Progress.BLOCKED
     s.console.reset()
-    for queue in s.queues:
-        queue.reset()
+    s.memory[0x10000:0x30000] = bytes(0x20000)
     s.sink.room = 100
     s.start()
     s.transmit = Driver(s.memory, 0x20000)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from fake_engine import Driver
+from ring_lab import Driver
 
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import (
@@ -17,7 +17,7 @@ from lguest_py.devices.virtqueue import (
     DESC_NEXT,
     DESC_WRITE,
     Virtqueue,
-    ring_layout,
+    legacy_ring,
 )
 
 RAM = 0x40000
@@ -31,7 +31,8 @@ class Pair:
     def __init__(self) -> None:
         self.memory = memoryview(bytearray(RAM))
         self.interrupts = 0
-        self.queue = Virtqueue("queue", self.memory, RING, SIZE, 4096, self._interrupt)
+        self.queue = Virtqueue("queue", self.memory, self._interrupt)
+        self.queue.enable(legacy_ring(RING, SIZE, 4096))
         self.driver = Driver(self.memory, RING)
 
     def _interrupt(self) -> None:
@@ -45,12 +46,9 @@ def pair() -> Pair:
 
 def test_the_layout_is_the_legacy_one() -> None:
     """Offsets of a 256-entry ring from virtio 1.0, 2.4.2: 4096 + 518 bytes, then the used ring on the next page."""
-    fields = ring_layout(256, 4096).fields
-    assert fields["avail_flags"][0] == 4096
-    assert fields["avail_ring"][0] == 4100
-    assert fields["used_flags"][0] == 8192
-    assert fields["used_ring"][0] == 8196
-    assert ring_layout(256, 4096).size == 10246
+    ring = legacy_ring(0x10000, 256, 4096)
+    assert (ring.descriptors, ring.available, ring.used) == (0x10000, 0x10000 + 4096, 0x10000 + 8192)
+    assert ring.end - 0x10000 == 10246
 
 
 def test_nothing_is_available_at_first(pair: Pair) -> None:
@@ -98,7 +96,7 @@ def test_one_interrupt_for_what_was_pushed_and_none_for_nothing(pair: Pair) -> N
 
 
 def test_no_interrupt_when_the_driver_asked_for_none(pair: Pair) -> None:
-    pair.driver.ring["avail_flags"] = AVAIL_NO_INTERRUPT
+    pair.driver.avail_flags = AVAIL_NO_INTERRUPT
     pair.driver.send(0, 0x100, b"x")
     chain = pair.queue.pop()
     assert chain is not None
@@ -107,13 +105,21 @@ def test_no_interrupt_when_the_driver_asked_for_none(pair: Pair) -> None:
     assert pair.interrupts == 0
 
 
-def test_reset_zeroes_the_ring_and_starts_anew(pair: Pair) -> None:
+def test_a_disabled_queue_has_nothing_and_starts_anew(pair: Pair) -> None:
     pair.driver.send(7, 0x100, b"x")
     chain = pair.queue.pop()
     assert chain is not None
+    pair.queue.disable()
+    before = bytes(pair.memory)
+    assert pair.queue.available() == 0
+    assert pair.queue.pop() is None
     pair.queue.push(chain, 0)
-    pair.queue.reset()
-    assert not any(pair.memory[RING : RING + 10246])
+    pair.queue.push_all(((chain, 0),))
+    pair.queue.notify()
+    assert pair.memory == before
+    assert pair.interrupts == 0
+    pair.memory[RING : RING + 10246] = bytes(10246)
+    pair.queue.enable(legacy_ring(RING, SIZE, 4096))
     pair.driver = Driver(pair.memory, RING)
     pair.driver.send(3, 0x100, b"y")
     chain = pair.queue.pop()
@@ -136,7 +142,7 @@ def linked(driver: Driver, *links: tuple[int, int]) -> None:
 
 
 HOSTILE: dict[str, Callable[[Driver], object]] = {
-    "available index": lambda d: d.ring.__setitem__("avail_index", SIZE + 1),
+    "available index": lambda d: setattr(d, "avail_index", SIZE + 1),
     "descriptor 256": lambda d: d.offer(SIZE),
     "descriptor 65535": lambda d: linked(d, (DESC_NEXT, 0xFFFF)),
     "loops": lambda d: linked(d, (DESC_NEXT, 1), (DESC_NEXT, 0)),

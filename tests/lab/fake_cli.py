@@ -30,9 +30,9 @@ def echo(engine: FakeEngine) -> Steps:
         while not (used := driver.receive.used()):
             yield WAIT
         got = bytes(engine.guest[0x6000 : 0x6000 + used[0][1]])
-        sent = driver.transmit.ring["used_index"]
+        sent = driver.transmit.used_index
         driver.write(got)
-        while driver.transmit.ring["used_index"] == sent:
+        while driver.transmit.used_index == sent:
             yield WAIT
         head = (head + 1) % 256
     engine.end(L.END_POWER_OFF)

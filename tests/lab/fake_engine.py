@@ -8,15 +8,14 @@ It runs inside ``poll``, as far as its next ``yield``: ``yield WAIT`` waits for 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ring_lab import Driver
 
 from lguest_py import engines
-from lguest_py.devices.virtqueue import DESC_NEXT, DESC_WRITE, ring_layout
 from lguest_py.engines import Choice
 from lguest_py.engines.base import MachineEnd, MachineFacts
 from lguest_py.images import Image, Segment
@@ -109,53 +108,22 @@ class FakeEngine:
         self.mailbox["notify_head"] = (head + 1) & 0xFFFFFFFF
         self.mailbox["doorbell"] = 1
 
+    def access(self, slot: int, offset: int, size: int, value: int | None = None) -> Generator[str, None, int]:
+        """An access to BAR 0 of a PCI function, for which the Guest waits: ``yield from`` it."""
+        head = self.mailbox["register_head"]
+        self.mailbox["register_slot"], self.mailbox["register_offset"] = slot, offset
+        self.mailbox["register_size"] = size
+        self.mailbox["register_write"], self.mailbox["register_value"] = int(value is not None), value or 0
+        self.mailbox["register_head"] = (head + 1) & 0xFFFFFFFF
+        self.mailbox["doorbell"] = 1
+        self._wake()
+        while self.mailbox["register_tail"] != (head + 1) & 0xFFFFFFFF:
+            yield WAIT
+        return self.mailbox["register_answer"]
+
     def end(self, kind: int, reason: bytes = b"") -> None:
         self.mailbox["end_kind"] = kind
         self.mailbox.bytes("end_reason")[: len(reason)] = reason
-
-
-class Driver:
-    """A virtqueue from the driver's side, at ``address`` in Guest-physical ``memory``."""
-
-    def __init__(self, memory: memoryview, address: int, size: int = L.LGUEST_RING_SIZE) -> None:
-        self.size = size
-        self.memory = memory
-        self.ring = View(memory, address, ring_layout(size, L.LGUEST_RING_ALIGN))
-        self.address = address
-        self.seen = 0
-
-    def describe(self, index: int, address: int, length: int, flags: int = 0, following: int = 0) -> None:
-        struct.pack_into("<QIHH", self.ring.bytes("descriptors"), 16 * index, address, length, flags, following)
-
-    def offer(self, head: int) -> None:
-        index = self.ring["avail_index"]
-        self.ring["avail_ring", index % self.size] = head
-        self.ring["avail_index"] = (index + 1) & 0xFFFF
-
-    def send(self, head: int, address: int, data: bytes) -> None:
-        self.memory[address : address + len(data)] = data
-        self.describe(head, address, len(data))
-        self.offer(head)
-
-    def receive(self, head: int, address: int, length: int) -> None:
-        self.describe(head, address, length, DESC_WRITE)
-        self.offer(head)
-
-    def chain(self, *pieces: tuple[int, int, int]) -> None:
-        """One chain of (address, length, flags), from descriptor 0 on."""
-        for n, (address, length, flags) in enumerate(pieces):
-            more = DESC_NEXT if n + 1 < len(pieces) else 0
-            self.describe(n, address, length, flags | more, n + 1)
-        self.offer(0)
-
-    def used(self) -> list[tuple[int, int]]:
-        """(head, bytes written) of each chain that came back since the last call."""
-        result = []
-        while self.seen != self.ring["used_index"]:
-            slot = self.seen % self.size
-            result.append((self.ring["used_ring", 2 * slot], self.ring["used_ring", 2 * slot + 1]))
-            self.seen = (self.seen + 1) & 0xFFFF
-        return result
 
 
 class ConsoleDriver:

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A virtio device, and what a bus does for it. Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.1 and 3.1. */
+#ifndef DEVICE_H
+#define DEVICE_H
+#include "guest_kernel/bus/virtqueue.h"
+#include "switcher/layouts/types.h"
+#include <stdbool.h>
+
+#define STATUS_ACKNOWLEDGE 1
+#define STATUS_DRIVER      2
+#define STATUS_DRIVER_OK   4
+#define STATUS_FEATURES_OK 8
+#define STATUS_NEEDS_RESET 0x40
+#define STATUS_FAILED      0x80
+
+#define VIRTIO_QUEUES 2 /* most queues of a device that this kernel drives */
+
+struct virtio_device {
+	u32 type;
+	const struct transport *transport;
+	u32 irqs;     /* bit n: it raises interrupt n */
+	u32 features; /* accepted */
+	bool open;    /* a driver uses it */
+	bool broken;  /* it set NEEDS_RESET */
+	struct virtqueue queues[VIRTIO_QUEUES];
+	u32 address; /* device page: of its descriptor, physical */
+	volatile u8 *page; /* device page: the descriptor; PCI: the registers, by kind */
+	volatile u8 *common, *isr, *notify, *config;
+	u32 config_bytes;
+	u32 notify_multiplier;
+	u32 slot;    /* PCI */
+};
+
+struct transport {
+	const char *name;
+	bool legacy; /* virtio before 1.0 */
+	void (*begin)(struct virtio_device *device); /* resets the device and tells that a driver takes it */
+	u32 (*features)(struct virtio_device *device); /* that are offered, the first 32 */
+	bool (*accept)(struct virtio_device *device, u32 features);
+	bool (*set_up_queue)(struct virtio_device *device, u16 number); /* false: there is no such queue */
+	void (*start)(struct virtio_device *device);
+	u8 (*status)(struct virtio_device *device); /* returns when the Launcher has answered */
+	void (*kick)(struct virtio_device *device, const struct virtqueue *queue);
+	bool (*acknowledge)(struct virtio_device *device); /* an interrupt; true: the configuration or the status changed */
+};
+
+#endif
