@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Literal
@@ -30,7 +30,11 @@ from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import UsageError
 from lguest_py.files.descriptors import descriptor_errors
+from lguest_py.hardware.kinds import Hardware
+from lguest_py.hardware.together import complete
 from lguest_py.launcher.launcher import Launcher, prepare
+from lguest_py.launcher.machine_file import with_file
+from lguest_py.launcher.machine_options import MachineOptions
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.values import size
@@ -60,15 +64,20 @@ class NotBootedError(UsageError, AttributeError):
 class Machine:
     """One Guest.  The constructor reads the image, ``with`` boots it, and the end of the ``with`` ends it.
 
-    ``image``: a bzImage, an ELF, or the name of a fetched kernel; None is the bundled tiny Guest.
+    ``image``: a bzImage, an ELF, or the name of a fetched kernel; None is the bundled tiny Guest.  It may be a machine
+    file too (MACHINE.toml, docs/devices.md): what is None or not given here is then as the file says, the words of
+    ``command_line`` come behind the file's, and ``devices`` behind its devices.
     ``initrd``: a file; None for none, or for the fetched kernel's own.
-    ``memory``: the Guest's RAM in bytes, or as text ("64M").
+    ``memory``: the Guest's RAM in bytes, or as text ("64M"); None is 64M.
     ``command_line``: the kernel's command line as it reads it ('console=hvc0 run="uname -m"'), or a list of words,
     which are quoted so that each arrives whole (["console=hvc0", "run=uname -m"]).
     ``engine``: "auto", "kvm" or "tcg"; the attribute ``engine`` is the one that was chosen.
     ``on_reboot``: "restart" boots again, "exit" ends the run.
     ``timeout``: seconds for the whole run, from here on; then the Guest is ended.
     ``switcher``: the code of the world switch: "lean", or "classic" (the reference).
+    ``devices``: disks, networks and other hardware, in the order in which the Guest finds them:
+    [lguest_py.Disk("root.img", readonly=True), lguest_py.Network("user"), lguest_py.Share(".")].
+    ``bus``: where it finds them: "auto" as its kind of kernel expects, or "page" or "pci".
 
     Raises LguestError with one line: ImageError for the image, the initrd or their size, UsageError for another
     argument, NoEngineError where no engine works, StoppedError when ``timeout`` passes before the image was read.
@@ -79,26 +88,32 @@ class Machine:
         image: str | os.PathLike[str] | None = None,
         *,
         initrd: str | os.PathLike[str] | None = None,
-        memory: int | str = "64M",
+        memory: int | str | None = None,
         command_line: str | Sequence[str] = "",
-        engine: Literal["auto", "kvm", "tcg"] = "auto",
-        on_reboot: Literal["restart", "exit"] = "restart",
+        engine: Literal["auto", "kvm", "tcg"] | None = None,
+        on_reboot: Literal["restart", "exit"] | None = None,
         timeout: float | None = None,
-        switcher: Literal["classic", "lean"] = "lean",
+        switcher: Literal["classic", "lean"] | None = None,
+        devices: Iterable[Hardware] = (),
+        bus: Literal["auto", "page", "pci"] | None = None,
     ) -> None:
-        if on_reboot not in ("restart", "exit"):
-            raise UsageError(f"on_reboot cannot be {on_reboot!r}: give 'restart' or 'exit'")
+        given = MachineOptions(
+            None if image is None else os.fspath(image),
+            None if initrd is None else os.fspath(initrd),
+            None if memory is None else _bytes(memory),
+            command_line,
+            engine,
+            switcher,
+            timeout,
+            on_reboot,
+            bus=bus,
+            devices=complete(devices),
+        )
         with descriptor_errors():
-            self._settings, self._choice = prepare(
-                None if image is None else os.fspath(image),
-                engine,
-                memory=_bytes(memory),
-                command_line=command_line,
-                initrd=None if initrd is None else os.fspath(initrd),
-                restart=on_reboot == "restart",
-                timeout=timeout,
-                switcher=switcher,
-            )
+            machine = with_file(given)
+            if machine.username or machine.chroot:
+                raise UsageError(f"{given.image}: username and chroot are for lguest-py boot: leave them out here")
+            self._settings, self._choice = prepare(**machine.for_prepare())
         self.engine = self._choice.name
         self._console: Console | None = None
         self._thread: threading.Thread | None = None

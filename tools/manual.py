@@ -33,6 +33,8 @@ def escape(text: str) -> str:
 def _option(option: Option) -> Iterator[str]:
     names = ", ".join(f"\\fB{escape(name)}\\fR" for name in option.names)
     value = f" \\fI{escape(option.value)}\\fR" if option.value else ""
+    if option.joined:
+        value = f"[=\\fI{escape(option.value)}\\fR]"
     yield ".TP"
     yield names + value
     yield escape(option.help)

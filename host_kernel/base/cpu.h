@@ -16,6 +16,7 @@
 #define CR4_OSXMMEXCPT 0x400
 #define CR4_UMIP 0x800
 
+#define DR6_STEP  0x4000u     /* cause: TF */
 #define DR6_RESET 0xFFFF0FF0u /* no cause */
 #define DR7_RESET 0x400u      /* no breakpoint */
 

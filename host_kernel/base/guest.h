@@ -30,6 +30,7 @@ struct guest {
 	struct lguest_data *data; /* NULL before LGUEST_INIT */
 	u32 kernel_address;       /* from here on all its page directories have the same entries */
 	u32 noirq_start, noirq_end;
+	u32 syscall_vec;          /* the vector of its system calls */
 	u32 ring_cursor;          /* next entry of the asynchronous ring */
 	u32 lguest_data_mapped;   /* the address of lguest_data in SWITCHER_DATA_PAGE; 0: not mapped */
 };

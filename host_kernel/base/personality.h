@@ -15,9 +15,11 @@ struct personality {
 	bool (*needs_retry)(void);   /* an interrupt is pending, and no exit will follow when the Guest unmasks it */
 	void (*asleep)(void);        /* the Guest is halted: end the run if no interrupt can wake it */
 	void (*clock_expired)(void); /* guest.clock_deadline has passed */
-	void (*device_irq)(u32 irq); /* a device of the Launcher raised it */
+	void (*device_irq)(u32 number, u32 cause); /* mailbox.irq_raised[number] or config_raised moved: ISR_QUEUE or ISR_CONFIG */
 	void (*before_entry)(void);  /* last changes to guest.regs and the Switcher's state */
 	void (*trap)(void);          /* handle an exit: guest.regs has the exit reason */
+	void (*irq_line)(u32 irq, bool high); /* a PCI interrupt line: high while a function requests service */
+	u32 (*segment_base)(u16 selector);
 };
 
 extern const struct personality lguest_personality, native_personality;

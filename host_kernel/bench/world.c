@@ -61,7 +61,7 @@ void guest_runs(u32 eip)
 	guest.regs->eip = eip;
 	do {
 		check(world_switch());
-		if (guest.regs->trapnum == TRAP_PAGE_FAULT && !demand_page(read_cr2(), guest.regs->errcode, &error))
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT && demand_page(read_cr2(), guest.regs->errcode, &error) != FAULT_FILLED)
 			host_failed("the stub faults at %#x", read_cr2());
 	} while (guest.regs->trapnum != HYPERCALL_VECTOR);
 }

@@ -13,6 +13,7 @@
 #include "host_kernel/machine/mailbox.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/page_tables.h"
+#include "host_kernel/pci/pci.h"
 #include "switcher/switcher.h"
 
 /* From the linker script: the first byte after the image. */
@@ -35,6 +36,7 @@ void host_main(const struct machine *given)
 	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
 	switcher_entries = is_lean() ? lean_entries : classic_entries;
 	page_tables_init();
+	pci_init();
 	guest_idt_init();
 	tables_init();
 	apic_init();

@@ -76,6 +76,8 @@ void ALWAYS __attribute__((noinline)) run(void)
 		if (guest.halted) {
 			personality.asleep();
 			mailbox_flush();
+			if (mailbox_poll())
+				continue;
 			clock_arm(false);
 			wait_for_interrupt();
 			continue;

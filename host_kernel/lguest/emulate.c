@@ -1,87 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Emulation of the few privileged instructions that an lguest kernel still executes: port I/O without devices, `cli`,
- * accesses to debug registers, and `hlt`.  Source: Intel SDM vol. 2, opcode map.  Read before: traps.c.
+ * Emulation of the few privileged instructions that an lguest kernel still executes: port I/O, where the only device is the
+ * PCI bus, `cli`, accesses to debug registers, and `hlt`.  Source: Intel SDM vol. 2, opcode map.  Read before: traps.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
-#include "host_kernel/memory/guest_virtual.h"
-
-#define LONGEST 4u /* prefix, two opcode bytes, ModRM or immediate */
+#include "host_kernel/instruction/instruction.h"
+#include "host_kernel/pci/pci.h"
 
 /* `in` from a port without a device reads ones. */
-static void all_ones(u32 bytes)
+static bool input_output(struct instruction *instruction)
 {
-	u32 mask = bytes == 4 ? ~0u : (1u << bytes * 8) - 1;
+	u32 size = instruction->opcode & 1 ? instruction->size : 1, mask = size == 4 ? ~0u : (1u << size * 8) - 1;
+	u16 port = guest.regs->edx;
+	u8 immediate;
 
-	guest.regs->eax |= mask;
+	if (instruction->opcode < 0xE8) {
+		if (!next_byte(instruction, &immediate))
+			return false;
+		port = immediate;
+	}
+	if (!(instruction->opcode & 2))
+		guest.regs->eax = (guest.regs->eax & ~mask) | ((is_pci_port(port, size) ? pci_in(port, size) : ~0u) & mask);
+	else if (is_pci_port(port, size))
+		pci_out(port, guest.regs->eax, size);
+	return true;
 }
 
 /* mov to (ignored) or from a debug register: ModRM names the general register in its low three bits. */
-static void debug_register(u8 modrm, bool read)
+static bool debug_register(struct instruction *instruction, bool read)
 {
-	u32 *const general[8] = { &guest.regs->eax, &guest.regs->ecx, &guest.regs->edx, &guest.regs->ebx,
-				  &guest.regs->esp, &guest.regs->ebp, &guest.regs->esi, &guest.regs->edi };
-	u32 number = modrm >> 3 & 7;
+	u32 *general, number;
+	u8 modrm;
 
+	if (!next_byte(instruction, &modrm))
+		return false;
+	general = general_register(MODRM_RM(modrm));
+	number = MODRM_REG(modrm);
 	if (read)
-		*general[modrm & 7] = number == 6 ? guest.dr6 : number == 7 ? DR7_RESET : 0;
+		*general = number == 6 ? guest.dr6 : number == 7 ? DR7_RESET : 0;
 	else if (number == 6)
-		guest.dr6 = *general[modrm & 7];
+		guest.dr6 = *general;
+	return true;
 }
 
-/* A #GP with error code 0 in ring 1.  True: the instruction was emulated, and eip is after it. */
-bool emulate(void)
+static bool one_byte(struct instruction *instruction)
 {
-	struct registers *regs = guest.regs;
-	u8 code[LONGEST] = { 0 };
-	u32 length = 0, size = 4;
-
-	if ((regs->cs & 3) != 1)
-		return false;
-	for (u32 have = 0; have < LONGEST && guest_try_read(code + have, regs->eip + have, 1); have++)
-		;
-	if (code[0] == 0x66) {
-		size = 2;
-		length = 1;
-	}
-	switch (code[length++]) {
-	case 0xE4: /* in al, imm8 */
-		size = 1;
-		__attribute__((fallthrough));
-	case 0xE5:
-		length++;
-		all_ones(size);
-		break;
-	case 0xEC: /* in al, dx */
-		size = 1;
-		__attribute__((fallthrough));
-	case 0xED:
-		all_ones(size);
-		break;
-	case 0xE6: /* out imm8 */
-	case 0xE7:
-		length++;
-		break;
-	case 0xEE: /* out dx */
-	case 0xEF:
-		break;
+	switch (instruction->opcode) {
+	case 0xE4 ... 0xE7:
+	case 0xEC ... 0xEF:
+		return input_output(instruction);
 	case 0xFA: /* cli: the Guest does not use the real flag */
-		break;
+		return true;
 	case 0xF4: /* hlt */
 		if (!interrupts_flag())
 			end_guest(END_HALTED, "the Guest executed hlt with interrupts off");
 		guest.halted = true;
-		break;
-	case 0x0F:
-		if (code[length] != 0x21 && code[length] != 0x23)
-			return false;
-		debug_register(code[length + 1], code[length] == 0x21);
-		length += 2;
-		break;
+		return true;
 	default:
 		return false;
 	}
-	regs->eip += length;
-	return true;
+}
+
+/* A #GP with error code 0 in ring 1.  True: the instruction was emulated, and eip is after it. */
+bool __attribute__((noinline)) emulate(void)
+{
+	struct instruction instruction;
+	bool done;
+
+	if ((guest.regs->cs & 3) != 1 || !decode(&instruction))
+		return false;
+	if (!instruction.two_bytes)
+		done = one_byte(&instruction);
+	else
+		done = (instruction.opcode | 2) == 0x23 && debug_register(&instruction, instruction.opcode == 0x21);
+	if (done)
+		guest.regs->eip += instruction.next;
+	return done;
 }

@@ -26,7 +26,7 @@ static bool is_direct(u32 vector, u32 high)
 {
 	if ((high & HIGH_TYPE) != TYPE_TRAP || is_host_vector(vector))
 		return false;
-	return vector == 3 || vector == 4 || (vector >= FIRST_IRQ_VECTOR && guest.data && vector == guest.data->syscall_vec);
+	return vector == 3 || vector == 4 || (vector >= FIRST_IRQ_VECTOR && guest.data && vector == guest.syscall_vec);
 }
 
 /* Tell the lean Switcher where it may reflect page faults to: only the handler of an interrupt gate. */

@@ -29,14 +29,10 @@ static void __attribute__((noinline)) init(u32 address)
 
 	if (guest.data)
 		kill_guest("LGUEST_INIT a second time");
-	if (address % 4 || address > machine.guest_bytes || machine.guest_bytes - address < sizeof(*data))
+	if (address % 4 || address > machine.guest_bytes || machine.guest_bytes - address < abi_data_bytes())
 		kill_guest("lguest_data at bad physical address %#x", address);
-	data = guest_physical(address, sizeof(*data), "lguest_data");
-	if (data->kernel_address > SWITCHER_BASE || data->kernel_address < 0x400000)
-		kill_guest("bad kernel address %#x in lguest_data", data->kernel_address);
-	guest.noirq_start = data->noirq_start;
-	guest.noirq_end = data->noirq_end;
-	guest.kernel_address = data->kernel_address;
+	data = guest_physical(address, abi_data_bytes(), "lguest_data");
+	abi_read(data);
 	guest.data = data;
 	guest.lguest_data_mapped = is_lean() ? map_lguest_data(address) : 0;
 	ring_moved(0);

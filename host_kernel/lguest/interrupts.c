@@ -16,6 +16,11 @@ void raise_irq(u32 irq)
 	guest.pending |= 1u << irq;
 }
 
+void withdraw_irq(u32 irq)
+{
+	guest.pending &= ~(1u << irq);
+}
+
 /* The instructions of its interrupt return after the flag is set: an interrupt there would nest without bound. */
 static bool in_noirq_window(void)
 {

@@ -21,11 +21,17 @@ static inline void interrupts_disable(void)
 		guest.data->irq_enabled = 0;
 }
 
+/* abi.c */
+u32 abi_data_bytes(void);
+void abi_read(const struct lguest_data *data);
+
 /* segments.c */
 void segments_init(void);
 void load_gdt_entry(u32 entry, u32 low, u32 high);
 void load_tls(const u32 descriptors[6]);
 void set_stack(u32 selector, u32 pointer, u32 pages);
+u32 lguest_segment_base(u16 selector);
+bool lguest_is_flat_code(u16 selector);
 
 /* gates.c */
 void gates_init(void);
@@ -38,6 +44,7 @@ void inject(u32 vector, u32 error);
 
 /* interrupts.c */
 void raise_irq(u32 irq);
+void withdraw_irq(u32 irq);
 void inject_interrupts(void);
 void check_wakeable(void);
 

@@ -6,6 +6,24 @@
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/pci/pci.h"
+
+static void device_irq(u32 number, u32 cause)
+{
+	if (machine.bus == BUS_PCI)
+		pci_raise(number, cause);
+	else
+		raise_irq(number);
+}
+
+/* It is pending from each new request until the driver reads the ISR. */
+static void irq_line(u32 irq, bool high)
+{
+	if (high)
+		raise_irq(irq % LGUEST_IRQS);
+	else
+		withdraw_irq(irq % LGUEST_IRQS);
+}
 
 static void init(void)
 {
@@ -39,7 +57,9 @@ const struct personality lguest_personality = {
 	.needs_retry = needs_retry,
 	.asleep = check_wakeable,
 	.clock_expired = clock_expired,
-	.device_irq = raise_irq,
+	.device_irq = device_irq,
 	.before_entry = before_entry,
 	.trap = handle_trap,
+	.irq_line = irq_line,
+	.segment_base = lguest_segment_base,
 };

@@ -18,6 +18,7 @@
 
 #define CODE_RING_1 0x00CFBB000000FFFFull
 #define DATA_RING_1 0x00CFB3000000FFFFull
+#define DESCRIPTOR_32_BITS (1ull << 54)
 
 static inline __attribute__((always_inline)) void set_descriptor(u32 entry, u32 low, u32 high)
 {
@@ -54,6 +55,19 @@ void load_tls(const u32 descriptors[6])
 {
 	for (u32 slot = 0; slot < 3; slot++)
 		set_descriptor(GDT_TLS + slot, descriptors[slot * 2], descriptors[slot * 2 + 1]);
+}
+
+u32 lguest_segment_base(u16 selector)
+{
+	u64 descriptor = selector & 4 ? 0 : state->gdt[(selector >> 3) % GDT_ENTRIES];
+
+	return (u32)(descriptor >> 16 & 0xFFFFFF) | (u32)(descriptor >> 56) << 24;
+}
+
+/* A 32-bit code segment with base 0: decode() can read at eip. */
+bool lguest_is_flat_code(u16 selector)
+{
+	return !(selector & 4) && !lguest_segment_base(selector) && (state->gdt[(selector >> 3) % GDT_ENTRIES] & DESCRIPTOR_32_BITS);
 }
 
 /* SET_STACK: the kernel stack for direct system calls from ring 3 and for injected traps. */

@@ -7,6 +7,8 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/fault.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/pci/pci.h"
 
 /* Inject the exception into the Guest; kill it if it has no handler. */
 static void reflect(u32 vector, u32 error)
@@ -21,10 +23,33 @@ static void reflect(u32 vector, u32 error)
 	inject(vector, error);
 }
 
+/* An access to a BAR. */
+static void __attribute__((noinline, cold)) io_memory(void)
+{
+	struct registers *regs = guest.regs;
+	u32 vector = io_memory_access(guest.cr2, (regs->cs & 3) == 1 || lguest_is_flat_code(regs->cs));
+
+	if (vector == IO_DONE)
+		return;
+	if (vector == TRAP_DEBUG)
+		guest.dr6 |= DR6_STEP;
+	if (vector == TRAP_PAGE_FAULT) {
+		guest.cr2 = guest_fault.address;
+		guest.data->cr2 = guest.cr2;
+	}
+	reflect(vector, vector == TRAP_PAGE_FAULT ? guest_fault.error : 0);
+}
+
 static void page_fault(u32 error)
 {
-	if (demand_page(guest.cr2, error, &error)) {
+	u32 how = demand_page(guest.cr2, error, &error);
+
+	if (how == FAULT_FILLED) {
 		mailbox->faults_filled++;
+		return;
+	}
+	if (__builtin_expect(how == FAULT_IO, 0)) {
+		io_memory();
 		return;
 	}
 	if (guest.data)

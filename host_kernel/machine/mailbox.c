@@ -12,12 +12,20 @@
 #include "host_kernel/machine/clock.h"
 
 static bool doorbell_rung HOT;
-static u32 irq_seen[VIRTUAL_IRQS]; /* the value of mailbox->irq_raised that was last handled */
+static bool notified HOT; /* the Launcher was notified since the Guest was last idle, so an answer may come soon */
+static u32 irq_seen[VIRTUAL_IRQS], config_seen[VIRTUAL_IRQS]; /* of irq_raised and config_raised: what was last handled */
 
 void mailbox_init(void)
 {
-	for (u32 irq = 0; irq < VIRTUAL_IRQS; irq++)
-		irq_seen[irq] = read_once(&mailbox->irq_raised[irq]);
+	for (u32 number = 0; number < VIRTUAL_IRQS; number++)
+		mailbox_irqs_forget(number);
+}
+
+/* What was raised until now is no interrupt. */
+void mailbox_irqs_forget(u32 number)
+{
+	irq_seen[number] = read_once(&mailbox->irq_raised[number]);
+	config_seen[number] = read_once(&mailbox->config_raised[number]);
 }
 
 /* Wake the Launcher, unless it has not yet seen the last wake-up. */
@@ -39,14 +47,70 @@ void mailbox_irqs(void)
 	if (!doorbell_rung)
 		return;
 	doorbell_rung = false;
-	for (u32 irq = 1; irq < VIRTUAL_IRQS; irq++) {
-		u32 raised = read_once(&mailbox->irq_raised[irq]);
+	for (u32 number = 1; number < VIRTUAL_IRQS; number++) {
+		u32 raised = read_once(&mailbox->irq_raised[number]), config = read_once(&mailbox->config_raised[number]);
 
-		if (raised != irq_seen[irq]) {
-			irq_seen[irq] = raised;
-			personality.device_irq(irq);
+		if (raised != irq_seen[number]) {
+			irq_seen[number] = raised;
+			personality.device_irq(number, ISR_QUEUE);
+		}
+		if (config != config_seen[number]) {
+			config_seen[number] = config;
+			personality.device_irq(number, ISR_CONFIG);
 		}
 	}
+}
+
+static bool irqs_raised(void)
+{
+	for (u32 number = 1; number < VIRTUAL_IRQS; number++)
+		if (read_once(&mailbox->irq_raised[number]) != irq_seen[number] ||
+		    read_once(&mailbox->config_raised[number]) != config_seen[number])
+			return true;
+	return false;
+}
+
+/*
+ * Look for what the Launcher writes instead of halting: from poll_begin() on it sends no interrupt.  Returns the TSC at
+ * which to give up.  After poll_end() the caller must look once more, because each side writes its own word, then has a
+ * barrier, then reads the other's.
+ */
+static u64 poll_begin(void)
+{
+	u64 until = rdtsc() + scale(machine.poll_microseconds, machine.tsc_khz, 1000);
+
+	exchange(&mailbox->polling, 1);
+	return guest.clock_deadline && guest.clock_deadline < until ? guest.clock_deadline : until;
+}
+
+static bool poll_more(u64 until)
+{
+	__asm__ volatile("pause");
+	return rdtsc() < until;
+}
+
+static void poll_end(void)
+{
+	exchange(&mailbox->polling, 0);
+}
+
+/* The Guest is idle: look for an answer to its last NOTIFY.  True: all that the Launcher may have written must be handled. */
+bool mailbox_poll(void)
+{
+	u32 input = read_once(&mailbox->input_head);
+	u64 until;
+
+	if (!notified)
+		return false;
+	notified = false;
+	if (!machine.poll_microseconds)
+		return false;
+	until = poll_begin();
+	while (!irqs_raised() && read_once(&mailbox->input_head) == input && poll_more(until))
+		;
+	poll_end();
+	doorbell_rung = true;
+	return true;
 }
 
 /*
@@ -59,6 +123,23 @@ static void wait_for_room(const u32 *tail)
 
 	mailbox_doorbell();
 	if (read_once(tail) == seen)
+		wait_for_interrupt();
+}
+
+/* The Guest waits until the Launcher has handled a request. */
+static void wait_for_tail(const u32 *tail, u32 value)
+{
+	if (machine.poll_microseconds) {
+		u64 until = poll_begin();
+
+		while (read_once(tail) != value && poll_more(until))
+			;
+		poll_end();
+	}
+	if (read_once(tail) == value)
+		return;
+	clock_disarm();
+	while (read_once(tail) != value)
 		wait_for_interrupt();
 }
 
@@ -79,11 +160,27 @@ void mailbox_notify(u32 address)
 	mailbox->notify[head % NOTIFY_RECORDS] = address;
 	__asm__ volatile("" : : : "memory"); /* the entry before the head; x86 keeps the order of stores */
 	mailbox->notify_head = head + 1;
-	if (must_wait)
-		clock_disarm();
 	mailbox_doorbell();
-	while (must_wait && read_once(&mailbox->notify_tail) != head + 1)
-		wait_for_interrupt();
+	notified = true;
+	if (must_wait)
+		wait_for_tail(&mailbox->notify_tail, head + 1);
+}
+
+/* A register of a PCI function that the Launcher answers: its value for a read. */
+u32 mailbox_register(u32 slot, u32 offset, u32 size, bool write, u32 value)
+{
+	u32 head = mailbox->register_head + 1;
+
+	mailbox->register_slot = slot;
+	mailbox->register_offset = offset;
+	mailbox->register_size = size;
+	mailbox->register_write = write;
+	mailbox->register_value = value;
+	__asm__ volatile("" : : : "memory");
+	mailbox->register_head = head;
+	mailbox_doorbell();
+	wait_for_tail(&mailbox->register_tail, head);
+	return read_once(&mailbox->register_answer);
 }
 
 /*

@@ -6,18 +6,17 @@
 #include "host_kernel/memory/walk.h"
 
 /*
- * A page fault at address, with the access of its error code.  True: the shadow now allows it, retry the instruction.
- * False: the fault belongs to the Guest, with error code *error.
+ * A page fault at address, with the access of its error code.  FAULT_FILLED: retry the instruction.  FAULT_DENIED: the
+ * fault belongs to the Guest, with error code *error.
  */
-bool OFTEN demand_page(u32 address, u32 access, u32 *error)
+u32 OFTEN demand_page(u32 address, u32 access, u32 *error)
 {
 	struct shadow_directory *directory = shadow_directory_current();
 	u32 entry, pde, *linked = page_entries(directory->page) + INDEX(address);
 
 	if (!walk_inline(address, access, &entry, &pde, error))
-		return false;
+		return FAULT_DENIED;
 	if (!*linked || shadow_table_frame(page_of(*linked)) != shadow_table_key(pde) || ((*linked ^ pde) & (PTE_RW | PTE_US)))
 		shadow_directory_link(directory, INDEX(address), pde);
-	shadow_table_map(page_of(*linked), SUBINDEX(address), entry);
-	return true;
+	return shadow_table_map(page_of(*linked), SUBINDEX(address), entry) ? FAULT_FILLED : FAULT_IO;
 }

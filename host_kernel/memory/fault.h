@@ -2,9 +2,11 @@
 /* Page faults that fill the shadow and stay hidden from the Guest. */
 #ifndef HOST_KERNEL_MEMORY_FAULT_H
 #define HOST_KERNEL_MEMORY_FAULT_H
-#include <stdbool.h>
 #include "switcher/layouts/types.h"
 
-bool demand_page(u32 address, u32 access, u32 *error);
+#define FAULT_DENIED 0 /* the Guest's page tables do not allow the access */
+#define FAULT_FILLED 1 /* the shadow now allows it */
+#define FAULT_IO     2 /* the Guest's page tables allow it, but there is no memory: a BAR (host_kernel/pci/mmio.c) */
+u32 demand_page(u32 address, u32 access, u32 *error);
 
 #endif

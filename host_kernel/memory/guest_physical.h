@@ -19,6 +19,12 @@ static inline bool guest_frame_valid(u32 entry)
 	return (entry & ~(PAGE_BYTES - 1)) < guest.limit;
 }
 
+/* Is its frame in the window for BARs?  Such a frame is never mapped: each access is emulated. */
+static inline bool is_io_frame(u32 entry)
+{
+	return (entry & ~(PAGE_BYTES - 1)) - machine.bar_base < machine.bar_bytes;
+}
+
 /* A pointer to count bytes of Guest-physical memory; what names them in the message if the Guest is killed. */
 static inline void *guest_physical(u32 address, u32 count, const char *what)
 {

@@ -216,7 +216,8 @@ void pin_stack(u32 top, u32 pages)
 	for (u32 page = 1; page <= pages; page++) {
 		u32 error;
 
-		if (!shadow_lookup(top - page * PAGE_BYTES, true) && !demand_page(top - page * PAGE_BYTES, FAULT_W, &error))
+		if (!shadow_lookup(top - page * PAGE_BYTES, true) &&
+		    demand_page(top - page * PAGE_BYTES, FAULT_W, &error) != FAULT_FILLED)
 			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
 	}
 }

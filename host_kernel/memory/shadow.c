@@ -156,11 +156,13 @@ bool is_write_protected(u32 frame)
 	return false;
 }
 
-/* The shadow entry for a frame outside the Guest's memory (the absent page) or for a write-protected one. */
+/* The shadow entry for a frame outside the Guest's memory (the absent page), of a BAR (none) or for a write-protected one. */
 u32 shadow_pte_slow(u32 entry)
 {
 	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
 
+	if (is_io_frame(entry))
+		return 0;
 	if (!guest_frame_valid(entry))
 		return (u32)absent_page | (flags & ~PTE_RW);
 	if (is_write_protected(FRAME(entry)))

@@ -110,8 +110,8 @@ static inline u32 shadow_pte(u32 entry)
 	return machine.guest_base + (entry & ~GUEST_ONLY_BITS);
 }
 
-/* Map a checked entry of the Guest in the shadow, if its accessed bit is set. */
-static inline __attribute__((always_inline)) void shadow_table_map(u16 page, u32 index, u32 guest_entry)
+/* Map a checked entry of the Guest in the shadow, if its accessed bit is set.  False: it is not mapped. */
+static inline __attribute__((always_inline)) bool shadow_table_map(u16 page, u32 index, u32 guest_entry)
 {
 	u32 *place = &page_entries(page)[index], old = *place, entry = shadow_pte(guest_entry);
 
@@ -119,12 +119,13 @@ static inline __attribute__((always_inline)) void shadow_table_map(u16 page, u32
 	if (!entry) {
 		if (old)
 			page_unuse(page, index);
-		return;
+		return false;
 	}
 	if (!old)
 		page_use(page, index);
 	if (!(guest_entry & PTE_G))
 		pages[page].local = true;
+	return true;
 }
 
 /*

@@ -22,11 +22,13 @@ void bad_pde(u32 entry, u32 address)
 	kill_guest("page directory entry %#x for %#x points beyond memory", entry, address);
 }
 
-void bad_pte(u32 entry, u32 address)
+/* An entry for neither memory nor a BAR kills the Guest. */
+void unusual_pte(u32 entry, u32 address)
 {
 	if (entry & PTE_PS)
 		kill_guest("bad page table entry %#x for %#x", entry, address);
-	kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
+	if (!is_io_frame(entry))
+		kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
 }
 
 bool walk(u32 address, u32 access, u32 *entry, u32 *pde_out, u32 *error)

@@ -20,7 +20,7 @@
 bool walk(u32 address, u32 access, u32 *entry, u32 *pde, u32 *error);
 u32 guest_pde(u32 guest_directory, u32 index);
 void bad_pde(u32 entry, u32 address) __attribute__((noreturn, cold));
-void bad_pte(u32 entry, u32 address) __attribute__((noreturn, cold));
+void unusual_pte(u32 entry, u32 address) __attribute__((cold));
 
 /* Kill a paravirtualised Guest for an invalid entry. */
 static inline void check_pde(u32 entry, u32 address)
@@ -32,7 +32,7 @@ static inline void check_pde(u32 entry, u32 address)
 static inline void check_pte(u32 entry, u32 address)
 {
 	if (guest.strict && ((entry & PTE_PS) || !guest_frame_valid(entry)))
-		bad_pte(entry, address);
+		unusual_pte(entry, address);
 }
 
 /* The key by which the shadow of a directory entry's page table, or of its 4 MiB page, is found. */

@@ -6,9 +6,22 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/pci/pci.h"
 
 #define DIRECTION 0x400u
-#define DR6_STEP  0x4000u
+
+static u32 read_port(u16 port, u32 size)
+{
+	return is_pci_port(port, size) ? pci_in(port, size) : port_in(port, size);
+}
+
+static void write_port(u16 port, u32 value, u32 size)
+{
+	if (is_pci_port(port, size))
+		pci_out(port, value, size);
+	else
+		port_out(port, value, size);
+}
 
 /* ins and outs, one unit or ecx of them. */
 static bool string_io(struct instruction *instruction, bool in, u32 size)
@@ -26,14 +39,14 @@ static bool string_io(struct instruction *instruction, bool in, u32 size)
 			instruction->faulted = !guest_may_write(to, size);
 			if (instruction->faulted)
 				return false;
-			value = port_in(regs->edx, size);
+			value = read_port(regs->edx, size);
 			guest_store(to, &value, size);
 			regs->edi += step;
 		} else {
 			value = 0;
 			if (!operand_read(instruction, &value, source + regs->esi, size))
 				return false;
-			port_out(regs->edx, value, size);
+			write_port(regs->edx, value, size);
 			regs->esi += step;
 		}
 		if (instruction->repeat)
@@ -46,7 +59,7 @@ static void do_in(u16 port, u32 size)
 {
 	u32 mask = size == 4 ? ~0u : (1u << size * 8) - 1;
 
-	guest.regs->eax = (guest.regs->eax & ~mask) | (port_in(port, size) & mask);
+	guest.regs->eax = (guest.regs->eax & ~mask) | (read_port(port, size) & mask);
 }
 
 static bool input_output(struct instruction *instruction)
@@ -67,13 +80,13 @@ static bool input_output(struct instruction *instruction)
 		if (instruction->opcode < 0xE6)
 			do_in(port, size);
 		else
-			port_out(port, regs->eax, size);
+			write_port(port, regs->eax, size);
 		return true;
 	case 0xEC:
 		do_in(regs->edx, size);
 		return true;
 	default:
-		port_out(regs->edx, regs->eax, size);
+		write_port(regs->edx, regs->eax, size);
 		return true;
 	}
 }

@@ -12,6 +12,7 @@
 #define HOST_KERNEL_NATIVE_NATIVE_H
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/guest.h"
+#include "host_kernel/instruction/instruction.h"
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
@@ -38,31 +39,6 @@ struct native {
 	u32 unprotected_frame;    /* this one */
 };
 extern struct native native;
-
-/* decode.c: one instruction of ring 1's. */
-#define LONGEST_INSTRUCTION 15u
-struct instruction {
-	u8 bytes[16];
-	u32 have;       /* how many of them are valid: the next page may not be mapped */
-	u32 next;       /* how many were decoded; at the end, the length */
-	u32 size;       /* of its operand: 2 or 4 */
-	bool repeat;
-	u32 segment;    /* the selector of a segment override, or 0 */
-	u8 opcode;      /* after 0x0F, if two_bytes */
-	bool two_bytes;
-	u8 modrm;       /* if the opcode has one */
-	bool faulted;   /* an access to the memory operand faulted: guest_fault */
-	u32 address;    /* linear, of a memory operand */
-};
-bool decode(struct instruction *instruction);
-bool peek_byte(struct instruction *instruction, u8 *byte);
-bool next_byte(struct instruction *instruction, u8 *byte);
-bool next_word(struct instruction *instruction, u32 *word, u32 size);
-bool decode_modrm(struct instruction *instruction);
-u32 *general_register(u32 number);
-#define MODRM_REG(modrm) ((modrm) >> 3 & 7)
-#define MODRM_RM(modrm) ((modrm) & 7)
-#define MODRM_IS_REGISTER(modrm) ((modrm) >= 0xC0)
 
 /* emulate.c, system.c */
 bool native_emulate(u32 error);

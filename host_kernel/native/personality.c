@@ -14,6 +14,7 @@
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
+#include "host_kernel/pci/pci.h"
 
 #define KERNEL_HALF 0xC0000000u /* Linux shares the page tables from here on: an optimisation only */
 
@@ -74,9 +75,9 @@ static void asleep(void)
 	pit_idle();
 }
 
-static void device_irq(u32 irq)
+static void irq_line(u32 irq, bool high)
 {
-	(void)irq; /* input is the only one, and line_check() reads it */
+	pic_line(irq % PIC_LINES, high);
 }
 
 static void before_entry(void)
@@ -89,12 +90,38 @@ static void before_entry(void)
 		unprotected_page_hide();
 }
 
+/* An access to a BAR. */
+static void __attribute__((noinline, cold)) io_memory(u32 address)
+{
+	const struct registers *regs = guest.regs;
+	bool stepping = native.stepping;
+	u32 vector;
+
+	if (stepping) /* a store that begins in a write-protected page */
+		step_end();
+	vector = io_memory_access(address, (regs->cs & RPL) == 1 || is_flat_code(regs->cs));
+	if (stepping)
+		descriptor_tables_sync();
+	if (vector == IO_DONE)
+		return;
+	if (vector == TRAP_DEBUG)
+		native.dr[6] |= DR6_STEP;
+	if (vector == TRAP_PAGE_FAULT)
+		native_reflect_page_fault(guest_fault.address, guest_fault.error);
+	else
+		native_inject(vector, 0);
+}
+
 static void page_fault(u32 address, u32 error)
 {
-	u32 access = error, entry, pde;
+	u32 access = error, entry, pde, how = demand_page(address, access, &error);
 
-	if (!demand_page(address, access, &error)) {
+	if (how == FAULT_DENIED) {
 		native_reflect_page_fault(address, error);
+		return;
+	}
+	if (how == FAULT_IO) {
+		io_memory(address);
 		return;
 	}
 	mailbox->faults_filled++;
@@ -165,7 +192,9 @@ const struct personality native_personality = {
 	.needs_retry = needs_retry,
 	.asleep = asleep,
 	.clock_expired = pit_expired,
-	.device_irq = device_irq,
+	.device_irq = pci_raise,
 	.before_entry = before_entry,
 	.trap = trap,
+	.irq_line = irq_line,
+	.segment_base = segment_base,
 };

@@ -149,7 +149,7 @@ static void choose_ldt(u32 ring)
 void choose_gdt(u32 ring)
 {
 	u32 esp0 = 0, ss0 = 0, unused;
-	bool mapped = native.tss_base && demand_page(native.tss_base + TSS_ESP0, 0, &unused);
+	bool mapped = native.tss_base && demand_page(native.tss_base + TSS_ESP0, 0, &unused) == FAULT_FILLED;
 
 	state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
 	if (is_lean())

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli.boot import MakeParser
+from lguest_py.cli.boot_options import MakeParser
 from lguest_py.errors import UsageError
 
 if TYPE_CHECKING:

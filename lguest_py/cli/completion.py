@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lguest_py.cli.boot import MakeParser
+    from lguest_py.cli.boot_options import MakeParser
     from lguest_py.cli.parsers import Option, Verb
 
 USAGE = "lguest-py completion {bash,zsh,fish}"
@@ -53,7 +53,7 @@ def _names(verb: Verb) -> list[str]:
 
 def _bash_case(verb: Verb) -> Iterator[str]:
     for option in verb.options:
-        if option.value:
+        if option.value and not option.joined:
             does = "files=1" if option.files else f"words={_quoted(' '.join(option.choices))}"
             if option.kernels:
                 does = "words=$(_lguest_py_kernels)"
@@ -92,7 +92,7 @@ def _zsh_option(option: Option) -> Iterator[str]:
         if option.kernels:
             value = f":{what}:_lguest_py_fetched"
     for name in option.names:
-        yield _quoted(f"{name}[{text}]{value}")
+        yield _quoted(f"{name}{'=-' * option.joined}[{text}]{':' * option.joined}{value}")
 
 
 def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:
 def _fish_option(condition: str, option: Option) -> str:
     names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
     value = ""
-    if option.value:
+    if option.value and not option.joined:
         value = " -r -F" if option.files else f" -x -a {_quoted(' '.join(option.choices))}"
         if option.kernels:
             value = " -x -a '(__lguest_py_kernels)'"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lguest_py.cli.boot import MakeParser
+    from lguest_py.cli.boot_options import MakeParser
     from lguest_py.doctor.diagnosis import Diagnosis
 
 USAGE = "lguest-py doctor [--json] [--self-test]"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from lguest_py.cli.boot import MakeParser
+from lguest_py.cli.boot_options import MakeParser
 
 NAMES = ("debian-6.1-686",)  # as in lguest_py/kernels/stock.py, which takes long to import
 USAGE = "lguest-py fetch [--again] NAME"

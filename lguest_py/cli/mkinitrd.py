@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli.boot import MakeParser
+from lguest_py.cli.boot_options import MakeParser
 from lguest_py.errors import ImageError, UsageError
 
 if TYPE_CHECKING:

@@ -14,6 +14,17 @@ from lguest_py.cli.verbs import VERBS
 from lguest_py.errors import UsageError
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help in which an option's names come first, then its value once: -i, --initrd FILE."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._metavar_formatter(action, self._get_default_metavar_for_optional(action))(1)[0]
+        names = ", ".join(action.option_strings)
+        return f"{names}[={value}]" if action.nargs == argparse.OPTIONAL else f"{names} {value}"
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError, and takes no abbreviated options."""
 
@@ -23,7 +34,7 @@ class Parser(argparse.ArgumentParser):
             usage,
             description,
             epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
 

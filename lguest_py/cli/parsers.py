@@ -11,23 +11,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-FILES = ("FILE", "DIR", "OUT")  # metavars that name a file
+FILES = ("FILE", "DIR", "OUT", "SOCKET")  # metavars that name a file
 KERNEL = "KERNEL"  # the metavar that names a fetched kernel
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.  ``value`` is its metavar, or "" if it takes no value."""
+    """One option.  ``value`` is its metavar, or "" if it takes no value.
+
+    ``joined``: a value can be left out, and else is joined to the option by "=".
+    """
 
     names: tuple[str, ...]
     help: str
     value: str
     choices: tuple[str, ...]
+    joined: bool = False
 
     @property
     def files(self) -> bool:
-        """Whether its value is a file's name."""
-        return self.value in FILES
+        """Whether its value is, or begins with, a file's name."""
+        return self.value.partition("[")[0] in FILES
 
     @property
     def kernels(self) -> bool:
@@ -73,7 +77,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
         if action.option_strings and action.help is not argparse.SUPPRESS:
             choices = tuple(map(str, action.choices or ()))
             value = "" if action.nargs == 0 else str(action.metavar or f"{{{','.join(choices)}}}")
-            yield Option(tuple(action.option_strings), action.help or "", value, choices)
+            joined = action.nargs == argparse.OPTIONAL
+            yield Option(tuple(action.option_strings), action.help or "", value, choices, joined)
 
 
 def _verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:

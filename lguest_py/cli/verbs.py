@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
-    from lguest_py.cli.boot import MakeParser
+    from lguest_py.cli.boot_options import MakeParser
 
 VERBS: Final = {
     "boot": "boot a Guest with its console on this terminal",

@@ -35,7 +35,8 @@ class Sink(Protocol):
 
 
 class Console:
-    """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest."""
+    """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest, and so do
+    ``sink`` and ``takes_input``, which the Vm changes."""
 
     name = "console"
     type = 3
@@ -44,7 +45,8 @@ class Console:
 
     def __init__(self, inbox: bytearray, sink: Sink) -> None:
         self._inbox = inbox
-        self._sink = sink
+        self.sink = sink
+        self.takes_input = True  # else the Guest's input goes elsewhere
         self._receive: Virtqueue | None = None
         self._transmit: Virtqueue | None = None
         self._sending: Chain | None = None
@@ -82,11 +84,12 @@ class Console:
     @property
     def wants_input(self) -> bool:
         """Whether the Guest has buffers for input, and none is pending."""
-        return not self._inbox and self._receive is not None and self._receive.available() > 0
+        return self.takes_input and not self._inbox and self._receive is not None and self._receive.available() > 0
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
-        self._give_input()
+        if self.takes_input:
+            self._give_input()
         return self._take_output()
 
     def _give_input(self) -> None:
@@ -110,9 +113,9 @@ class Console:
             return Progress.IDLE
         out = bytearray()
         try:
-            progress = self._collect(queue, out, min(self._sink.room, BUDGET))
+            progress = self._collect(queue, out, min(self.sink.room, BUDGET))
         finally:  # also the output before a broken rule
-            self._sink.write(out)
+            self.sink.write(out)
         queue.notify()
         return progress
 

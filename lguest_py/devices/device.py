@@ -61,7 +61,7 @@ class Device(Protocol):
         """
 
     def reset(self) -> None:
-        """The driver, or a new boot of the Guest, reset the device: forget the queues and every view of the Guest's memory.
+        """The driver, or a new boot of the Guest, reset the device: forget the queues and all views of memory.
 
         What is on its way is given up, or waited for when it cannot be.
         """

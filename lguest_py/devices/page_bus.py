@@ -12,7 +12,7 @@ Status values: virtio 1.2, section 2.1.  Read next: lguest_py/devices/console.py
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,13 +32,14 @@ _RING_PAGES = -(-legacy_ring(0, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN).end // 
 class _Slot:
     device: Device
     offered: int
-    queues: Sequence[Virtqueue]
+    arguments: Sequence[tuple[str, memoryview, Callable[[], None]]]  # of the Virtqueues that each start makes
     rings: Sequence[Ring]
     memory: memoryview
     status: int  # offset in memory
     accepted: memoryview
     config: memoryview
     known: bytes  # the configuration as it was written into the page
+    queues: Sequence[Virtqueue] = ()
     running: bool = False
 
     def start(self) -> None:
@@ -48,6 +49,7 @@ class _Slot:
         if features & ~self.offered:
             raise GuestError(f"{self.device.name}: accepted features {features:#x}, offered {self.offered:#x}")
         self.running = True
+        self.queues = [Virtqueue(*arguments) for arguments in self.arguments]
         for queue, ring in zip(self.queues, self.rings, strict=True):
             queue.enable(ring, features)
         self.device.start(self.queues, features & self.device.features, self.write_config)
@@ -67,8 +69,9 @@ class _Slot:
         self.running = False
         self.device.reset()
         self.accepted[:] = bytes(len(self.accepted))
-        for queue, ring in zip(self.queues, self.rings, strict=True):
+        for queue in self.queues:
             queue.disable()
+        for ring in self.rings:
             self.memory[ring.descriptors : ring.end] = bytes(ring.end - ring.descriptors)  # as the driver expects it
 
 
@@ -115,16 +118,16 @@ class PageBus:
         memory[start:vqs] = struct.pack("<5B", *header)
         memory[offered:accepted] = features.to_bytes(feature_bytes, "little")
         memory[config:end] = configuration
-        queues: list[Virtqueue] = []
+        arguments: list[tuple[str, memoryview, Callable[[], None]]] = []
         rings: list[Ring] = []
         status = start + L.LGUEST_DEVICE_DESC.fields["status"][0]
         views = memory[accepted:config], memory[config:end]
-        slot = _Slot(device, features, queues, rings, memory, status, *views, known=configuration)
+        slot = _Slot(device, features, arguments, rings, memory, status, *views, known=configuration)
         for number in range(count):
             irq, address = self._irq + number, self._ring + number * _RING_PAGES * PAGE
             queue_config = struct.pack("<HHI", L.LGUEST_RING_SIZE, irq, address // PAGE)
             memory[vqs + 8 * number : vqs + 8 * number + 8] = queue_config
-            queues.append(Virtqueue(f"{device.name} queue {number}", memory, partial(self._interrupt, irq)))
+            arguments.append((f"{device.name} queue {number}", memory, partial(self._interrupt, irq)))
             rings.append(legacy_ring(address, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN))
             self._kicks[address] = slot, number
         self._slots[start] = slot
@@ -153,6 +156,10 @@ class PageBus:
                 slot.start()
         else:
             raise GuestError(f"NOTIFY of {address:#x}, which is neither a ring nor a device descriptor")
+
+    def access(self, slot: int, offset: int, size: int, value: int | None) -> int:
+        """An access to a register: this bus has none."""
+        return (1 << 8 * size) - 1
 
     def service(self) -> Progress:
         """Let the devices work.  Raises GuestError when the Guest broke a rule of one."""

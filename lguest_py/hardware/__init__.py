@@ -2,9 +2,9 @@
 """What a user can give a Guest: disks, networks, shares, consoles, entropy, as plain data.
 
 The same words are the command line's options (``--disk root.img,readonly``), the keys of a machine file and the
-arguments of these classes.  Read next: lguest_py/launcher/launcher.py, which makes devices of them.
+arguments of these classes.  Read next: kinds.py; lguest_py/launcher/launcher.py, which makes devices of them.
 """
 
-from lguest_py.hardware.kinds import Console, Disk, Entropy, Network, Publish, Share
+from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share
 
-__all__ = ["Console", "Disk", "Entropy", "Network", "Publish", "Share"]
+__all__ = ["Console", "Disk", "Entropy", "Hardware", "Network", "Publish", "Share"]

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ACPI tables of a native Guest: the minimum for power-off and restart.
+"""The ACPI tables of a native Guest: the minimum for power-off, restart and the PCI bus.
 
-They are RSDP, RSDT, FADT, FACS and a DSDT that holds only \\_S5.  host_kernel/native/pc/ports.c implements the
+They are RSDP, RSDT, FADT, FACS and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements the
 registers that they name.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
-Read next: lguest_py/images/native.py, which writes them into the Guest's memory.
+Read next: aml.py, the DSDT's encoding; lguest_py/images/native.py, which writes them into the Guest's memory.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
+from lguest_py.images import aml
 from lguest_py.shared_memory import _layouts as at
 
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
@@ -21,6 +23,8 @@ LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # IAPC_BOOT_ARCH
 # Fixed feature flags: WBINVD, PROC_C1, PWR_BUTTON and SLP_BUTTON (no fixed buttons), FIX_RTC (no fixed wake-up),
 # RESET_REG_SUP.
 FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+CONFIG_PORTS = 0xCF8  # eight of them
+ANY_FUNCTION = 0xFFFF
 BYTE_ACCESS, WORD_ACCESS = 1, 2
 HEADER_SIZE, FACS_SIZE, FADT_SIZE = 36, 64, 244  # bytes
 
@@ -42,13 +46,38 @@ def _port(address: int, bits: int, access: int) -> bytes:
     return struct.pack("<BBBBQ", 1, bits, 0, access, address) if bits else bytes(12)
 
 
-def _dsdt() -> bytes:
-    """Name (\\_S5, Package () {type, type, 0, 0}): the SLP_TYP value that powers off through the PM1 control
-    register.
+def _dsdt(window: tuple[int, int], pins: Sequence[int]) -> bytes:
+    """The SLP_TYP value that powers off through the PM1 control register, and the root of the PCI bus.
+
+    ``window``: address and size of the memory for BARs; no root if it is empty.  ``pins``: the interrupt of each slot's
+    INTA, 0 for a slot without.
     """
-    sleep_type = bytes([0x0A, at.ACPI_SLEEP_TYPE_OFF])  # BytePrefix
-    elements = b"\x04" + 2 * sleep_type + 2 * b"\0"
-    return _table(b"DSDT", 2, b"\x08\\_S5_\x12" + bytes([len(elements) + 1]) + elements)
+    sleep = [aml.integer(at.ACPI_SLEEP_TYPE_OFF)] * 2 + [aml.integer(0)] * 2
+    body = aml.name("\\_S5_", aml.package(sleep))
+    start, size = window
+    if size:
+        resources = (
+            aml.word_range(aml.BUS_RANGE, 0, 0)
+            + aml.word_range(aml.IO_RANGE, 0, CONFIG_PORTS - 1)
+            + aml.ports(CONFIG_PORTS, 8)
+            + aml.word_range(aml.IO_RANGE, CONFIG_PORTS + 8, 0xFFFF)
+            + aml.memory_range(start, start + size - 1)
+            + aml.END_TAG
+        )
+        routes = [
+            aml.package([aml.integer(slot << 16 | ANY_FUNCTION), aml.integer(0), aml.integer(0), aml.integer(pin)])
+            for slot, pin in enumerate(pins)
+            if pin
+        ]
+        root = (
+            aml.name("_HID", aml.eisa_id("PNP0A03"))
+            + aml.name("_UID", aml.integer(0))
+            + aml.name("_BBN", aml.integer(0))
+            + aml.name("_CRS", aml.buffer(resources))
+            + aml.name("_PRT", aml.package(routes))
+        )
+        body += aml.scope("\\_SB_", aml.device("PCI0", root))
+    return _table(b"DSDT", 2, body)
 
 
 def _fadt(facs: int, dsdt: int) -> bytes:
@@ -75,8 +104,10 @@ def _rsdp(rsdt: int) -> bytes:
     return bytes(table)
 
 
-def tables(address: int) -> bytes:
+def tables(address: int, window: tuple[int, int] = (0, 0), pins: Sequence[int] = ()) -> bytes:
     """All tables as bytes for Guest-physical ``address``, a multiple of 64 in 0xE0000 to 0xFFFFF.
+
+    ``window``: address and size of the memory for BARs; ``pins``: the PIC's pin of each PCI slot, 0 for none.
 
     The RSDP comes first: a kernel scans that range for it at each multiple of 16 (section 5.2.5.1).
     """
@@ -89,6 +120,6 @@ def tables(address: int) -> bytes:
         _facs(),
         _fadt(facs, dsdt),
         _table(b"RSDT", 1, struct.pack("<I", fadt)),
-        _dsdt(),
+        _dsdt(window, pins),
     )
     return b"".join(parts)

@@ -9,6 +9,7 @@ Read next: acpi.py, and host_kernel/native/personality.c.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
@@ -64,12 +65,21 @@ def personality_line(image: Image, command_line: str) -> str:
     )
 
 
-def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tuple[int, int] | None) -> int:
+def write_native(
+    ram: memoryview,
+    image: Image,
+    *,
+    command_line: str,
+    initrd: tuple[int, int] | None,
+    window: tuple[int, int] = (0, 0),
+    pins: Sequence[int] = (),
+) -> int:
     """Write all of it into ``ram``: the Guest's RAM with the image loaded, zero below 1 MiB.
 
     Returns the Guest-physical address of the TSC_DIGITS characters for the TSC's rate in the command line, or 0.
 
-    ``command_line`` is the user's; ``initrd`` is its (Guest-physical address, size in bytes).  Raises ImageError for a
+    ``command_line`` is the user's; ``initrd`` is its (Guest-physical address, size in bytes); ``window`` and ``pins``
+    are those of the PCI bus (acpi.tables).  Raises ImageError for a
     command line that is too long, or a kernel with a segment in the first MiB.
     """
     if any(segment.address < MIB for segment in image.segments):
@@ -101,7 +111,7 @@ def write_native(ram: memoryview, image: Image, *, command_line: str, initrd: tu
         entry = at.BOOT_PARAMS_E820_MAP + E820_ENTRY_SIZE * number
         struct.pack_into("<QQI", params, entry, start, end - start, kind_of_memory)
     ram[COMMAND_LINE : COMMAND_LINE + len(line) + 1] = line + b"\0"
-    acpi = tables(FIRMWARE)
+    acpi = tables(FIRMWARE, window, pins)
     ram[FIRMWARE : FIRMWARE + len(acpi)] = acpi
     offset = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
     return COMMAND_LINE + offset + len("tsc_early_khz=") if offset >= 0 else 0

@@ -12,19 +12,21 @@ import math
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from lguest_py.console.streams import LIMIT, Drain, Source, Tail
 from lguest_py.console.terminal import QuitRequested
 from lguest_py.devices.console import Console
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Device, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
+from lguest_py.hardware.kinds import Hardware, Publish
+from lguest_py.hardware.together import complete, with_ports
 from lguest_py.images import Image
 from lguest_py.launcher.result import (
     SIGINT,
@@ -38,11 +40,12 @@ from lguest_py.launcher.result import (
     root_advice,
 )
 from lguest_py.launcher.vm import Vm
-from lguest_py.launcher.vm_memory import Plan, Switcher, built
+from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
 
+BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
@@ -71,6 +74,8 @@ class Settings:
     obey_guest: bool = False  # the status that the Guest reports is the Result's
     switcher: Switcher = "lean"
     elapsed: float = 0.0  # seconds of ``timeout`` that have passed
+    devices: tuple[Hardware, ...] = ()
+    bus: BusName = "auto"
 
 
 class _StoppedError(Exception):
@@ -91,6 +96,8 @@ def prepare(
     timeout: float | None = None,
     obey_guest: bool = False,
     switcher: Switcher = "lean",
+    devices: Iterable[Hardware | Publish] = (),
+    bus: BusName = "auto",
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
 
@@ -103,6 +110,7 @@ def prepare(
 
     started = time.monotonic()
     Plan(memory)  # raises UsageError before the long work
+    hardware = complete(with_ports(devices))
     if not isinstance(command_line, str):
         command_line = join(command_line)
     if image is None:
@@ -113,7 +121,8 @@ def prepare(
         kernel = images.open_image(image)
     choice = engines.choose(engine)
     elapsed = time.monotonic() - started
-    return Settings(kernel, memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed), choice
+    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus
+    return Settings(kernel, *how), choice
 
 
 class Launcher:
@@ -130,7 +139,7 @@ class Launcher:
         announcement: str = "",
     ) -> None:
         self._settings = settings
-        self._plan = Plan(settings.memory)
+        self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
         self._source = source
         self._output = output
@@ -139,6 +148,7 @@ class Launcher:
         self._announcement = announcement
         self._inbox = bytearray()
         self._tail = Tail(output)
+        self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail)
         self._restarts = 0
         self._was_idle = False  # the last boot wrote nothing
@@ -172,7 +182,8 @@ class Launcher:
         settings, tail = self._settings, self._tail
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, self._console_device, (), settings.switcher)
+        devices = self._console_device, self._devices, self._say
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher)
         try:
             try:
                 with checked_by(self._check_loading):

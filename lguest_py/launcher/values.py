@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sizes and times that a user gives as text.  A wrong one raises argparse's error, which says what to give.
+"""Values that a user gives as text: words of a fixed set, sizes and times.  A wrong one raises argparse's error, which
+says what to give.
 
 Read next: lguest_py/cli/boot.py.
 """
@@ -10,6 +11,13 @@ import argparse
 import math
 import re
 
+CHOICES = {  # by the option's name
+    "engine": ("auto", "kvm", "tcg"),
+    "switcher": ("classic", "lean"),
+    "on-reboot": ("restart", "exit"),
+    "bus": ("auto", "page", "pci"),
+}
+DEFAULT_MEMORY = 64 << 20
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One virtual machine with one Guest: made, loaded, run, served and closed.
 
-Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/page_bus.py for its devices.
+Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/page_bus.py and pci_bus.py
+for its devices.
 """
 
 from __future__ import annotations
@@ -12,21 +13,42 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from lguest_py.devices.console import Console, Sink
-from lguest_py.devices.device import Device, Progress
+from lguest_py.devices.device import Device, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.panic import PanicWatch
+from lguest_py.devices.pci_bus import PciBus
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
-from lguest_py.errors import ImageError
-from lguest_py.files.inputs import printable
 from lguest_py.images import Image
+from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
 from lguest_py.launcher.vm_memory import Plan, Switcher, fill
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
+
+
+def reads_hvc(command_line: str) -> bool:
+    """Whether a native Guest's input is for its virtio console: Linux opens the console that is named last."""
+    named = [word for word in split(command_line) if word.startswith("console=")]
+    return bool(named) and named[-1].startswith("console=hvc")
+
+
+class _WatchedSink:
+    """A sink whose data is also shown to ``watch``."""
+
+    def __init__(self, sink: Sink, watch: Callable[[bytes], None]) -> None:
+        self._sink, self._watch = sink, watch
+
+    @property
+    def room(self) -> int:
+        return self._sink.room
+
+    def write(self, data: bytes | bytearray) -> None:
+        self._sink.write(data)
+        self._watch(bytes(data))
 
 
 class Vm:
@@ -47,43 +69,52 @@ class Vm:
         sink: Sink,
         console: Console,
         devices: Sequence[Device] = (),
+        say: Say = lambda text: None,
         switcher: Switcher = "lean",
     ) -> None:
-        native = image.personality == "native"
-        if image.generation != 1 and not native:
-            raise ImageError(
-                f"{printable(image.path)} is Linux {image.version}, whose devices are of generation 2, which lguest-py "
-                "does not offer yet: give a kernel up to 3.19"
-            )
         self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
         try:
             self._guest = plan, image, command_line, initrd, switcher
-            self._sink = sink
+            self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
-            top = plan.guest_bytes + plan.device_bytes
-            guest = self.engine.memory[plan.guest_base : plan.guest_base + top]
             self._interrupt = False
-            self._bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
-            self._panic = PanicWatch() if native else None
-            self._serial = Serial(inbox, self._mailbox, self._wake) if native else None
+            self._panic = PanicWatch() if self._native else None
+            self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
-            if not native:
-                for device in (*devices, console):  # the console comes last
-                    self._bus.add(device)
+            console.sink = self._sink
+            console.takes_input = not self._native or reads_hvc(command_line)
+            self._serial = None if console.takes_input else Serial(inbox, self._mailbox, self._wake)
+            self._bus = self._make_bus(console, devices, say)
         except BaseException:
             self.close()
             raise
 
+    def _make_bus(self, console: Console, devices: Sequence[Device], say: Say) -> PageBus | PciBus:
+        plan = self._plan
+        guest = self.engine.memory[plan.guest_base : plan.guest_base + plan.guest_bytes + plan.device_bytes]
+        if plan.bus == "pci":
+            return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
+        bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
+        for device in (*devices, console):  # the console comes last
+            bus.add(device)
+        return bus
+
     def start(self) -> None:
         """Load the Guest into the machine, and run it.  Raises ImageError when something does not fit."""
         fill(self.engine, *self._guest)
+        if isinstance(self._bus, PciBus):
+            self._bus.write_functions(self.engine.memory, self._plan.bar_base, self._native)
         self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         self.running = time.monotonic()
 
     def _raise_irq(self, irq: int) -> None:
         self._mailbox.raise_irq(irq)
+        self._wake()
+
+    def _raise_config(self, slot: int) -> None:
+        self._mailbox.raise_config(slot)
         self._wake()
 
     def _wake(self) -> None:
@@ -122,8 +153,9 @@ class Vm:
         mailbox.clear_doorbell()
         text, wake = mailbox.take_text(self._sink.room)
         self._sink.write(text)
-        if self._panic:
-            self._panic.feed(text)
+        if access := mailbox.next_access():
+            mailbox.answer_access(self._bus.access(*access))
+            wake = True
         for _ in range(L.NOTIFY_RECORDS):
             address = mailbox.next_notify()
             if address is None:
@@ -135,16 +167,17 @@ class Vm:
             else:  # a ring that is kicked again while it is queued gets no second entry: consume first
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
-        progress = self._bus.service()
         if self._serial:
-            progress = max(progress, self._serial.service())
+            self._serial.service()
+        progress = self._bus.service()
         if mailbox.text_pending():
             progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
         if mailbox.next_notify() is not None:
             progress = Progress.MORE
         if wake or self._interrupt:
             self._interrupt = False
-            self.engine.interrupt()
+            if not mailbox.polled():
+                self.engine.interrupt()
         return progress
 
     def stop(self) -> Snapshot:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The layout of the machine's memory, and what is written there before it runs (switcher/layouts/machine.h).
 
-From 0: the Host area (machine description, mailbox, Host kernel, the pages it hands out to shadow tables), then
-at ``guest_base`` the Guest's RAM, then the device pages.  Read next: lguest_py/launcher/vm.py.
+From 0: the Host area (machine description, mailbox, PCI functions, Host kernel, the pages it hands out to shadow
+tables), then at ``guest_base`` the Guest's RAM, then the device pages if the Guest has them.
+Read next: lguest_py/launcher/vm.py.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,21 @@ MEMORY_LIMITS = 4 * MIB, 2048 * MIB
 _STEP = 4 * MIB
 HOST_BYTES = 16 * MIB  # the least room for the Host kernel
 SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
+BAR_GAP = MIB  # reserved above the RAM by kernels of generation 2
+BAR_WINDOW = 16 * MIB
+POLL_MICROSECONDS = 50  # about what an interrupt and the Guest's way out of its idle loop cost
 Switcher = Literal["classic", "lean"]
+Bus = Literal["page", "pci"]
+
+
+def bus_of(image: Image, wanted: Literal["auto", "page", "pci"] = "auto") -> Bus:
+    """The bus of the Guest's devices.  Raises UsageError for a wish that cannot be."""
+    native = image.personality == "native"
+    if wanted == "auto":
+        return "pci" if native or image.generation != 1 else "page"
+    if native and wanted == "page":
+        raise UsageError("the device page is lguest's, and this kernel runs natively: give bus pci, or auto")
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class Plan:
     """A machine for a Guest with ``guest_bytes`` of RAM."""
 
     guest_bytes: int
+    bus: Bus = "page"
 
     def __post_init__(self) -> None:
         low, high = MEMORY_LIMITS
@@ -50,7 +67,17 @@ class Plan:
     @property
     def device_bytes(self) -> int:
         """Bytes of the device pages above the Guest's RAM, which the Guest may map too."""
-        return L.LGUEST_DEVICE_PAGES * PAGE
+        return L.LGUEST_DEVICE_PAGES * PAGE if self.bus == "page" else 0
+
+    @property
+    def bar_base(self) -> int:
+        """Guest-physical address of the window for BARs, which is no memory; 0: no PCI."""
+        return -(-self.guest_bytes // MIB) * MIB + BAR_GAP if self.bus == "pci" else 0
+
+    @property
+    def bar_bytes(self) -> int:
+        """Its size."""
+        return BAR_WINDOW if self.bus == "pci" else 0
 
     @property
     def total(self) -> int:
@@ -73,6 +100,7 @@ def fill(
 
     Raises ImageError when something does not fit.
     """
+    from lguest_py.devices.pci_bus import native_pins
     from lguest_py.images.boot_params import write_boot_params
     from lguest_py.images.initrd import load_initrd
     from lguest_py.images.native import BOOT_PARAMS, write_native
@@ -86,7 +114,10 @@ def fill(
     native = image.personality == "native"
     tsc_text = 0
     if native:
-        tsc_text = write_native(ram, image, command_line=command_line, initrd=where)
+        window = plan.bar_base, plan.bar_bytes
+        tsc_text = write_native(
+            ram, image, command_line=command_line, initrd=where, window=window, pins=native_pins()
+        )
     else:
         write_boot_params(ram, image, command_line=command_line, initrd=where)
 
@@ -98,7 +129,7 @@ def fill(
         "memory_bytes": plan.total,
         "guest_base": plan.guest_base,
         "guest_bytes": plan.guest_bytes,
-        "device_pages": 0 if native else L.LGUEST_DEVICE_PAGES,
+        "device_pages": plan.device_bytes // PAGE,
         "guest_entry": image.entry,
         "boot_params": BOOT_PARAMS if native else 0,
         "personality": L.PERSONALITY_NATIVE if native else L.PERSONALITY_LGUEST,
@@ -112,5 +143,11 @@ def fill(
         "exit_port": facts.exit_port,
         "switcher": L.SWITCHER_LEAN if switcher == "lean" else L.SWITCHER_CLASSIC,
         "tsc_text": tsc_text,
+        "bus": L.BUS_PCI if plan.bus == "pci" else L.BUS_PAGE,
+        "abi": L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2,
+        "bar_base": plan.bar_base,
+        "bar_bytes": plan.bar_bytes,
+        # with one processor the Launcher could not answer meanwhile
+        "poll_microseconds": POLL_MICROSECONDS if len(os.sched_getaffinity(0)) > 1 else 0,
     }.items():
         machine[name] = value

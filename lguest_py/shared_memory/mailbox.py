@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lguest_py.errors import LguestError
 from lguest_py.shared_memory import _layouts as L
@@ -119,6 +120,15 @@ class Snapshot:
     faults: tuple[Fault, ...] = ()  # that could not be delivered, each raised by the one before
 
 
+class Access(NamedTuple):
+    """An access to a register in BAR 0 of a PCI function; ``value`` is None for a read."""
+
+    slot: int
+    offset: int
+    size: int
+    value: int | None
+
+
 def _printable(raw: bytes) -> str:
     """One line without control characters: a Guest chose some of these bytes, and a terminal will show them."""
     text = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
@@ -197,6 +207,34 @@ class Mailbox:
     def raise_irq(self, irq: int) -> None:
         """Count one more virtual interrupt ``irq``; the Host kernel looks when the machine is interrupted."""
         self._view["irq_raised", irq] = (self._view["irq_raised", irq] + 1) & 0xFFFFFFFF
+
+    def raise_config(self, slot: int) -> None:
+        """Count one more interrupt of a PCI slot for a change of its configuration."""
+        self._view["config_raised", slot] = (self._view["config_raised", slot] + 1) & 0xFFFFFFFF
+
+    def polled(self) -> bool:
+        """Whether the Host kernel looks at what was written here, so that no interrupt is needed."""
+        barrier()
+        return self._view["polling"] == 1
+
+    def next_access(self) -> Access | None:
+        """The access to a register of BAR 0 that the Guest waits for, if any."""
+        view = self._view
+        if view["register_head"] == view["register_tail"]:
+            return None
+        barrier()
+        size = view["register_size"]
+        if size not in (1, 2, 4):
+            raise LguestError(f"the Host kernel asked for a register of {size} bytes: this is a bug")
+        value = view["register_value"] if view["register_write"] else None
+        return Access(view["register_slot"], view["register_offset"], size, value)
+
+    def answer_access(self, value: int) -> None:
+        """Let the Guest continue with ``value``."""
+        self._view["register_answer"] = value
+        barrier()
+        self._view["register_tail"] = self._view["register_head"]
+        barrier()
 
     def _whole_records(self) -> range:
         """The numbers of the switch records that can be read, the oldest first.

@@ -68,6 +68,15 @@ struct lguest_data {
 	u32 syscall_vec;
 };
 
+/* LGUEST_DATA_2; what precedes tsc_khz is as above. */
+struct lguest_data_second {
+	u32 same[343];
+	u32 tsc_khz;
+	u32 noirq_iret;
+	u32 kernel_address;
+	u32 syscall_vec;
+};
+
 /* The device page of generation 1, just above RAM. Descriptors are packed; type 0 ends the list. */
 #define LGUEST_DEVICE_PAGES 256
 #define LGUEST_RING_SIZE    256

@@ -16,7 +16,7 @@ import pytest
 from fake_engine import fake_images
 
 from lguest_py import __version__
-from lguest_py.cli.boot import parse
+from lguest_py.cli.boot_options import parse
 from lguest_py.cli.parser import Parser
 from lguest_py.cli.signals import SignalPipe
 from lguest_py.errors import UsageError
@@ -65,7 +65,7 @@ def test_help_comes_at_once_and_needs_neither_cffi_nor_elftools() -> None:
 def test_the_help_of_boot_tells_every_option_and_status() -> None:
     text = command("boot", "--help").stdout
     for word in (
-        "lguest-py boot [options] [IMAGE] [kernel arguments …]",
+        "lguest-py boot [options] [IMAGE | MACHINE.toml] [kernel arguments …]",
         *("--initrd FILE", "--memory SIZE", "--engine {auto,kvm,tcg}", "--timeout SECONDS"),
         *("--on-reboot {restart,exit}", "--json", "--quiet", "-v"),
         *("\n  0 ", "\n  1 ", "\n  2 ", "\n  3 ", "\n  4 ", "\n  5 ", "128+n"),

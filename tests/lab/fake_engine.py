@@ -108,6 +108,19 @@ class FakeEngine:
         self.mailbox["notify_head"] = (head + 1) & 0xFFFFFFFF
         self.mailbox["doorbell"] = 1
 
+    def access(self, slot: int, offset: int, size: int, value: int | None = None) -> Generator[str, None, int]:
+        """An access to BAR 0 of a PCI function, for which the Guest waits: ``yield from`` it."""
+        head = self.mailbox["register_head"]
+        self.mailbox["register_slot"], self.mailbox["register_offset"] = slot, offset
+        self.mailbox["register_size"] = size
+        self.mailbox["register_write"], self.mailbox["register_value"] = int(value is not None), value or 0
+        self.mailbox["register_head"] = (head + 1) & 0xFFFFFFFF
+        self.mailbox["doorbell"] = 1
+        self._wake()
+        while self.mailbox["register_tail"] != (head + 1) & 0xFFFFFFFF:
+            yield WAIT
+        return self.mailbox["register_answer"]
+
     def end(self, kind: int, reason: bytes = b"") -> None:
         self.mailbox["end_kind"] = kind
         self.mailbox.bytes("end_reason")[: len(reason)] = reason

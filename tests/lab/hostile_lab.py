@@ -193,8 +193,9 @@ def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
     if memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + len(machine)] != machine:
         wrong.append("struct machine was written")
     behind_machine = L.MACHINE_ADDRESS + L.MACHINE.size, L.MAILBOX_ADDRESS
-    behind_mailbox = L.MAILBOX_ADDRESS + L.MAILBOX.size, 0x9F000
-    for start, end in (behind_machine, behind_mailbox, (guest.stop, len(memory))):
+    behind_mailbox = L.MAILBOX_ADDRESS + L.MAILBOX.size, L.PCI_ADDRESS
+    behind_pci = L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size, 0x9F000
+    for start, end in (behind_machine, behind_mailbox, behind_pci, (guest.stop, len(memory))):
         if bytes(memory[start:end]).strip(b"\0"):
             wrong.append(f"memory that nobody uses, {start:#x} to {end:#x}, was written")
     state = View(memory, at["state_page"], L.LGUEST_STATE)

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from fake_engine import AGAIN, FACTS, IMAGE, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
+from fake_engine import AGAIN, FACTS, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
 from launcher_lab import MIB, Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import LIMIT, Input
@@ -258,13 +258,6 @@ def test_an_image_that_does_not_fit_is_refused_and_the_engine_closed(lab: Lab) -
     with pytest.raises(ImageError, match="--memory"):
         lab.run(power_off, image=big)
     assert lab.engines[0].closed
-
-
-def test_a_kernel_of_generation_2_is_refused_before_anything_starts(lab: Lab) -> None:
-    later = Image("bzImage", "ELF", 0x2000, IMAGE.segments, b"", "4.10.0", 2)
-    with pytest.raises(ImageError, match="generation 2"):
-        lab.run(power_off, image=later)
-    assert lab.engines == []
 
 
 def test_times_come_from_both_clocks(lab: Lab) -> None:

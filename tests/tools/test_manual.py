@@ -37,7 +37,7 @@ def test_it_is_shown_as_it_was_meant() -> None:
     text = " ".join(shown().split())
     for words in (
         "lguest-py - run a 32-bit Linux in ring 1",
-        "lguest-py boot [options] [IMAGE] [kernel arguments …]",
+        "lguest-py boot [options] [IMAGE | MACHINE.toml] [kernel arguments …]",
         "--engine {auto,kvm,tcg}",
         "128+n signal n",
         "XDG_CACHE_HOME",

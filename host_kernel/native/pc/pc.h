@@ -11,6 +11,7 @@ void port_out(u16 port, u32 value, u32 size);
 
 /* pic.c */
 #define IRQ_CLOCK 0
+#define PIC_LINES 16
 void pic_line(u32 irq, bool high);
 bool pic_pending(void);
 u32 pic_acknowledge(u32 *vector);

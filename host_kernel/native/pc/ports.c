@@ -15,8 +15,6 @@
 #define CONTROL_A20      2u
 #define CONTROL_RESET    1u
 #define RESET_PORT       0xCF9
-#define PCI_FIRST        0xCF8
-#define PCI_LAST         0xCFF
 #define SLEEP_ENABLE     0x2000u
 #define SLEEP_TYPE(value) ((value) >> 10 & 7)
 #define SCI_ENABLED      1u
@@ -100,8 +98,6 @@ u32 port_in(u16 port, u32 size)
 {
 	u32 value = 0;
 
-	if (port >= PCI_FIRST && port <= PCI_LAST) /* configuration: there is no bus */
-		return ~0u;
 	for (u32 byte = 0; byte < size; byte++)
 		value |= (u32)in_byte(port + byte) << byte * 8;
 	return value;
@@ -111,8 +107,6 @@ void port_out(u16 port, u32 value, u32 size)
 {
 	if (port == ACPI_PM1_CONTROL && size >= 2 && (value & SLEEP_ENABLE) && SLEEP_TYPE(value) == ACPI_SLEEP_TYPE_OFF)
 		end_guest(END_POWER_OFF, "Power down");
-	if (size > 1 && port >= PCI_FIRST && port <= PCI_LAST) /* there is no bus; RESET_PORT is in this range */
-		return;
 	for (u32 byte = 0; byte < size; byte++)
 		out_byte(port + byte, value >> byte * 8);
 }

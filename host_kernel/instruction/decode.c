@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decode one instruction of ring 1: prefixes, opcode, and if there is one the ModRM byte with its address.
- * 32-bit code only.  Source: Intel SDM vol. 2, 2.1.  Read next: emulate.c.
+ * Decode one instruction: prefixes, opcode, and if there is one the ModRM byte with its address.
+ * 32-bit code in a flat segment only.  Source: Intel SDM vol. 2, 2.1.
+ * Read next: host_kernel/native/emulate.c, host_kernel/lguest/emulate.c, host_kernel/pci/mmio.c.
  */
-#include "host_kernel/native/native.h"
+#include "host_kernel/instruction/instruction.h"
+#include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
 #include "host_kernel/memory/guest_virtual.h"
 
 static void fetch(struct instruction *instruction)
@@ -132,6 +135,6 @@ bool decode_modrm(struct instruction *instruction)
 		return false;
 	instruction->address = base + displacement;
 	if (instruction->segment)
-		instruction->address += segment_base(instruction->segment);
+		instruction->address += personality.segment_base(instruction->segment);
 	return true;
 }

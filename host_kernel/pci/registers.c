@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Accesses to the registers in BAR 0, from an instruction (mmio.c) or through configuration space (config.c).
+ * Source: virtio 1.2, 4.1.4.  Read before: functions.c.
+ */
+#include "host_kernel/pci/pci.h"
+#include "host_kernel/machine/mailbox.h"
+
+#define COMMON_STATUS 20 /* device_status, a byte; 0 resets the device */
+#define QUEUE_SHIFT   2  /* the doorbells are 4 bytes apart */
+
+static bool is_access(u32 offset, u32 size)
+{
+	return (size == 1 || size == 2 || size == 4) && offset % size == 0 && offset < BAR_BYTES;
+}
+
+/* A register that does not exist reads as zero. */
+u32 bar_read(u32 slot, u32 offset, u32 size)
+{
+	if (!is_access(offset, size))
+		return 0;
+	switch (offset & ~(PAGE_BYTES - 1)) {
+	case BAR_COMMON:
+	case BAR_DEVICE:
+		return mailbox_register(slot, offset, size, false, 0);
+	case BAR_ISR:
+		return offset == BAR_ISR ? pci_take_isr(slot) : 0;
+	default:
+		return 0;
+	}
+}
+
+void bar_write(u32 slot, u32 offset, u32 size, u32 value)
+{
+	u8 text = value;
+
+	if (!is_access(offset, size))
+		return;
+	if (offset && offset == pci_function(slot)->emergency) {
+		mailbox_text(&text, 1);
+		return;
+	}
+	switch (offset & ~(PAGE_BYTES - 1)) {
+	case BAR_COMMON:
+	case BAR_DEVICE:
+		mailbox_register(slot, offset, size, true, size == 4 ? value : value & ((1u << size * 8) - 1));
+		if (offset == BAR_COMMON + COMMON_STATUS && !(value & 0xFF))
+			pci_reset_isr(slot);
+		break;
+	case BAR_NOTIFY:
+		mailbox_notify(NOTIFY_PCI | slot << 16 | (offset - BAR_NOTIFY) >> QUEUE_SHIFT);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The registers of one virtio 1.x function on PCI: the common configuration and the device's own.
+
+Source: virtio 1.2, sections 2.1 (status), 2.2 (features), 3.1 (initialization), 4.1.4.3 (common configuration).
+A driver that breaks a rule gets DEVICE_NEEDS_RESET: the device forgets its queues, the user reads one line, and
+everything but a reset is ignored.
+Read next: pci_bus.py, which calls this.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lguest_py.devices.device import Device, Progress, Say
+from lguest_py.devices.errors import GuestError
+from lguest_py.devices.pci_function import COMMON_BYTES
+from lguest_py.devices.virtqueue import RING_FEATURES, Ring, Virtqueue
+
+DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 4, 8, 0x40, 0x80
+VERSION_1 = 1 << 32
+NO_VECTOR = 0xFFFF
+U32 = 0xFFFFFFFF
+
+_COMMON = struct.Struct("<IIIIHHBBHHHHHIIIIII")
+_FIELDS = (  # of struct virtio_pci_common_cfg, with their sizes; the 64-bit ones in halves
+    ("device_feature_select", 4),
+    ("device_feature", 4),
+    ("driver_feature_select", 4),
+    ("driver_feature", 4),
+    ("config_msix_vector", 2),
+    ("num_queues", 2),
+    ("device_status", 1),
+    ("config_generation", 1),
+    ("queue_select", 2),
+    ("queue_size", 2),
+    ("queue_msix_vector", 2),
+    ("queue_enable", 2),
+    ("queue_notify_off", 2),
+    ("queue_desc_low", 4),
+    ("queue_desc_high", 4),
+    ("queue_driver_low", 4),
+    ("queue_driver_high", 4),
+    ("queue_device_low", 4),
+    ("queue_device_high", 4),
+)
+assert _COMMON.size == COMMON_BYTES == sum(size for _, size in _FIELDS)
+
+
+@dataclass
+class _Queue:
+    """What the driver wrote about one queue."""
+
+    size: int
+    enabled: int = 0
+    descriptors: int = 0
+    available: int = 0
+    used: int = 0
+
+
+def _halves(*addresses: int) -> Iterator[int]:
+    for address in addresses:
+        yield address & U32
+        yield address >> 32
+
+
+class Registers:
+    """One function.  ``interrupt`` raises its interrupt for a queue, ``config_interrupt`` for its configuration."""
+
+    def __init__(
+        self,
+        device: Device,
+        memory: memoryview,
+        interrupt: Callable[[], None],
+        config_interrupt: Callable[[], None],
+        say: Say,
+    ) -> None:
+        self.device = device
+        self.running = False
+        self._offered = device.features | RING_FEATURES | VERSION_1
+        self._interrupt, self._config_interrupt, self._say = interrupt, config_interrupt, say
+        self._generation = 0
+        self._said = False
+        self._memory = memory
+        self._virtqueues = self._make_queues()
+        self._clear()
+
+    def _make_queues(self) -> Sequence[Virtqueue]:
+        names = (f"{self.device.name} queue {number}" for number in range(len(self.device.queue_sizes)))
+        return [Virtqueue(name, self._memory, self._interrupt) for name in names]
+
+    def _clear(self) -> None:
+        self._status = 0
+        self._accepted = 0
+        self._device_select = self._driver_select = self._queue_select = 0
+        self._queues = [_Queue(size) for size in self.device.queue_sizes]
+
+    def reset(self) -> None:
+        """The driver's reset, or the end of the boot."""
+        self._stop()
+        self._clear()
+
+    def _stop(self) -> None:
+        self.running = False
+        self.device.reset()
+        for queue in self._virtqueues:
+            queue.disable()
+        self._virtqueues = self._make_queues()  # what the device still has is of the old ones
+
+    def _fail(self, error: GuestError) -> None:
+        """The driver broke a rule."""
+        started = self._status & DRIVER_OK
+        self._stop()
+        self._status |= NEEDS_RESET
+        if not self._said:
+            self._said = True
+            self._say(f"the Guest's driver broke a rule, so its device stopped until it is reset: {error}")
+        if started:
+            self._changed()
+
+    def _changed(self) -> None:
+        self._generation = (self._generation + 1) & 0xFF
+        self._config_interrupt()
+
+    def kick(self, queue: int) -> None:
+        """The driver notified the device of this queue.  Before the start, or of a queue too many, it is ignored."""
+        if self.running and queue < len(self._queues):
+            try:
+                self.device.kick(queue)
+            except GuestError as error:
+                self._fail(error)
+
+    def service(self) -> Progress:
+        """Let a device that was started work."""
+        if not self.running:
+            return Progress.IDLE
+        try:
+            return self.device.service()
+        except GuestError as error:
+            self._fail(error)
+            return Progress.IDLE
+
+    def read_config(self, offset: int, size: int) -> int:
+        """Read the device's configuration; beyond its end are zeros."""
+        return int.from_bytes(self.device.config()[offset : offset + size], "little")
+
+    def write_config(self, offset: int, size: int, value: int) -> None:
+        """Write there; what is beyond its end is dropped."""
+        room = len(self.device.config()) - offset
+        if room <= 0 or self._status & NEEDS_RESET:
+            return
+        try:
+            self.device.write_config(offset, value.to_bytes(size, "little")[:room])
+        except GuestError as error:
+            self._fail(error)
+
+    def read_common(self, offset: int, size: int) -> int:
+        """Read the common configuration; beyond its end are zeros."""
+        return int.from_bytes(_COMMON.pack(*self._values())[offset : offset + size], "little")
+
+    def _values(self) -> tuple[int, ...]:
+        queue = self._queues[self._queue_select] if self._queue_select < len(self._queues) else _Queue(0)
+        return (
+            self._device_select,
+            self._offered >> 32 * self._device_select & U32 if self._device_select < 2 else 0,
+            self._driver_select,
+            self._accepted >> 32 * self._driver_select & U32 if self._driver_select < 2 else 0,
+            NO_VECTOR,
+            len(self._queues),
+            self._status,
+            self._generation,
+            self._queue_select,
+            queue.size,
+            NO_VECTOR,
+            queue.enabled,
+            self._queue_select if queue.size else 0,
+            *_halves(queue.descriptors, queue.available, queue.used),
+        )
+
+    def write_common(self, offset: int, size: int, value: int) -> None:
+        """Write the common configuration, with any width: each field within it takes its part."""
+        image = bytearray(_COMMON.pack(*self._values()))
+        data = value.to_bytes(size, "little")[: max(0, COMMON_BYTES - offset)]
+        image[offset : offset + len(data)] = data
+        at = 0
+        try:
+            for name, length in _FIELDS:
+                if at < offset + len(data) and offset < at + length:
+                    self._set(name, int.from_bytes(image[at : at + length], "little"))
+                at += length
+        except GuestError as error:
+            self._fail(error)
+
+    def _set(self, name: str, value: int) -> None:
+        if name == "device_status":
+            self._set_status(value)
+        elif name == "device_feature_select":
+            self._device_select = value
+        elif name == "driver_feature_select":
+            self._driver_select = value
+        elif name == "queue_select":
+            self._queue_select = value
+        elif name == "driver_feature":
+            if self._driver_select < 2 and not self._status & (FEATURES_OK | NEEDS_RESET):
+                shift = 32 * self._driver_select
+                self._accepted = self._accepted & ~(U32 << shift) | value << shift
+        elif name.startswith("queue_") and not self._status & NEEDS_RESET and self._queue_select < len(self._queues):
+            self._set_queue(name, value, self._queue_select)
+
+    def _set_status(self, value: int) -> None:
+        if not value:
+            self.reset()
+            return
+        new = value & ~self._status & ~NEEDS_RESET
+        if self._status & NEEDS_RESET:
+            return
+        if new & FEATURES_OK and (self._accepted & ~self._offered or not self._accepted & VERSION_1):
+            new &= ~FEATURES_OK  # the driver reads it back
+        self._status |= new
+        if new & FAILED:
+            self._stop()
+        elif new & DRIVER_OK:
+            if not self._status & FEATURES_OK:
+                raise GuestError(f"{self.device.name}: DRIVER_OK before FEATURES_OK")
+            self.running = True
+            self.device.start(self._virtqueues, self._accepted & self.device.features, self._changed)
+
+    def _set_queue(self, name: str, value: int, number: int) -> None:
+        queue, label = self._queues[number], self._virtqueues[number].name
+        if name in ("queue_msix_vector", "queue_notify_off"):
+            return
+        if queue.enabled:
+            raise GuestError(f"{label}: {name} was written while it is enabled")
+        if name == "queue_size":
+            if not 0 < value <= self.device.queue_sizes[number] or value & (value - 1):
+                raise GuestError(f"{label}: a size of {value}, at most {self.device.queue_sizes[number]}")
+            queue.size = value
+        elif name == "queue_enable":
+            if value != 1 or not self._status & FEATURES_OK:
+                raise GuestError(f"{label}: it was enabled by {value}, or before FEATURES_OK")
+            ring = Ring(queue.size, queue.descriptors, queue.available, queue.used)
+            self._virtqueues[number].enable(ring, self._accepted)
+            queue.enabled = 1
+        else:
+            part = {"desc": "descriptors", "driver": "available", "device": "used"}[name.split("_")[1]]
+            shift = 32 if name.endswith("high") else 0
+            address = getattr(queue, part)
+            setattr(queue, part, address & ~(U32 << shift) | value << shift)

@@ -1,0 +1,504 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The PCI bus: configuration space as a system finds it, and the registers of virtio 1.x, used well and wrongly."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
+
+import pytest
+from ring_lab import Arena, Driver, modern_ring
+
+from lguest_py.devices.console import Console
+from lguest_py.devices.device import Progress
+from lguest_py.devices.errors import GuestError
+from lguest_py.devices.pci_bus import PIC_PINS, PciBus, native_pins
+from lguest_py.devices.pci_function import COMMON_BYTES
+from lguest_py.devices.virtqueue import RING_FEATURES, Virtqueue
+from lguest_py.errors import UsageError
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
+
+RAM = 1 << 20
+BASE = 0x5000000
+VERSION_1 = 1 << 32
+ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 0x40, 0x80
+AT = {  # offsets in the common configuration: virtio 1.2, 4.1.4.3
+    "device_feature_select": (0, 4),
+    "device_feature": (4, 4),
+    "driver_feature_select": (8, 4),
+    "driver_feature": (12, 4),
+    "msix_config": (16, 2),
+    "num_queues": (18, 2),
+    "status": (20, 1),
+    "generation": (21, 1),
+    "queue_select": (22, 2),
+    "queue_size": (24, 2),
+    "queue_msix": (26, 2),
+    "queue_enable": (28, 2),
+    "notify_off": (30, 2),
+    "desc": (32, 4),
+    "driver": (40, 4),
+    "device": (48, 4),
+}
+
+
+class Probe:
+    """A device with two queues and eight bytes of configuration; ``fault`` is raised by its next call."""
+
+    name, type, queue_sizes, features = "probe", 2, (64, 128), 1 << 5 | 1 << 34
+
+    def __init__(self) -> None:
+        self.bytes = bytearray(b"01234567")
+        self.log: list[object] = []
+        self.queues: Sequence[Virtqueue] = ()
+        self.config_changed: Callable[[], None] = lambda: None
+        self.fault: GuestError | None = None
+
+    def _break(self) -> None:
+        if fault := self.fault:
+            self.fault = None
+            raise fault
+
+    def config(self) -> bytes:
+        return bytes(self.bytes)
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        self.bytes[offset : offset + len(data)] = data
+        self._break()
+
+    def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
+        self.queues, self.config_changed = queues, config_changed
+        self.log.append(("start", features))
+        self._break()
+
+    def reset(self) -> None:
+        self.queues = ()
+        self.log.append("reset")
+
+    def kick(self, queue: int) -> None:
+        self.log.append(("kick", queue))
+        self._break()
+
+    def watched(self) -> Collection[int]:
+        return ()
+
+    def blocked(self) -> Collection[int]:
+        return ()
+
+    def service(self) -> Progress:
+        self._break()
+        return Progress.IDLE
+
+    def close(self) -> None:
+        pass
+
+
+class Setup:
+    """A bus with a console in slot 1 and the probe in slot 2, and a driver's view of them."""
+
+    def __init__(self) -> None:
+        self.backing = bytearray(RAM)
+        self.memory = memoryview(self.backing)
+        self.interrupts: list[int] = []
+        self.changes: list[int] = []
+        self.said: list[str] = []
+        self.probe = Probe()
+        self.console = Console(bytearray(), None)  # type: ignore[arg-type]
+        devices = (self.console, self.probe)
+        self.bus = PciBus(self.memory, devices, self.interrupts.append, self.changes.append, self.said.append)
+
+    def read(self, name: str, slot: int = 2) -> int:
+        return self.bus.access(slot, L.BAR_COMMON + AT[name][0], AT[name][1], None)
+
+    def write(self, name: str, value: int, slot: int = 2) -> None:
+        self.bus.access(slot, L.BAR_COMMON + AT[name][0], AT[name][1], value)
+
+    def write_address(self, name: str, value: int) -> None:
+        for half in range(2):
+            self.bus.access(2, L.BAR_COMMON + AT[name][0] + 4 * half, 4, value >> 32 * half & 0xFFFFFFFF)
+
+    def offered(self) -> int:
+        value = 0
+        for half in range(2):
+            self.write("device_feature_select", half)
+            value |= self.read("device_feature") << 32 * half
+        return value
+
+    def negotiate(self, features: int) -> bool:
+        self.write("status", ACKNOWLEDGE)
+        self.write("status", ACKNOWLEDGE | DRIVER)
+        for half in range(2):
+            self.write("driver_feature_select", half)
+            self.write("driver_feature", features >> 32 * half & 0xFFFFFFFF)
+        self.write("status", ACKNOWLEDGE | DRIVER | FEATURES_OK)
+        return bool(self.read("status") & FEATURES_OK)
+
+    def set_up_queue(self, number: int, address: int, size: int, features: int) -> Driver:
+        ring = modern_ring(address, size)
+        self.write("queue_select", number)
+        self.write("queue_size", size)
+        self.write_address("desc", ring.descriptors)
+        self.write_address("driver", ring.available)
+        self.write_address("device", ring.used)
+        self.write("queue_enable", 1)
+        return Driver(self.memory, ring, features, Arena(address + 0x8000, address + 0x10000))
+
+    def start(self, features: int = VERSION_1 | RING_FEATURES) -> Driver:
+        assert self.negotiate(features)
+        driver = self.set_up_queue(1, 0x10000, 16, features)
+        self.write("status", ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
+        return driver
+
+    def broken(self) -> bool:
+        return bool(self.read("status") & NEEDS_RESET)
+
+
+@pytest.fixture
+def setup() -> Setup:
+    return Setup()
+
+
+# Configuration space.
+
+
+def functions(setup: Setup, native: bool = True) -> list[View]:
+    machine = memoryview(bytearray(L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size))
+    setup.bus.write_functions(machine, BASE, native)
+    step = L.PCI_FUNCTION.size
+    return [View(machine, L.PCI_ADDRESS + step * slot, L.PCI_FUNCTION) for slot in range(L.PCI_SLOTS)]
+
+
+def word(function: View, offset: int, size: int) -> int:
+    return int.from_bytes(function.bytes("config")[offset : offset + size], "little")
+
+
+def capabilities(function: View) -> dict[int, tuple[int, int, int, int]]:
+    """Of each virtio kind: where the capability is, its BAR, offset and length."""
+    found: dict[int, tuple[int, int, int, int]] = {}
+    assert word(function, 6, 2) & 0x10
+    at, seen = word(function, 0x34, 1), []
+    while at:
+        assert at not in seen
+        assert at % 4 == 0
+        seen.append(at)
+        identity, following, length, kind, bar = function.bytes("config")[at : at + 5]
+        assert identity == 9
+        assert length == {2: 20, 5: 20}.get(kind, 16)
+        assert at + length <= (following or 256)
+        found[kind] = at, bar, word(function, at + 8, 4), word(function, at + 12, 4)
+        at = following
+    return found
+
+
+def test_slots_are_a_host_bridge_the_console_and_the_others(setup: Setup) -> None:
+    each = functions(setup)
+    assert [word(f, 0, 4) for f in each[:4]] == [0x12378086, 0x10431AF4, 0x10421AF4, 0xFFFFFFFF]
+    assert all(word(f, 0, 4) == 0xFFFFFFFF for f in each[3:])
+    assert word(each[0], 8, 4) >> 8 == 0x060000
+    assert word(each[2], 8, 4) >> 8 == 0x010000
+    assert all(word(f, 8, 1) == 1 for f in each[1:3])
+    assert all(word(f, 0x0E, 1) == 0 for f in each[:3])
+
+
+def test_capabilities_point_to_the_pages_of_the_bar(setup: Setup) -> None:
+    for function, queues, config in zip(functions(setup)[1:3], (2, 2), (12, 8), strict=True):
+        found = capabilities(function)
+        assert {kind: place[1:] for kind, place in found.items()} == {
+            1: (0, L.BAR_COMMON, COMMON_BYTES),
+            2: (0, L.BAR_NOTIFY, 4 * queues),
+            3: (0, L.BAR_ISR, 1),
+            4: (0, L.BAR_DEVICE, config),
+            5: (0, 0, 0),
+        }
+        assert word(function, found[2][0] + 16, 4) == 4  # notify_off_multiplier
+        assert function["window"] == found[5][0]
+        writable = function.bytes("writable")
+        assert writable[found[5][0] + 4] == 0xFF
+        assert bytes(writable[found[5][0] + 8 : found[5][0] + 20]) == b"\xff" * 12
+
+
+def test_bars_are_apart_in_the_window_and_can_be_sized(setup: Setup) -> None:
+    bars = [word(function, 0x10, 4) for function in functions(setup)[1:3]]
+    assert bars == [BASE, BASE + L.BAR_BYTES]
+    for function in functions(setup)[1:3]:
+        mask = int.from_bytes(function.bytes("writable")[0x10:0x14], "little")
+        assert (~mask & 0xFFFFFFFF) + 1 == L.BAR_BYTES
+        assert not any(function.bytes("writable")[0x14:0x3C])
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_each_function_has_its_interrupt(setup: Setup, native: bool) -> None:
+    each = functions(setup, native)
+    assert [f["irq"] for f in each[:3]] == ([0, 11, 10] if native else [0, 1, 2])
+    assert [word(f, 0x3C, 1) for f in each[:3]] == [f["irq"] for f in each[:3]]
+    assert [word(f, 0x3D, 1) for f in each[:3]] == [0, 1, 1]
+    assert each[1].bytes("writable")[0x3C] == 0xFF
+
+
+def test_the_pins_of_the_pic_are_shared_in_turn() -> None:
+    assert list(native_pins()) == [0, *(PIC_PINS * 4)[:31]]
+
+
+def test_the_console_has_its_emergency_write(setup: Setup) -> None:
+    """virtio 1.2, 5.3.4: emerg_wr is behind cols, rows and max_nr_ports."""
+    each = functions(setup)
+    assert [f["emergency"] for f in each[:3]] == [0, L.BAR_DEVICE + 8, 0]
+    setup.write("device_feature_select", 0, 1)
+    assert setup.read("device_feature", 1) & 1 << 2
+
+
+def test_there_is_room_for_31_devices() -> None:
+    def bus(count: int) -> PciBus:
+        devices = [Probe() for _ in range(count)]
+        return PciBus(memoryview(bytearray(RAM)), devices, print, print, print)
+
+    bus(31)
+    with pytest.raises(UsageError, match="32 devices are too many"):
+        bus(32)
+
+
+# The registers, as the specification wants them to be used.
+
+
+def test_features_are_offered_in_two_halves(setup: Setup) -> None:
+    assert setup.offered() == Probe.features | RING_FEATURES | VERSION_1
+    setup.write("device_feature_select", 2)
+    assert setup.read("device_feature") == 0
+
+
+def test_a_device_starts_at_driver_ok_with_what_was_accepted(setup: Setup) -> None:
+    driver = setup.start(VERSION_1 | RING_FEATURES | 1 << 34)
+    assert setup.probe.log == [("start", 1 << 34)]
+    driver.used_event = 0
+    driver.add([b"hello"], [3])
+    setup.bus.notify(L.NOTIFY_PCI | 2 << 16 | 1)
+    assert setup.probe.log[1:] == [("kick", 1)]
+    assert setup.probe.queues[0].pop() is None
+    chain = setup.probe.queues[1].pop()
+    assert chain is not None
+    assert bytes(chain.readable[0]) == b"hello"
+    chain.writable[0][:] = b"abc"
+    setup.probe.queues[1].push(chain, 3)
+    setup.probe.queues[1].notify()
+    assert setup.interrupts == [2]
+    ((request, written),) = driver.finished()
+    assert (driver.read(request), written) == (b"abc", 3)
+
+
+@pytest.mark.parametrize("features", [0, RING_FEATURES, VERSION_1 | 1, VERSION_1 | 1 << 63])
+def test_without_version_1_or_with_more_than_offered_features_are_not_ok(setup: Setup, features: int) -> None:
+    assert not setup.negotiate(features)
+    assert not setup.broken()
+
+
+def test_features_do_not_change_after_features_ok(setup: Setup) -> None:
+    assert setup.negotiate(VERSION_1)
+    setup.write("driver_feature_select", 0)
+    setup.write("driver_feature", 0xFFFFFFFF)
+    assert setup.read("driver_feature") == 0
+
+
+def test_queues_show_their_size_and_their_doorbell(setup: Setup) -> None:
+    assert setup.read("num_queues") == 2
+    seen = []
+    for number in range(3):
+        setup.write("queue_select", number)
+        seen.append((setup.read("queue_size"), setup.read("notify_off"), setup.read("queue_enable")))
+    assert seen == [(64, 0, 0), (128, 1, 0), (0, 0, 0)]
+    setup.write("queue_enable", 1)  # of none
+    assert not setup.broken()
+
+
+def test_there_are_no_msix_vectors(setup: Setup) -> None:
+    setup.write("msix_config", 0)
+    setup.write("queue_msix", 1)
+    assert setup.read("msix_config") == setup.read("queue_msix") == 0xFFFF
+
+
+def test_a_reset_forgets_all(setup: Setup) -> None:
+    setup.start()
+    old = setup.probe.queues[1]
+    setup.write("status", 0)
+    assert setup.read("status") == 0
+    assert setup.probe.log[-1] == "reset"
+    setup.write("queue_select", 1)
+    assert (setup.read("queue_size"), setup.read("queue_enable")) == (128, 0)
+    setup.bus.notify(L.NOTIFY_PCI | 2 << 16 | 1)
+    assert setup.probe.log[-1] == "reset"
+    driver = setup.start()
+    driver.add([b"x"])
+    assert old.pop() is None
+    assert setup.probe.queues[1].pop() is not None
+
+
+def test_a_driver_that_gives_up_stops_the_device(setup: Setup) -> None:
+    setup.start()
+    setup.write("status", 0x8F)
+    assert setup.probe.log[-1] == "reset"
+    assert setup.read("status") == 0x8F
+    assert setup.said == []
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_the_configuration_can_be_read_and_written_with_any_width(setup: Setup, width: int) -> None:
+    whole = b"".join(
+        setup.bus.access(2, L.BAR_DEVICE + at, width, None).to_bytes(width, "little") for at in range(0, 12, width)
+    )
+    assert whole == b"01234567\0\0\0\0"
+    for at in range(0, 12, width):
+        setup.bus.access(2, L.BAR_DEVICE + at, width, int.from_bytes(b"abcdefghijkl"[at : at + width], "little"))
+    assert setup.probe.bytes == b"abcdefgh"
+    assert setup.bus.access(2, L.BAR_DEVICE + 7, 4, None) == ord("h")
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_the_common_configuration_too(setup: Setup, width: int) -> None:
+    image = struct.pack("<IIII", 1, Probe.features >> 32 | 1, 1, 0)
+    for at in (0, 8):
+        for step in range(0, 4, width):
+            value = int.from_bytes(image[at + step : at + step + width], "little")
+            setup.bus.access(2, L.BAR_COMMON + at + step, width, value)
+    read = b"".join(
+        setup.bus.access(2, L.BAR_COMMON + at, width, None).to_bytes(width, "little") for at in range(0, 16, width)
+    )
+    assert read == image
+    assert setup.bus.access(2, L.BAR_COMMON + COMMON_BYTES, width, None) == 0
+
+
+def test_a_change_of_the_configuration_is_an_interrupt_and_a_generation(setup: Setup) -> None:
+    setup.start()
+    before = setup.read("generation")
+    setup.probe.config_changed()
+    assert setup.changes == [2]
+    assert setup.read("generation") == before + 1
+
+
+# Drivers that break a rule.
+
+
+def enabled_twice(setup: Setup) -> None:
+    setup.write("queue_enable", 1)
+
+
+def enabled_with(setup: Setup, **addresses: int) -> None:
+    setup.write("status", 0)
+    setup.negotiate(VERSION_1)
+    for name, value in addresses.items():
+        if name == "queue_size":
+            setup.write(name, value)
+        else:
+            setup.write_address(name, value)
+    setup.write("queue_enable", 1)
+
+
+def written(setup: Setup, name: str, value: int) -> None:
+    setup.write("status", 0)
+    setup.write(name, value)
+
+
+HOSTILE: dict[str, Callable[[Setup], object]] = {
+    "queue_enable was written while": enabled_twice,
+    "queue_size was written while": lambda s: s.write("queue_size", 8),
+    "queue_desc_low was written while": lambda s: s.write_address("desc", 1 << 32),
+    "descriptor table cannot be at 0xfffff000": lambda s: enabled_with(s, desc=0xFFFFF000),
+    "descriptor table cannot be at 0x8": lambda s: enabled_with(s, desc=8),
+    "available ring cannot be at 0xffffffffffffffff": lambda s: enabled_with(s, driver=(1 << 64) - 1),
+    "available ring cannot be at 0xffffe": lambda s: enabled_with(s, driver=RAM - 2),
+    "used ring cannot be at 0x2": lambda s: enabled_with(s, device=2),
+    "a size of 65535, at most 64": lambda s: enabled_with(s, queue_size=0xFFFF),
+    "a size of 48": lambda s: enabled_with(s, queue_size=48),
+    "a size of 0": lambda s: enabled_with(s, queue_size=0),
+    "DRIVER_OK before FEATURES_OK": lambda s: written(s, "status", 7),
+    "enabled by 1, or before FEATURES_OK": lambda s: written(s, "queue_enable", 1),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_broken_rule_needs_a_reset(setup: Setup, what: str) -> None:
+    setup.start()
+    HOSTILE[what](setup)
+    assert setup.broken()
+    assert len(setup.said) == 1
+    assert what in setup.said[0]
+    assert setup.probe.log[-1] == "reset"
+    setup.write("status", 0)
+    setup.start()
+    assert not setup.broken()
+    HOSTILE[what](setup)
+    assert len(setup.said) == 1  # the user knows
+
+
+@pytest.mark.parametrize("where", ["kick", "service", "config", "start"])
+def test_a_device_whose_guest_lies_is_broken_and_says_so(setup: Setup, where: str) -> None:
+    if where != "start":
+        setup.start()
+    setup.probe.fault = GuestError("probe: a lie")
+    if where == "kick":
+        setup.bus.notify(L.NOTIFY_PCI | 2 << 16)
+    elif where == "service":
+        assert setup.bus.service() is Progress.IDLE
+    elif where == "config":
+        setup.bus.access(2, L.BAR_DEVICE, 1, 0)
+    else:
+        setup.start()
+    assert setup.broken()
+    assert setup.changes == [2]
+    assert "probe: a lie" in setup.said[0]
+    count = len(setup.probe.log)
+    setup.bus.notify(L.NOTIFY_PCI | 2 << 16)
+    setup.bus.access(2, L.BAR_DEVICE, 1, 0x61)
+    setup.write("status", 0xF)
+    setup.bus.service()
+    assert len(setup.probe.log) == count
+    assert setup.broken()
+
+
+@pytest.mark.parametrize("record", [0xFF1F0000, 0xFFFFFFFF, 0xFF02FFFF, 0xFF000000])
+def test_notifications_of_what_is_not_there_are_ignored(setup: Setup, record: int) -> None:
+    setup.start()
+    setup.bus.notify(record)
+    assert setup.probe.log == [("start", 0)]
+
+
+def test_a_notify_by_hypercall_is_wrong_here(setup: Setup) -> None:
+    with pytest.raises(GuestError, match="0x5000"):
+        setup.bus.notify(0x5000)
+
+
+@pytest.mark.parametrize(("slot", "offset"), [(0, 0), (5, 0), (0xFFFFFFFF, 0), (2, L.BAR_ISR), (2, 0xFFFFF000)])
+def test_registers_that_are_not_there_read_as_ones(setup: Setup, slot: int, offset: int) -> None:
+    assert setup.bus.access(slot, offset, 2, None) == 0xFFFF
+    setup.bus.access(slot, offset, 2, 0)
+
+
+def test_any_accesses_at_all_raise_nothing() -> None:
+    for seed in range(200):
+        chance = random.Random(seed)
+        setup = Setup()
+        for _ in range(200):
+            if chance.random() < 0.2:
+                setup.bus.notify(L.NOTIFY_PCI | chance.choice((1, 2, 3)) << 16 | chance.randrange(4))
+                setup.bus.service()
+                continue
+            offset, size = chance.choice(list(AT.values()))
+            offset += chance.choice((0, 0, 0, 1, 2, 4))
+            size = chance.choice((size, size, 1, 2, 4))
+            value = chance.choice((0, 1, 2, 3, 7, 8, 0xF, 0x10000, chance.getrandbits(8 * size)))
+            page = L.BAR_DEVICE if chance.random() < 0.1 else L.BAR_COMMON
+            setup.bus.access(2, page + offset, size, value if chance.random() < 0.8 else None)
+
+
+def test_the_end_of_a_boot_resets_every_device_and_drops_the_memory(setup: Setup) -> None:
+    setup.start()
+    setup.bus.close()
+    assert setup.probe.log[-1] == "reset"
+    setup.memory.release()
+    setup.backing.append(0)  # raises BufferError while a view of it is left
+
+
+def test_capability_lengths_cover_their_pages() -> None:
+    starts = [L.BAR_COMMON, L.BAR_ISR, L.BAR_DEVICE, L.BAR_NOTIFY, L.BAR_BYTES]
+    assert all(second - first == 4096 for first, second in pairwise(starts))

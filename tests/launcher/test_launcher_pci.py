@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A machine with PCI, from the Host kernel's side: what is in its memory, and how requests are answered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from fake_engine import IMAGE, WAIT, FakeEngine, fake_images
+from launcher_lab import Lab, lab, pipes, power_off
+from ring_lab import Arena, Driver, modern_ring
+
+from lguest_py.console.streams import Input
+from lguest_py.errors import UsageError
+from lguest_py.launcher.vm_memory import Plan, bus_of
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
+
+pytestmark = pytest.mark.usefixtures("fake_images")
+__all__ = ["fake_images", "lab", "pipes"]
+
+MIB = 1 << 20
+LATER = replace(IMAGE, version="4.10.0", generation=2)
+NATIVE = replace(IMAGE, personality="native", version="6.1.0", segments=(replace(IMAGE.segments[0], address=2 * MIB),))
+VERSION_1 = 1 << 32
+
+
+@contextmanager
+def typed() -> Iterator[Input]:
+    """Input that somebody typed."""
+    read, write = os.pipe()
+    os.write(write, b"typed")
+    try:
+        yield Input(read)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+class PciConsole:
+    """The driver of the console in slot 1, by the registers of virtio 1.x."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+
+    def write(self, offset: int, size: int, value: int) -> Generator[str, None, None]:
+        yield from self.engine.access(1, L.BAR_COMMON + offset, size, value)
+
+    def start(self) -> Generator[str, None, None]:
+        yield from self.write(20, 1, 0)
+        yield from self.write(20, 1, 3)
+        yield from self.write(8, 4, 1)
+        yield from self.write(12, 4, 1)  # VERSION_1
+        yield from self.write(20, 1, 11)
+        status = yield from self.engine.access(1, L.BAR_COMMON + 20, 1)
+        assert status == 11
+        self.drivers = []
+        for number in range(2):
+            ring = modern_ring(0x100000 + number * 0x10000, 16)
+            yield from self.write(22, 2, number)
+            yield from self.write(24, 2, 16)
+            for offset, address in ((32, ring.descriptors), (40, ring.available), (48, ring.used)):
+                yield from self.write(offset, 4, address)
+            yield from self.write(28, 2, 1)
+            self.engine.guest[ring.used : ring.end] = bytes(ring.end - ring.used)
+            arena = Arena(0x200000 + number * 0x10000, 0x210000 + number * 0x10000)
+            self.drivers.append(Driver(self.engine.guest, ring, 0, arena))
+        yield from self.write(20, 1, 15)
+
+    def notify(self, queue: int) -> None:
+        self.engine.notify(L.NOTIFY_PCI | 1 << 16 | queue)
+
+
+def test_a_kernel_of_generation_2_gets_pci(lab: Lab) -> None:
+    seen: dict[str, int] = {}
+    functions: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        seen.update({name: engine.machine[name] for name in L.MACHINE.fields})
+        for slot in range(3):
+            at = L.PCI_ADDRESS + slot * L.PCI_FUNCTION.size
+            functions.append(int.from_bytes(View(engine.memory, at, L.PCI_FUNCTION).bytes("config")[:4], "little"))
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    expected = {
+        "memory_bytes": 20 * MIB + 4 * MIB,
+        "device_pages": 0,
+        "bus": L.BUS_PCI,
+        "abi": L.LGUEST_DATA_2,
+        "bar_base": 5 * MIB,
+        "bar_bytes": 16 * MIB,
+    }
+    assert {name: seen[name] for name in expected} == expected
+    assert functions == [0x12378086, 0x10431AF4, 0xFFFFFFFF]
+
+
+def test_a_kernel_of_generation_1_gets_the_device_page(lab: Lab) -> None:
+    seen: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        seen.extend(engine.machine[name] for name in ("bus", "abi", "bar_base", "bar_bytes"))
+        yield from power_off(engine)
+
+    assert lab.run(script).status == 0
+    assert seen == [L.BUS_PAGE, L.LGUEST_DATA_1, 0, 0]
+
+
+def test_the_bus_can_be_chosen() -> None:
+    assert [bus_of(image) for image in (IMAGE, LATER, NATIVE)] == ["page", "pci", "pci"]
+    assert bus_of(IMAGE, "pci") == "pci"
+    assert bus_of(LATER, "page") == "page"
+    with pytest.raises(UsageError, match="lguest's"):
+        bus_of(NATIVE, "page")
+
+
+@pytest.mark.parametrize(("memory", "base"), [(4 * MIB, 5), (4 * MIB + 4096, 6), (2048 * MIB, 2049)])
+def test_the_window_for_bars_is_above_a_gap_above_the_memory(memory: int, base: int) -> None:
+    assert Plan(memory, "pci").bar_base == base * MIB
+
+
+def test_the_console_talks_over_pci_and_reads(lab: Lab) -> None:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        receive, transmit = console.drivers
+        transmit.add([b"hello ", b"world\n"])
+        console.notify(1)
+        request = receive.add([], [16])
+        console.notify(0)
+        while not receive.used_index or not transmit.used_index:
+            yield WAIT
+        assert engine.mailbox["irq_raised", 1]
+        assert receive.read(request)[:5] == b"typed"
+        yield from power_off(engine)
+
+    with typed() as source:
+        assert lab.run(script, image=LATER, source=source).status == 0
+    assert lab.pipes.close() == b"hello world\n"
+
+
+def test_a_driver_that_lies_breaks_its_device_and_not_the_guest(lab: Lab) -> None:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        console.drivers[1].send(0, 0x5000, b"before")
+        console.drivers[1].receive(1, (1 << 64) - 1, 5)
+        console.notify(1)
+        while not engine.mailbox["config_raised", 1]:
+            yield WAIT
+        status = yield from engine.access(1, L.BAR_COMMON + 20, 1)
+        assert status == 0x4F
+        yield from console.start()
+        console.drivers[1].add([b" after"])
+        console.notify(1)
+        while not console.drivers[1].used_index:
+            yield WAIT
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert lab.pipes.close() == b"before after"
+    assert [line for line in lab.lines if "broke a rule" in line and "beyond the Guest's memory" in line]
+
+
+def test_no_interrupt_while_the_host_kernel_polls(lab: Lab) -> None:
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.mailbox["polling"] = 1
+        before = engine.interrupts
+        engine.mailbox["register_head"] = 1
+        engine.mailbox["register_size"] = 4
+        engine.mailbox["register_slot"] = 1
+        engine.mailbox["doorbell"] = 1
+        engine._wake()
+        yield WAIT
+        counts.append(engine.interrupts - before)
+        counts.append(engine.mailbox["register_tail"])
+        engine.mailbox["polling"] = 0
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [0, 1]
+
+
+def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        receive, _ = console.drivers
+        request = receive.add([], [16])
+        console.notify(0)
+        while not engine.mailbox["input_head"] and not receive.used_index:
+            yield WAIT
+        by_serial, by_hvc = bytes(engine.mailbox.bytes("input")[:5]), receive.read(request)[:5]
+        seen.append((by_serial == b"typed", by_hvc == b"typed"))
+        yield from power_off(engine)
+
+    seen: list[tuple[bool, bool]] = []
+    for command_line in ("console=ttyS0", "console=ttyS0 console=hvc0"):
+        with typed() as source:
+            lab.engines.clear()
+            assert lab.run(script, image=NATIVE, command_line=command_line, source=source).status == 0
+    assert seen == [(True, False), (False, True)]
