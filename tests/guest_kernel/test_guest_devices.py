@@ -233,8 +233,8 @@ def test_no_devices(engine_name: str, bus: BusName) -> None:
     run = boot(engine_name, "ip=10.0.0.2 run=disk;read 0;random;cat x;ping 10.0.0.1;tell 1 x;abuse head 7", bus=bus)
     assert run.lines[1:] == [
         "ip: no network card", "its programs, ring 3", "disk: no disk 0", "read: no disk 0",
-        "random: no entropy device", "cat: no shared folder", "ping: no address of our own yet; try: ip 10.0.0.2", "tell: no console 1",
-        "abuse head: no such device; try: devices",
+        "random: no entropy device", "cat: no shared folder", "ping: no address of our own yet; try: ip 10.0.0.2",
+        "tell: no console 1", "abuse head: no such device; try: devices",
     ]  # fmt: skip
 
 
