@@ -224,7 +224,7 @@ class Registers:
             if not self._status & FEATURES_OK:
                 raise GuestError(f"{self.device.name}: DRIVER_OK before FEATURES_OK")
             self.running = self.due = True
-            self.device.start(self._virtqueues, self._accepted & self.device.features, self._changed)
+            self.device.start(self._virtqueues, self._accepted & (self.device.features | VERSION_1), self._changed)
 
     def _set_queue(self, name: str, value: int, number: int) -> None:
         queue, label = self._queues[number], self._virtqueues[number].name
