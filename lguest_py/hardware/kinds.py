@@ -83,7 +83,7 @@ class Network:
     kind: Kind = "user"
     name: str = ""
     address: str = ""
-    mac: str = ""  # "": a fixed one, locally administered, made from the card's number
+    mac: str = ""  # "": a locally administered one, the same at each start, another on each tap
     publish: tuple[Publish, ...] = ()
 
     def __post_init__(self) -> None:

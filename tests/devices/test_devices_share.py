@@ -57,7 +57,7 @@ def test_the_configuration_is_the_tag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["none", "file", "a\0b"])
 def test_what_cannot_be_shared_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UsageError, match="cannot be shared: .*folder") as caught:
+    with pytest.raises(UsageError, match=r"cannot be shared: .*folder") as caught:
         Share9p(Share(str(tmp_path / name)), print)
     assert "\n" not in str(caught.value)
 
@@ -145,7 +145,8 @@ def write_request(tag: int, data: bytes, offset: int = 0) -> list[bytes]:
 
 def wait_for(setup: Setup, count: int) -> list[tuple[int, int]]:
     """(type, tag) of the next ``count`` replies."""
-    driver, found, until = setup.rig.drivers[0], [], time.monotonic() + 60
+    driver, until = setup.rig.drivers[0], time.monotonic() + 60
+    found: list[tuple[int, int]] = []
     while len(found) < count:
         setup.rig.service(0.01)
         for request, written in driver.finished():
