@@ -108,7 +108,7 @@ class Terminal:
     def resized(self) -> None:
         """Look how large the terminal is; called after SIGWINCH too."""
         with contextlib.suppress(OSError):  # the terminal is gone
-            self.size = tuple(os.get_terminal_size(self._fd))
+            self.size = os.get_terminal_size(self._fd)
 
     def resume(self) -> None:
         """Make the terminal raw.  Input typed ahead is kept."""

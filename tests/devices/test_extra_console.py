@@ -198,7 +198,7 @@ def test_a_socket_that_nobody_listens_at_is_replaced(tmp_path: Path) -> None:
 def test_where_no_socket_can_be_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="cannot be a console's socket.*name") as caught:
+    with pytest.raises(UsageError, match=r"cannot be a console's socket.*name") as caught:
         ExtraConsole(Console(str(tmp_path / name)), print)
     assert str(caught.value).isprintable()
     assert (tmp_path / "file").read_text() == "mine"
