@@ -9,13 +9,13 @@
 
 u32 abi_data_bytes(void)
 {
-	return machine.abi == LGUEST_DATA_2 ? sizeof(struct lguest_data_2) : sizeof(struct lguest_data);
+	return machine.abi == LGUEST_DATA_2 ? sizeof(struct lguest_data_second) : sizeof(struct lguest_data);
 }
 
 /* At LGUEST_INIT: copy the fields that the Guest sets.  Each is read once. */
 void abi_read(const struct lguest_data *data)
 {
-	const struct lguest_data_2 *second = (const struct lguest_data_2 *)data;
+	const struct lguest_data_second *second = (const struct lguest_data_second *)data;
 
 	if (machine.abi == LGUEST_DATA_2) {
 		guest.noirq_start = read_once(&second->noirq_iret);

@@ -44,8 +44,10 @@ def lopen(tree: Tree, fids: Fids, budget: Budget, fid: Fid, flags: int) -> None:
         raise refused(errno.EBADF)
     if flags & DIRECTORY and not fid.node.is_directory:
         raise refused(errno.ENOTDIR)
-    if fid.node.is_directory and writes(flags):
-        raise refused(errno.EISDIR)
+    if fid.node.is_directory:
+        if writes(flags):
+            raise refused(errno.EISDIR)
+        tree.inside(fid.node)
     budget.take()
     try:
         fids.opened(fid, tree.open(fid.node, host_flags(flags)))

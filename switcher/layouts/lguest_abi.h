@@ -69,7 +69,7 @@ struct lguest_data {
 };
 
 /* LGUEST_DATA_2; what precedes tsc_khz is as above. */
-struct lguest_data_2 {
+struct lguest_data_second {
 	u32 same[343];
 	u32 tsc_khz;
 	u32 noirq_iret;

@@ -215,7 +215,7 @@ def test_ranges_without_their_feature_are_unsupported(make: Make) -> None:
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What reaches the disk, in order."""
     log: list[str] = []
-    monkeypatch.setattr(raw.os, "fdatasync", lambda descriptor: log.append("sync"))
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: log.append("sync"))
     return log
 
 
@@ -237,20 +237,29 @@ def test_ranges_are_flushed(make: Make, syncs: list[str], kind: int) -> None:
     assert syncs == ["sync"]
 
 
-def test_writes_are_written_through_for_a_driver_without_flush(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = make(block.F_SEG_MAX)
+def flags_of_writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the flags of each write."""
     flags: list[int] = []
     write = os.pwritev
-    monkeypatch.setattr(raw.os, "pwritev", lambda *each: (flags.append(each[3]), write(*each))[1])
+
+    def noted(descriptor: int, buffers: Buffers, offset: int, flag: int = 0) -> int:
+        flags.append(flag)
+        return write(descriptor, buffers, offset, flag)
+
+    monkeypatch.setattr(os, "pwritev", noted)
+    return flags
+
+
+def test_writes_are_written_through_for_a_driver_without_flush(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = make(block.F_SEG_MAX)
+    flags = flags_of_writes(monkeypatch)
     driver.write(0, bytes(512))
     assert flags == [os.RWF_DSYNC]
 
 
 def test_the_driver_chooses_the_cache(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = make()
-    flags: list[int] = []
-    write = os.pwritev
-    monkeypatch.setattr(raw.os, "pwritev", lambda *each: (flags.append(each[3]), write(*each))[1])
+    flags = flags_of_writes(monkeypatch)
     for value in (0, 1):
         driver.disk.write_config(32, bytes([value]))
         assert driver.disk.config()[32] == value
@@ -357,8 +366,8 @@ def test_an_error_of_the_host_is_told_once_for_each_kind(
     driver = make()
     monkeypatch.setattr(raw.Raw, "writes_quickly", lambda disk: quickly)
     monkeypatch.setattr(raw.Raw, "read_now", lambda *arguments: fail() if quickly else False)
-    monkeypatch.setattr(raw.os, "preadv", fail)
-    monkeypatch.setattr(raw.os, "pwritev", fail)
+    monkeypatch.setattr(os, "preadv", fail)
+    monkeypatch.setattr(os, "pwritev", fail)
     for _ in range(3):
         assert driver.do(R.IN, 0, room=512).status == R.IO_ERROR
         assert driver.do(R.OUT, 0, bytes(512)).status == R.IO_ERROR
@@ -386,9 +395,9 @@ def test_after_a_failed_flush_every_flush_fails(make: Make, said: list[str], mon
 
     driver = make()
     driver.write(0, bytes(512))
-    monkeypatch.setattr(raw.os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     assert driver.do(R.FLUSH).status == R.IO_ERROR
-    monkeypatch.setattr(raw.os, "fdatasync", lambda descriptor: None)
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
     assert driver.do(R.FLUSH).status == R.IO_ERROR
     assert len(said) == 1
     assert "a flush failed" in said[0]
@@ -418,7 +427,7 @@ def test_an_error_at_the_end_is_told(make: Make, said: list[str], monkeypatch: p
 
     driver = make()
     driver.write(0, bytes(512))
-    monkeypatch.setattr(raw.os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     driver.disk.close()
     assert "what was written is not all on the disk" in said[0]
 

@@ -145,7 +145,8 @@ def write_request(tag: int, data: bytes, offset: int = 0) -> list[bytes]:
 
 def wait_for(setup: Setup, count: int) -> list[tuple[int, int]]:
     """(type, tag) of the next ``count`` replies."""
-    driver, found, until = setup.rig.drivers[0], [], time.monotonic() + 60
+    driver, until = setup.rig.drivers[0], time.monotonic() + 60
+    found: list[tuple[int, int]] = []
     while len(found) < count:
         setup.rig.service(0.01)
         for request, written in driver.finished():

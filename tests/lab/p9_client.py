@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ring_lab import Rig
 
 from lguest_py.share.descriptors import Budget
@@ -41,6 +42,14 @@ def encode(letters: str, values: Sequence[Any]) -> bytes:
         else:
             parts.append(struct.pack("<" + letter, value))
     return b"".join(parts)
+
+
+def number(call: Callable[[], object]) -> int:
+    """The error number of the OSError that ``call`` raises."""
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        call()
+    assert caught.value.errno
+    return caught.value.errno
 
 
 def message(kind: int, tag: int, body: bytes) -> bytes:
