@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lives of a page fault, a hypercall, a notify and a byte on the console, as pictures: python docs/pictures/lives.py
+"""The lives of a page fault, a hypercall, a notify, a byte on the console, as pictures: python docs/pictures/lives.py
 
 Each step is an arrow from who acts to who acts next, with the file where the reader finds it.
 """
