@@ -71,9 +71,14 @@ IMAGES = (
           "guest_kernel/native_bench/native_bench.ld", elf="native_bench.elf"),
     Image("linux_bench", (*LINUX, "guest_kernel/linux/bench/*.c"), "guest_kernel/linux/program.ld",
           elf="linux_bench.elf", strip=True),
+    Image("linux_devices", (*LINUX, "guest_kernel/linux/bench/samples.c", "guest_kernel/linux/bench/must.c",
+                            "guest_kernel/linux/devices/*.c"),
+          "guest_kernel/linux/program.ld", elf="linux_devices.elf", strip=True),
     Image("selftest", ("lguest_py/kvm/selftest/*.S",), "lguest_py/kvm/selftest/selftest.ld", flat="selftest.bin"),
 )  # fmt: skip
 TEST_IMAGES = (
+    Image("crash", (*LINUX, "guest_kernel/linux/bench/must.c", "guest_kernel/linux/crash/*.c"),
+          "guest_kernel/linux/program.ld", strip=True),
     Image("check", (*LINUX, "guest_kernel/linux/check/*.[cS]"), "guest_kernel/linux/program.ld"),
 )  # fmt: skip
 

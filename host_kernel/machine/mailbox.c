@@ -72,15 +72,13 @@ static bool irqs_raised(void)
 
 /*
  * Look for what the Launcher writes instead of halting: from poll_begin() on it sends no interrupt.  Returns the TSC at
- * which to give up.  After poll_end() the caller must look once more, because each side writes its own word, then has a
- * barrier, then reads the other's.
+ * which to give up.  Each side writes its own word, then has a barrier, then reads the other's: so after poll_end() the
+ * caller must look once more, and the run loop handles what else the Launcher may have written.
  */
 static u64 poll_begin(void)
 {
-	u64 until = rdtsc() + scale(machine.poll_microseconds, machine.tsc_khz, 1000);
-
 	exchange(&mailbox->polling, 1);
-	return guest.clock_deadline && guest.clock_deadline < until ? guest.clock_deadline : until;
+	return rdtsc() + scale(machine.poll_microseconds, machine.tsc_khz, 1000);
 }
 
 static bool poll_more(u64 until)
@@ -100,12 +98,12 @@ bool mailbox_poll(void)
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
-	if (!notified)
-		return false;
-	notified = false;
-	if (!machine.poll_microseconds)
+	if (!notified || !machine.poll_microseconds)
 		return false;
 	until = poll_begin();
+	notified = guest.clock_deadline && guest.clock_deadline < until; /* then the clock interrupts it */
+	if (notified)
+		until = guest.clock_deadline;
 	while (!irqs_raised() && read_once(&mailbox->input_head) == input && poll_more(until))
 		;
 	poll_end();
@@ -136,11 +134,11 @@ static void wait_for_tail(const u32 *tail, u32 value)
 			;
 		poll_end();
 	}
-	if (read_once(tail) == value)
-		return;
-	clock_disarm();
+	if (read_once(tail) != value)
+		clock_disarm();
 	while (read_once(tail) != value)
 		wait_for_interrupt();
+	doorbell_rung = true; /* what the Launcher raised before its answer comes before it for the Guest too */
 }
 
 /*
@@ -152,6 +150,7 @@ void mailbox_notify(u32 address)
 	u32 head = mailbox->notify_head, tail = read_once(&mailbox->notify_tail);
 	bool must_wait = address < machine.guest_bytes + PAGE_BYTES;
 
+	notified = true;
 	for (u32 entry = tail; entry != head && !must_wait; entry++)
 		if (mailbox->notify[entry % NOTIFY_RECORDS] == address)
 			return; /* it is in the ring, and the Launcher reads the virtqueue after consuming it */
@@ -161,7 +160,6 @@ void mailbox_notify(u32 address)
 	__asm__ volatile("" : : : "memory"); /* the entry before the head; x86 keeps the order of stores */
 	mailbox->notify_head = head + 1;
 	mailbox_doorbell();
-	notified = true;
 	if (must_wait)
 		wait_for_tail(&mailbox->notify_tail, head + 1);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The catalogue of benchmarks by name, and the suite that measures each.
 
-Read next: micro.py, linux.py and boot.py, which measure; lguest_py/measurements/stats.py, which repeats.
+Read next: micro.py, linux.py, boot.py and devices.py, which measure; lguest_py/measurements/stats.py, which repeats.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from lguest_py.errors import UsageError
 from lguest_py.measurements.row import Row
 
 BOOT: Final = "boot"
+ALL_DEVICES: Final = "devices"  # names them all
 BOOTS: Final = {BOOT: "a distribution's kernel to its init, by its own clock"}
 STOCK: Final = "debian-6.1-686"
 SWITCHERS: Final = {"classic": ("classic",), "lean": ("lean",), "both": ("classic", "lean")}
-TWINS: Final = ("linux", "boot")  # kinds that are also measured natively
-RUNS: Final = {"micro": 10, "linux": 5, "boot": 1}  # the default of --runs, an upper limit
+TWINS: Final = ("linux", "boot", "devices")  # kinds that are also measured natively
+RUNS: Final = {"micro": 10, "linux": 5, "boot": 1, "devices": 1}  # the default of --runs, an upper limit
 
 
 def catalogue() -> dict[str, Mapping[str, str]]:
     """Kind -> name -> description."""
+    from lguest_py.bench.devices import DEVICES
     from lguest_py.bench.linux import LINUX
     from lguest_py.bench.micro import MICRO
 
-    return {"micro": MICRO, "linux": LINUX, "boot": BOOTS}
+    return {"micro": MICRO, "linux": LINUX, "boot": BOOTS, "devices": DEVICES}
 
 
 def names() -> list[str]:
@@ -42,7 +44,11 @@ def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
     Raises UsageError for an unknown name.
     """
     kinds = catalogue()
+    if ALL_DEVICES in wanted:
+        wanted = [*wanted, *kinds["devices"]]
     for name in wanted:
+        if name == ALL_DEVICES:
+            continue
         if not any(name in kind for kind in kinds.values()):
             raise UsageError(f"there is nothing called {name!r} to measure (see lguest-py bench --list)")
     chosen = {kind: [name for name in known if name in wanted] for kind, known in kinds.items()}
@@ -108,6 +114,10 @@ class Suite:
             from lguest_py.bench.linux import linux_rows
 
             return linux_rows(image, initrd, self.engine, self.switcher, self.counted, self.names)
+        if self.kind == "devices":
+            from lguest_py.bench.devices import devices_rows
+
+            return devices_rows(image, self.engine, self.switcher, self.names)
         from lguest_py.bench.boot import boot_rows
 
         assert initrd

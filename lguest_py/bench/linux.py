@@ -90,14 +90,14 @@ def linux_rows(
     wanted = [name for name in LINUX if not names or name in names]
     profiling = engine_for(engine, counted, HOST_KERNEL)[1]
     runs = _Runs(*engine_for(engine, counted), profiling, chosen, counted, wanted)
-    with _temporary_directory() as directory:
+    with temporary_directory() as directory:
         disk = initrd or Path(directory, "initrd")
         if not initrd:
             make_initrd(disk)
         return runs.rows(Workload(str(image), str(disk), WORDS), f" rounds={rounds}" if rounds else "")
 
 
-def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     """Raises LguestError where there can be none."""
     try:
         return tempfile.TemporaryDirectory(prefix="lguest-py-bench.")
@@ -193,5 +193,7 @@ def run_guest(
 
     image = open_image(twin.kernel)
     words = f"console={'ttyS0' if image.personality == 'native' else 'hvc0'} {twin.words}"
-    settings = Settings(image, twin.memory, words, twin.initrd, restart=False, timeout=seconds, switcher=switcher)
+    settings = Settings(
+        image, twin.memory, words, twin.initrd, restart=False, timeout=seconds, switcher=switcher, devices=twin.devices
+    )
     return run_machine(settings, make)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.tcg import _die_with_parent, find_qemu
 from lguest_py.errors import LguestError, NoEngineError
+from lguest_py.hardware.kinds import Hardware
 
 ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of virtual time is one instruction
 STATUS_LINE = b"lguest-py: exit status "  # printed by the init of mkinitrd at its end
@@ -22,21 +23,27 @@ SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Workload:
-    """A kernel, its initrd, command line and RAM (bytes), to run in a Guest and natively."""
+    """A kernel, its initrd, command line and RAM (bytes), to run in a Guest and natively.
+
+    ``devices`` are a Guest's; ``qemu`` are arguments for those of QEMU's PC.
+    """
 
     kernel: str
     initrd: str
     words: str
     memory: int = 64 << 20
+    devices: tuple[Hardware, ...] = ()
+    qemu: tuple[str, ...] = ()
 
 
 def arguments(qemu: str, twin: Workload, counted: bool, accel: str = "tcg") -> list[str]:
-    """QEMU's command line: a PC with nothing but a serial port."""
+    """QEMU's command line: a PC with a serial port, and ``twin.qemu``."""
     return [
         *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
         *("-machine", "pc", "-accel", accel, "-cpu", qemu_cpu(), "-m", f"{twin.memory >> 20}M"),
         *("-kernel", twin.kernel, "-initrd", twin.initrd, "-append", f"console=ttyS0 {twin.words}"),
         *(ICOUNT if counted else ()),
+        *twin.qemu,
     ]
 
 

@@ -28,6 +28,8 @@ Each is measured until its minimum does not fall by 1 %: in 3 runs one after the
 are equal; at most --runs times.  The clock's own cost is subtracted.  Times on an emulated CPU say little about a real
 one, and instructions nothing about a CR3 load: the counts beside them are what carries over.
 
+``devices`` names all that is measured of devices; --switcher lean is enough for it.
+
 What runs in Linux, and boot, is measured natively too, on the same engine with the same kernel.
 The kernel: --image, else bzImage in the directory LGUEST_LINUX, else debian-6.1-686 as lguest-py fetch got it; boot
 takes the last one, or --image.
@@ -35,7 +37,8 @@ takes the last one, or --image.
 --json prints one line of JSON, so that lines can be gathered in a file; --compare reads the last one of such a file.
 """
 MOST_RUNS = 1000
-GROUPS = {"micro": "in the tiny Guest and the Host kernel", "linux": "in Linux (--linux)", "boot": "of a whole boot"}
+GROUPS = {"micro": "in the tiny Guest and the Host kernel", "linux": "in Linux (--linux)", "boot": "of a whole boot",
+          "devices": "of devices, in Linux (all: devices)"}  # fmt: skip
 
 
 class _Known(list[str]):

@@ -91,7 +91,7 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     actions += [
         hardware(
             "--disk",
-            metavar="FILE[,readonly][,overlay][,format=raw|qcow2][,serial=TEXT]",
+            metavar="FILE[,readonly][,overlay][,format=raw|qcow2|…][,serial=TEXT]",
             help="a disk; overlay: what the Guest writes is thrown away at the end",
         ),
         hardware("-b", "--block", metavar="FILE", help="a disk, as the original's option: FILE as it stands"),

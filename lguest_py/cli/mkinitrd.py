@@ -26,7 +26,7 @@ to root, and /dev/console is added.
 
 --module MODULE adds a module, with those that it depends on, and the tables by which modprobe finds them.  They come
 from --modules DIR, one kernel's as in /lib/modules/RELEASE.  --kernel KERNEL takes the busybox and the modules of a
-kernel that was fetched:
+kernel that was fetched, and adds the drivers for a Guest's devices and ext4:
   lguest-py mkinitrd --kernel debian-6.1-686 --module loop --module zram
   lguest-py boot --initrd initrd debian-6.1-686
 """
@@ -43,11 +43,11 @@ def _fetched(name: str) -> Kernel:
     return found
 
 
-def _modules(directory: str, names: list[str]) -> Tree:
+def _modules(directory: str, names: list[str], drivers: bool) -> Tree:
     from lguest_py.kernels.modules import Modules
 
     modules = Modules(directory)
-    chosen, built_in = modules.choose(names)
+    chosen, built_in = modules.choose([*names, *(modules.drivers if drivers else ())])
     for name in built_in:
         print(f"lguest-py: {name} is built into {modules.release}: it needs no module", file=sys.stderr)
     return modules.tree(chosen)
@@ -74,16 +74,18 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
 
     from lguest_py.kernels import mkinitrd
 
-    busybox, modules = options.busybox, options.modules
+    busybox, modules, drivers = options.busybox, options.modules, False
+    tree: mkinitrd.Tree = {}
     if options.kernel is not None:
         kernel = _fetched(options.kernel)
         busybox = str(kernel.directory / "busybox") if busybox is None else busybox
-        modules = str(next(kernel.modules.iterdir(), kernel.modules)) if modules is None else modules
-    tree: mkinitrd.Tree = {}
+        if modules is None:
+            found = next(kernel.modules.iterdir(), kernel.modules if options.module else None)
+            modules, drivers = str(found) if found else None, True
     if busybox is not None:
         tree |= mkinitrd.busybox_tree(busybox)
-    if options.module:
-        tree |= _modules(modules, options.module)
+    if modules is not None:
+        tree |= _modules(modules, options.module, drivers)
     if options.directory is not None:
         tree |= mkinitrd.directory_tree(options.directory, options.output)
     mkinitrd.make_initrd(options.output, tree)

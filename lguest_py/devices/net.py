@@ -35,6 +35,7 @@ _CONFIG = struct.Struct("<6sHHH")  # MAC, status, queue pairs, MTU
 _LINK_UP = 1
 _DATA_VALID = 2  # in the header's flags: the checksums of the frame are right
 FRAMES = 64  # per direction and call
+STALE = 4096  # frames, at a start
 _OFFERED = (  # what the back end can complete, what that lets the Guest leave out, what it may leave out itself
     (Offload.CHECKSUM, F_CSUM, F_GUEST_CSUM),
     (Offload.TCP4, F_HOST_TSO4, F_GUEST_TSO4),
@@ -61,7 +62,7 @@ class Net:
 
     def _connect(self, link: Link, name: str, say: Say) -> None:
         self.name = name
-        self._link = link
+        self.link = link
         self._say = say
         self._up = True
         self.features = F_MAC | F_STATUS | F_MRG_RXBUF | (F_MTU if link.mtu else 0)
@@ -87,7 +88,7 @@ class Net:
 
     def config(self) -> bytes:
         """See Device."""
-        return _CONFIG.pack(self._link.mac, _LINK_UP if self._up else 0, 1, self._link.mtu)
+        return _CONFIG.pack(self.link.mac, _LINK_UP if self._up else 0, 1, self.link.mtu)
 
     def write_config(self, offset: int, data: bytes) -> None:
         """See Device; nothing can be written: old drivers write the MAC that they were told."""
@@ -98,9 +99,9 @@ class Net:
         self._changed = config_changed
         self._merging = bool(features & F_MRG_RXBUF)
         self._header = _MERGED_HEADER if features & (F_MRG_RXBUF | F_VERSION_1) else _HEADER
-        flags = _DATA_VALID if features & F_GUEST_CSUM and self._link.verified else 0
+        flags = _DATA_VALID if features & F_GUEST_CSUM and self.link.verified else 0
         self._plain = bytes((flags,)) + bytes(_HEADER - 1)  # a header for a frame that came without
-        self._skipped = 0 if self._link.headers else self._header  # bytes in front of what the back end carries
+        self._skipped = 0 if self.link.headers else self._header  # bytes in front of what the back end carries
         wanted = Offload.NONE
         if features & F_GUEST_CSUM:  # the others mean nothing without it
             for offload, _, received in _OFFERED:
@@ -109,14 +110,18 @@ class Net:
             wanted &= Offload.CHECKSUM
         if self._up:
             try:
-                self._link.configure(self._header, wanted)
+                self.link.configure(self._header, wanted)
+                for _ in range(STALE):  # what came while there was no driver is lost, as with any card
+                    if not (self.link.waiting() and self.link.skip()):
+                        break
+                    self.dropped_in += 1
             except LinkGone as error:
                 self._down(error)
 
     def reset(self) -> None:
         """See Device."""
         if self._up:
-            self._link.abandon()
+            self.link.abandon()
         self._forget()
 
     def kick(self, queue: int) -> None:
@@ -126,11 +131,11 @@ class Net:
 
     def watched(self) -> Collection[int]:
         """See Device; not watched while the Guest has no buffers for what would come."""
-        return () if self._starving or not self._up else self._fd
+        return () if self._starving or not self._up or self._in is None else self._fd
 
     def blocked(self) -> Collection[int]:
         """See Device."""
-        return self._fd if (self._frames or self._link.unsent) and self._up else ()
+        return self._fd if (self._frames or self.link.unsent) and self._up else ()
 
     def service(self) -> Progress:
         """See Device."""
@@ -138,7 +143,8 @@ class Net:
             if not self._up:
                 return self._lose()
             if self._in is None or self._out is None:
-                return self._ignore()
+                self.link.send(())
+                return Progress.IDLE
             try:
                 more = self._send(self._out)
                 return Progress.MORE if self._receive(self._in) or more else Progress.IDLE
@@ -151,12 +157,12 @@ class Net:
 
     def close(self) -> None:
         """See Device."""
-        self._link.close()
+        self.link.close()
 
     def _down(self, error: LinkGone) -> None:
         """The back end ended."""
         self._up = False
-        self._say(f"{self.name}: {self._link.name}: {error}; the Guest's link is down")
+        self._say(f"{self.name}: {self.link.name}: {error}; the Guest's link is down")
         self._changed()
 
     def _lose(self) -> Progress:
@@ -175,15 +181,6 @@ class Net:
             return Progress.MORE
         queue.notify()
         return Progress.IDLE
-
-    def _ignore(self) -> Progress:
-        """Without a driver, what comes is lost, as with any card."""
-        self._link.send(())
-        for _ in range(FRAMES):
-            if not (self._link.waiting() and self._link.skip()):
-                return Progress.IDLE
-            self.dropped_in += 1
-        return Progress.MORE
 
     def _send(self, queue: Virtqueue) -> bool:
         """Give the back end frames; whether there may be more of them now."""
@@ -206,15 +203,15 @@ class Net:
             if skipped:
                 pieces = pieces[1:] if len(pieces[0]) == skipped else after(pieces, skipped)
             frames.append((chain, pieces))
-        if frames or self._link.unsent:
-            sent = self._link.send([pieces for _, pieces in frames])
+        if frames or self.link.unsent:
+            sent = self.link.send([pieces for _, pieces in frames])
             queue.push_all([(chain, 0) for chain, _ in frames[:sent]])
             del frames[:sent]
         return more and not frames
 
     def _receive(self, queue: Virtqueue) -> bool:
         """Bring the Guest frames; whether there may be more of them now."""
-        link = self._link
+        link = self.link
         for _ in range(FRAMES):
             size = link.waiting()
             if not size:
@@ -246,12 +243,12 @@ class Net:
         if self._room < need:
             # A driver gives all its buffers, so what does not fit into half of them would never fit.
             self._starving = not buffers or (self._merging and 2 * len(buffers) < self._most)
-            if self._starving or not self._link.headers:  # else the frame may well be shorter
+            if self._starving or not self.link.headers:  # else the frame may well be shorter
                 return False
         pieces = [piece for chain, _ in buffers for piece in chain.writable]
         pieces = pieces if not self._skipped else after(pieces, self._skipped)
         self._pieces = pieces[:MOST_PIECES]
-        return len(pieces) <= MOST_PIECES or self._link.headers
+        return len(pieces) <= MOST_PIECES or self.link.headers
 
     def _deliver(self, queue: Virtqueue, total: int) -> None:
         """A frame of ``total`` bytes with its header is in ``_pieces``: give the Guest the buffers that it fills."""

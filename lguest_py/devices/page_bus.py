@@ -12,13 +12,14 @@ Status values: virtio 1.2, section 2.1.  Read next: lguest_py/devices/console.py
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from lguest_py.devices import console
 from lguest_py.devices.device import Device, Interrupt, Progress
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.rounds import Slot
 from lguest_py.devices.virtqueue import RING_FEATURES, Ring, Virtqueue, legacy_ring
 from lguest_py.errors import UsageError
 from lguest_py.shared_memory import _layouts as L
@@ -41,6 +42,7 @@ class _Slot:
     known: bytes  # the configuration as it was written into the page
     queues: Sequence[Virtqueue] = ()
     running: bool = False
+    due: bool = False
 
     def start(self) -> None:
         if self.running:
@@ -48,7 +50,7 @@ class _Slot:
         features = int.from_bytes(self.accepted, "little")
         if features & ~self.offered:
             raise GuestError(f"{self.device.name}: accepted features {features:#x}, offered {self.offered:#x}")
-        self.running = True
+        self.running = self.due = True
         self.queues = [Virtqueue(*arguments) for arguments in self.arguments]
         for queue, ring in zip(self.queues, self.rings, strict=True):
             queue.enable(ring, features)
@@ -65,8 +67,11 @@ class _Slot:
             self.device.write_config(changed[0], there[changed[0] : changed[-1] + 1])
             self.write_config()
 
+    def service(self) -> Progress:
+        return self.device.service()
+
     def reset(self) -> None:
-        self.running = False
+        self.running, self.due = False, True
         self.device.reset()
         self.accepted[:] = bytes(len(self.accepted))
         for queue in self.queues:
@@ -146,6 +151,7 @@ class PageBus:
             slot, number = self._kicks[address]
             slot.start()  # kernels up to 2.6.30 do not notify when they accept features
             slot.read_config()
+            slot.due = True
             slot.device.kick(number)
         elif address in self._slots:
             slot = self._slots[address]
@@ -161,13 +167,10 @@ class PageBus:
         """An access to a register: this bus has none."""
         return (1 << 8 * size) - 1
 
-    def service(self) -> Progress:
-        """Let the devices work.  Raises GuestError when the Guest broke a rule of one."""
-        progress = Progress.IDLE
-        for slot in self._slots.values():
-            if slot.running:
-                progress = max(progress, slot.device.service())
-        return progress
+    @property
+    def slots(self) -> Collection[Slot]:
+        """The devices, where the Launcher lets them work."""
+        return self._slots.values()
 
     def close(self) -> None:
         """The end of this boot: every device forgets its queues, and the views of memory are dropped."""

@@ -8,13 +8,14 @@ Read next: pci_registers.py; host_kernel/pci for the other half.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from lguest_py.devices.device import Device, Interrupt, Progress, Say
+from lguest_py.devices.device import Device, Interrupt, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.pci_function import absent, host_bridge, virtio_function
 from lguest_py.devices.pci_registers import Registers
+from lguest_py.devices.rounds import Slot
 from lguest_py.errors import UsageError
 from lguest_py.shared_memory import _layouts as L
 
@@ -85,13 +86,10 @@ class PciBus:
         read: Callable[[int, int], int] = registers.read_common if page == L.BAR_COMMON else registers.read_config
         return read(at, size)
 
-    def service(self) -> Progress:
-        """Let the devices work.  A broken rule stops its device, and raises nothing."""
-        progress = Progress.IDLE
-        for registers in self._slots.values():
-            if registers.running:
-                progress = max(progress, registers.service())
-        return progress
+    @property
+    def slots(self) -> Collection[Slot]:
+        """The devices, where the Launcher lets them work."""
+        return self._slots.values()
 
     def close(self) -> None:
         """The end of this boot: every device forgets its queues, and the views of memory are dropped."""

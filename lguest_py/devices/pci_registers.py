@@ -77,7 +77,7 @@ class Registers:
         say: Say,
     ) -> None:
         self.device = device
-        self.running = False
+        self.running = self.due = False
         self._offered = device.features | RING_FEATURES | VERSION_1
         self._interrupt, self._config_interrupt, self._say = interrupt, config_interrupt, say
         self._generation = 0
@@ -102,7 +102,7 @@ class Registers:
         self._clear()
 
     def _stop(self) -> None:
-        self.running = False
+        self.running, self.due = False, True
         self.device.reset()
         for queue in self._virtqueues:
             queue.disable()
@@ -126,15 +126,14 @@ class Registers:
     def kick(self, queue: int) -> None:
         """The driver notified the device of this queue.  Before the start, or of a queue too many, it is ignored."""
         if self.running and queue < len(self._queues):
+            self.due = True
             try:
                 self.device.kick(queue)
             except GuestError as error:
                 self._fail(error)
 
     def service(self) -> Progress:
-        """Let a device that was started work."""
-        if not self.running:
-            return Progress.IDLE
+        """Let the device work, which was started."""
         try:
             return self.device.service()
         except GuestError as error:
@@ -150,6 +149,7 @@ class Registers:
         room = len(self.device.config()) - offset
         if room <= 0 or self._status & NEEDS_RESET:
             return
+        self.due = True
         try:
             self.device.write_config(offset, value.to_bytes(size, "little")[:room])
         except GuestError as error:
@@ -223,8 +223,8 @@ class Registers:
         elif new & DRIVER_OK:
             if not self._status & FEATURES_OK:
                 raise GuestError(f"{self.device.name}: DRIVER_OK before FEATURES_OK")
-            self.running = True
-            self.device.start(self._virtqueues, self._accepted & self.device.features, self._changed)
+            self.running = self.due = True
+            self.device.start(self._virtqueues, self._accepted & (self.device.features | VERSION_1), self._changed)
 
     def _set_queue(self, name: str, value: int, number: int) -> None:
         queue, label = self._queues[number], self._virtqueues[number].name

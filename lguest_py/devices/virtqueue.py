@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lguest_py.devices.errors import GuestError
-from lguest_py.shared_memory.layout import halves
+from lguest_py.shared_memory.layout import words
 from lguest_py.shared_memory.mailbox import barrier
 
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
@@ -98,9 +98,9 @@ class Virtqueue:
         self.size = size = ring.size
         memory = self._memory
         self._descriptors = ring.descriptors
-        self._avail = halves(memory[ring.available : ring.available + 6 + 2 * size])
+        self._avail = words(memory[ring.available : ring.available + 6 + 2 * size], "H")
         self._used = memory[ring.used : ring.used + 6 + 8 * size]
-        self._used_halves = halves(self._used)
+        self._used_halves = words(self._used, "H")
         self._used_event, self._avail_event = 2 + size, 2 + 4 * size  # their places in the two
         self._indirect = bool(features & F_INDIRECT_DESC)
         self._event_index = bool(features & F_EVENT_IDX)

@@ -8,14 +8,12 @@ the two disagree the user is asked.  Read next: opening.py.
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import PurePath
 from typing import Final
 
 from lguest_py.errors import UsageError
 
-FORMATS: Final = ("raw", "qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels")  # those of qemu-nbd
 ENDINGS: Final = {
     ".qcow2": "qcow2",
     ".qcow": "qcow",
@@ -47,15 +45,6 @@ def found(start: bytes) -> str:
         if start[offset : offset + len(magic)] == magic:
             return name
     return "raw"
-
-
-def checked(name: str) -> str:
-    """A format by name, or "auto".  Raises UsageError for one that does not exist."""
-    if name == "auto" or name in FORMATS:
-        return name
-    near = difflib.get_close_matches(name, FORMATS, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UsageError(f"there is no disk format {name!r}: {hint}give one of {', '.join(FORMATS)}")
 
 
 def choose(path: str, printed: str, descriptor: int) -> str:

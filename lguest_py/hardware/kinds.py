@@ -13,7 +13,7 @@ from lguest_py.errors import UsageError
 from lguest_py.hardware import checks
 from lguest_py.hardware.words import quoted
 
-Format = Literal["auto", "raw", "qcow2"]
+Format = Literal["auto", "raw", "qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels"]  # qemu-nbd's
 Protocol = Literal["tcp", "udp"]
 Kind = Literal["user", "tap", "bridge", "host"]
 
@@ -83,7 +83,7 @@ class Network:
     kind: Kind = "user"
     name: str = ""
     address: str = ""
-    mac: str = ""  # "": a fixed one, locally administered, made from the card's number
+    mac: str = ""  # "": a locally administered one, the same at each start, another on each tap
     publish: tuple[Publish, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Share:
     def __post_init__(self) -> None:
         _set(
             self,
-            path=checks.path("a share's folder", self.path),
+            path=checks.path("a share's folder", self.path, right="a folder's name"),
             tag=checks.tag("a share's tag", self.tag),
             readonly=checks.flag("a share's readonly", self.readonly),
         )

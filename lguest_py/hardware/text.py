@@ -19,7 +19,7 @@ NETWORKS = "user", "tap:NAME", "bridge:NAME"
 
 
 def disk(text: str) -> Disk:
-    """FILE[,readonly][,overlay][,format=raw|qcow2][,serial=TEXT]."""
+    """FILE[,readonly][,overlay][,format=raw|qcow2|…][,serial=TEXT]."""
     file, *rest = split(text)
     options: dict[str, Any] = keys("a disk", rest, ("readonly", "overlay"), ("format", "serial"))
     return Disk(file, **options)

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +24,7 @@ from lguest_py.files.outputs import descriptor, writing
 BUSYBOX_ADVICE = "give a static 32-bit busybox, as Debian's busybox-static:i386 has it in /bin"
 LARGEST = 1 << 30  # bytes of one file: a Guest has no room for more
 CONSOLE, NULL = (5, 1), (1, 3)  # character devices, from Linux's list of allocated devices
+FOLDERS = "bin", "dev", "etc", "etc/udhcpc", "mnt", "proc", "root", "sys", "usr"
 INIT = """\
 #!/bin/sh
 # Process 1 of an initrd that lguest-py made: gives a shell, then powers off.  With run=COMMAND on the kernel's command
@@ -36,12 +37,19 @@ INIT = """\
 # Process 1 prints the status too, so that none is reported after a poweroff, halt or reboot before the session's end.
 ended=/dev/lguest-session report=/dev/lguest-status
 if [ "$1" != session ]; then
-    mkdir -p /proc /sys /dev /tmp /root /bin /sbin /usr/bin /usr/sbin
+    mkdir -p /proc /sys /dev /tmp /root /mnt /bin /sbin /usr/bin /usr/sbin
     /bin/busybox --install -s
     export HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
     mount -t proc proc /proc
     mount -t sysfs sysfs /sys
     mount -t devtmpfs devtmpfs /dev
+    # Drivers for the devices that are there.  Those of file systems come when mount asks for them.
+    if [ -d /lib/modules ]; then
+        for bus in pci virtio; do
+            aliases=$(cat /sys/bus/$bus/devices/*/modalias 2>/dev/null) && modprobe -qa $aliases 2>/dev/null
+        done
+    fi
+    ip link set lo up 2>/dev/null
     stty crtscts 2>/dev/null
     trap 'halt -f' USR1
     trap 'poweroff -f' USR2
@@ -91,6 +99,28 @@ fi
 status=$?
 [ -z "$run_given$input_ended" ] || echo "lguest-py: exit status $status" >$report
 """
+DHCP = """\
+#!/bin/sh
+# udhcpc calls it with what happened; what the server gave is in the environment.
+case $1 in
+    deconfig)
+        ip address flush dev $interface
+        ip link set $interface up
+        ;;
+    bound | renew)
+        ip address flush dev $interface
+        ip address add $ip/${mask:-24} dev $interface
+        for gateway in $router; do
+            ip route add $gateway dev $interface 2>/dev/null # it may be outside of the network
+            ip route add default via $gateway dev $interface && break
+        done
+        for server in $dns; do
+            echo nameserver $server
+        done >/etc/resolv.conf
+        ;;
+esac
+"""
+FILE_SYSTEMS = "ext4\n"  # which mount tries without -t, so that the kernel loads its module
 
 
 @dataclass(frozen=True)
@@ -177,18 +207,20 @@ def _check_busybox(data: bytes, name: str) -> None:
 def _skeleton() -> Tree:
     """What is laid around a busybox.  Every folder of programs is one, so that a program is found by any usual path."""
     return {
-        **{name: Entry(stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "root", "sys", "usr")},
+        **{name: Entry(stat.S_IFDIR | 0o755) for name in FOLDERS},
         **{name: Entry(stat.S_IFLNK | 0o777, lambda: b"/bin") for name in ("sbin", "usr/bin", "usr/sbin")},
         "tmp": Entry(stat.S_IFDIR | 0o1777),
         "bin/sh": Entry(stat.S_IFLNK | 0o777, lambda: b"busybox"),
         "init": Entry(stat.S_IFREG | 0o755, INIT.encode),
+        "etc/filesystems": Entry(stat.S_IFREG | 0o644, FILE_SYSTEMS.encode),
+        "etc/udhcpc/default.script": Entry(stat.S_IFREG | 0o755, DHCP.encode),  # where Debian's busybox looks for it
     }
 
 
-def edition() -> str:
-    """A name for what busybox_tree() puts around a busybox: an initrd of another edition is to be made anew."""
+def edition(modules: Iterable[str]) -> str:
+    """A name for what busybox_tree() puts around a busybox, together with these modules."""
     whole = [(name, entry.mode, entry.read()) for name, entry in sorted(_skeleton().items())]
-    return hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((whole, *modules)).encode()).hexdigest()[:16]
 
 
 def busybox_tree(path: str) -> Tree:

@@ -23,6 +23,8 @@ from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 from lguest_py.kernels.mkinitrd import Entry, Tree
 
+# For the devices that a Guest can be given, and a disk's usual file system.
+DRIVERS = "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "9p", "9pnet_virtio", "ext4"
 UNPACKERS = {"": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompress}
 
 
@@ -157,6 +159,11 @@ class Modules:
             wanted += module.depends
             wanted += [found for wish in module.softdeps for found in self._resolve(wish)]
         return chosen, built_in
+
+    @property
+    def drivers(self) -> list[str]:
+        """Those of DRIVERS that this kernel has as modules."""
+        return [name for name in DRIVERS if name in self._files]
 
     def _similar(self, name: str) -> str:
         import difflib

@@ -68,12 +68,27 @@ class Kernel:
         ]
 
 
-def make_initrd(directory: Path) -> str:
-    """Make the initrd of the kernel in ``directory``, of the busybox there; its edition.  Raises LguestError."""
-    from lguest_py.kernels import mkinitrd  # late: not every boot makes one
+def edition() -> str:
+    """A name for how its initrd is made: one of another edition is to be made anew."""
+    from lguest_py.kernels import mkinitrd, modules
 
-    mkinitrd.make_initrd(str(directory / "initrd"), mkinitrd.busybox_tree(str(directory / "busybox")))
-    return mkinitrd.edition()
+    return mkinitrd.edition(modules.DRIVERS)
+
+
+def make_initrd(directory: Path) -> str:
+    """Make the initrd of the kernel in ``directory``, of the busybox and the modules there; its edition.
+
+    Raises LguestError.
+    """
+    from lguest_py.kernels import mkinitrd  # late: not every boot makes one
+    from lguest_py.kernels.modules import Modules
+
+    tree = mkinitrd.busybox_tree(str(directory / "busybox"))
+    for release in (directory / "modules").iterdir():
+        modules = Modules(str(release))
+        tree |= modules.tree(modules.choose(modules.drivers)[0])
+    mkinitrd.make_initrd(str(directory / "initrd"), tree)
+    return edition()
 
 
 def write_record(kernel: Kernel) -> None:
@@ -92,8 +107,6 @@ def refresh(kernel: Kernel) -> Kernel:
     Where the cache cannot be written the old one stays.  Two processes may do so at once: each replaces the files by
     the same ones.
     """
-    from lguest_py.kernels.mkinitrd import edition
-
     if kernel.edition == edition():
         return kernel
     with contextlib.suppress(OSError, LguestError):

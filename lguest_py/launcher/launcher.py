@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import math
-import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -25,9 +25,11 @@ from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
+from lguest_py.files.poller import READABLE, Poller
 from lguest_py.hardware.kinds import Hardware, Publish
 from lguest_py.hardware.together import complete, with_ports
 from lguest_py.images import Image
+from lguest_py.launcher.device_list import open_devices
 from lguest_py.launcher.result import (
     SIGINT,
     SIGPIPE,
@@ -149,7 +151,7 @@ class Launcher:
         self._inbox = bytearray()
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
-        self._console_device = Console(self._inbox, self._tail)
+        self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._restarts = 0
         self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
@@ -159,6 +161,11 @@ class Launcher:
         started = time.monotonic()
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
+        with ExitStack() as stack:
+            self._devices = open_devices(self._settings.devices, self._say, stack)
+            return self._boots(started)
+
+    def _boots(self, started: float) -> Result:
         early = 0
         while True:
             try:
@@ -213,47 +220,48 @@ class Launcher:
         )
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
-        source, output, inbox = self._source, self._output, self._inbox
+        source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller
+        engine_fd, output_fd = vm.engine.fileno(), output.fileno()
+        signals_fd = self._signals.fileno() if self._signals else -1
         progress, cause = Progress.MORE, None
         end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
+        for fd in (engine_fd, output_fd, signals_fd):
+            poller.set(fd, READABLE)
+        source_fd = -1
         while True:
-            source_deadline, watched = source.prepare_wait(), [output.fileno()]
-            if cause is None:
-                read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
-                watched.append(vm.engine.fileno())
-                if source.fileno() >= 0 and (vm.wants_input or read_ahead):
-                    watched.append(source.fileno())
+            source_deadline = source.prepare_wait()
+            if (fd := source.fileno()) != source_fd:
+                poller.set(source_fd, 0)
+                source_fd = fd
+            read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
+            poller.set(source_fd, READABLE if cause is None and (read_ahead or vm.wants_input) else 0)
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
             until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
-            ready = self._wait(watched, 0 if progress is Progress.MORE else until)
-            if stopped := self._stopped(self._deadline):
+            ready = poller.wait(0 if progress is Progress.MORE else until - time.monotonic())
+            if output_fd in ready:
+                output.clear()
+            if stopped := self._stopped(self._deadline, signals_fd in ready):
                 return stopped
-            if source.fileno() in ready:
+            if source_fd in ready:
                 inbox += source.read()
             if source.fileno() < 0 and not end_sent:
                 inbox += source.end_of_input()
                 end_sent = True
-            cause = cause or vm.poll() or vm.panicked()
-            progress = vm.service()
+            if cause is None:
+                cause = (vm.poll() if engine_fd in ready else None) or vm.panicked()
+                if cause:
+                    poller.set(engine_fd, 0)
+            progress = vm.service(ready)
             if cause and progress is Progress.IDLE:
                 return vm.panicked() or cause
 
-    def _wait(self, watched: list[int], until: float) -> set[int]:
-        """Which of these are readable, waiting for one, a signal or the time (time.monotonic)."""
-        poller = select.poll()
-        if self._signals:
-            watched = [*watched, self._signals.fileno()]
-        for fd in watched:
-            poller.register(fd, select.POLLIN)
-        milliseconds = min(max(0.0, until - time.monotonic()) * 1000, 60_000.0)
-        ready = {fd for fd, _ in poller.poll(math.ceil(milliseconds))}
-        self._output.clear()
-        return ready
+    def _stopped(self, until: float, signalled: bool = True) -> Outcome | None:
+        """What ended the run, if it was not the Guest.  Raises LguestError when the output cannot be written.
 
-    def _stopped(self, until: float) -> Outcome | None:
-        """What ended the run, if it was not the Guest.  Raises LguestError when the output cannot be written."""
-        if number := self._signals.take() if self._signals else 0:
+        ``signalled``: a signal may have come.
+        """
+        if number := self._signals.take() if self._signals and signalled else 0:
             return Outcome(End.SIGNAL, signal.Signals(number).name, number)
         error = self._output.error
         if error and error.errno == errno.EPIPE:
@@ -272,9 +280,13 @@ class Launcher:
         """Wait until the output is written: up to the time limit after the Guest's own end, else for GRACE seconds."""
         hurried = outcome.end in (End.SIGNAL, End.TIME_LIMIT, End.LEFT, End.OUTPUT_CLOSED)
         until = time.monotonic() + GRACE if hurried else self._deadline
+        poller, fd = Poller(), self._output.fileno()
+        for each in (fd, self._signals.fileno() if self._signals else -1):
+            poller.set(each, READABLE)
         while not self._output.empty:
             self._output.notify_when(0)
-            self._wait([self._output.fileno()], until)
+            if fd in poller.wait(until - time.monotonic()):
+                self._output.clear()
             if stopped := self._stopped(until):
                 self._output.finish(0)
                 return outcome if hurried else stopped

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from lguest_py.devices.console import Console, Sink
@@ -18,8 +18,10 @@ from lguest_py.devices.errors import GuestError
 from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.pci_bus import PciBus
+from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
+from lguest_py.files.poller import Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
@@ -72,6 +74,7 @@ class Vm:
         say: Say = lambda text: None,
         switcher: Switcher = "lean",
     ) -> None:
+        self.poller = Poller()
         self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
@@ -86,7 +89,10 @@ class Vm:
             console.sink = self._sink
             console.takes_input = not self._native or reads_hvc(command_line)
             self._serial = None if console.takes_input else Serial(inbox, self._mailbox, self._wake)
+            self._inbox = inbox
             self._bus = self._make_bus(console, devices, say)
+            self._rounds = Rounds(self._bus.slots, self.poller)
+            self._console_slot = next(slot for slot in self._bus.slots if slot.device is console)
         except BaseException:
             self.close()
             raise
@@ -118,7 +124,9 @@ class Vm:
         self._wake()
 
     def _wake(self) -> None:
-        self._interrupt = True
+        """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
+        if not self._mailbox.polled():
+            self._interrupt = True
 
     @property
     def wants_input(self) -> bool:
@@ -144,18 +152,40 @@ class Vm:
             return Outcome(End.PANICKED, panic.reason)
         return None
 
-    def service(self) -> Progress:
+    def service(self, ready: Collection[int] = ()) -> Progress:
         """Handle the Host kernel's and the Guest's requests, as far as the sink has room.
 
-        Raises GuestError when the Guest broke a rule of its devices.
+        ``ready``: descriptors to which something happened.  Raises GuestError when the Guest broke a rule of its
+        devices.
         """
         mailbox = self._mailbox
         mailbox.clear_doorbell()
-        text, wake = mailbox.take_text(self._sink.room)
-        self._sink.write(text)
+        if mailbox.anything():
+            self._answer(mailbox)
+        if self._serial:
+            self._serial.service()
+        elif self._inbox:
+            self._console_slot.due = True
+        if ready:
+            self._rounds.happened(ready)
+        progress = self._rounds.service()
+        if mailbox.anything():  # more of it, or text that found no room
+            only_text = mailbox.next_notify() is None and not mailbox.next_access()
+            progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
+        if self._interrupt:
+            self._interrupt = False
+            self.engine.interrupt()
+        return progress
+
+    def _answer(self, mailbox: Mailbox) -> None:
+        """Take what the Host kernel wrote: text, accesses to registers, notifications."""
+        wake = False
+        if mailbox.text_pending():
+            text, wake = mailbox.take_text(self._sink.room)
+            self._sink.write(text)
         if access := mailbox.next_access():
             mailbox.answer_access(self._bus.access(*access))
-            wake = True
+            self._wake()
         for _ in range(L.NOTIFY_RECORDS):
             address = mailbox.next_notify()
             if address is None:
@@ -163,22 +193,12 @@ class Vm:
             if self._bus.holds(address):  # the Guest waits until it is consumed
                 self._bus.notify(address)
                 mailbox.consume_notify()
-                wake = True
+                self._wake()
             else:  # a ring that is kicked again while it is queued gets no second entry: consume first
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
-        if self._serial:
-            self._serial.service()
-        progress = self._bus.service()
-        if mailbox.text_pending():
-            progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
-        if mailbox.next_notify() is not None:
-            progress = Progress.MORE
-        if wake or self._interrupt:
-            self._interrupt = False
-            if not mailbox.polled():
-                self.engine.interrupt()
-        return progress
+        if wake:
+            self._interrupt = True
 
     def stop(self) -> Snapshot:
         """Stop the machine, pass on the Guest's last output, and copy the mailbox.
@@ -197,6 +217,6 @@ class Vm:
         """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""
         if bus := self.__dict__.pop("_bus", None):
             bus.close()
-        for name in ("_mailbox", "_serial"):
+        for name in ("_mailbox", "_serial", "_rounds", "_console_slot"):
             self.__dict__.pop(name, None)
         self.engine.close()

@@ -20,6 +20,7 @@ GROUP_TITLES = {
     "wall": "with the Launcher, by the clock alone",
     "linux": "in Linux, in a Guest and natively",
     "boot": "boot to init",
+    "devices": "devices in Linux, in a Guest and natively with QEMU's own",
 }
 COUNT_LABELS = {
     "cr3_loads": "CR3",

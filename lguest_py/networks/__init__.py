@@ -27,5 +27,5 @@ def open_link(spec: Network, number: int, say: Callable[[str], None]) -> Link:
     if spec.kind == "tap":
         return taps.existing(spec.name, mac, say)
     if spec.kind == "bridge":
-        return taps.in_bridge(spec.name, mac)
+        return taps.in_bridge(spec.name, mac, say)
     return taps.with_address(spec.address, mac)

@@ -18,7 +18,7 @@ IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x100, 0x1000, 0x4000
 IFF_UP = 1
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 1, 2, 4, 8
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
-SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8913, 0x8914, 0x8916, 0x891C
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR = 0x8913, 0x8914, 0x8916
 SIOCGIFMTU, SIOCSIFMTU, SIOCSIFHWADDR, SIOCGIFINDEX, SIOCBRADDIF = 0x8921, 0x8922, 0x8924, 0x8933, 0x89A2
 ARPHRD_ETHER = 1
 _REQUEST = struct.Struct("16s24s")  # struct ifreq
@@ -78,12 +78,9 @@ def set_hardware_address(name: str, mac: bytes) -> None:
     _request(name, SIOCSIFHWADDR, struct.pack("<H6s", ARPHRD_ETHER, mac))
 
 
-def set_address(name: str, address: str, prefix: int | None) -> None:
-    """Give the interface an IPv4 address; without ``prefix`` the network is as large as the address's class says."""
+def set_address(name: str, address: str) -> None:
+    """Give the interface an IPv4 address; the network is as large as the address's class says (192.168.x: 256)."""
     _request(name, SIOCSIFADDR, struct.pack("<HH4s", socket.AF_INET, 0, socket.inet_aton(address)))
-    if prefix is not None:
-        mask = ((1 << 32) - (1 << 32 - prefix)).to_bytes(4, "big")
-        _request(name, SIOCSIFNETMASK, struct.pack("<HH4s", socket.AF_INET, 0, mask))
 
 
 def add_to_bridge(bridge: str, name: str) -> None:

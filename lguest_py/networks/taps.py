@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -39,14 +38,13 @@ def _commands(name: str) -> str:
     return f"sudo ip tuntap add dev {name} mode tap user {_user()} && sudo ip link set {name} up"
 
 
+def _down(name: str) -> str:
+    return f"{name} is down, so the Guest reaches nothing yet: sudo ip link set {name} up"
+
+
 def _failed(what: str, error: OSError, advice: str) -> NoReturn:
     check(error)
     raise TapError(f"{what} ({os.strerror(error.errno or 0)}): {advice}") from None
-
-
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"(?!\.+$)[\w.@+-]{1,15}", name, re.ASCII):
-        raise UsageError(f"{name!r} is no name of a network interface: up to 15 letters, digits, - and _")
 
 
 def _open(name: str, advice: str) -> tuple[int, str]:
@@ -72,14 +70,13 @@ def _open(name: str, advice: str) -> tuple[int, str]:
 
 def existing(name: str, mac: bytes, say: Callable[[str], None]) -> Tap:
     """The tap ``name``, which is made if it is not there and this process may make it."""
-    _check_name(name)
-    fd, _ = _open(name, _commands(name))
+    fd, name = _open(name, _commands(name))
     try:
         if not interfaces.is_up(name):
             try:
                 interfaces.set_up(name)
             except OSError:  # whoever may do that can do it at any time
-                say(f"the tap {name} is down, so the Guest reaches nothing yet: sudo ip link set {name} up")
+                say(f"the tap {_down(name)}")
         return Tap(fd, name, mac or default_mac(name))
     except BaseException:
         os.close(fd)
@@ -97,9 +94,8 @@ def _make(mac: bytes, advice: str) -> Tap:
         raise
 
 
-def in_bridge(bridge: str, mac: bytes) -> Tap:
+def in_bridge(bridge: str, mac: bytes, say: Callable[[str], None]) -> Tap:
     """A new tap that is a port of the bridge."""
-    _check_name(bridge)
     if not interfaces.exists(bridge):
         help_ = f"sudo ip link add {bridge} type bridge && sudo ip link set {bridge} up"
         raise UsageError(f"there is no bridge {bridge}: {help_}")
@@ -108,6 +104,8 @@ def in_bridge(bridge: str, mac: bytes) -> Tap:
         tap.set_mtu(interfaces.mtu(bridge))  # or the bridge's is lowered to the tap's
         interfaces.add_to_bridge(bridge, tap.name)
         interfaces.set_up(tap.name)
+        if not interfaces.is_up(bridge):
+            say(f"the bridge {_down(bridge)}")
     except OSError as error:
         tap.close()
         if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
@@ -117,11 +115,10 @@ def in_bridge(bridge: str, mac: bytes) -> Tap:
 
 
 def with_address(address: str, mac: bytes) -> Tap:
-    """A new tap whose end on the Host has this IPv4 address (A.B.C.D or A.B.C.D/BITS)."""
-    ip, _, bits = address.partition("/")
-    tap = _make(mac, f"only root can; or use tap:NAME: {_commands('NAME')} && sudo ip addr add {ip}/24 dev NAME")
+    """A new tap whose end on the Host has this IPv4 address."""
+    tap = _make(mac, f"only root can; or use tap:NAME: {_commands('NAME')} && sudo ip addr add {address}/24 dev NAME")
     try:
-        interfaces.set_address(tap.name, ip, int(bits) if bits else None)
+        interfaces.set_address(tap.name, address)
         interfaces.set_up(tap.name)
     except OSError as error:
         tap.close()

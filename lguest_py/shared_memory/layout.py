@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 SIZES: Final = {"B": 1, "H": 2, "I": 4, "Q": 8}
 SWAPPED: Final = sys.byteorder == "big"  # the VM is little-endian, always
@@ -27,23 +27,23 @@ class Layout:
     fields: dict[str, tuple[int, int, str]]
 
 
-class _SwappedHalves:
-    """For a big-endian computer: 16-bit little-endian words of ``memory``."""
+class _Swapped:
+    """For a big-endian computer: little-endian words of ``memory``, of memoryview format ``kind``."""
 
-    def __init__(self, memory: memoryview) -> None:
-        self._words = memory.cast("H")
+    def __init__(self, memory: memoryview, kind: Literal["H", "I"]) -> None:
+        self._words = memory.cast(kind)
+        self._size = SIZES[kind]
 
     def __getitem__(self, index: int) -> int:
-        value = self._words[index]
-        return value >> 8 | (value & 0xFF) << 8
+        return int.from_bytes(self._words[index].to_bytes(self._size, "big"), "little")
 
     def __setitem__(self, index: int, value: int) -> None:
-        self._words[index] = value >> 8 | (value & 0xFF) << 8
+        self._words[index] = int.from_bytes(value.to_bytes(self._size, "little"), "big")
 
 
-def halves(memory: memoryview) -> memoryview[int] | _SwappedHalves:
-    """``memory`` as 16-bit words, each read or written by one access; faster than a View."""
-    return _SwappedHalves(memory) if SWAPPED else memory.cast("H")
+def words(memory: memoryview, kind: Literal["H", "I"]) -> memoryview[int] | _Swapped:
+    """``memory`` as words of 16 or 32 bits, each read or written by one access; several times faster than a View."""
+    return _Swapped(memory, kind) if SWAPPED else memory.cast(kind)
 
 
 class View:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lguest_py.errors import LguestError
 from lguest_py.shared_memory import _layouts as L
-from lguest_py.shared_memory.layout import View
+from lguest_py.shared_memory.layout import View, words
 
 _fence = threading.Lock()
 
@@ -120,6 +120,30 @@ class Snapshot:
     faults: tuple[Fault, ...] = ()  # that could not be delivered, each raised by the one before
 
 
+def _word(field: str) -> int:
+    """A field's place among the mailbox's 32-bit words."""
+    offset, _, kind = L.MAILBOX.fields[field]
+    assert kind == "I"
+    return offset // 4
+
+
+class _Ring(NamedTuple):
+    """A ring of the Host kernel's: the places of its two counters, and its size."""
+
+    name: str
+    head: int
+    tail: int
+    size: int
+
+
+_NOTIFY = _Ring("notify", _word("notify_head"), _word("notify_tail"), L.NOTIFY_RECORDS)
+_TEXT = _Ring("text", _word("text_head"), _word("text_tail"), L.TEXT_BYTES)
+_DOORBELL, _POLLING, _NOTIFY_RECORDS = _word("doorbell"), _word("polling"), _word("notify")
+_ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
+_INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
+_IRQ_RAISED, _CONFIG_RAISED = _word("irq_raised"), _word("config_raised")
+
+
 class Access(NamedTuple):
     """An access to a register in BAR 0 of a PCI function; ``value`` is None for a read."""
 
@@ -140,56 +164,68 @@ class Mailbox:
 
     def __init__(self, memory: memoryview) -> None:
         self._view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
+        self._words = words(memory[L.MAILBOX_ADDRESS : L.MAILBOX_ADDRESS + L.MAILBOX.size // 4 * 4], "I")
         self._text = self._view.bytes("text")
         self._input = self._view.bytes("input")
 
     def clear_doorbell(self) -> None:
         """Clear it before reading the rings: a later write rings it again."""
-        if self._view["doorbell"]:
-            self._view["doorbell"] = 0
+        if self._words[_DOORBELL]:
+            self._words[_DOORBELL] = 0
         barrier()
 
-    def _pending(self, ring: str, size: int) -> tuple[int, int]:
-        """A ring's tail and how many entries wait in it."""
-        tail = self._view[f"{ring}_tail"]
-        count = (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF
-        if count > size:
-            raise LguestError(f"the Host kernel's {ring} ring holds {count} entries of {size}: this is a bug")
-        return tail, count
+    def _pending(self, ring: _Ring) -> int:
+        """How many entries wait in a ring."""
+        count = (self._words[ring.head] - self._words[ring.tail]) & 0xFFFFFFFF
+        if count > ring.size:
+            raise LguestError(f"the Host kernel's {ring.name} ring holds {count} entries of {ring.size}: this is a bug")
+        return count
 
-    def _consume(self, ring: str, size: int, tail: int, count: int) -> bool:
+    def _consume(self, ring: _Ring, count: int) -> bool:
         """Move a ring's tail; True if the Host kernel may have found the ring full, and halts until it moves."""
-        self._view[f"{ring}_tail"] = (tail + count) & 0xFFFFFFFF
+        tail = self._words[ring.tail]
+        self._words[ring.tail] = (tail + count) & 0xFFFFFFFF
         barrier()
-        return (self._view[f"{ring}_head"] - tail) & 0xFFFFFFFF >= size
+        return (self._words[ring.head] - tail) & 0xFFFFFFFF >= ring.size
+
+    def anything(self) -> bool:
+        """Whether the Host kernel wrote something that was not handled yet."""
+        there = self._words
+        return (
+            there[_NOTIFY.head] != there[_NOTIFY.tail]
+            or there[_ACCESS_HEAD] != there[_ACCESS_TAIL]
+            or there[_TEXT.head] != there[_TEXT.tail]
+        )
 
     def take_text(self, room: int) -> tuple[bytes, bool]:
         """At most ``room`` bytes of early console text, and whether the Host kernel may wait for the space."""
-        tail, count = self._pending("text", L.TEXT_BYTES)
-        count = min(count, room)
+        count = min(self._pending(_TEXT), room)
         if not count:
             return b"", False
-        start = tail % L.TEXT_BYTES
+        start = self._words[_TEXT.tail] % L.TEXT_BYTES
         first = bytes(self._text[start : start + count])
         text = first + bytes(self._text[: count - len(first)])
-        return text, self._consume("text", L.TEXT_BYTES, tail, count)
+        return text, self._consume(_TEXT, count)
 
     def text_pending(self) -> bool:
         """Whether there is early text."""
-        return self._pending("text", L.TEXT_BYTES)[1] > 0
+        return self._pending(_TEXT) > 0
 
     def next_notify(self) -> int | None:
         """The oldest NOTIFY that was not consumed (a Guest-physical address); it stays."""
-        tail, count = self._pending("notify", L.NOTIFY_RECORDS)
-        return self._view["notify", tail % L.NOTIFY_RECORDS] if count else None
+        tail = self._words[_NOTIFY.tail]
+        if self._words[_NOTIFY.head] == tail:
+            return None
+        self._pending(_NOTIFY)
+        return self._words[_NOTIFY_RECORDS + tail % L.NOTIFY_RECORDS]
 
     def consume_notify(self) -> bool:
         """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
-        return self._consume("notify", L.NOTIFY_RECORDS, self._view["notify_tail"], 1)
+        return self._consume(_NOTIFY, 1)
 
     def input_pending(self) -> int:
         """How many bytes of input the Guest's serial port has not taken yet."""
-        return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
+        return min((self._words[_INPUT_HEAD] - self._words[_INPUT_TAIL]) & 0xFFFFFFFF, L.INPUT_BYTES)
 
     def give_input(self, data: bytes | bytearray) -> int:
         """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
@@ -206,23 +242,23 @@ class Mailbox:
 
     def raise_irq(self, irq: int) -> None:
         """Count one more virtual interrupt ``irq``; the Host kernel looks when the machine is interrupted."""
-        self._view["irq_raised", irq] = (self._view["irq_raised", irq] + 1) & 0xFFFFFFFF
+        self._words[_IRQ_RAISED + irq] = (self._words[_IRQ_RAISED + irq] + 1) & 0xFFFFFFFF
 
     def raise_config(self, slot: int) -> None:
         """Count one more interrupt of a PCI slot for a change of its configuration."""
-        self._view["config_raised", slot] = (self._view["config_raised", slot] + 1) & 0xFFFFFFFF
+        self._words[_CONFIG_RAISED + slot] = (self._words[_CONFIG_RAISED + slot] + 1) & 0xFFFFFFFF
 
     def polled(self) -> bool:
         """Whether the Host kernel looks at what was written here, so that no interrupt is needed."""
         barrier()
-        return self._view["polling"] == 1
+        return self._words[_POLLING] == 1
 
     def next_access(self) -> Access | None:
         """The access to a register of BAR 0 that the Guest waits for, if any."""
-        view = self._view
-        if view["register_head"] == view["register_tail"]:
+        if self._words[_ACCESS_HEAD] == self._words[_ACCESS_TAIL]:
             return None
         barrier()
+        view = self._view
         size = view["register_size"]
         if size not in (1, 2, 4):
             raise LguestError(f"the Host kernel asked for a register of {size} bytes: this is a bug")
@@ -233,7 +269,7 @@ class Mailbox:
         """Let the Guest continue with ``value``."""
         self._view["register_answer"] = value
         barrier()
-        self._view["register_tail"] = self._view["register_head"]
+        self._words[_ACCESS_TAIL] = self._words[_ACCESS_HEAD]
         barrier()
 
     def _whole_records(self) -> range:

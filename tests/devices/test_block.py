@@ -8,7 +8,6 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from lguest_py.disks.backend import Buffers
 from lguest_py.errors import UsageError
 from lguest_py.hardware import Disk
 
-SECTORS = 4096
+SECTORS = 4200
 Make = Callable[..., DiskDriver]
 
 
@@ -215,7 +214,7 @@ def test_ranges_without_their_feature_are_unsupported(make: Make) -> None:
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What reaches the disk, in order."""
     log: list[str] = []
-    monkeypatch.setattr(raw.os, "fdatasync", lambda descriptor: log.append("sync"))
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: log.append("sync"))
     return log
 
 
@@ -237,20 +236,29 @@ def test_ranges_are_flushed(make: Make, syncs: list[str], kind: int) -> None:
     assert syncs == ["sync"]
 
 
-def test_writes_are_written_through_for_a_driver_without_flush(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = make(block.F_SEG_MAX)
+def flags_of_writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the flags of each write."""
     flags: list[int] = []
     write = os.pwritev
-    monkeypatch.setattr(raw.os, "pwritev", lambda *each: (flags.append(each[3]), write(*each))[1])
+
+    def noted(descriptor: int, buffers: Buffers, offset: int, flag: int = 0) -> int:
+        flags.append(flag)
+        return write(descriptor, buffers, offset, flag)
+
+    monkeypatch.setattr(os, "pwritev", noted)
+    return flags
+
+
+def test_writes_are_written_through_for_a_driver_without_flush(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = make(block.F_SEG_MAX)
+    flags = flags_of_writes(monkeypatch)
     driver.write(0, bytes(512))
     assert flags == [os.RWF_DSYNC]
 
 
 def test_the_driver_chooses_the_cache(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = make()
-    flags: list[int] = []
-    write = os.pwritev
-    monkeypatch.setattr(raw.os, "pwritev", lambda *each: (flags.append(each[3]), write(*each))[1])
+    flags = flags_of_writes(monkeypatch)
     for value in (0, 1):
         driver.disk.write_config(32, bytes([value]))
         assert driver.disk.config()[32] == value
@@ -335,6 +343,8 @@ def test_a_reset_waits_for_reads_and_forgets_the_buffers(
     driver.disk.reset()
     assert memory[:1024] != bytes(1024)  # done before reset returned
     assert all(used is flush for used, _ in driver.queue.used)
+    names = [thread.name for thread in threading.enumerate()]
+    assert driver.disk.name not in names, "the next boot may start an engine, without threads beside it"
     del chain, flush
     driver.queue.used.clear()
     view.release()
@@ -357,8 +367,8 @@ def test_an_error_of_the_host_is_told_once_for_each_kind(
     driver = make()
     monkeypatch.setattr(raw.Raw, "writes_quickly", lambda disk: quickly)
     monkeypatch.setattr(raw.Raw, "read_now", lambda *arguments: fail() if quickly else False)
-    monkeypatch.setattr(raw.os, "preadv", fail)
-    monkeypatch.setattr(raw.os, "pwritev", fail)
+    monkeypatch.setattr(os, "preadv", fail)
+    monkeypatch.setattr(os, "pwritev", fail)
     for _ in range(3):
         assert driver.do(R.IN, 0, room=512).status == R.IO_ERROR
         assert driver.do(R.OUT, 0, bytes(512)).status == R.IO_ERROR
@@ -386,9 +396,9 @@ def test_after_a_failed_flush_every_flush_fails(make: Make, said: list[str], mon
 
     driver = make()
     driver.write(0, bytes(512))
-    monkeypatch.setattr(raw.os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     assert driver.do(R.FLUSH).status == R.IO_ERROR
-    monkeypatch.setattr(raw.os, "fdatasync", lambda descriptor: None)
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
     assert driver.do(R.FLUSH).status == R.IO_ERROR
     assert len(said) == 1
     assert "a flush failed" in said[0]
@@ -418,7 +428,7 @@ def test_an_error_at_the_end_is_told(make: Make, said: list[str], monkeypatch: p
 
     driver = make()
     driver.write(0, bytes(512))
-    monkeypatch.setattr(raw.os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     driver.disk.close()
     assert "what was written is not all on the disk" in said[0]
 
@@ -431,6 +441,17 @@ def test_a_fault_of_ours_is_not_hidden(make: Make, monkeypatch: pytest.MonkeyPat
     driver = make()
     with pytest.raises(RuntimeError, match="a fault"):
         driver.do(R.IN, 0, room=512)
+
+
+def test_a_large_request_lets_others_pass(make: Make, image: Path) -> None:
+    driver = make()
+    before = image.read_bytes()
+    large = driver.ask(R.OUT, 0, bytes(SECTORS * 512))
+    driver.disk.kick(0)
+    driver.disk.service()
+    assert not driver.queue.used
+    assert driver.wait(large)[0].status == R.OK
+    assert before != image.read_bytes() == bytes(SECTORS * 512)
 
 
 def test_many_requests_end_each_once(make: Make, image: Path, slow_disk: None) -> None:
@@ -450,6 +471,5 @@ def test_no_descriptor_and_no_thread_is_left(make: Make, slow_disk: None) -> Non
     driver.read(0, 1)
     driver.disk.close()
     driver.disk.close()
-    with suppress(FileNotFoundError):
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) == before
     assert threading.active_count() == threads

@@ -12,8 +12,10 @@ from ring_lab import Driver
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.page_bus import PageBus
+from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.virtqueue import F_EVENT_IDX, RING_FEATURES, Virtqueue
 from lguest_py.errors import UsageError
+from lguest_py.files.poller import Poller
 
 RAM = 0x10000
 PAGES = 256
@@ -216,11 +218,13 @@ def test_the_configuration_goes_both_ways(setup: Setup) -> None:
 
 
 def test_only_started_devices_work_and_the_end_of_a_boot_resets_all(setup: Setup) -> None:
-    assert setup.bus.service() is Progress.IDLE
+    rounds = Rounds(setup.bus.slots, Poller())
+    assert rounds.service() is Progress.IDLE
     assert setup.block.log == []
     setup.memory[RAM + 4] = 3
     setup.bus.notify(RAM)
-    setup.bus.service()
+    rounds.service()
+    rounds.service()
     assert setup.block.log == [("start", 0), "service"]
     assert setup.console.log == []
     setup.bus.close()

@@ -161,7 +161,7 @@ def test_a_full_folder_of_overlays_is_named(tmp_path: Path, monkeypatch: pytest.
     disk = Block(make_overlay(tmp_path, False), said.append)
     driver = DiskDriver(disk)
     with monkeypatch.context() as patch:
-        patch.setattr(raw.os, "pwritev", full)
+        patch.setattr(os, "pwritev", full)
         for quickly in (True, False):
             patch.setattr(raw.Raw, "writes_quickly", lambda disk, quickly=quickly: quickly)
             assert driver.do(R.OUT, 0, bytes(512)).status == R.IO_ERROR

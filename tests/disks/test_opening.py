@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -11,14 +12,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from lguest_py.disks import formats, locks, opening, qemu_nbd
+from lguest_py.disks import formats
 from lguest_py.disks.backend import Backend
 from lguest_py.disks.opening import open_disk
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.hardware import Disk
+from lguest_py.hardware.kinds import Format
 
 Open = Callable[..., Backend]
 MIB = 1 << 20
@@ -111,12 +114,8 @@ def test_sockets_and_character_devices_are_no_disks(opened: Open, tmp_path: Path
 def test_other_wrong_values(opened: Open, image: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the standard input"):
         opened("-")
-    with pytest.raises(UsageError, match="give one of the two"):
+    with pytest.raises(UsageError, match="give one of them"):
         opened(image, readonly=True, overlay=True)
-    with pytest.raises(UsageError, match="no disk format 'qcow22': did you mean qcow2"):
-        opened(image, format="qcow22")
-    with pytest.raises(UsageError, match="null byte"):
-        opened("a\0b")
 
 
 @pytest.mark.parametrize("number", ["EACCES", "EROFS"])
@@ -134,7 +133,7 @@ def test_what_may_not_be_written_can_be_read(
             raise OSError(code, os.strerror(code))
         return real(path, flags, *more)
 
-    monkeypatch.setattr(opening.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UsageError, match="add readonly, or overlay for writes that are thrown away"):
         opened(image)
     opened(image, readonly=True)
@@ -208,7 +207,7 @@ def test_a_file_system_without_locks_is_told(
     def fail(*arguments: object) -> bytes:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "fcntl", fail)
+    monkeypatch.setattr(fcntl, "fcntl", fail)
     opened(image)
     assert said == [
         f"disk {image} cannot be locked (No locks available): take care that nothing else writes it meanwhile"
@@ -269,7 +268,9 @@ def test_a_header_that_a_guest_wrote_does_not_open_a_file_of_the_host(
     assert found == header
 
 
-@pytest.mark.parametrize("image_format", [name for name in formats.FORMATS if name not in ("raw", "qcow", "parallels")])
+@pytest.mark.parametrize(
+    "image_format", [name for name in get_args(Format) if name not in ("auto", "raw", "qcow", "parallels")]
+)
 def test_images_of_other_formats(opened: Open, tmp_path: Path, image_format: str, said: list[str]) -> None:
     path = tmp_path / "disk,one.image"
     data = bytearray(os.urandom(MIB))
@@ -323,7 +324,7 @@ def test_no_server_is_left(opened: Open, qcow2: Path, monkeypatch: pytest.Monkey
         started.append(real(*words, **more))  # type: ignore[call-overload]
         return started[-1]
 
-    monkeypatch.setattr(qemu_nbd.subprocess, "Popen", note)
+    monkeypatch.setattr(subprocess, "Popen", note)
     folders = set(os.listdir(os.environ.get("TMPDIR", "/tmp")))
     disk = opened(qcow2)
     disk.write(0, [memoryview(b"x" * 512)], False)
@@ -369,7 +370,7 @@ def test_a_server_that_dies_is_an_error_of_each_request(
         started.append(real(*words, **more))  # type: ignore[call-overload]
         return started[-1]
 
-    monkeypatch.setattr(qemu_nbd.subprocess, "Popen", note)
+    monkeypatch.setattr(subprocess, "Popen", note)
     disk = opened(qcow2)
     sector = memoryview(bytearray(512))
     disk.read(0, [sector])
@@ -390,7 +391,7 @@ def test_a_broken_image_is_told_in_one_line(opened: Open, tmp_path: Path) -> Non
 
 
 def test_a_missing_program_is_told(opened: Open, qcow2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qemu_nbd.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(LguestError, match="qemu-nbd is not installed: apt-get install qemu-utils"):
         opened(qcow2)
 

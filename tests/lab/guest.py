@@ -7,11 +7,14 @@ Its input is a file that ends, so the Guest gets one Ctrl-D after it.  Used by t
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lguest_py import engines, images
 from lguest_py.console.streams import Input, Output
-from lguest_py.launcher.launcher import Launcher, Settings
+from lguest_py.hardware import Hardware
+from lguest_py.hardware.together import complete
+from lguest_py.launcher.launcher import BusName, Launcher, Settings
 from lguest_py.launcher.result import End, Result
 from lguest_py.launcher.vm_memory import Switcher, built
 
@@ -51,9 +54,14 @@ def boot_image(
     memory: int = 64 * MIB,
     restart: bool = False,
     switcher: Switcher = "lean",
+    devices: Sequence[Hardware] = (),
+    bus: BusName = "auto",
 ) -> Run:
     """Boot an image that was read before, and wait for its end."""
-    settings = Settings(image, memory, command_line, restart=restart, timeout=LIMIT, switcher=switcher)
+    settings = Settings(
+        image, memory, command_line, restart=restart, timeout=LIMIT, switcher=switcher,
+        devices=complete(devices), bus=bus,
+    )  # fmt: skip
     with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
         keys.write(typed)
         keys.seek(0)
@@ -61,7 +69,7 @@ def boot_image(
         result = Launcher(settings, engines.choose(engine_name).make, Input(keys.fileno()), output).run()
         assert not output.finish(60)
         shown.seek(0)
-        return Run(result, shown.read().decode())
+        return Run(result, shown.read().decode(errors="replace"))
 
 
 def boot(
@@ -72,7 +80,12 @@ def boot(
     memory: int = 64 * MIB,
     restart: bool = False,
     switcher: Switcher = "lean",
+    devices: Sequence[Hardware] = (),
+    bus: BusName = "auto",
 ) -> Run:
     """Boot the ELF image."""
     image = images.open_image(str(built("guest.elf")))
-    return boot_image(engine_name, image, command_line, typed, memory=memory, restart=restart, switcher=switcher)
+    return boot_image(
+        engine_name, image, command_line, typed, memory=memory, restart=restart, switcher=switcher,
+        devices=devices, bus=bus,
+    )  # fmt: skip

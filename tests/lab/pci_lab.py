@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Guest on a PCI bus, and the least that a Launcher does for it: for tests of the Host kernel's half (host_kernel/pci).
+"""A Guest on a PCI bus, and the least that a Launcher does for it: for tests of host_kernel/pci.
 
 The functions are bytes written by hand, the Guest is machine code made step by step, and what the Launcher answers is a
-test's own function.  Source: PCI Local Bus 3.0, 3.2.2.3.2.  Read next: tests/host_kernel/test_pci_bus.py.
+test's own function.  Source: PCI Local Bus 3.0, 3.2.2.3.2.  Read next: tests/host_kernel/test_pci_functions.py.
 """
 
 from __future__ import annotations
@@ -208,6 +208,7 @@ class PciMachine:
         self.requests: list[Request] = []
         self.notified: list[int] = []
         self.text = b""
+        self.polls = polls
         self.interrupts = 0
 
     def wake(self) -> None:
@@ -217,11 +218,9 @@ class PciMachine:
             self.interrupts += 1
             self.engine.interrupt()
 
-    def raise_irq(self, slot: int = SLOT, config: bool = False) -> None:
-        """An interrupt of a function."""
-        name = "config_raised" if config else "irq_raised"
+    def count(self, name: str, slot: int = SLOT) -> None:
+        """An interrupt of a function, by ``irq_raised`` or ``config_raised``; ``wake`` follows."""
         self.mailbox[name, slot] = (self.mailbox[name, slot] + 1) & 0xFFFFFFFF
-        self.wake()
 
     def serve(self) -> None:
         """All that the Host kernel asks for now."""
@@ -292,12 +291,14 @@ def run_program(
     switcher: Switcher = "lean",
     polls: int = 0,
     first: int = 0,
+    made: Callable[[PciMachine], None] = lambda machine: None,
 ) -> Done:
     """Run a program: what it kept, and what it asked for.  The Host kernel's memory is whole afterwards."""
     image = image_for(program, user, more)
     machine = PciMachine(
         engine_name, image, functions, answer=answer, kicked=kicked, switcher=switcher, polls=polls, first=first
     )
+    made(machine)
     done = machine.run(results=program.kept)
     assert not done.wrong, done.wrong
     assert done.snapshot.end_kind not in (L.END_INTERNAL, L.END_NONE), done.reason

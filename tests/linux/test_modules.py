@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,25 +12,13 @@ import pytest
 from cpio_lab import unpack
 from imagewriter import ElfFile, Part
 from linux_lab import Linux
+from module_lab import module
 
 from lguest_py.cli import main
 from lguest_py.kernels.stock import Kernel
 
 NAME = "debian-6.1-686"
 RELEASE = "6.1.0-test"
-
-
-def module(*about: str) -> bytes:
-    """A relocatable ELF with nothing but a section .modinfo."""
-    info = b"\0" + b"".join(word.encode() + b"\0" for word in about)
-    names = b"\0.modinfo\0.shstrtab\0"
-    at = 52
-    sections = struct.pack("<10I", *[0] * 10)
-    sections += struct.pack("<10I", 1, 1, 2, 0, at, len(info), 0, 0, 1, 0)
-    sections += struct.pack("<10I", 10, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)
-    header = b"\x7fELF\1\1\1" + bytes(9)
-    header += struct.pack("<HHIIIIIHHHHHH", 1, 3, 1, 0, 0, at + len(info) + len(names), 0, 52, 0, 0, 40, 3, 2)
-    return header + info + names + sections
 
 
 FILES = {

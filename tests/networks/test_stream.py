@@ -21,7 +21,7 @@ steps = st.sets(st.integers(0, 60), max_size=6)
 
 def pieces_of(memory: memoryview, parts: list[int], most: int = 900) -> list[memoryview]:
     """All of the memory, in at most so many pieces, of these sizes again and again."""
-    pieces = []
+    pieces: list[memoryview] = []
     while memory and len(pieces) + 1 < most:
         size = parts[len(pieces) % len(parts)]
         pieces.append(memory[:size])
@@ -111,14 +111,18 @@ def test_no_write_ends_within_a_prefix_that_is_read_alone() -> None:
     assert not rest
 
 
+def receive_one(peer: Peer) -> None:
+    while not peer.link.waiting() or not peer.link.receive([memoryview(bytearray(60))]):
+        pass
+
+
 @pytest.mark.parametrize("cut", [1, 3, 4, 50])
 def test_an_end_amid_a_frame_is_the_end_of_the_link(cut: int) -> None:
     with closing(Peer()) as peer:
         peer.socket.sendall(packed(frame(60))[:cut])
         peer.socket.close()
         with pytest.raises(LinkGone, match="closed the connection"):
-            while not peer.link.waiting() or not peer.link.receive([memoryview(bytearray(60))]):
-                pass
+            receive_one(peer)
         with pytest.raises(LinkGone, match="Broken pipe"):
             peer.link.send([[memoryview(frame(60))]])
 
@@ -133,6 +137,6 @@ def test_a_frame_of_very_many_pieces_is_sent() -> None:
 @given(st.lists(st.binary(max_size=20), max_size=10), st.integers(0, 100))
 def test_first_and_after_divide_pieces(parts: list[bytes], count: int) -> None:
     whole = b"".join(parts)
-    views = list(map(memoryview, parts))
+    views = [memoryview(part) for part in parts]
     assert b"".join(first(views, count)) == whole[:count]
     assert b"".join(after(parts, count)) == whole[count:]
