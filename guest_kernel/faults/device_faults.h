@@ -5,5 +5,6 @@
 
 void abuse_command(char *arguments);
 void fuzz_command(char *arguments);
+void poke_command(char *arguments);
 
 #endif

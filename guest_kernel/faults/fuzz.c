@@ -13,10 +13,12 @@
 #include "guest_kernel/bus/vring.h"
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/faults/device_faults.h"
+#include "guest_kernel/faults/random.h"
 #include "guest_kernel/faults/victim.h"
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/tasks/clock.h"
 #include "switcher/layouts/types.h"
+#include <stdbool.h>
 
 #define PLAYGROUND (16 * PAGE_SIZE)
 #define ROUNDS     100
@@ -27,53 +29,39 @@
 #define WAIT_NS    (5 * (u64)NS_PER_MS)
 
 static u8 playground[PLAYGROUND];
-static u32 state;
-
-/* The high bits of a linear congruential generator. */
-static u32 random(u32 below)
-{
-	state = state * 1664525 + 1013904223;
-	return (state >> 8) % below;
-}
-
-/* One of `below` times. */
-static bool rarely(u32 below)
-{
-	return !random(below);
-}
 
 static u64 random_address(void)
 {
 	if (rarely(4 * UNUSUAL))
-		return memory_ram() - random(64) + 32; /* at the end of memory; the last bytes of RAM are nobody's */
+		return memory_ram() - random_below(64) + 32; /* at the end of memory; the last bytes of RAM are nobody's */
 	if (rarely(4 * UNUSUAL))
-		return (u64)random(1 << 24) << 40 | random(1 << 24);
-	return physical(playground) + random(PLAYGROUND / 2);
+		return (u64)random_below(1 << 24) << 40 | random_below(1 << 24);
+	return physical(playground) + random_below(PLAYGROUND / 2);
 }
 
 static u32 random_length(u32 usual)
 {
 	static const u32 lengths[] = { 0, 1, 7, 15, 512, 4096, PLAYGROUND / 2, 0x7FFFFFFF, 0xFFFFFFFF };
-	return rarely(UNUSUAL) ? lengths[random(sizeof(lengths) / sizeof(lengths[0]))] : usual;
+	return rarely(UNUSUAL) ? lengths[random_below(sizeof(lengths) / sizeof(lengths[0]))] : usual;
 }
 
 /* Chains of CHAIN descriptors: a header to read, then data of one kind, then something short to write. */
 static void describe(volatile struct vring_desc *desc, u16 i, bool writes)
 {
 	bool first = i % CHAIN == 0, last = i % CHAIN == CHAIN - 1;
-	u32 bytes = random_length(first ? HEADER : last ? 1 + random(8) : 1 + random(2048));
+	u32 bytes = random_length(first ? HEADER : last ? 1 + random_below(8) : 1 + random_below(2048));
 	u64 address = random_address();
 	/* What begins in the playground and is long would reach the kernel behind it. */
 	if (address < memory_ram() && bytes < memory_ram() && address + bytes > physical(playground) + PLAYGROUND)
-		bytes = 1 + random(PLAYGROUND / 2);
+		bytes = 1 + random_below(PLAYGROUND / 2);
 	desc->address = address;
 	desc->bytes = bytes;
 	desc->flags = (u16)((last ? 0 : DESC_NEXT) | (writes || last ? DESC_WRITE : 0));
 	desc->next = (u16)(i + 1);
 	if (rarely(UNUSUAL))
-		desc->flags = (u16)random(0x10000);
+		desc->flags = (u16)random_below(0x10000);
 	if (rarely(UNUSUAL))
-		desc->next = (u16)random(rarely(2) ? 0x10000 : DESCRIPTORS);
+		desc->next = (u16)random_below(rarely(2) ? 0x10000 : DESCRIPTORS);
 }
 
 static void fill(struct virtqueue *queue)
@@ -83,9 +71,9 @@ static void fill(struct virtqueue *queue)
 		writes = all_writes || (i % CHAIN && (writes || rarely(2)));
 		describe(&queue->descs[i], i, writes);
 	}
-	u16 add = (u16)(rarely(2 * UNUSUAL) ? random(0x10000) : 1 + random(4)), index = queue->avail->index;
+	u16 add = (u16)(rarely(2 * UNUSUAL) ? random_below(0x10000) : 1 + random_below(4)), index = queue->avail->index;
 	for (u16 i = 0; i < DESCRIPTORS; i++) {
-		u32 head = rarely(UNUSUAL) ? random(0x10000) : random(DESCRIPTORS / CHAIN) * CHAIN;
+		u32 head = rarely(UNUSUAL) ? random_below(0x10000) : random_below(DESCRIPTORS / CHAIN) * CHAIN;
 		queue->avail->ring[(u16)(index + i) % queue->size] = (u16)head;
 	}
 	__asm__ volatile("" : : : "memory");
@@ -95,14 +83,15 @@ static void fill(struct virtqueue *queue)
 void fuzz_command(char *arguments)
 {
 	struct virtio_device *device;
-	const char *seed = victim_parse(&arguments, &device);
-	u32 resets = 0;
-	if (!seed || !text_number(seed, &state) || !device) {
+	const char *text = victim_parse(&arguments, &device);
+	u32 resets = 0, seed;
+	if (!text || !text_number(text, &seed) || !device) {
 		print("fuzz: give a seed and a device's number\n");
 		return;
 	}
+	random_seed(seed);
 	for (u32 i = 0; i < sizeof(playground); i++)
-		playground[i] = i % sizeof(u32) ? 0 : (u8)random(rarely(4) ? 256 : 16); /* small numbers: kinds of requests */
+		playground[i] = i % sizeof(u32) ? 0 : (u8)random_below(rarely(4) ? 256 : 16); /* small numbers: kinds of requests */
 	for (u32 round = 0; round < ROUNDS; round++) {
 		if (!round || device->broken) {
 			victim_open(device);

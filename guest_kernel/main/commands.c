@@ -130,6 +130,7 @@ const struct command commands[] = {
 	{ "fault", "[NAME]", "make a fault; without NAME, list them", fault_command },
 	{ "abuse", "[NAME [DEVICE]]", "drive a device in a hostile way; without NAME, list the ways", abuse_command },
 	{ "fuzz", "SEED [DEVICE]", "drive a device with random rings", fuzz_command },
+	{ "poke", "SEED [DEVICE]", "access a device's registers at random, on PCI", poke_command },
 	{ "test", "[TEXT]", "test every hypercall and trap, or run the tests with TEXT in their name", test_command },
 	{ "bench", "[NAMES]", "measure the Host's services, for lguest-py bench", bench_command },
 	{ "devices", "", "all devices, and what a driver uses", devices_command },

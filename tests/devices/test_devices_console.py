@@ -38,9 +38,7 @@ class Setup:
         self.sink = Sink(room)
         self.console = Console(self.inbox, self.sink)
         addresses = {"receive": 0x10000, "transmit": 0x20000}
-        self.queues = [
-            Virtqueue(name, self.memory, partial(self.irqs.append, name)) for name in addresses
-        ]
+        self.queues = [Virtqueue(name, self.memory, partial(self.irqs.append, name)) for name in addresses]
         self.rings = [legacy_ring(at, 256, 4096) for at in addresses.values()]
         self.receive, self.transmit = (Driver(self.memory, at) for at in addresses.values())
 

@@ -151,7 +151,7 @@ def test_a_bzimage_is_entered_on_request(read: Callable[..., Image]) -> None:
     assert image.setup_header == packed.bytes()[0x1F1:0x268]
 
 
-@pytest.mark.parametrize("payload", [gzip.compress(b"no ELF"), b""])
+@pytest.mark.parametrize("payload", [gzip.compress(b"no ELF"), b""], ids=["gzip", "empty"])
 def test_what_cannot_be_unpacked_is_entered(read: Callable[..., Image], payload: bytes) -> None:
     packed = BzImage(payload, decompressor=imagewriter.text()).bytes()
     assert read(packed).kind == "bzImage"
