@@ -15,6 +15,7 @@
 #include "host_kernel/pci/arithmetic.h"
 
 #define DIRECTION 0x400u
+#define SHOWN     8u    /* bytes of an instruction, in the reason of a death */
 #define AT_ONCE   1024u /* units of a string instruction; then it is started again where it is */
 
 enum outcome {
@@ -114,14 +115,17 @@ static enum outcome extend(const struct instruction *instruction)
 /* memory = memory OP value; cmp and test only set the flags. */
 static enum outcome modify(const struct instruction *instruction, u32 size, u32 operation, u32 value)
 {
-	u32 old, new;
+	u32 flags = guest.regs->eflags, old, new;
 
 	if (!io_load(instruction->address, size, &old))
 		return FAULTED;
 	new = arithmetic(operation, old, value, size);
 	if (operation == OPERATION_CMP || operation == OPERATION_TEST)
 		return DONE;
-	return io_store(instruction->address, size, new) ? DONE : FAULTED;
+	if (io_store(instruction->address, size, new))
+		return DONE;
+	guest.regs->eflags = flags;
+	return FAULTED;
 }
 
 /* register = register OP memory. */
@@ -219,14 +223,14 @@ static enum outcome emulate(struct instruction *instruction, u32 address)
 
 static void __attribute__((noreturn)) kill(const struct instruction *instruction, u32 address)
 {
-	char bytes[3 * LONGEST_INSTRUCTION + 1] = "";
+	char bytes[3 * SHOWN + 1] = "";
 	u32 eip = guest.regs->eip;
 
-	for (u32 at = 0; at < instruction->have && at < LONGEST_INSTRUCTION; at++)
+	for (u32 at = 0; at < instruction->have && at < SHOWN; at++)
 		format(bytes + 3 * at, 4, " %02x", instruction->bytes[at]);
 	if (!instruction->have)
 		kill_guest("the Guest executes I/O memory at %#x", eip);
-	kill_guest("the instruction at %#x, with bytes%s, cannot access I/O memory (%#x)", eip, bytes, address);
+	kill_guest("the instruction at %#x, bytes%s, cannot access I/O memory (%#x)", eip, bytes, address);
 }
 
 /*

@@ -51,16 +51,26 @@ static void write_physical(u32 physical, u32 size, u32 value)
 		bar_write(slot, offset, size, value);
 }
 
-/* Both return false if the access faults; then nothing was read or written.  The last byte is in the last page. */
+/* Is an access of so many bytes allowed, in both pages if it has two?  *physical is where it begins. */
+static bool allowed(u32 address, u32 size, u32 access, u32 *physical)
+{
+	u32 second = (address + size - 1) & ~(PAGE_BYTES - 1);
+
+	if (!translate(address, access, physical))
+		return false;
+	return second <= address || translate(second, access, &second);
+}
+
+/* Both return false if the access faults; then nothing was read or written. */
 bool io_load(u32 address, u32 size, u32 *value)
 {
 	u32 physical;
 
-	if (!translate(address, 0, &physical) || !translate(address + size - 1, 0, &physical))
+	if (!allowed(address, size, 0, &physical))
 		return false;
 	*value = 0;
 	if (address % size == 0) {
-		*value = read_physical(physical - (size - 1), size);
+		*value = read_physical(physical, size);
 		return true;
 	}
 	for (u32 byte = 0; byte < size && translate(address + byte, 0, &physical); byte++)
@@ -72,10 +82,10 @@ bool io_store(u32 address, u32 size, u32 value)
 {
 	u32 physical;
 
-	if (!translate(address, FAULT_W, &physical) || !translate(address + size - 1, FAULT_W, &physical))
+	if (!allowed(address, size, FAULT_W, &physical))
 		return false;
 	if (address % size == 0) {
-		write_physical(physical - (size - 1), size, value);
+		write_physical(physical, size, value);
 		return true;
 	}
 	for (u32 byte = 0; byte < size && translate(address + byte, FAULT_W, &physical); byte++)

@@ -23,8 +23,8 @@ from lguest_py.bench.device_setup import Setup, Side
 from lguest_py.bench.linux import run_guest, temporary_directory
 from lguest_py.bench.native import Workload, run_native
 from lguest_py.bench.samples import parse, subtract_clock
-from lguest_py.errors import LguestError, UsageError
-from lguest_py.kernels import mkinitrd
+from lguest_py.errors import ImageError, LguestError, UsageError
+from lguest_py.kernels import mkinitrd, stock
 from lguest_py.kernels.modules import Modules
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, Row
@@ -37,10 +37,11 @@ PROGRAM: Final = "bin/measure-devices"
 MODULES: Final = ("virtio_pci",)  # and each Setup's own
 MEMORY: Final = 128 << 20
 SECONDS: Final = 900.0
+STOCK: Final = "debian-6.1-686"
 
 
 def devices_rows(image: Path, engine: str, switcher: str, names: Sequence[str]) -> list[Row]:
-    """Measure ``names`` (of DEVICES) with the fetched kernel ``image``, in a Guest and with QEMU's own devices.
+    """Measure ``names`` (of DEVICES) with the kernel ``image``, in a Guest and with QEMU's own devices.
 
     Raises LguestError.
     """
@@ -55,11 +56,17 @@ def devices_rows(image: Path, engine: str, switcher: str, names: Sequence[str]) 
 
 
 def make_initrd(path: Path, image: Path, modules: Sequence[str]) -> None:
-    """An initrd with busybox, the program that measures and a fetched kernel's modules."""
-    folder = image.parent / "modules"
-    found = Modules(str(next(folder.iterdir(), folder) if folder.is_dir() else folder))
-    tree = mkinitrd.busybox_tree(str(image.parent / "busybox"))
-    tree |= found.tree(found.choose([*MODULES, *modules])[0])
+    """An initrd with a fetched busybox and the program that measures; for a fetched kernel also with its modules.
+
+    Other kernels have their drivers built in.
+    """
+    fetched = stock.find(STOCK)
+    if not fetched:
+        raise ImageError(f"the busybox of {STOCK} is not in the cache: run lguest-py fetch {STOCK}")
+    tree = mkinitrd.busybox_tree(str(fetched.directory / "busybox"))
+    if image == fetched.kernel:
+        found = Modules(str(next(fetched.modules.iterdir(), fetched.modules)))
+        tree |= found.tree(found.choose([*MODULES, *modules])[0])
     tree[PROGRAM] = mkinitrd.Entry(stat.S_IFREG | 0o755, built("linux_devices.elf").read_bytes)
     mkinitrd.make_initrd(str(path), tree)
 
@@ -102,7 +109,7 @@ class _Runs:
         return [row for where, text in printed.items() for row in self._rows(where, text, khz)]
 
     def _workload(self, initrd: Path, side: Side) -> Workload:
-        load = [f"modprobe {name}" for name in (*MODULES, *self.setup.modules)]
+        load = [f"modprobe -q {name}" for name in (*MODULES, *self.setup.modules)]
         run = "; ".join((*load, *side.commands, f"/{PROGRAM} {' '.join(self.wanted)}"))
         return Workload(str(self.image), str(initrd), f'quiet run="{run}"', MEMORY, side.devices, side.qemu)
 

@@ -61,7 +61,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
         source: Source = Input(0)
         if os.isatty(0):
             source = terminal = Terminal(0, show=2, newlines=image.version is None)
-            signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume))
+            signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume, terminal.resized))
             stack.enter_context(terminal)
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:

@@ -4,7 +4,8 @@
 - Any verb: SIGTERM and SIGHUP raise SystemExit, so that temporary files are removed (``unwinding``).
 - ``boot`` while it reads an image: SIGINT, SIGTERM, SIGHUP and SIGQUIT raise StoppedError (``ending_signals``).
 - ``boot`` while the machine runs: the Launcher polls a pipe for them (``SignalPipe``).  A second one raises SystemExit.
-  SIGTSTP restores the terminal before it stops the process, and SIGCONT makes it raw again.
+  SIGTSTP restores the terminal before it stops the process, and SIGCONT makes it raw again.  After SIGWINCH the Guest
+  learns the terminal's size.
 - A stopped process handles no signal, so the terminal must not stop ``boot`` (``never_stopped``).
 
 A signal that is ignored at the start stays ignored.
@@ -92,14 +93,19 @@ def ending_signals() -> Iterator[None]:
 class SignalPipe:
     """The Launcher's Signals (lguest_py/launcher/launcher.py), through a pipe.  For the main thread only.
 
-    ``suspend`` is called before the process stops, ``resume`` when it continues.
+    ``suspend`` is called before the process stops, ``resume`` when it continues, ``resized`` when the terminal has
+    another size; the Launcher is woken then.
     """
 
     def __init__(
-        self, suspend: Callable[[], None] = lambda: None, resume: Callable[[], None] = lambda: None
+        self,
+        suspend: Callable[[], None] = lambda: None,
+        resume: Callable[[], None] = lambda: None,
+        resized: Callable[[], None] = lambda: None,
     ) -> None:
         self._suspend = suspend
         self._resume = resume
+        self._resized = resized
         self._ended_by = 0
         self._stopping = False
         self._old: dict[int, Any] = {}
@@ -107,7 +113,7 @@ class SignalPipe:
     def __enter__(self) -> SignalPipe:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (*ENDING_SIGNALS, signal.SIGTSTP, signal.SIGCONT):
+        for number in (*ENDING_SIGNALS, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._old[number] = signal.signal(number, self._handle)
         return self
@@ -126,6 +132,8 @@ class SignalPipe:
             self._stopping = True
         elif number == signal.SIGCONT:
             self._resume()
+        elif number == signal.SIGWINCH:
+            self._resized()
         elif self._ended_by:
             raise SystemExit(128 + number)
         else:

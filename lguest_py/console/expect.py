@@ -66,6 +66,7 @@ class Keyboard:
     """Input that a program sends: a Source (lguest_py/console/streams.py) without an end."""
 
     interactive = False
+    size = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -174,6 +174,10 @@ class Source(Protocol):
 
     interactive: bool  # a person types: read ahead of the Guest, up to a limit
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Columns and rows of the terminal, now; None: it is none."""
+
     def prepare_wait(self) -> float:
         """Called before each wait.  Returns when (time.monotonic) to call it again, even if nothing happens."""
 
@@ -191,6 +195,7 @@ class Input:
     """Input that is no terminal: a pipe, a file.  At its end the Guest gets one Ctrl-D, and runs on."""
 
     interactive = False
+    size = None
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

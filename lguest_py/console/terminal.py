@@ -82,6 +82,8 @@ class Terminal:
         self._newlines = newlines
         self._hung_up = False
         self.waiting = False  # the process is in the background
+        self.size: tuple[int, int] | None = (0, 0)
+        self.resized()
         self._show = show  # where help is written
         self._saved: list[Any] | None = None
         self._filter = EscapeFilter()
@@ -103,10 +105,16 @@ class Terminal:
         except OSError:  # not our controlling terminal, so no other job uses it
             return True
 
+    def resized(self) -> None:
+        """Look how large the terminal is; called after SIGWINCH too."""
+        with contextlib.suppress(OSError):  # the terminal is gone
+            self.size = os.get_terminal_size(self._fd)
+
     def resume(self) -> None:
         """Make the terminal raw.  Input typed ahead is kept."""
         if not self._foreground():
             return
+        self.resized()
         with contextlib.suppress(termios.error):  # the terminal is gone
             if self._saved is None:
                 self._saved = termios.tcgetattr(self._fd)

@@ -40,6 +40,7 @@ UNMAP = 1  # the flag of a range
 ID_BYTES = 20
 _CONFIG = struct.Struct("<QIIHBBIBBHIBxHIIIIIB3x")
 _WRITEBACK = 32  # its offset there
+AT_ONCE = 2 << 20  # bytes; a copy of more takes longer than others should wait
 BUDGET_BYTES, BUDGET_REQUESTS = 8 << 20, 256  # of one call of service
 
 
@@ -104,7 +105,7 @@ class Block:
         for flush in self._flushes:
             flush.forget()
         self._flushes.clear()
-        for request, _ in self._workers.wait():
+        for request, _ in self._workers.drain():
             request.forget()
         self._changes.clear()
         self._accepted = 0
@@ -184,11 +185,11 @@ class Block:
         disk, offset = self._disk, request.sector * SECTOR
         try:
             if reads:
-                if disk.read_now(offset, request.inward):
+                if request.size <= AT_ONCE and disk.read_now(offset, request.inward):
                     queue.push(*request.finish(OK))
                 else:
                     self._workers.submit(request, partial(disk.read, offset, request.inward))
-            elif self._through or not disk.writes_quickly():
+            elif self._through or request.size > AT_ONCE or not disk.writes_quickly():
                 self._change(request, partial(disk.write, offset, request.outward, self._through))
             else:
                 disk.write(offset, request.outward, False)

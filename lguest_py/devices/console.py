@@ -4,6 +4,7 @@
 Neither direction may lose a byte or grow without bound: output waits in the Guest's own buffers while the
 sink is full, and the Launcher reads input only while ``wants_input``.
 
+The size of the terminal is offered only where there is one, and a change of it is a change of configuration.
 The emergency write is a register of the PCI bus that the Host kernel answers; its text comes by the mailbox.
 Source: virtio 1.2, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
@@ -18,8 +19,9 @@ from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
-F_EMERG_WRITE = 1 << 2
+F_SIZE, F_EMERG_WRITE = 1 << 0, 1 << 2
 EMERGENCY = 8  # the offset of emerg_wr in the configuration space
+Size = tuple[int, int]  # columns, rows
 BUDGET, CHAINS = 0x10000, 1024  # bytes and buffers per call: an endless output must not starve the rest
 
 
@@ -41,11 +43,14 @@ class Console:
     name = "console"
     type = 3
     queue_sizes = (256, 256)
-    features = F_EMERG_WRITE
 
-    def __init__(self, inbox: bytearray, sink: Sink) -> None:
+    def __init__(self, inbox: bytearray, sink: Sink, size: Callable[[], Size | None] = lambda: None) -> None:
         self._inbox = inbox
         self.sink = sink
+        self._size = size
+        self._told = size()  # what the configuration says
+        self.features = F_EMERG_WRITE | (F_SIZE if self._told else 0)
+        self._config_changed: Callable[[], None] = lambda: None
         self.takes_input = True  # else the Guest's input goes elsewhere
         self._receive: Virtqueue | None = None
         self._transmit: Virtqueue | None = None
@@ -54,7 +59,7 @@ class Console:
 
     def config(self) -> bytes:
         """See Device: columns, rows, ports, emerg_wr."""
-        return struct.pack("<HHII", 0, 0, 0, 0)
+        return struct.pack("<HHII", *(self._told or (0, 0)), 0, 0)
 
     def write_config(self, offset: int, data: bytes) -> None:
         """See Device."""
@@ -62,10 +67,12 @@ class Console:
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""
         self._receive, self._transmit = queues
+        self._config_changed = config_changed
 
     def reset(self) -> None:
         """See Device."""
         self._receive = self._transmit = self._sending = None
+        self._config_changed = lambda: None
 
     def kick(self, queue: int) -> None:
         """See Device; the work is done by ``service``, which follows."""
@@ -88,6 +95,9 @@ class Console:
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
+        if self._told and (size := self._size()) and size != self._told:
+            self._told = size
+            self._config_changed()
         if self.takes_input:
             self._give_input()
         return self._take_output()

@@ -54,7 +54,7 @@ class Device(Protocol):
         """The driver wrote ``data`` there, within the length; what cannot be written is ignored."""
 
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
-        """The driver accepted ``features`` (a subset of those offered, with VERSION_1 on PCI); the queues may be used now.
+        """The driver accepted ``features`` (of those offered; with VERSION_1 on PCI); the queues may be used now.
 
         A queue that the driver did not enable is there, and never has anything available.  ``config_changed`` is to be
         called after a change of ``config``.

@@ -87,25 +87,26 @@ class Workers(Generic[T]):
             result.append((token, failure))
         return result
 
-    def wait(self) -> list[tuple[T, BaseException | None]]:
-        """Like ``finished``, after all that was submitted is done."""
-        result: list[tuple[T, BaseException | None]] = []
-        if not self.pending:
-            return result
-        os.set_blocking(self._event, True)
-        while self.pending:
-            result += self.finished()
-        os.set_blocking(self._event, False)
-        return result
+    def drain(self) -> list[tuple[T, BaseException | None]]:
+        """Like ``finished``, after all that was submitted is done.
 
-    def close(self) -> None:
-        """End the threads, after their work."""
-        if self._event < 0:
-            return
-        self.wait()
+        Then there are no threads until the next ``submit``, so that the next boot can start its engine safely.
+        """
+        result: list[tuple[T, BaseException | None]] = []
+        if self.pending:
+            os.set_blocking(self._event, True)
+            while self.pending:
+                result += self.finished()
+            os.set_blocking(self._event, False)
         for _ in self._threads:
             self._jobs.put(_Job(None, None))
         for thread in self._threads:
             thread.join()
-        os.close(self._event)
-        self._event = -1
+        self._threads.clear()
+        return result
+
+    def close(self) -> None:
+        """Release what is left, after ``drain``."""
+        if self._event >= 0:
+            os.close(self._event)
+            self._event = -1

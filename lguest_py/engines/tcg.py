@@ -133,6 +133,7 @@ class TcgEngine:
             own.setblocking(False)
         self._text = bytearray()
         self._end: MachineEnd | None = None
+        self._was_opened = False  # QEMU has opened the memory
 
     def arguments(self) -> list[str]:
         """QEMU's command line: a CPU, RAM, the ROM and four small devices."""
@@ -176,16 +177,18 @@ class TcgEngine:
         return self._doorbell.fileno()
 
     def poll(self) -> MachineEnd | None:
-        """Read the doorbell's socket; its end of file is the end of QEMU."""
-        try:
-            while self._end is None:
+        """Read the doorbell's socket; its end of file is the end of QEMU.  What one read leaves keeps it readable."""
+        if self._end is None:
+            try:
                 if not self._doorbell.recv(4096):
                     self._end = self._reap()
-                self._ram.opened()
-        except BlockingIOError:
-            pass
-        except ConnectionError:
-            self._end = self._reap()
+                if not self._was_opened:
+                    self._was_opened = True
+                    self._ram.opened()
+            except BlockingIOError:
+                pass
+            except ConnectionError:
+                self._end = self._reap()
         return self._end
 
     def _reap(self) -> MachineEnd:

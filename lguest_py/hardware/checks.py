@@ -23,14 +23,14 @@ def _wrong(what: str, value: object, right: str) -> UsageError:
     return UsageError(f"{what} cannot be {quoted(value)}: give {right}")
 
 
-def path(what: str, value: object, *, empty: bool = False) -> str:
+def path(what: str, value: object, *, empty: bool = False, right: str = "a file's name") -> str:
     """The name of a file, as text."""
     try:
         text = os.fsdecode(value)  # type: ignore[arg-type]
     except TypeError:
-        raise _wrong(what, value, "a file's name") from None
+        raise _wrong(what, value, right) from None
     if "\0" in text or not (text or empty):
-        raise _wrong(what, text, "a file's name")
+        raise _wrong(what, text, right)
     return text
 
 

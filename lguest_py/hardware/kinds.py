@@ -118,7 +118,7 @@ class Share:
     def __post_init__(self) -> None:
         _set(
             self,
-            path=checks.path("a share's folder", self.path),
+            path=checks.path("a share's folder", self.path, right="a folder's name"),
             tag=checks.tag("a share's tag", self.tag),
             readonly=checks.flag("a share's readonly", self.readonly),
         )

@@ -11,6 +11,7 @@ import contextlib
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
 from lguest_py.errors import ImageError, LguestError
 from lguest_py.files.caches import folder
 from lguest_py.files.descriptors import check

@@ -33,7 +33,7 @@ def _make(spec: Hardware, number: int, say: Say) -> Device:
 
             return EntropyDevice(spec, say)
         case Console():
-            from lguest_py.devices.console import ExtraConsole
+            from lguest_py.devices.extra_console import ExtraConsole
 
             return ExtraConsole(spec, say)
 

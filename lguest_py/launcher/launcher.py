@@ -151,7 +151,7 @@ class Launcher:
         self._inbox = bytearray()
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
-        self._console_device = Console(self._inbox, self._tail)
+        self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._restarts = 0
         self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")

@@ -169,10 +169,9 @@ class Vm:
         if ready:
             self._rounds.happened(ready)
         progress = self._rounds.service()
-        if mailbox.text_pending():
-            progress = max(progress, Progress.MORE if self._sink.room else Progress.BLOCKED)
-        if mailbox.next_notify() is not None:
-            progress = Progress.MORE
+        if mailbox.anything():  # more of it, or text that found no room
+            only_text = mailbox.next_notify() is None and not mailbox.next_access()
+            progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()
@@ -180,8 +179,9 @@ class Vm:
 
     def _answer(self, mailbox: Mailbox) -> None:
         """Take what the Host kernel wrote: text, accesses to registers, notifications."""
-        text, wake = mailbox.take_text(self._sink.room)
-        if text:
+        wake = False
+        if mailbox.text_pending():
+            text, wake = mailbox.take_text(self._sink.room)
             self._sink.write(text)
         if access := mailbox.next_access():
             mailbox.answer_access(self._bus.access(*access))

@@ -140,6 +140,7 @@ _NOTIFY = _Ring("notify", _word("notify_head"), _word("notify_tail"), L.NOTIFY_R
 _TEXT = _Ring("text", _word("text_head"), _word("text_tail"), L.TEXT_BYTES)
 _DOORBELL, _POLLING, _NOTIFY_RECORDS = _word("doorbell"), _word("polling"), _word("notify")
 _ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
+_INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
 _IRQ_RAISED, _CONFIG_RAISED = _word("irq_raised"), _word("config_raised")
 
 
@@ -212,9 +213,11 @@ class Mailbox:
 
     def next_notify(self) -> int | None:
         """The oldest NOTIFY that was not consumed (a Guest-physical address); it stays."""
-        if not self._pending(_NOTIFY):
+        tail = self._words[_NOTIFY.tail]
+        if self._words[_NOTIFY.head] == tail:
             return None
-        return self._words[_NOTIFY_RECORDS + self._words[_NOTIFY.tail] % L.NOTIFY_RECORDS]
+        self._pending(_NOTIFY)
+        return self._words[_NOTIFY_RECORDS + tail % L.NOTIFY_RECORDS]
 
     def consume_notify(self) -> bool:
         """Done with the oldest NOTIFY; True if the Host kernel may wait for the space."""
@@ -222,7 +225,7 @@ class Mailbox:
 
     def input_pending(self) -> int:
         """How many bytes of input the Guest's serial port has not taken yet."""
-        return min((self._view["input_head"] - self._view["input_tail"]) & 0xFFFFFFFF, L.INPUT_BYTES)
+        return min((self._words[_INPUT_HEAD] - self._words[_INPUT_TAIL]) & 0xFFFFFFFF, L.INPUT_BYTES)
 
     def give_input(self, data: bytes | bytearray) -> int:
         """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""

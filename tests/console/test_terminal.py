@@ -16,6 +16,7 @@ import pytest
 from fake_engine import fake_images
 from pty_session import OFLAG, PATIENCE, Session, is_raw, modes
 
+from lguest_py.cli.signals import SignalPipe
 from lguest_py.console.terminal import EscapeFilter, QuitRequested, Terminal, line_end
 
 __all__ = ["fake_images"]
@@ -189,3 +190,21 @@ def test_a_line_ends_as_the_terminal_needs_it(ends: tuple[int, int]) -> None:
         assert line_end(slave) == "\n"
     with open(os.devnull) as file:
         assert line_end(file.fileno()) == "\n"
+
+
+def test_the_terminals_size_is_known_and_its_change_wakes(ends: tuple[int, int]) -> None:
+    master, slave = ends
+    termios.tcsetwinsize(master, (24, 80))
+    terminal = Terminal(slave, show=2)
+    assert terminal.size == (80, 24)
+    with SignalPipe(terminal.suspend, terminal.resume, terminal.resized) as signals:
+        termios.tcsetwinsize(master, (50, 132))
+        assert terminal.size == (80, 24)
+        os.kill(os.getpid(), signal.SIGWINCH)  # the kernel sends it to a job in the terminal's foreground
+        assert select.select([signals.fileno()], [], [], PATIENCE)[0]
+        assert signals.take() == 0
+        assert terminal.size == (132, 50)
+    os.close(master)
+    os.close(slave)
+    terminal.resized()
+    assert terminal.size == (132, 50)

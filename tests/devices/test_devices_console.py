@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import struct
 from functools import partial
 
 import pytest
-from ring_lab import Driver
+from ring_lab import Driver, Rig
 
-from lguest_py.devices.console import BUDGET, CHAINS, Console
+from lguest_py.devices.console import BUDGET, CHAINS, F_EMERG_WRITE, F_SIZE, Console
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import DESC_WRITE, Chain, Virtqueue, legacy_ring
@@ -37,9 +38,7 @@ class Setup:
         self.sink = Sink(room)
         self.console = Console(self.inbox, self.sink)
         addresses = {"receive": 0x10000, "transmit": 0x20000}
-        self.queues = [
-            Virtqueue(name, self.memory, partial(self.irqs.append, name)) for name in addresses
-        ]
+        self.queues = [Virtqueue(name, self.memory, partial(self.irqs.append, name)) for name in addresses]
         self.rings = [legacy_ring(at, 256, 4096) for at in addresses.values()]
         self.receive, self.transmit = (Driver(self.memory, at) for at in addresses.values())
 
@@ -173,3 +172,29 @@ def test_a_buffer_of_the_wrong_direction_ends_the_guest() -> None:
     s.inbox += b"x"
     with pytest.raises(GuestError, match="receive queue"):
         s.console.service()
+
+
+def test_a_terminals_size_is_offered_and_its_change_is_told_once() -> None:
+    size = [(80, 24)]
+    console = Console(bytearray(), Sink(99), lambda: size[-1])
+    changes: list[bytes] = []
+    rig = Rig(console)
+    console.start(rig.queues, F_SIZE, lambda: changes.append(console.config()))
+    assert console.features == F_EMERG_WRITE | F_SIZE
+    assert console.config() == struct.pack("<HHII", 80, 24, 0, 0)
+    assert console.service() is Progress.IDLE
+    assert changes == []
+    size.append((132, 50))
+    console.service()
+    console.service()
+    assert changes == [struct.pack("<HHII", 132, 50, 0, 0)]
+    console.reset()
+    size.append((1, 2))
+    console.service()  # between two boots of the Guest: it will find it
+    assert (len(changes), console.config()[:4]) == (1, struct.pack("<HH", 1, 2))
+
+
+def test_what_is_no_terminal_has_no_size() -> None:
+    console = Console(bytearray(), Sink(99))
+    assert console.features == F_EMERG_WRITE
+    assert console.config() == bytes(12)

@@ -57,7 +57,7 @@ def test_the_configuration_is_the_tag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["none", "file", "a\0b"])
 def test_what_cannot_be_shared_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"cannot be shared: .*folder") as caught:
+    with pytest.raises(UsageError, match=r"cannot be.*folder") as caught:
         Share9p(Share(str(tmp_path / name)), print)
     assert "\n" not in str(caught.value)
 

@@ -93,7 +93,7 @@ WRONG = [
     ("publish", "localhost:80:80", "give an IP address of this machine, as 127.0.0.1"),
     ("publish", "::1:80:80", "with two ports"),
     ("publish", "\u0663:80", "with two ports"),
-    ("share", "", "a share's folder cannot be '': give a file's name"),
+    ("share", "", "a share's folder cannot be '': give a folder's name"),
     ("share", ".,tag=", "tag lacks its value"),
     ("share", ".,tag=a b", "a name of at most 31 bytes without white space or commas"),
     ("share", ".,tag=a,,b", "without white space or commas"),

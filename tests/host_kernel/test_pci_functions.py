@@ -156,7 +156,7 @@ def test_registers_of_every_width(engine_name: str, personality: Personality, sw
 
 @PERSONALITIES
 def test_a_misaligned_access_is_done_by_bytes(engine_name: str, personality: Personality) -> None:
-    """One that crosses pages has each byte where it belongs: memory, another page of the BAR, or a page fault (below)."""
+    """One that crosses pages has each byte where it belongs: memory, or another page of the BAR."""
     program = Program(personality)
     program.map()
     program.load(1, 4)

@@ -24,6 +24,7 @@ from lguest_py.kernels.modules import Modules
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "crash" / "crash.elf"
 TO_MOUNT = 400.0  # seconds until a Guest has mounted its disk: the carrier is slow
+LIMIT = 3000.0  # seconds for a life that ends by itself
 IMAGE_MIB = 24
 SYNCED = re.compile(rb"^SYNCED ([0-9]+)\r?\n", re.M)
 FOUND = re.compile(rb"^FOUND ([0-9]+)\r?\n", re.M)
@@ -70,15 +71,14 @@ def make_initrd(path: Path, busybox: Path, modules: Path | None, names: Sequence
 class Life:
     """One boot of a Guest with the disk."""
 
-    def __init__(self, engine: str, kernel: Path, initrd: Path, disk: str, script: str, console: str = "hvc0") -> None:
+    def __init__(
+        self, engine: str, kernel: Path, initrd: Path, disk: str, script: str, console: str = "hvc0", *options: str
+    ) -> None:
         boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--memory", "64M", "--quiet"]
-        words = ["--initrd", initrd, "--disk", disk, kernel, f"console={console}", "quiet", f"run={script}"]
+        words = ["--initrd", initrd, "--disk", disk, *options, kernel, f"console={console}", "quiet", f"run={script}"]
+        command, output = [*boot, *map(str, words)], subprocess.PIPE
         self.process = subprocess.Popen(
-            [*boot, *map(str, words)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=ROOT,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
         )
         self.shown = b""
 
@@ -105,7 +105,7 @@ class Life:
 
     def finish(self) -> int:
         """Wait for the end; the exit status."""
-        self.read(time.monotonic() + TO_MOUNT)
+        self.read(time.monotonic() + LIMIT)
         status = self.process.wait(TO_MOUNT)
         assert self.process.stdout
         self.process.stdout.close()

@@ -25,6 +25,7 @@ class NoSource:
     """Nobody ever types."""
 
     interactive = True
+    size = None
 
     def fileno(self) -> int:
         return -1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Guest on a PCI bus, and the least that a Launcher does for it: for tests of the Host kernel's half (host_kernel/pci).
+"""A Guest on a PCI bus, and the least that a Launcher does for it: for tests of host_kernel/pci.
 
 The functions are bytes written by hand, the Guest is machine code made step by step, and what the Launcher answers is a
 test's own function.  Source: PCI Local Bus 3.0, 3.2.2.3.2.  Read next: tests/host_kernel/test_pci_functions.py.

@@ -216,6 +216,7 @@ class Typing:
     """A person who holds a key until they leave."""
 
     interactive = True
+    size = None
 
     def __init__(self, leave_after: int) -> None:
         self._fd = os.open("/dev/zero", os.O_RDONLY)

@@ -107,9 +107,7 @@ def test_unpacked_by_us_a_bzimage_is_the_vmlinux(linux: RealLinux, form: str) ->
         pytest.param("</dev/urandom", marks=pytest.mark.nightly),
     ],
 )
-def test_a_kernel_overwritten_from_inside_ends_the_guest_alone(
-    engine_name: str, linux: RealLinux, source: str
-) -> None:
+def test_a_kernel_overwritten_from_inside_ends_the_guest_alone(engine_name: str, linux: RealLinux, source: str) -> None:
     kernel = open_image(str(linux.vmlinux)).segments[0]
     guest = Linux(engine_name, linux.bzimage, linux.initrd, "quiet", limit=120)
     try:

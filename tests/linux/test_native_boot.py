@@ -135,9 +135,7 @@ def boot(engine_name: str) -> Iterator[Callable[..., Linux]]:
         guest.close()
 
 
-def test_typed_ahead_it_does_all_of_that_and_powers_off_at_the_end(
-    boot: Callable[..., Linux], stock: Kernel
-) -> None:
+def test_typed_ahead_it_does_all_of_that_and_powers_off_at_the_end(boot: Callable[..., Linux], stock: Kernel) -> None:
     guest = boot()
     guest.type(b"echo in ring $((2 - 1))\nexit\n")  # a Ctrl-D alone is lost where the shell was faster than the input
     data = guest.finish()

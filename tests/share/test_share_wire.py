@@ -170,6 +170,20 @@ def test_the_count_of_a_write_is_that_of_its_data(busy: Client, folder: Path, sa
     assert (folder / "f").read_bytes() == b"content"
 
 
+def test_older_kernels_leave_the_data_out_of_the_size(folder: Path, busy: Client) -> None:
+    server = server_at(folder)
+    client = Client(sender(server))
+    client.attach()
+    client.at(1, b"f")
+    client.lopen(1, 2)
+    header = message(T.WRITE, 5, struct.pack("<IQI", 1, 0, 3))
+    reply = bytearray(11)
+    assert server.answer([memoryview(header), memoryview(b"new")], [memoryview(reply)]) == 11
+    assert struct.unpack("<IBHI", reply) == (11, T.WRITE + 1, 5, 3)
+    assert (folder / "f").read_bytes() == b"newtent"
+    server.close()
+
+
 def test_a_read_is_no_longer_than_there_is_room(busy: Client) -> None:
     for room in (11, 12, 15, 18, 100):
         assert busy.ask(T.READ, struct.pack("<IQI", 1, 0, 0xFFFFFFFF), room)[4:] == b"content"[: room - 11]
