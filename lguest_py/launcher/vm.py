@@ -106,7 +106,7 @@ class Vm:
         if plan.bus == "pci":
             return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
         bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
-        for device in (*devices, console):  # the console comes last
+        for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
         return bus
 
@@ -167,7 +167,7 @@ class Vm:
             self._answer(mailbox)
         if self._serial:
             self._serial.service()
-        elif self._inbox:
+        elif self._inbox or self._console.resized:
             self._console_slot.due = True
         if ready:
             self._rounds.happened(ready)
