@@ -129,7 +129,10 @@ def prepare(
 
 
 class Launcher:
-    """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose)."""
+    """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose).
+
+    ``confine`` is called once, when all files are open and the Guest was not started.
+    """
 
     def __init__(
         self,
@@ -140,6 +143,7 @@ class Launcher:
         signals: Signals | None = None,
         say: Callable[[str], None] = lambda text: None,
         announcement: str = "",
+        confine: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
@@ -149,6 +153,7 @@ class Launcher:
         self._signals = signals
         self._say = say
         self._announcement = announcement
+        self._confine = confine
         self._inbox = bytearray()
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
@@ -195,7 +200,8 @@ class Launcher:
         try:
             try:
                 with checked_by(self._check_loading):
-                    vm.start()
+                    vm.start(self._confine)
+                self._confine = lambda: None
                 for line in self._announcement.splitlines():
                     self._say(line)
                 self._announcement = ""

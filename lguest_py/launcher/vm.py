@@ -110,11 +110,12 @@ class Vm:
             bus.add(device)
         return bus
 
-    def start(self) -> None:
-        """Load the Guest into the machine, and run it.  Raises ImageError when something does not fit."""
+    def start(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load the Guest into the machine, call ``loaded``, and run it.  Raises ImageError for what does not fit."""
         fill(self.engine, *self._guest)
         if isinstance(self._bus, PciBus):
             self._bus.write_functions(self.engine.memory, self._plan.bar_base, self._native)
+        loaded()
         self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         self.running = time.monotonic()
 

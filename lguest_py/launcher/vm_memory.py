@@ -8,6 +8,7 @@ Read next: lguest_py/launcher/vm.py.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ def built(name: str) -> Path:
     return path
 
 
+@functools.cache
+def _host_kernel() -> bytes:
+    """Its image; read once, because a later boot may not see the file (--chroot)."""
+    return built("host_kernel.bin").read_bytes()
+
+
 def fill(
     engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None, switcher: Switcher = "lean"
 ) -> None:
@@ -111,7 +118,7 @@ def fill(
     from lguest_py.images.native import BOOT_PARAMS, write_native
 
     memory = engine.memory
-    kernel = built("host_kernel.bin").read_bytes()
+    kernel = _host_kernel()
     memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)
