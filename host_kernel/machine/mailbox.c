@@ -100,6 +100,8 @@ bool mailbox_poll(void)
 
 	if (!notified || !machine.poll_microseconds)
 		return false;
+	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)
+		return false; /* the timer's interrupt is due, and only a halt lets it in */
 	until = poll_begin();
 	notified = guest.clock_deadline && guest.clock_deadline < until; /* then the clock interrupts it */
 	if (notified)

@@ -25,7 +25,7 @@ from lguest_py.files.poller import Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
-from lguest_py.launcher.vm_memory import Plan, Switcher, fill
+from lguest_py.launcher.vm_memory import Plan, Switcher, fill, processors
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
@@ -75,6 +75,7 @@ class Vm:
         switcher: Switcher = "lean",
     ) -> None:
         self.poller = Poller()
+        self._several = processors() > 1
         self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
@@ -103,7 +104,7 @@ class Vm:
         if plan.bus == "pci":
             return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
         bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
-        for device in (*devices, console):  # the console comes last
+        for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
         return bus
 
@@ -159,12 +160,11 @@ class Vm:
         devices.
         """
         mailbox = self._mailbox
-        mailbox.clear_doorbell()
         if mailbox.anything():
             self._answer(mailbox)
         if self._serial:
             self._serial.service()
-        elif self._inbox:
+        elif self._inbox or self._console.resized:
             self._console_slot.due = True
         if ready:
             self._rounds.happened(ready)
@@ -176,6 +176,31 @@ class Vm:
             self._interrupt = False
             self.engine.interrupt()
         return progress
+
+    @property
+    def may_spin(self) -> bool:
+        """Whether another processor can run the Guest meanwhile."""
+        return self._several
+
+    def spin(self, until: float) -> bool:
+        """Look for what the Host kernel writes next, until then (time.monotonic); False when there was nothing.
+
+        The doorbell counts as rung meanwhile, so that the Host kernel need not ring it.
+        """
+        mailbox, poller = self._mailbox, self.poller
+        mailbox.hold_doorbell()
+        while time.monotonic() < until:
+            if mailbox.anything() or poller.anything():  # the latter lets other threads run
+                return True
+        return False
+
+    def stirs(self, progress: Progress) -> bool:
+        """Called before the Launcher sleeps: from now on the Host kernel rings.  True if it wrote something before.
+
+        ``progress`` is that of the last ``service``: when it is BLOCKED, text that waits for room does not count.
+        """
+        self._mailbox.clear_doorbell()
+        return self._mailbox.requests() or (progress is Progress.IDLE and self._mailbox.text_pending())
 
     def _answer(self, mailbox: Mailbox) -> None:
         """Take what the Host kernel wrote: text, accesses to registers, notifications."""

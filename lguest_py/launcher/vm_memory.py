@@ -29,7 +29,7 @@ HOST_BYTES = 16 * MIB  # the least room for the Host kernel
 SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
 BAR_GAP = MIB  # reserved above the RAM by kernels of generation 2
 BAR_WINDOW = 16 * MIB
-POLL_MICROSECONDS = 50  # about what an interrupt and the Guest's way out of its idle loop cost
+POLL_MICROSECONDS = 100  # more than the Launcher needs for most requests
 Switcher = Literal["classic", "lean"]
 Bus = Literal["page", "pci"]
 
@@ -49,6 +49,11 @@ def abi_of(image: Image) -> int:
     if image.expects_tables:
         return L.LGUEST_DATA_0
     return L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,6 @@ def fill(
         "bar_bytes": plan.bar_bytes,
         "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
-        "poll_microseconds": POLL_MICROSECONDS if len(os.sched_getaffinity(0)) > 1 else 0,
+        "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():
         machine[name] = value

@@ -140,7 +140,7 @@ struct fault_record {
  * tail; both count entries (bytes for text and input) and are reduced modulo the ring's size on use.
  */
 struct mailbox {
-	/* The Host kernel writes; the Launcher clears doorbell before it reads the rest. */
+	/* The Host kernel writes; the Launcher clears doorbell before it reads the rest, and sets it while it looks by itself. */
 	u32 doorbell;
 	u32 end_kind;
 	u32 rings_seen; /* bit n: the Guest was seen in ring n */
