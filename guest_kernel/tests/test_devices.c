@@ -166,7 +166,5 @@ TEST(share_files, "devices: the share has a root, and no file of a made-up name"
 	ASSERT_EQ("error", 0, share_open("", SHARE_DIRECTORY));
 	ASSERT_EQ("error", 0, share_entry(&cookie, &name, &length));
 	share_close();
-	/* .. leads no further: it is the root again. */
-	ASSERT_EQ("error", 0, share_open("../..", SHARE_DIRECTORY));
-	share_close();
+	ASSERT(share_open("../..", SHARE_DIRECTORY)); /* an error: there is nothing above the root */
 }

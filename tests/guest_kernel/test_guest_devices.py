@@ -270,6 +270,7 @@ def test_a_restart_keeps_them(engine_name: str, bus: BusName, everything: Everyt
             machine.console.expect(answer, timeout=PATIENCE)
 
         for boots in range(3):
+            machine.console.expect("tiny Guest", timeout=PATIENCE)
             if boots:
                 ask("read 9", f"boot {boots - 1}")
                 ask("cat boots", f"boots {boots - 1}")

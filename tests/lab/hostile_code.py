@@ -32,6 +32,7 @@ PLACES = {  # Guest-physical, and virtual; hostile.S knows them too
     "DIRECTORY": 0x200000,
 }
 GDT, IDT, TSS, DATA, DIRECTORY = (PLACES[name] for name in ("GDT", "IDT", "TSS", "DATA", "DIRECTORY"))
+BARS, BARS_BYTES = 0x900000, 0x10000  # of PCI, above RAM_END
 POINTER, LDT, SCRATCH, RAM_END = 0x152000, 0x182000, 0x300000, 8 << 20
 TSS_BESIDE_GDT = GDT + 0x800
 STUBS = 0x101000  # 256 ways into the handler, 16 bytes apart
@@ -41,8 +42,9 @@ DESCRIPTOR_S = 1 << 44
 PORTS = (
     *(0x20, 0x21, 0xA0, 0xA1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, *range(0x3F8, 0x400), 0x3F8, 0x3F8),
     *(0x4D0, 0x4D1, 0x500, 0x501, 0xE9, 0x600, 0x602, 0x80, 0xFFFF),
+    *(0xCF8, 0xCFC, 0xCFE),
 )
-ENDING_PORTS = 0x64, 0x604, 0xCF8, 0xCFC
+ENDING_PORTS = 0x64, 0x604, 0xCF9
 # sysenter, sysexit, syscall, sysret, vmcall, vmmcall, monitor, rsm, smsw, sldt, str, cpuid, rdtsc, rdpmc, clts, invd,
 # wbinvd, a division by zero of the FPU's, emms, addps
 ODD = """0f34 0f35 0f05 0f07 0f01c1 0f01d9 0f01c8 0faa 0f01e0 0f00c0 0f00c8 0fa2 0f31 0f33 0f06 0f08
@@ -106,6 +108,8 @@ def any_address(r: Random) -> int:
             (0, 1 << 32),
         )
     )
+    if r.random() < 0.02:
+        span = BARS, BARS_BYTES
     return span[0] + r.randrange(span[1])
 
 

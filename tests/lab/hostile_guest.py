@@ -11,6 +11,8 @@ from random import Random
 
 from hostile_code import (
     ANYWHERE,
+    BARS,
+    BARS_BYTES,
     DATA,
     DESCRIPTOR_S,
     DIRECTORY,
@@ -313,14 +315,15 @@ def directory(links: list[int]) -> bytes:
 def for_programs(frame: int) -> bool:
     """Is this page one of theirs?"""
     code, stack = PLACES["USER_SLOTS"], PLACES["USER_STACK"]
-    own = (code, SLOTS_BYTES), (stack - 0x4000, 0x4000), (SCRATCH, 0x10000), (POINTER, 0x1000)
+    own = (code, SLOTS_BYTES), (stack - 0x4000, 0x4000), (SCRATCH, 0x10000), (POINTER, 0x1000), (BARS, BARS_BYTES)
     return any(start <= frame << 12 < start + size for start, size in own)
 
 
 def guest_tables(r: Random, personality: Personality, sane: bool) -> dict[int, bytes]:
     """GDT, IDT, page tables, what is kept of them, and lguest_data, by address; ``sane``: safe from its programs."""
     tss = TSS_BESIDE_GDT if r.random() < 0.1 else TSS
-    stacks = struct.pack("<IIH", 0, PLACES["STACK"], 0x18)
+    ports = 0xFFFF if sane else 0  # the I/O bitmap: a program that masks the timer could loop for ever
+    stacks = struct.pack("<IIH92xH", 0, PLACES["STACK"], 0x18, ports)
     gdt = [0, 0, flat(0x9B), flat(0x93), flat(0xFB), flat(0xF3)]
     gdt += [0x67 | tss << 16 | 0x89 << 40, 0xFF | LDT << 16 | 0x82 << 40]
     gdt += [r.choice((flat(0xF3), flat(0xFB), flat(0x93), 0)) if sane else any_descriptor(r) for _ in range(24)]
@@ -334,7 +337,7 @@ def guest_tables(r: Random, personality: Personality, sane: bool) -> dict[int, b
         gates[vector] = gate(STUBS + 16 * vector, code, kind)
     idt = struct.pack("<256Q", *gates)
     used = r.choice((0x67, 7))
-    frames = range((RAM_END >> 12) + L.LGUEST_DEVICE_PAGES)
+    frames = range(BARS + BARS_BYTES * (personality == "native") >> 12)  # lguest: up to the device pages' end
     tables = b"".join(le32(frame << 12 | (used if not sane or for_programs(frame) else used & ~4)) for frame in frames)
     tables = tables.ljust(TABLES * 0x1000, b"\0")
     links = [DIRECTORY + 0x1000 * (1 + number) | 0x67 for number in range(TABLES)]
