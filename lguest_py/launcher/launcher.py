@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
-SPIN = 100e-6  # seconds for which the Launcher looks for another request before it sleeps, which costs it about as much
+SPIN = 100e-6  # seconds for which the Launcher looks for another request before it sleeps
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
@@ -234,7 +234,7 @@ class Launcher:
         end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
         for fd in (engine_fd, output_fd, signals_fd):
             poller.set(fd, READABLE)
-        source_fd, spin = -1, False
+        source_fd, spun = -1, False
         while True:
             source_deadline = source.prepare_wait()
             if (fd := source.fileno()) != source_fd:
@@ -245,13 +245,13 @@ class Launcher:
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
             until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
-            if spin and progress is Progress.IDLE and cause is None:
-                spin = vm.spin(min(until, time.monotonic() + SPIN))
-                if not spin:
+            if progress is Progress.IDLE and cause is None and not spun and vm.may_spin:
+                spun = not vm.spin(min(until, time.monotonic() + SPIN))
+                if spun:
                     continue  # what stands above may have changed meanwhile
                 seconds = 0.0
             else:
-                spin = vm.may_spin
+                spun = False
                 must_go_on = progress is Progress.MORE or vm.stirs(progress)
                 seconds = 0.0 if must_go_on else until - time.monotonic()
             ready = poller.wait(seconds)

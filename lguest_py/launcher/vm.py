@@ -25,10 +25,11 @@ from lguest_py.files.poller import Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
-from lguest_py.launcher.vm_memory import Plan, Switcher, fill, processors
+from lguest_py.launcher.vm_memory import Plan, Switcher, fill
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
+SPINS_LOST = 63
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -75,7 +76,8 @@ class Vm:
         switcher: Switcher = "lean",
     ) -> None:
         self.poller = Poller()
-        self._several = processors() > 1
+        self._looked_at = False  # the Host kernel was looking when it was last to see something
+        self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
@@ -127,7 +129,8 @@ class Vm:
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
-        if not self._mailbox.polled():
+        self._looked_at = self._mailbox.polled()
+        if not self._looked_at:
             self._interrupt = True
 
     @property
@@ -180,19 +183,31 @@ class Vm:
 
     @property
     def may_spin(self) -> bool:
-        """Whether another processor can run the Guest meanwhile."""
-        return self._several
+        """Whether to look for the next request instead of sleeping at once.
+
+        Only when the Host kernel does so too: else it sleeps, and what wakes it needs a processor.
+        """
+        if not self._looked_at:
+            return False
+        self._looked_at = False
+        if self._spins_skipped:
+            self._spins_skipped -= 1
+            return False
+        return True
 
     def spin(self, until: float) -> bool:
         """Look for what the Host kernel writes next, until then (time.monotonic); False when there was nothing.
 
-        The doorbell counts as rung meanwhile, so that the Host kernel need not ring it.
+        The doorbell counts as rung meanwhile, so that the Host kernel need not ring it.  After looking in vain the next
+        times are skipped: 1, 3, 7 … of them.
         """
         mailbox, poller = self._mailbox, self.poller
         mailbox.hold_doorbell()
         while time.monotonic() < until:
             if mailbox.anything() or poller.anything():  # the latter lets other threads run
+                self._spins_lost = 0
                 return True
+        self._spins_lost = self._spins_skipped = min(2 * self._spins_lost + 1, SPINS_LOST)
         return False
 
     def stirs(self, progress: Progress) -> bool:

@@ -45,6 +45,13 @@ def bus_of(image: Image, wanted: Literal["auto", "page", "pci"] = "auto") -> Bus
     return wanted
 
 
+def abi_of(image: Image) -> int:
+    """The form of struct lguest_data (lguest_abi.h)."""
+    if image.expects_tables:
+        return L.LGUEST_DATA_0
+    return L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2
+
+
 def processors() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -113,7 +120,7 @@ def fill(
     Raises ImageError when something does not fit.
     """
     from lguest_py.devices.pci_bus import native_pins
-    from lguest_py.images.boot_params import write_boot_params
+    from lguest_py.images.boot_params import place_tables, write_boot_params
     from lguest_py.images.initrd import load_initrd
     from lguest_py.images.native import BOOT_PARAMS, write_native
 
@@ -124,6 +131,7 @@ def fill(
     image.load(ram)
     where = load_initrd(initrd, ram, lowest=image.end, linux=image.version is not None) if initrd else None
     native = image.personality == "native"
+    tables_end = place_tables(len(ram), image, where) if image.expects_tables else 0
     tsc_text = 0
     if native:
         window = plan.bar_base, plan.bar_bytes
@@ -156,9 +164,10 @@ def fill(
         "switcher": L.SWITCHER_LEAN if switcher == "lean" else L.SWITCHER_CLASSIC,
         "tsc_text": tsc_text,
         "bus": L.BUS_PCI if plan.bus == "pci" else L.BUS_PAGE,
-        "abi": L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2,
+        "abi": abi_of(image),
         "bar_base": plan.bar_base,
         "bar_bytes": plan.bar_bytes,
+        "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
         "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():

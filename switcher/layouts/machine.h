@@ -51,7 +51,9 @@ struct machine {
 	u32 abi;               /* form of struct lguest_data (lguest_abi.h): LGUEST_DATA_... */
 	u32 bar_base;          /* BUS_PCI: Guest-physical window for BARs, above RAM, never memory; a multiple of 1 MiB */
 	u32 bar_bytes;
+	u32 tables_end;        /* LGUEST_DATA_0: Guest-physical end of the room for the first page tables */
 	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
+	u32 pad;
 };
 
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
