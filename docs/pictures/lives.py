@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lives of a page fault, of a hypercall and of a byte on the console, as pictures: python docs/pictures/lives.py
+"""The lives of a page fault, a hypercall, a notify, a byte on the console, as pictures: python docs/pictures/lives.py
 
 Each step is an arrow from who acts to who acts next, with the file where the reader finds it.
 """
@@ -49,6 +49,23 @@ LIVES: dict[str, tuple[str, tuple[Step, ...]]] = {
             (HOST, HOST, "sanitize the frame", "core/run.c"),
             (HOST, SWITCHER, "enter", "switcher/lean.S"),
             (SWITCHER, GUEST, "iret to ring 1, behind the int", ""),
+        ),
+    ),
+    "notify": (
+        "The life of a notify (a virtio device on PCI)",
+        (
+            (GUEST, SWITCHER, "a store to the BAR's doorbell: #PF", "the page is never mapped"),
+            (SWITCHER, HOST, "a world switch", "core/run.c"),
+            (HOST, HOST, "the page tables lead to a BAR", "memory/fault.c"),
+            (HOST, HOST, "decode, and write the register", "pci/mmio.c, pci/registers.c"),
+            (HOST, LAUNCHER, "a NOTIFY record, and the doorbell", "machine/mailbox.c"),
+            (HOST, GUEST, "behind the store; it halts", "core/run.c"),
+            (LAUNCHER, LAUNCHER, "the queue's requests", "devices/virtqueue.py"),
+            (HOST, HOST, "halted: look for the answer a while", "machine/mailbox.c"),
+            (LAUNCHER, HOST, "counts an interrupt; sends one if no one looks", "launcher/vm.py"),
+            (HOST, HOST, "a bit of the ISR, the line is high", "pci/functions.c"),
+            (HOST, GUEST, "inject it", "lguest/interrupts.c, native/inject.c"),
+            (GUEST, HOST, "reads the ISR: the line is low", "pci/registers.c"),
         ),
     ),
     "console-byte": (

@@ -9,15 +9,28 @@
 
 u32 abi_data_bytes(void)
 {
-	return machine.abi == LGUEST_DATA_2 ? sizeof(struct lguest_data_second) : sizeof(struct lguest_data);
+	switch (machine.abi) {
+	case LGUEST_DATA_0:
+		return sizeof(struct lguest_data_old);
+	case LGUEST_DATA_2:
+		return sizeof(struct lguest_data_second);
+	default:
+		return sizeof(struct lguest_data);
+	}
 }
 
 /* At LGUEST_INIT: copy the fields that the Guest sets.  Each is read once. */
 void abi_read(const struct lguest_data *data)
 {
 	const struct lguest_data_second *second = (const struct lguest_data_second *)data;
+	const struct lguest_data_old *old = (const struct lguest_data_old *)data;
 
-	if (machine.abi == LGUEST_DATA_2) {
+	if (machine.abi == LGUEST_DATA_0) {
+		guest.noirq_start = read_once(&old->noirq_start);
+		guest.noirq_end = read_once(&old->noirq_end);
+		guest.kernel_address = read_once(&old->kernel_address);
+		guest.syscall_vec = read_once(&old->syscall_vec);
+	} else if (machine.abi == LGUEST_DATA_2) {
 		guest.noirq_start = read_once(&second->noirq_iret);
 		guest.noirq_end = guest.noirq_start + 1; /* this one instruction */
 		guest.kernel_address = read_once(&second->kernel_address);

@@ -22,6 +22,8 @@ static void ring_moved(u32 cursor)
 		state->ring_status = guest.lguest_data_mapped + offsetof(struct lguest_data, hcall_status) + cursor;
 }
 
+static void set_directory(u32 directory);
+
 /* LGUEST_INIT: the address of lguest_data.  The fields that the Guest sets are read here, once. */
 static void __attribute__((noinline)) init(u32 address)
 {
@@ -40,6 +42,12 @@ static void __attribute__((noinline)) init(u32 address)
 	data->reserve_mem = RESERVE_MEM;
 	data->tsc_khz = machine.tsc_khz;
 	clock_wall(&data->time_seconds, &data->time_nanoseconds);
+	if (machine.abi == LGUEST_DATA_0) {
+		u32 directory = first_tables();
+
+		((struct lguest_data_old *)data)->pgdir = directory;
+		set_directory(directory);
+	}
 }
 
 /* NEW_PGTABLE: the first one ends the linear map. */

@@ -25,6 +25,9 @@ static inline void interrupts_disable(void)
 u32 abi_data_bytes(void);
 void abi_read(const struct lguest_data *data);
 
+/* first_tables.c */
+u32 first_tables(void);
+
 /* segments.c */
 void segments_init(void);
 void load_gdt_entry(u32 entry, u32 low, u32 high);

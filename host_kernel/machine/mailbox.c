@@ -11,8 +11,11 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 
+#define POLLS_LOST 63
+
 static bool doorbell_rung HOT;
 static bool notified HOT; /* the Launcher was notified since the Guest was last idle, so an answer may come soon */
+static u32 polls_lost, polls_skipped; /* after looking in vain, the next waits halt at once: 1, 3, 7 … POLLS_LOST of them */
 static u32 irq_seen[VIRTUAL_IRQS], config_seen[VIRTUAL_IRQS]; /* of irq_raised and config_raised: what was last handled */
 
 void mailbox_init(void)
@@ -87,9 +90,22 @@ static bool poll_more(u64 until)
 	return rdtsc() < until;
 }
 
-static void poll_end(void)
+static void poll_end(bool found)
 {
 	exchange(&mailbox->polling, 0);
+	polls_lost = found ? 0 : polls_lost < POLLS_LOST ? 2 * polls_lost + 1 : POLLS_LOST;
+	polls_skipped = polls_lost;
+}
+
+/* Whether to look at all: where the Launcher has no processor, looking only keeps it from one. */
+static bool may_poll(void)
+{
+	if (!machine.poll_microseconds)
+		return false;
+	if (!polls_skipped)
+		return true;
+	polls_skipped--;
+	return false;
 }
 
 /* The Guest is idle: look for an answer to its last NOTIFY.  True: all that the Launcher may have written must be handled. */
@@ -98,7 +114,7 @@ bool mailbox_poll(void)
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
-	if (!notified || !machine.poll_microseconds)
+	if (!notified || !may_poll())
 		return false;
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)
 		return false; /* the timer's interrupt is due, and only a halt lets it in */
@@ -108,7 +124,7 @@ bool mailbox_poll(void)
 		until = guest.clock_deadline;
 	while (!irqs_raised() && read_once(&mailbox->input_head) == input && poll_more(until))
 		;
-	poll_end();
+	poll_end(irqs_raised());
 	doorbell_rung = true;
 	return true;
 }
@@ -129,12 +145,12 @@ static void wait_for_room(const u32 *tail)
 /* The Guest waits until the Launcher has handled a request. */
 static void wait_for_tail(const u32 *tail, u32 value)
 {
-	if (machine.poll_microseconds) {
+	if (may_poll()) {
 		u64 until = poll_begin();
 
 		while (read_once(tail) != value && poll_more(until))
 			;
-		poll_end();
+		poll_end(read_once(tail) == value);
 	}
 	if (read_once(tail) != value)
 		clock_disarm();

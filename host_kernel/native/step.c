@@ -59,27 +59,36 @@ static bool emulate_pushf(struct instruction *instruction, u32 address)
 }
 
 /*
- * The plain store by which Linux changes a descriptor: emulation is cheaper than a step.  Two stores follow each other, one
- * for each half, so a second one is emulated too.
+ * The plain stores by which Linux changes descriptors: emulation is cheaper than a step.  A change of tasks stores the
+ * halves of three, with loads of the next between them, and all of these instructions are emulated in one trap.
  */
+#define RUN 10u /* instructions */
 static bool emulate_store(u32 address)
 {
+	struct registers *regs = guest.regs;
 	struct instruction instruction;
-	u32 value, done = 0, end = (address | (PAGE_BYTES - 1)) + 1;
+	u32 done = 0, page = address & ~(PAGE_BYTES - 1); /* no other page was checked */
 
-	for (; done < 2 && end - address >= 4; done++) { /* the next page was not checked */
+	for (u32 most = regs->eflags & EFLAGS_TF ? 1 : RUN; done < most; done++) {
+		u32 *value;
+
 		if (!decode(&instruction) || instruction.two_bytes)
 			break;
 		if (instruction.opcode == 0x9C && !done)
 			return emulate_pushf(&instruction, address);
-		if (instruction.opcode != 0x89 || instruction.size != 4 || !decode_modrm(&instruction) ||
-		    MODRM_IS_REGISTER(instruction.modrm) || instruction.address != address)
+		if (instruction.size != 4 || (instruction.opcode != 0x89 && instruction.opcode != 0x8B) ||
+		    !decode_modrm(&instruction) || MODRM_IS_REGISTER(instruction.modrm))
 			break;
-		value = *general_register(MODRM_REG(instruction.modrm));
-		if (!guest_try_write(address, &value, 4))
+		value = general_register(MODRM_REG(instruction.modrm));
+		if (instruction.opcode == 0x89) {
+			if (!done && instruction.address != address)
+				break;
+			if (instruction.address - page > PAGE_BYTES - 4 || !guest_try_write(instruction.address, value, 4))
+				break;
+		} else if (!done || (regs->cs & RPL) == 3 || !guest_try_read(value, instruction.address, 4)) {
 			break;
-		guest.regs->eip += instruction.next;
-		address += 4;
+		}
+		regs->eip += instruction.next;
 	}
 	if (done)
 		descriptor_tables_sync();

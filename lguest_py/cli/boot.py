@@ -48,6 +48,11 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
     machine = machine_options(options)
     if wrong_place := misplaced(machine.command_line, options.names):
         say(misplaced_warning(wrong_place))
+    confinement = None
+    if machine.username is not None or machine.chroot is not None:
+        from lguest_py.cli.confinement import Confinement
+
+        confinement = Confinement(machine.username, machine.chroot)
     with ending_signals():
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
@@ -57,6 +62,9 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
     with ExitStack() as stack:
+        make, confine = choice.make, (lambda: None)
+        if confinement:
+            make, confine = confinement.engine(choice, settings, stack), confinement.confine
         stack.enter_context(continued_after(settings.timeout))
         source: Source = Input(0)
         if os.isatty(0):
@@ -66,7 +74,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, choice.make, source, output, signals, say, announcement).run()
+        result = Launcher(settings, make, source, output, signals, say, announcement, confine).run()
     line_open = output.last != b"\n"
     if line_open and (os.isatty(2) or (options.json and result.outcome.status)):
         sys.stderr.write("\n")

@@ -89,6 +89,11 @@ class Console:
         """See Device."""
 
     @property
+    def resized(self) -> bool:
+        """Whether the terminal's size is no longer what the Guest was told; then ``service`` tells it."""
+        return self._told is not None and self._size() not in (self._told, None)
+
+    @property
     def wants_input(self) -> bool:
         """Whether the Guest has buffers for input, and none is pending; or a bad ring, of which ``service`` tells."""
         try:
@@ -98,8 +103,8 @@ class Console:
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
-        if self._told and (size := self._size()) and size != self._told:
-            self._told = size
+        if self.resized:
+            self._told = self._size()
             self._config_changed()
         if self.takes_input:
             self._give_input()

@@ -39,7 +39,8 @@ class KvmEngine:
 
     name = "kvm"
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, device: Kvm | None = None) -> None:
+        """``device``: an open /dev/kvm, where its name cannot be followed."""
         if memory_bytes > MEMORY_LIMIT:
             size = f"{memory_bytes >> 20} MiB"
             raise EngineError(f"the VM would need {size}, and has room for {MEMORY_LIMIT >> 20} MiB: {LESS_MEMORY}")
@@ -52,7 +53,7 @@ class KvmEngine:
                 self._map = stack.enter_context(mmap.mmap(-1, memory_bytes))
                 self._ready = _eventfd(stack)  # readable for the Launcher after a doorbell or the end
                 self._irq = _eventfd(stack)
-                kvm = stack.enter_context(Kvm())
+                kvm = stack.enter_context(Kvm(opened=device))
                 self._vm = stack.enter_context(kvm.create_vm())
                 self._vcpu = self._set_up(kvm, self._vm)
                 kvm.close()

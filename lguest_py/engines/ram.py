@@ -15,15 +15,19 @@ from lguest_py.errors import EngineError
 from lguest_py.files.descriptors import check
 
 SHARED = "/dev/shm"
+OPEN_FILES = "/proc/self/fd"
 
 
 class Ram:
     """``map`` is the memory, ``name`` the file that the other process opens; it inherits the descriptors ``passed``."""
 
-    def __init__(self, size: int) -> None:
-        """Raises OSError for lack of memory, EngineError where no file can have a name."""
+    def __init__(self, size: int, *, by_descriptor: bool = False) -> None:
+        """Raises OSError for lack of memory, EngineError where no file can have a name.
+
+        ``by_descriptor``: the other process names the descriptor itself.
+        """
         self._path = ""  # a file to delete
-        self._fd, self.name = self._memfd(size) or self._in_a_directory(size)
+        self._fd, self.name = self._memfd(size, by_descriptor) or self._in_a_directory(size)
         self.passed = () if self._path else (self._fd,)
         try:
             self.map = mmap.mmap(self._fd, size)
@@ -32,7 +36,7 @@ class Ram:
             raise
 
     @staticmethod
-    def _memfd(size: int) -> tuple[int, str] | None:
+    def _memfd(size: int, by_descriptor: bool) -> tuple[int, str] | None:
         """(descriptor, name) of a memfd, which is freed with its last user and has a name only in /proc; None without
         it.
         """
@@ -40,9 +44,9 @@ class Ram:
             return None
         fd = os.memfd_create("lguest-py")
         try:
-            if os.path.exists(name := f"/proc/self/fd/{fd}"):
+            if by_descriptor or os.path.exists(OPEN_FILES):  # what is in it, a process that changed its user cannot see
                 os.ftruncate(fd, size)
-                return fd, name
+                return fd, f"{OPEN_FILES}/{fd}"
         except OSError:
             os.close(fd)
             raise

@@ -22,9 +22,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
@@ -95,6 +95,56 @@ def _die_with_parent() -> Callable[[], None] | None:
     return prepare
 
 
+def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[str]:
+    """QEMU's command line: a CPU, RAM of ``size`` bytes in the file ``ram``, the ROM and four small devices."""
+    bell, serial, text = ends
+    kib, ram = f"{size // 1024}k", ram.replace(",", ",,")  # QEMU's escape for a comma
+    return [
+        *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
+        *("-accel", "tcg", "-cpu", qemu_cpu(), "-m", kib),
+        *("-machine", f"{MACHINE},memory-backend=ram"),
+        *("-object", f"memory-backend-file,id=ram,size={kib},mem-path={ram},share=on"),
+        *("-bios", str(IMAGES / "reset.bin")),
+        *("-chardev", f"socket,id=bell,fd={bell}"),
+        *("-device", f"isa-debugcon,iobase={DOORBELL_PORT:#x},chardev=bell"),
+        *("-chardev", f"socket,id=text,fd={text}"),
+        *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=text"),
+        *("-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"),
+        *("-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"),
+    ]
+
+
+def start_qemu(command: Sequence[str], passed: Sequence[int], errors: int) -> subprocess.Popen[bytes]:
+    """Start QEMU, which inherits the descriptors ``passed`` and writes to ``errors``.  Raises OSError."""
+    return subprocess.Popen(
+        command,
+        stdin=errors,  # QEMU does not read it
+        stdout=errors,
+        stderr=errors,
+        pass_fds=passed,
+        start_new_session=True,  # so that Ctrl-C signals only this process
+        preexec_fn=_die_with_parent(),
+    )
+
+
+class Child(Protocol):
+    """A QEMU that was started, as subprocess.Popen shows it."""
+
+    def poll(self) -> int | None:
+        """Its status, if it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its status, waiting for its end.  Raises subprocess.TimeoutExpired."""
+
+    def kill(self) -> None:
+        """Kill it."""
+
+
+# Starts QEMU elsewhere (keeper.py), with so many bytes of RAM and these descriptors: RAM, doorbell, serial port, debug
+# port, errors.  Raises LguestError.
+Spawn = Callable[[int, Sequence[int]], Child]
+
+
 class TcgEngine:
     """A VM in a QEMU child process (lguest_py.engines.base.Engine says what the methods do)."""
 
@@ -108,7 +158,7 @@ class TcgEngine:
         tsc_khz=0,
     )
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, spawn: Spawn | None = None) -> None:
         found = find_qemu()
         if found is None:
             raise NoEngineError(f"{QEMU} is not installed: apt-get install qemu-system-x86")
@@ -117,7 +167,7 @@ class TcgEngine:
         self._size = memory_bytes
         with contextlib.ExitStack() as stack:  # releases what was made if a later step fails
             try:
-                self._ram = Ram(memory_bytes)
+                self._ram = Ram(memory_bytes, by_descriptor=spawn is not None)
             except OSError as error:
                 raise no_memory(memory_bytes, error) from None
             stack.callback(self._ram.close)
@@ -128,48 +178,35 @@ class TcgEngine:
             self._debug, self._qemu_debug = _pair(stack)
             stack.pop_all()
         self.memory = memoryview(self._ram.map)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._spawn = spawn
+        self._process: Child | None = None
         for own in (self._doorbell, self._serial, self._debug):
             own.setblocking(False)
         self._text = bytearray()
         self._end: MachineEnd | None = None
         self._was_opened = False  # QEMU has opened the memory
 
+    def _ends(self) -> list[int]:
+        """QEMU's ends: doorbell, serial port, debug port."""
+        return [each.fileno() for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)]
+
     def arguments(self) -> list[str]:
-        """QEMU's command line: a CPU, RAM, the ROM and four small devices."""
-        size, ram = f"{self._size // 1024}k", self._ram.name.replace(",", ",,")  # QEMU's escape for a comma
-        return [
-            *(self._qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-            *("-accel", "tcg", "-cpu", qemu_cpu(), "-m", size),
-            *("-machine", f"{MACHINE},memory-backend=ram"),
-            *("-object", f"memory-backend-file,id=ram,size={size},mem-path={ram},share=on"),
-            *("-bios", str(IMAGES / "reset.bin")),
-            *("-chardev", f"socket,id=bell,fd={self._qemu_doorbell.fileno()}"),
-            *("-device", f"isa-debugcon,iobase={DOORBELL_PORT:#x},chardev=bell"),
-            *("-chardev", f"socket,id=text,fd={self._qemu_debug.fileno()}"),
-            *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=text"),
-            *("-chardev", f"socket,id=serial,fd={self._qemu_serial.fileno()}", "-serial", "chardev:serial"),
-            *("-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"),
-        ]
+        """QEMU's command line."""
+        return qemu_command(self._qemu, self._size, self._ram.name, self._ends())
 
     def start(self, entry: int, ebx: int) -> None:
         """Start QEMU; the ROM jumps to ``entry``."""
         struct.pack_into("<II", self.memory, RESET_BLOCK, entry, ebx)
-        qemu_ends = (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)
         try:
-            self._process = subprocess.Popen(
-                self.arguments(),
-                stdin=self._errors,  # QEMU does not read it
-                stdout=self._errors,
-                stderr=self._errors,
-                pass_fds=(*self._ram.passed, *(each.fileno() for each in qemu_ends)),
-                start_new_session=True,  # so that Ctrl-C signals only this process
-                preexec_fn=_die_with_parent(),
-            )
+            if self._spawn:
+                self._process = self._spawn(self._size, [*self._ram.passed, *self._ends(), self._errors.fileno()])
+            else:
+                passed = *self._ram.passed, *self._ends()
+                self._process = start_qemu(self.arguments(), passed, self._errors.fileno())
         except OSError as error:
             check(error)
             raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None
-        for each in qemu_ends:
+        for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug):
             each.close()
 
     def fileno(self) -> int:

@@ -21,6 +21,23 @@ def printable(path: str) -> str:
     return path if path.isprintable() else repr(path)
 
 
+_kept: dict[str, int] = {}
+
+
+def keep(path: str) -> None:
+    """Open the file now, for later calls of ``open_regular`` that cannot follow its name any more (--chroot)."""
+    _kept[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _open(path: str) -> int:
+    if path in _kept:
+        descriptor = os.dup(_kept[path])
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+    # Opening a FIFO would wait for a writer.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+
+
 def open_regular(path: str, advice: str) -> tuple[BinaryIO, int]:
     """Open ``path`` for reading; returns the file and its size in bytes (not 0).
 
@@ -29,8 +46,7 @@ def open_regular(path: str, advice: str) -> tuple[BinaryIO, int]:
     """
     name = printable(path)
     try:
-        # Opening a FIFO would wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        descriptor = _open(path)
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist: {advice}") from None
     except PermissionError:

@@ -38,3 +38,7 @@ class Poller:
         if seconds <= 0:
             return [fd for fd, _ in self._poll.poll(0)]
         return [fd for fd, _ in self._poll.poll(math.ceil(min(seconds, LONGEST) * 1000))]
+
+    def anything(self) -> bool:
+        """Whether something happened to one of them by now."""
+        return bool(self._poll.poll(0))

@@ -12,7 +12,8 @@ import struct
 
 from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
-from lguest_py.images.image import RESERVED_LOW, Image
+from lguest_py.images.image import MIB, RESERVED_LOW, TABLE_SPAN, Image, suggestion
+from lguest_py.images.initrd import LOW_MEMORY, PAGE
 from lguest_py.shared_memory import _layouts as at
 
 HEADER_START = 0x1F1
@@ -44,6 +45,23 @@ def encoded_command_line(image: Image, text: str) -> bytes:
     if b"\0" in line:
         raise ImageError("the kernel's command line has a zero byte in it: remove it")
     return line
+
+
+def place_tables(ram_bytes: int, image: Image, initrd: tuple[int, int] | None) -> int:
+    """The Guest-physical end of the room for the page tables that the Host makes: below the initrd, or the RAM's end.
+
+    Raises ImageError when the kernel is there.
+    """
+    end = min(ram_bytes, LOW_MEMORY) & -PAGE
+    end = min(end, initrd[0]) if initrd else end
+    size = (-(-ram_bytes // TABLE_SPAN) + 1) * PAGE
+    if end - size < image.end:
+        needed = image.end + size + ram_bytes - end
+        raise ImageError(
+            f"{printable(image.path)} and its first page tables do not fit into {ram_bytes // MIB}M: "
+            f"use {suggestion(needed)}"
+        )
+    return end
 
 
 def write_boot_params(

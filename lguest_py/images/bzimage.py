@@ -25,7 +25,7 @@ from lguest_py.images.decompress import (
 )
 from lguest_py.images.frames import CorruptError
 from lguest_py.images.identify import other_system
-from lguest_py.images.image import HIGHEST, WANTED, Image, Segment
+from lguest_py.images.image import HIGHEST, KERNEL_ADDRESS, WANTED, Image, Segment, first_mapping
 
 MAGIC = b"HdrS"
 MAGIC_AT = 0x202
@@ -177,7 +177,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         unpacked = _decompressed(header, path, name)  # always, because it also checks the kernel
         if unpack is not False:
             return unpacked
-        version, personality = unpacked.version, unpacked.personality
+        version, personality, mapped = unpacked.version, unpacked.personality, unpacked.mapped
     except NoLibraryError as error:
         packed = str(error)
         if unpack:
@@ -191,6 +191,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
             personality = support.personality(support.inspect([header.code]), version, name)
         else:
             personality = support.personality_by_version(version)
+        mapped = first_mapping(header.reserve, KERNEL_ADDRESS) if personality == "lguest" and version else 0
     if support.calls_by_vmcall(version):
         raise ImageError(
             f"{name} makes its hypercalls by vmcall, which are rewritten only when it is unpacked here"
@@ -205,6 +206,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         version=version,
         generation=support.generation(version),
         reserve=header.reserve,
+        mapped=mapped,
         personality=personality,
         note=note,
     )

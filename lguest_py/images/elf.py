@@ -37,6 +37,7 @@ class Elf:
     segments: tuple[Segment, ...]
     file_ranges: tuple[tuple[int, int, int], ...]  # of each segment: offset and end in the file, address
     text: tuple[tuple[int, int], ...]  # (address, end) of the executable segments
+    offset: int  # p_vaddr - p_paddr of the first segment: the kernel's virtual address of physical 0
 
 
 def _open(file: BinaryIO, name: str) -> Any:
@@ -120,7 +121,8 @@ def read_elf(file: BinaryIO, size: int, name: str) -> Elf:
     text = tuple(
         (load["p_paddr"], load["p_paddr"] + load["p_filesz"]) for load in loads if load["p_flags"] & P_FLAGS.PF_X
     )
-    return Elf(_entry(elf, loads, name), segments, file_ranges, text)
+    offset = (loads[0]["p_vaddr"] - loads[0]["p_paddr"]) % (1 << 32)
+    return Elf(_entry(elf, loads, name), segments, file_ranges, text, offset)
 
 
 def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

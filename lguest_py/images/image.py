@@ -16,9 +16,21 @@ MIB = 1 << 20
 MARGIN = 4 * MIB  # for the kernel's page tables
 MEMORY_STEP = 16 * MIB  # suggested sizes are multiples of this
 RESERVED_LOW = 0x2000  # boot_params and the command line (boot_params.py)
+ENTRIES = 1024  # of a page table
+TABLE_SPAN = 4 * MIB  # what a page table maps
+KERNEL_ADDRESS = 0xC0000000  # the usual virtual address of physical 0
 HIGHEST = 0xC0000000  # Guest-physical: the limit of a Guest's RAM
 WANTED = "a 32-bit Linux without PAE: any from 5.12 on, or 2.6.30 to 4.13 with CONFIG_LGUEST_GUEST=y"
 Personality = Literal["lguest", "native"]  # what the Guest relies on: hypercalls, or a PC
+
+
+def first_mapping(end: int, offset: int) -> int:
+    """Guest-physical end of what a Linux with lguest support maps at its entry, before it knows its RAM.
+
+    It maps up to its own ``end`` and the page tables for all addresses from ``offset`` on, in whole page tables.  Then it
+    removes what is not RAM, by a call that fails in lguest (set_pte_at without an mm), before it can print anything.
+    """
+    return -(-(end + ((1 << 32) - offset) // ENTRIES) // TABLE_SPAN) * TABLE_SPAN
 
 
 def suggestion(end: int) -> str:
@@ -52,7 +64,9 @@ class Image:
     version: str | None  # "3.18.24 (…)"; None: not Linux, or not known
     generation: int  # of lguest's devices: 1 up to Linux 3.19 and when unknown, 2 from 4.0
     reserve: int = 0  # Guest-physical end of the memory that its own decompressor needs, or 0
+    mapped: int = 0  # Guest-physical end of what it maps at its entry and must be RAM, or 0
     personality: Personality = "lguest"
+    expects_tables: bool = False  # the Host has to make its first page tables: lguest up to Linux 3.0
     note: str = ""  # one line for the user, or ""
 
     @property
@@ -65,10 +79,11 @@ class Image:
 
         Raises ImageError, with the memory needed, when they do not fit.
         """
-        if self.end > len(ram):
+        needed = max(self.end, self.mapped)
+        if needed > len(ram):
             raise ImageError(
-                f"{printable(self.path)} needs memory up to {-(-self.end // MIB)}M, "
-                f"but the Guest has {len(ram) // MIB}M: use {suggestion(self.end)}"
+                f"{printable(self.path)} needs memory up to {-(-needed // MIB)}M, "
+                f"but the Guest has {len(ram) // MIB}M: use {suggestion(needed)}"
             )
         for segment in self.segments:
             ram[segment.address : segment.address + len(segment.data)] = segment.data

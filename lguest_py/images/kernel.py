@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lguest_py.images import support
 from lguest_py.images.elf import Elf, text_ranges
-from lguest_py.images.image import Image, Segment
+from lguest_py.images.image import KERNEL_ADDRESS, Image, Segment, first_mapping
 from lguest_py.images.vmcall import rewrite
 
 
@@ -47,6 +47,9 @@ def make_image(
     segments = parsed.segments
     if support.calls_by_vmcall(version):
         segments = _rewritten(parsed, file, name)
+    expects_tables = personality == "lguest" and support.expects_tables(facts, version)
+    makes_tables = personality == "lguest" and version is not None and not expects_tables
+    offset = parsed.offset or KERNEL_ADDRESS
     return Image(
         path,
         kind,
@@ -56,4 +59,6 @@ def make_image(
         version,
         support.generation(version),
         personality=personality,
+        mapped=first_mapping(max(segment.end for segment in segments), offset) if makes_tables else 0,
+        expects_tables=expects_tables,
     )

@@ -2,7 +2,8 @@
 """Decide from a kernel's contents whether it is supported, and with which personality it runs.
 
 A Linux with lguest Guest support has the string "lguest" in its data and the LGUEST_INIT hypercall in its code: eax =
-1, ebx = lguest_data, then `int $0x1f` (2.6.35 to 4.13) or `vmcall` (2.6.30 to 2.6.34).  A Linux with only lguest Host
+1, ebx = lguest_data, then `int $0x1f` (2.6.34 to 4.13) or `vmcall` (up to 2.6.33).  From 3.1 on NEW_PGTABLE follows: the
+kernel has page tables; up to 3.0 the Host makes them, and its code still has a `vmcall` in one place.  A Linux with only lguest Host
 support has the string and not the call.  For a kernel other than Linux either of the two is enough.
 
 A Linux without Guest support has the native personality, which is trap and emulate.  It must enable interrupts with
@@ -30,9 +31,8 @@ NAME = b"lguest"
 BANNER = re.compile(rb"Linux version (\d{1,3}\.\d{1,3}[!-~]{0,64} \([ -'*-?A-~]{0,64}@[ -'*-~]{0,64}\) \([ -~]{0,200})")
 FIRST_TASK = b"swapper"
 NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-INIT_CALL = re.compile(  # the two moves in either order
-    rb"(?:\xb8\x01\0\0\0\xbb....|\xbb....\xb8\x01\0\0\0)(?:\xcd\x1f|\x0f\x01\xc1)", re.DOTALL
-)
+CALL = rb"(?:\xb8%b\0\0\0\xbb....|\xbb....\xb8%b\0\0\0)(?:\xcd\x1f|\x0f\x01\xc1)"  # the two moves in either order
+INIT_CALL = re.compile(CALL % (rb"\x01", rb"\x01") + b"(" + CALL % (rb"\x04", rb"\x04") + b")?", re.DOTALL)
 PAE_OOPS = b"*pdpt = "  # in the page fault report of a kernel with three-level page tables
 CONFIG_START = b"IKCFG_ST"  # CONFIG_IKCONFIG: the gzip-compressed configuration follows
 CONFIG_MAX = 4 << 20  # bytes, compressed and uncompressed
@@ -40,7 +40,7 @@ GZIP_WBITS = 16 + zlib.MAX_WBITS
 OVERLAP = 1024  # bytes: longer than any match
 
 FIRST = (2, 6, 30)  # earlier kernels have another hypercall convention
-FIRST_INT = (2, 6, 35)
+FIRST_TABLES = (3, 1, 0)  # with page tables of its own at its entry, and without vmcall
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)  # lguest was removed from Linux
 FIRST_NATIVE = (5, 12, 0)
@@ -61,8 +61,8 @@ def generation(version: str | None) -> int:
 
 
 def calls_by_vmcall(version: str | None) -> bool:
-    """Whether a kernel of this version makes its hypercalls by `vmcall` instead of `int $0x1f`."""
-    return FIRST <= (parse_version(version) or FIRST_INT) < FIRST_INT
+    """Whether a kernel of this version makes hypercalls by `vmcall`, all of them or one beside `int $0x1f`."""
+    return FIRST <= (parse_version(version) or FIRST_TABLES) < FIRST_TABLES
 
 
 def check_version(version: str | None, name: str) -> None:
@@ -99,6 +99,7 @@ class KernelFacts:
     version: str | None
     name: bool  # the string "lguest"
     init_call: bool  # the LGUEST_INIT hypercall
+    tables: bool  # and NEW_PGTABLE behind it
     pae: bool
     system: str | None = None  # the other system's name, when it is neither Linux nor an lguest Guest
 
@@ -121,7 +122,7 @@ def _windows(piece: memoryview) -> Iterator[tuple[int, bytes]]:
 
 def inspect(pieces: Sequence[bytes | memoryview]) -> KernelFacts:
     """Search a kernel's uncompressed segments."""
-    version, name, init_call, pae, first_task = None, False, False, False, False
+    version, name, init_call, tables, pae, first_task = None, False, False, False, False, False
     for some in pieces:
         piece, config = memoryview(some), -1
         for offset, data in _windows(piece):
@@ -130,14 +131,21 @@ def inspect(pieces: Sequence[bytes | memoryview]) -> KernelFacts:
                 version = banner[1].decode("ascii", "replace")
             name = name or NAME in data
             first_task = first_task or FIRST_TASK in data
-            init_call = init_call or INIT_CALL.search(data) is not None
+            call = None if init_call else INIT_CALL.search(data)
+            init_call = init_call or call is not None
+            tables = tables or (call is not None and call[1] is not None)
             pae = pae or PAE_OOPS in data
             if config < 0 and (position := data.find(CONFIG_START)) >= 0:
                 config = offset + position
         pae = pae or (config >= 0 and _configured_with_pae(piece, config))
     version = version if first_task else None
     system = None if version or name or init_call else other_system(pieces)
-    return KernelFacts(version, name, init_call, pae, system)
+    return KernelFacts(version, name, init_call, tables, pae, system)
+
+
+def expects_tables(facts: KernelFacts, version: str | None) -> bool:
+    """Whether the Host has to make the kernel's first page tables."""
+    return not facts.tables and (parse_version(version) or FIRST_TABLES) < FIRST_TABLES
 
 
 def personality(facts: KernelFacts, version: str | None, name: str) -> Personality:

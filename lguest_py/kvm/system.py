@@ -21,11 +21,14 @@ API_VERSION = 12  # frozen since Linux 2.6.22; anything else is not KVM as docum
 
 
 class Kvm(File):
-    """The system file descriptor. Raises KvmError when /dev/kvm cannot be opened."""
+    """The system file descriptor. Raises KvmError when /dev/kvm cannot be opened.
 
-    def __init__(self, path: str = "/dev/kvm") -> None:
+    ``opened``: one that is open already, whose file this one shares.
+    """
+
+    def __init__(self, path: str = "/dev/kvm", opened: Kvm | None = None) -> None:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fd = os.dup(opened.fileno()) if opened else os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise KvmError("open /dev/kvm", path if path != "/dev/kvm" else "", error.errno or 0) from None
         super().__init__(fd)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
+SPIN = 100e-6  # seconds for which the Launcher looks for another request before it sleeps
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
@@ -128,7 +129,10 @@ def prepare(
 
 
 class Launcher:
-    """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose)."""
+    """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose).
+
+    ``confine`` is called once, when all files are open and the Guest was not started.
+    """
 
     def __init__(
         self,
@@ -139,6 +143,7 @@ class Launcher:
         signals: Signals | None = None,
         say: Callable[[str], None] = lambda text: None,
         announcement: str = "",
+        confine: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
@@ -148,6 +153,7 @@ class Launcher:
         self._signals = signals
         self._say = say
         self._announcement = announcement
+        self._confine = confine
         self._inbox = bytearray()
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
@@ -194,7 +200,8 @@ class Launcher:
         try:
             try:
                 with checked_by(self._check_loading):
-                    vm.start()
+                    vm.start(self._confine)
+                self._confine = lambda: None
                 for line in self._announcement.splitlines():
                     self._say(line)
                 self._announcement = ""
@@ -227,7 +234,7 @@ class Launcher:
         end_sent = bool(inbox) and source.fileno() < 0  # a boot before put it into the inbox
         for fd in (engine_fd, output_fd, signals_fd):
             poller.set(fd, READABLE)
-        source_fd = -1
+        source_fd, spun = -1, False
         while True:
             source_deadline = source.prepare_wait()
             if (fd := source.fileno()) != source_fd:
@@ -238,7 +245,16 @@ class Launcher:
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
             until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
-            ready = poller.wait(0 if progress is Progress.MORE else until - time.monotonic())
+            if progress is Progress.IDLE and cause is None and not spun and vm.may_spin:
+                spun = not vm.spin(min(until, time.monotonic() + SPIN))
+                if spun:
+                    continue  # what stands above may have changed meanwhile
+                seconds = 0.0
+            else:
+                spun = False
+                must_go_on = progress is Progress.MORE or vm.stirs(progress)
+                seconds = 0.0 if must_go_on else until - time.monotonic()
+            ready = poller.wait(seconds)
             if output_fd in ready:
                 output.clear()
             if stopped := self._stopped(self._deadline, signals_fd in ready):

@@ -29,6 +29,7 @@ from lguest_py.launcher.vm_memory import Plan, Switcher, fill
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
+SPINS_LOST = 63
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -75,6 +76,8 @@ class Vm:
         switcher: Switcher = "lean",
     ) -> None:
         self.poller = Poller()
+        self._looked_at = False  # the Host kernel was looking when it was last to see something
+        self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
         self.ended = 0.0
         self.engine = make(plan.total)
@@ -103,15 +106,16 @@ class Vm:
         if plan.bus == "pci":
             return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
         bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
-        for device in (*devices, console):  # the console comes last
+        for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
         return bus
 
-    def start(self) -> None:
-        """Load the Guest into the machine, and run it.  Raises ImageError when something does not fit."""
+    def start(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load the Guest into the machine, call ``loaded``, and run it.  Raises ImageError for what does not fit."""
         fill(self.engine, *self._guest)
         if isinstance(self._bus, PciBus):
             self._bus.write_functions(self.engine.memory, self._plan.bar_base, self._native)
+        loaded()
         self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         self.running = time.monotonic()
 
@@ -125,7 +129,8 @@ class Vm:
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
-        if not self._mailbox.polled():
+        self._looked_at = self._mailbox.polled()
+        if not self._looked_at:
             self._interrupt = True
 
     @property
@@ -159,12 +164,11 @@ class Vm:
         devices.
         """
         mailbox = self._mailbox
-        mailbox.clear_doorbell()
         if mailbox.anything():
             self._answer(mailbox)
         if self._serial:
             self._serial.service()
-        elif self._inbox:
+        elif self._inbox or self._console.resized:
             self._console_slot.due = True
         if ready:
             self._rounds.happened(ready)
@@ -176,6 +180,43 @@ class Vm:
             self._interrupt = False
             self.engine.interrupt()
         return progress
+
+    @property
+    def may_spin(self) -> bool:
+        """Whether to look for the next request instead of sleeping at once.
+
+        Only when the Host kernel does so too: else it sleeps, and what wakes it needs a processor.
+        """
+        if not self._looked_at:
+            return False
+        self._looked_at = False
+        if self._spins_skipped:
+            self._spins_skipped -= 1
+            return False
+        return True
+
+    def spin(self, until: float) -> bool:
+        """Look for what the Host kernel writes next, until then (time.monotonic); False when there was nothing.
+
+        The doorbell counts as rung meanwhile, so that the Host kernel need not ring it.  After looking in vain the next
+        times are skipped: 1, 3, 7 … of them.
+        """
+        mailbox, poller = self._mailbox, self.poller
+        mailbox.hold_doorbell()
+        while time.monotonic() < until:
+            if mailbox.anything() or poller.anything():  # the latter lets other threads run
+                self._spins_lost = 0
+                return True
+        self._spins_lost = self._spins_skipped = min(2 * self._spins_lost + 1, SPINS_LOST)
+        return False
+
+    def stirs(self, progress: Progress) -> bool:
+        """Called before the Launcher sleeps: from now on the Host kernel rings.  True if it wrote something before.
+
+        ``progress`` is that of the last ``service``: when it is BLOCKED, text that waits for room does not count.
+        """
+        self._mailbox.clear_doorbell()
+        return self._mailbox.requests() or (progress is Progress.IDLE and self._mailbox.text_pending())
 
     def _answer(self, mailbox: Mailbox) -> None:
         """Take what the Host kernel wrote: text, accesses to registers, notifications."""

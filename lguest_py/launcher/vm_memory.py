@@ -8,6 +8,7 @@ Read next: lguest_py/launcher/vm.py.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ HOST_BYTES = 16 * MIB  # the least room for the Host kernel
 SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
 BAR_GAP = MIB  # reserved above the RAM by kernels of generation 2
 BAR_WINDOW = 16 * MIB
-POLL_MICROSECONDS = 50  # about what an interrupt and the Guest's way out of its idle loop cost
+POLL_MICROSECONDS = 100  # more than the Launcher needs for most requests
 Switcher = Literal["classic", "lean"]
 Bus = Literal["page", "pci"]
 
@@ -42,6 +43,18 @@ def bus_of(image: Image, wanted: Literal["auto", "page", "pci"] = "auto") -> Bus
     if native and wanted == "page":
         raise UsageError("the device page is lguest's, and this kernel runs natively: give bus pci, or auto")
     return wanted
+
+
+def abi_of(image: Image) -> int:
+    """The form of struct lguest_data (lguest_abi.h)."""
+    if image.expects_tables:
+        return L.LGUEST_DATA_0
+    return L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,12 @@ def built(name: str) -> Path:
     return path
 
 
+@functools.cache
+def _host_kernel() -> bytes:
+    """Its image; read once, because a later boot may not see the file (--chroot)."""
+    return built("host_kernel.bin").read_bytes()
+
+
 def fill(
     engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None, switcher: Switcher = "lean"
 ) -> None:
@@ -101,17 +120,18 @@ def fill(
     Raises ImageError when something does not fit.
     """
     from lguest_py.devices.pci_bus import native_pins
-    from lguest_py.images.boot_params import write_boot_params
+    from lguest_py.images.boot_params import place_tables, write_boot_params
     from lguest_py.images.initrd import load_initrd
     from lguest_py.images.native import BOOT_PARAMS, write_native
 
     memory = engine.memory
-    kernel = built("host_kernel.bin").read_bytes()
+    kernel = _host_kernel()
     memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)
     where = load_initrd(initrd, ram, lowest=image.end, linux=image.version is not None) if initrd else None
     native = image.personality == "native"
+    tables_end = place_tables(len(ram), image, where) if image.expects_tables else 0
     tsc_text = 0
     if native:
         window = plan.bar_base, plan.bar_bytes
@@ -144,10 +164,11 @@ def fill(
         "switcher": L.SWITCHER_LEAN if switcher == "lean" else L.SWITCHER_CLASSIC,
         "tsc_text": tsc_text,
         "bus": L.BUS_PCI if plan.bus == "pci" else L.BUS_PAGE,
-        "abi": L.LGUEST_DATA_1 if image.generation == 1 else L.LGUEST_DATA_2,
+        "abi": abi_of(image),
         "bar_base": plan.bar_base,
         "bar_bytes": plan.bar_bytes,
+        "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
-        "poll_microseconds": POLL_MICROSECONDS if len(os.sched_getaffinity(0)) > 1 else 0,
+        "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():
         machine[name] = value

@@ -23,11 +23,12 @@ MOST = 1 << 17  # fids of one share; each is some hundred bytes of the Launcher
 class Fid:
     """A node, with the directory and the name by which it was reached (None: the root), and what was opened."""
 
-    __slots__ = ("attribute", "file", "listing", "name", "node", "parent", "user")
+    __slots__ = ("attribute", "file", "listing", "name", "node", "nowait", "parent", "user")
 
     def __init__(self, node: Node, parent: Node | None, name: bytes, user: int) -> None:
         self.node, self.parent, self.name, self.user = node, parent, name, user
         self.file = -1  # the descriptor of an open file or directory
+        self.nowait = True  # whether the file system can say that a read would wait
         self.listing: Listing | None = None  # what was read of an open directory
         self.attribute: Attribute | None = None  # an extended attribute that is read or written
 

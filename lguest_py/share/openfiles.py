@@ -109,13 +109,35 @@ def finish(tree: Tree, node: Node, user: int, gid: int, mode: int) -> None:
         chmod(tree, node, mode)
 
 
-def read(fid: Fid, offset: int, pieces: Sequence[memoryview]) -> int:
-    """Fill ``pieces`` from ``offset`` on; returns how many bytes there were."""
+class WouldWait(Exception):
+    """The data must come from the disk."""
+
+
+def read(fid: Fid, offset: int, pieces: Sequence[memoryview], count: int, at_once: bool) -> int:
+    """Fill ``pieces``, of ``count`` bytes, from ``offset`` on; returns how many bytes there were.
+
+    ``at_once``: raise WouldWait if the Host's page cache does not have all of them.
+    """
     if fid.file < 0:
         raise refused(errno.EBADF)
     if offset > _LAST:
         raise refused(errno.EINVAL)
-    return os.preadv(fid.file, pieces[:_MOST_PIECES], offset)
+    pieces = pieces[:_MOST_PIECES]
+    if at_once and fid.nowait:
+        try:
+            found = os.preadv(fid.file, pieces, offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            raise WouldWait from None
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            fid.nowait = False
+        else:
+            # Older kernels take a short read for the end of the file, so it must be no other.
+            if found < count and os.fstat(fid.file).st_size > offset + found and len(pieces) < _MOST_PIECES:
+                raise WouldWait
+            return found
+    return os.preadv(fid.file, pieces, offset)
 
 
 def write(fid: Fid, offset: int, pieces: Sequence[memoryview]) -> int:

@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from lguest_py.share import attributes, names, openfiles, xattrs
 from lguest_py.share.descriptors import Budget
@@ -38,6 +39,7 @@ from lguest_py.share.wire import (
     string,
 )
 
+LONG = 0.004  # seconds of a write after which the next is one that can wait
 MOST, LEAST = 1 << 20, 4096  # bytes of a message
 VERSION = b"9P2000.L"
 _UNLOCKED = 2
@@ -68,6 +70,7 @@ class Server:
         self._fids = Fids(self._tree, self._budget)
         self._listings = Listings(self._tree, self._budget)
         self._msize = 0  # until Tversion
+        self._writes_wait = False  # the last one did: the Host has more to write to its disk than it wants to keep
         handlers: dict[T, Callable[..., bytes]] = {
             T.STATFS: self._statfs,
             T.LOPEN: self._lopen,
@@ -124,7 +127,7 @@ class Server:
         if len(message) < HEADER.size + _COUNT.size:
             return False
         kind = message[4]
-        if kind in _WAITS:
+        if kind in _WAITS or (self._writes_wait and kind == T.WRITE):
             return True
         if kind == T.VERSION:
             return not self.all_local
@@ -133,8 +136,11 @@ class Server:
         fid = self._fids.get(_COUNT.unpack_from(message, HEADER.size)[0])
         return fid is not None and not fid.node.local
 
-    def answer(self, readable: Pieces, writable: Pieces) -> int:
-        """Answer the request; returns how many bytes of ``writable`` were written.  Raises ShortBuffers."""
+    def answer(self, readable: Pieces, writable: Pieces, at_once: bool = False) -> int:
+        """Answer the request; returns how many bytes of ``writable`` were written.  Raises ShortBuffers.
+
+        ``at_once``: raise WouldWait, and change nothing, if data must come from the disk.
+        """
         room = sum(map(len, writable))
         head = gather(readable, HEADER.size)
         if len(head) < HEADER.size or room < SHORTEST:
@@ -144,7 +150,7 @@ class Server:
         try:
             self._check(size, kind)
             if kind == T.READ:
-                data = self._read(gather(readable, size), size, writable, room)
+                data = self._read(gather(readable, size), writable, room, at_once)
                 body = _COUNT.pack(data)
             elif kind == T.WRITE:
                 body = self._write(readable, size)
@@ -190,7 +196,7 @@ class Server:
 
     # Data.
 
-    def _read(self, message: bytes, size: int, writable: Pieces, room: int) -> int:
+    def _read(self, message: bytes, writable: Pieces, room: int, at_once: bool) -> int:
         number, offset, count = REQUESTS[T.READ].read(message)
         fid = self._fids[number]
         count = min(count, room - IO_HEADER, self._msize - IO_HEADER)
@@ -199,7 +205,7 @@ class Server:
             if value:
                 spread(value, skip(writable, IO_HEADER))
             return len(value)
-        return openfiles.read(fid, offset, first(skip(writable, IO_HEADER), count))
+        return openfiles.read(fid, offset, first(skip(writable, IO_HEADER), count), count, at_once)
 
     def _write(self, readable: Pieces, size: int) -> bytes:
         head = gather(readable, WRITE_HEADER)
@@ -209,7 +215,11 @@ class Server:
         if size not in (WRITE_HEADER, WRITE_HEADER + count) or sum(map(len, pieces)) != count:
             raise refused(errno.EPROTO)
         fid = self._fids[number]
-        written = fid.attribute.write(offset, pieces) if fid.attribute else openfiles.write(fid, offset, pieces)
+        if fid.attribute:
+            return _COUNT.pack(fid.attribute.write(offset, pieces))
+        begun = perf_counter()
+        written = openfiles.write(fid, offset, pieces)
+        self._writes_wait = perf_counter() - begun > LONG
         return _COUNT.pack(written)
 
     def _readdir(self, message: bytes, room: int) -> bytes:

@@ -2,9 +2,10 @@
 """Requests on their way: answered at once, or by a thread when they can take long, and never with any waiting here.
 
 A request on a local file system is answered at once, straight between the file and the Guest's memory: a thread would
-cost more than most requests.  What can take long (an fsync, or anything on a network or FUSE file system) is done by a
-thread, in order, and everything after it until it has caught up.  The thread has copies of requests and replies and
-never touches the Guest's memory, so the Guest can be reset, and its memory gone, while the thread hangs in a call.
+cost more than most requests.  What can take long (an fsync, data that is not in the page cache, writes while the last
+one had to wait, anything on a network or FUSE file system) is done by a thread, in order, and everything after it until
+it has caught up.  The thread has copies of requests and replies and never touches the Guest's memory, so the Guest can
+be reset, and its memory gone, while the thread hangs in a call.
 Read next: server.py.
 """
 
@@ -19,10 +20,13 @@ from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 from lguest_py.share.descriptors import budget
+from lguest_py.share.openfiles import WouldWait
 from lguest_py.share.server import MOST, SHORTEST, Server, ShortBuffers
 from lguest_py.share.tree import Tree
-from lguest_py.share.wire import HEADER, IO_HEADER, REQUESTS, STRING, WRITE_HEADER, T, gather, rlerror
+from lguest_py.share.wire import HEADER, IO_HEADER, REQUESTS, STRING, WRITE_HEADER, T, gather, rlerror, spread
 
+GRACE = 1.0  # seconds for what is on its way at the end of the run
+_MOST_LEFT = 8
 _LONGEST_REPLY = 0x11000  # bytes of one that carries no data
 Key = TypeVar("Key")
 
@@ -50,7 +54,8 @@ class Worker(Generic[Key]):
         self._lock = Lock()
         self._abandoned = False
         self.event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        Thread(target=self._run, args=(server,), name="share", daemon=True).start()
+        self.thread = Thread(target=self._run, args=(server,), name="share", daemon=True)
+        self.thread.start()
 
     @property
     def busy(self) -> bool:
@@ -120,6 +125,7 @@ class Session(Generic[Key]):
         self._server = Server(Tree.open_folder(path, limit), readonly, limit)
         self._worker: Worker[Key] | None = None
         self._early: list[tuple[Key, bytes]] = []  # replies to cancelled requests
+        self._left: list[Thread] = []  # threads of sessions before a reset, which may hang
         self.always_wait = False  # for measurements: give everything to the thread
 
     @property
@@ -139,7 +145,10 @@ class Session(Generic[Key]):
         worker = self._worker
         head = gather(readable, IO_HEADER)
         if not (self.always_wait or (worker and worker.busy) or self._server.may_wait(head)):
-            return self._server.answer(readable, writable)
+            try:
+                return self._server.answer(readable, writable, at_once=True)
+            except WouldWait:
+                pass
         total = sum(map(len, writable))
         if len(head) < HEADER.size or total < SHORTEST:
             raise ShortBuffers
@@ -148,6 +157,10 @@ class Session(Generic[Key]):
             self._early.append((key, HEADER.pack(HEADER.size, T.FLUSH + 1, tag)))
             return None
         if not worker:
+            self._left = [thread for thread in self._left if thread.is_alive()]
+            if len(self._left) >= _MOST_LEFT:
+                spread(rlerror(tag, errno.EBUSY), writable)
+                return SHORTEST
             worker = self._worker = Worker(self._server)
         message = gather(readable, max(HEADER.size, min(size, MOST)))
         worker.submit(key, _Job(tag, message, min(total, _room(message))))
@@ -167,7 +180,7 @@ class Session(Generic[Key]):
         """Replies that came later, each once."""
         while self._early:
             yield self._early.pop(0)
-        if self._worker:
+        if self._worker and self._worker.busy:
             yield from self._worker.collect()
 
     def reset(self) -> None:
@@ -183,11 +196,14 @@ class Session(Generic[Key]):
         self._server = server.another()
         self._server.failure = server.failure
         worker.abandon()
+        self._left.append(worker.thread)
 
     def close(self) -> None:
-        """The end."""
+        """The end.  What hangs in a call gets a moment, and is left behind then."""
         self.reset()
         self._server.close()
+        for thread in self._left:
+            thread.join(GRACE)
 
 
 def _room(message: bytes) -> int:

@@ -174,6 +174,11 @@ class Mailbox:
             self._words[_DOORBELL] = 0
         barrier()
 
+    def hold_doorbell(self) -> None:
+        """Let it count as rung: the Launcher looks at the rings itself until it clears it."""
+        self._words[_DOORBELL] = 1
+        barrier()
+
     def _pending(self, ring: _Ring) -> int:
         """How many entries wait in a ring."""
         count = (self._words[ring.head] - self._words[ring.tail]) & 0xFFFFFFFF
@@ -188,14 +193,14 @@ class Mailbox:
         barrier()
         return (self._words[ring.head] - tail) & 0xFFFFFFFF >= ring.size
 
-    def anything(self) -> bool:
-        """Whether the Host kernel wrote something that was not handled yet."""
+    def requests(self) -> bool:
+        """Whether there is a notification or an access to a register."""
         there = self._words
-        return (
-            there[_NOTIFY.head] != there[_NOTIFY.tail]
-            or there[_ACCESS_HEAD] != there[_ACCESS_TAIL]
-            or there[_TEXT.head] != there[_TEXT.tail]
-        )
+        return there[_NOTIFY.head] != there[_NOTIFY.tail] or there[_ACCESS_HEAD] != there[_ACCESS_TAIL]
+
+    def anything(self) -> bool:
+        """Whether there is one, or text."""
+        return self._words[_TEXT.head] != self._words[_TEXT.tail] or self.requests()
 
     def take_text(self, room: int) -> tuple[bytes, bool]:
         """At most ``room`` bytes of early console text, and whether the Host kernel may wait for the space."""

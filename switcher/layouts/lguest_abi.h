@@ -47,9 +47,9 @@ struct hypercall_entry {
 };
 
 /* Forms of struct lguest_data: machine.abi. */
-#define LGUEST_DATA_1 1 /* as below: up to Linux 3.19 */
+#define LGUEST_DATA_1 1 /* as below: Linux 3.1 to 3.19 */
 #define LGUEST_DATA_2 2 /* from 4.0: noirq_iret in place of noirq_start and noirq_end */
-#define LGUEST_DATA_0 3 /* of old kernels: pgdir before noirq_start */
+#define LGUEST_DATA_0 3 /* up to 3.0: pgdir before noirq_start, and the Host makes the first page tables */
 
 struct lguest_data {
 	u32 irq_enabled;
@@ -73,6 +73,17 @@ struct lguest_data_second {
 	u32 same[343];
 	u32 tsc_khz;
 	u32 noirq_iret;
+	u32 kernel_address;
+	u32 syscall_vec;
+};
+
+/* LGUEST_DATA_0; what precedes tsc_khz is as above. */
+struct lguest_data_old {
+	u32 same[343];
+	u32 tsc_khz;
+	u32 pgdir; /* the Host writes it at LGUEST_INIT, then the Guest */
+	u32 noirq_start;
+	u32 noirq_end;
 	u32 kernel_address;
 	u32 syscall_vec;
 };

@@ -51,7 +51,9 @@ struct machine {
 	u32 abi;               /* form of struct lguest_data (lguest_abi.h): LGUEST_DATA_... */
 	u32 bar_base;          /* BUS_PCI: Guest-physical window for BARs, above RAM, never memory; a multiple of 1 MiB */
 	u32 bar_bytes;
+	u32 tables_end;        /* LGUEST_DATA_0: Guest-physical end of the room for the first page tables */
 	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
+	u32 pad;
 };
 
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
@@ -138,7 +140,7 @@ struct fault_record {
  * tail; both count entries (bytes for text and input) and are reduced modulo the ring's size on use.
  */
 struct mailbox {
-	/* The Host kernel writes; the Launcher clears doorbell before it reads the rest. */
+	/* The Host kernel writes; the Launcher clears doorbell before it reads the rest, and sets it while it looks by itself. */
 	u32 doorbell;
 	u32 end_kind;
 	u32 rings_seen; /* bit n: the Guest was seen in ring n */

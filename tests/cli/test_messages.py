@@ -303,7 +303,7 @@ def test_a_kvm_that_fails(told: Told, monkeypatch: pytest.MonkeyPatch, call: str
     vcpu.get_tsc_khz.return_value = 1_000_000
     failing = {"KVM_CREATE_VM": played.create_vm, "KVM_GET_SREGS": vcpu.get_sregs}[call]
     failing.side_effect = engine.KvmError(call, "", errno.EBUSY)
-    monkeypatch.setattr(engine, "Kvm", lambda: played)
+    monkeypatch.setattr(engine, "Kvm", lambda opened: played)
     use(monkeypatch, "kvm")
     before = held()
     line = told(1, "boot", "--engine", "kvm")

@@ -70,7 +70,7 @@ CASES = {
     "generation 2": Case(kernel("4.10.0").bytes(), ("generation 2", "give a kernel up to 3.19")),
     "initrd too large": Case(ELF, ("initrd", "does not fit", "use --memory"), initrd_bytes=64 * MIB, names_image=False),
     "memory too small for the kernel": Case(
-        kernel(parts=(Part(0x100000, text(), 8 * MIB),)).bytes(), ("needs memory up to 9M", "use --memory 16M"),
+        kernel(parts=(Part(0x100000, text(), 8 * MIB),)).bytes(), ("needs memory up to 12M", "use --memory 16M"),
         options=("--memory", "8M"),
     ),
     "memory too small": Case(ELF, ("give 4M to 2048M",), options=("--memory", "1M"), names_image=False),

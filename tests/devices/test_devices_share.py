@@ -215,7 +215,26 @@ def test_a_reset_leaves_what_takes_long_and_its_memory_alone(setup: Setup, slow:
     assert client.getattr(1).size == 5
 
 
-def test_the_end_does_not_wait_for_what_takes_long(setup: Setup, slow: Slow) -> None:
+def test_a_guest_that_resets_what_hangs_gets_no_endless_number_of_threads(setup: Setup, slow: Slow) -> None:
+    replies = []
+    for _ in range(12):
+        setup.rig.drivers[0].add(write_request(1, b"first"), [11])
+        setup.device.service()
+        answered = [setup.rig.drivers[0].read(request) for request, _ in setup.rig.drivers[0].finished()]
+        replies += answered
+        assert answered or slow.begun.wait(60)
+        slow.begun.clear()
+        setup.rig.reset()
+        setup.rig.start()
+        setup.connect().at(1, b"f")
+        setup.rig.drivers[0].finished()
+    assert replies == [struct.pack("<IBHI", 11, 7, 1, errno.EBUSY)] * 4
+    assert len([thread for thread in threading.enumerate() if thread.name == "share"]) == 8
+    slow.go.set()
+
+
+def test_the_end_does_not_wait_for_what_takes_long(setup: Setup, slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lguest_py.share.session.GRACE", 0.01)
     setup.rig.drivers[0].add(write_request(1, b"first"), [11])
     setup.device.service()
     assert slow.begun.wait(60)
@@ -236,6 +255,81 @@ def test_an_error_of_the_disk_is_told_to_the_user_once(setup: Setup, monkeypatch
             setup.client.read(1, 0, 10)
     assert len(setup.said) == 1
     assert "Input/output error" in setup.said[0]
+
+
+def test_data_that_is_not_in_the_page_cache_comes_from_the_thread(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(20_000)
+    (tmp_path / "s/f").write_bytes(data)
+    setup.client.at(1, b"f")
+    setup.client.lopen(1)
+    names: list[str] = []
+    cached = 0
+    original = os.preadv
+
+    def preadv(file: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        names.append(threading.current_thread().name)
+        if flags & os.RWF_NOWAIT:
+            if offset >= cached:
+                raise BlockingIOError(errno.EAGAIN, "")
+            view = memoryview(data)[offset : min(cached, offset + sum(map(len, buffers)))]
+            count = original(file, buffers, offset)
+            return min(len(view), count)
+        return original(file, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    main = threading.current_thread().name
+    for known, expected in ((0, [main, "share"]), (5_000, [main, "share"]), (20_000, [main])):
+        cached = known
+        names.clear()
+        assert setup.client.read(1, 0, 10_000) == data[:10_000]
+        assert names == expected
+    names.clear()
+    assert setup.client.read(1, 19_000, 10_000) == data[19_000:]  # short, and the end of the file
+    assert names == [main]
+
+
+def test_a_file_system_that_cannot_say_whether_it_waits(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s/f").write_bytes(b"content")
+    setup.client.at(1, b"f")
+    setup.client.lopen(1)
+    original, tries = os.preadv, []
+
+    def preadv(file: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        tries.append(flags)
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "")
+        return original(file, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert setup.client.read(1, 0, 100) == b"content"
+    assert setup.client.read(1, 3, 100) == b"tent"
+    assert tries == [os.RWF_NOWAIT, 0, 0]
+
+
+def test_writes_go_to_the_thread_while_they_take_long(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.client.walk(0, 1)
+    setup.client.lcreate(1, b"f")
+    original, names, now = os.pwritev, [], [0.0]
+    takes = iter([0.0, 1.0, 1.0, 0.0, 0.0])
+
+    def pwritev(file: int, buffers: list[memoryview], offset: int) -> int:
+        names.append(threading.current_thread().name)
+        now[0] += next(takes)
+        return original(file, buffers, offset)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    monkeypatch.setattr("lguest_py.share.server.perf_counter", lambda: now[0])
+    for n in range(5):
+        setup.client.write(1, n, b"x")
+    main = threading.current_thread().name
+    assert names == [main, main, "share", "share", main]
+    assert (tmp_path / "s/f").read_bytes() == b"xxxxx"
 
 
 def test_an_fsync_is_done_by_the_thread(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

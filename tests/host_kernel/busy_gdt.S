@@ -9,10 +9,14 @@
 #define OTHER 0x20 /* data from other_word on */
 #define NEW   0x28 /* data, made while it runs */
 #define TWIN  0x30 /* code, as CODE */
+#define THREE 0x38 /* and two more: data, stored together again and again */
 #define OTHER_WORD 0x11111111
 #define NEW_WORD   0x22222222
 #define NEWER_WORD 0x33333333
 #define ROUNDS 20000
+#ifndef CHANGES
+#define CHANGES 1
+#endif
 #define EFLAGS_TF 0x100
 #define EFLAGS_IF 0x200
 #define PM1_CONTROL 0x604
@@ -167,6 +171,48 @@ start:
 	int	$0x21
 	cmpl	$1, other_counted
 	CHECK	e, 12
+
+	/* Three at once, as a change of tasks does: each store of theirs is seen, and the registers are what was loaded. */
+	.irpc	number, 012
+	SEGMENT	(THREE + 8 * \number), (word_\number)
+	movl	gdt + THREE + 8 * \number, %eax
+	movl	%eax, three + 8 * \number
+	movl	gdt + THREE + 8 * \number + 4, %eax
+	movl	%eax, three + 8 * \number + 4
+	.endr
+	movl	$CHANGES, %esi
+2:	movl	$6, %ecx
+	movl	$gdt + THREE, %edi
+	xorl	%eax, %eax
+	rep stosl
+	movl	$gdt, %ecx
+	movl	$three, %ebx
+	movl	(%ebx), %eax
+	movl	4(%ebx), %edx
+	movl	%eax, THREE(%ecx)
+	movl	%edx, THREE + 4(%ecx)
+	movl	8(%ebx), %eax
+	movl	12(%ebx), %edx
+	movl	%eax, THREE + 8(%ecx)
+	movl	%edx, THREE + 12(%ecx)
+	movl	16(%ebx), %eax
+	movl	20(%ebx), %edx
+	movl	%eax, THREE + 16(%ecx)
+	movl	%edx, THREE + 20(%ecx)
+	cmpl	16(%ebx), %eax
+	CHECK	e, 13
+	cmpl	20(%ebx), %edx
+	CHECK	e, 14
+	.irpc	number, 012
+	movl	$THREE + 8 * \number, %eax
+	movl	%eax, %fs
+	cmpl	$0x1000 + \number, %fs:0
+	CHECK	e, 15
+	.endr
+	xorl	%eax, %eax
+	movl	%eax, %fs
+	decl	%esi
+	jnz	2b
 #endif
 	movw	$PM1_CONTROL, %dx
 	movw	$(5 << 10 | 1 << 13), %ax
@@ -204,6 +250,10 @@ other_counted:	.long	0
 faulted:	.long	0
 new_word:	.long	NEW_WORD
 newer_word:	.long	NEWER_WORD
+word_0:	.long	0x1000
+word_1:	.long	0x1001
+word_2:	.long	0x1002
+three:	.space	24
 other_word:	.long	OTHER_WORD
 gdt_pointer:	.word	gdt_end - gdt - 1
 	.long	gdt
@@ -216,7 +266,7 @@ directory:
 	.space	4096
 	.balign	4096
 page:
-gdt:	.quad	0, 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 0, 0, 0x00CF9A000000FFFF
+gdt:	.quad	0, 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 0, 0, 0x00CF9A000000FFFF, 0, 0, 0
 gdt_end:
 	.balign	8
 idt:	.space	8 * 0x22

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hostile_code import DATA, EAX, EBX, ECX, EDX, PLACES, gate, le32, mov, push, store
@@ -14,8 +15,12 @@ from lguest_py.shared_memory import _layouts as L
 
 WHERE = RESULTS + 0x5000  # of the interrupted instruction
 CALLED = 0x36C000  # the handler of a system call
-FORMS = pytest.mark.parametrize("abi", [L.LGUEST_DATA_1, L.LGUEST_DATA_2], ids=["first", "second"])
-LAYOUTS = {L.LGUEST_DATA_1: L.LGUEST_DATA, L.LGUEST_DATA_2: L.LGUEST_DATA_SECOND}
+LAYOUTS = {
+    L.LGUEST_DATA_0: L.LGUEST_DATA_OLD,
+    L.LGUEST_DATA_1: L.LGUEST_DATA,
+    L.LGUEST_DATA_2: L.LGUEST_DATA_SECOND,
+}
+FORMS = pytest.mark.parametrize("abi", LAYOUTS, ids=["old", "first", "second"])
 
 
 def data_of(abi: int, kernel_address: int = 0xC0000000, window: tuple[int, int] = (0, 0)) -> bytes:
@@ -39,7 +44,7 @@ def run(engine_name: str, program: Program, abi: int, data: bytes, more: dict[in
         machine[0].count("irq_raised")
         return 0
 
-    image = image_for(program, user, {DATA: data, **more})
+    image = replace(image_for(program, user, {DATA: data, **more}), expects_tables=abi == L.LGUEST_DATA_0)
     machine.append(PciMachine(engine_name, image, answer=answer, abi=abi))
     done = machine[0].run(results=program.kept, memory=True)
     assert not done.wrong

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from hostile_code import EAX, EBX, le32, mov
 from hostile_lab import PERSONALITIES
-from interrupt_lab import Interruptible, keep_isr
+from interrupt_lab import COUNT, Interruptible, keep_isr, out_byte
 from pci_lab import (
     BAR,
     COMMAND,
@@ -83,6 +84,22 @@ def test_an_interrupt_while_a_register_is_answered(engine_name: str, personality
 
     done = run_program(engine_name, program, more=program.handler, answer=answer, made=machine.append, polls=polls)
     assert done.results == [7, 1, L.ISR_QUEUE, 7, L.ISR_QUEUE, 0, 1, L.ISR_QUEUE]
+
+
+@PERSONALITIES_AND_POLLS
+@PERSONALITIES
+def test_the_clock_while_no_answer_comes(engine_name: str, personality: Personality, polls: int) -> None:
+    """It wakes a Guest whose notify nobody answers, again and again."""
+    program = Interruptible(personality, b"\xff\x05" + le32(COUNT), 0)
+    if personality == "native":
+        program.raw(out_byte(0x43, 0x34), out_byte(0x40, 0), out_byte(0x40, 0x20))  # some 7 ms
+    for _ in range(3):
+        if personality == "lguest":
+            program.raw(mov(EAX, L.LHCALL_SET_CLOCKEVENT), mov(EBX, 3_000_000), b"\xcd\x1f")
+        program.store(L.BAR_NOTIFY, 0, 2)
+        program.wait()
+    program.tell(0)
+    assert run_program(engine_name, program, more=program.handler, polls=polls).results == [3]
 
 
 @PERSONALITIES

@@ -94,7 +94,7 @@ def test_a_guest_that_is_no_linux_has_generation_1(read: Callable[..., Image], m
 
 
 @pytest.mark.parametrize(
-    ("version", "generation"), [("2.6.35", 1), ("3.19.8", 1), ("4.0.0", 2), ("4.0-rc1", 2), ("4.10.17", 2)]
+    ("version", "generation"), [("3.1.0", 1), ("3.19.8", 1), ("4.0.0", 2), ("4.0-rc1", 2), ("4.10.17", 2)]
 )
 def test_the_generation_of_devices_follows_the_version(
     read: Callable[..., Image], version: str, generation: int

@@ -29,12 +29,12 @@ def keep_isr(page: int) -> bytes:
 
 
 class Interruptible(Program):
-    """A program that takes interrupts; its handler reads the ISR."""
+    """A program that takes interrupt ``irq``; its handler reads the ISR, or does something else."""
 
-    def __init__(self, personality: Personality, handler: bytes | None = None) -> None:
+    def __init__(self, personality: Personality, handler: bytes | None = None, irq: int = IRQ) -> None:
         super().__init__(personality)
         self.map()
-        vector = L.FIRST_IRQ_VECTOR + IRQ
+        vector = L.FIRST_IRQ_VECTOR + irq
         native = personality == "native"
         leads = gate(HANDLER, 0x10 if native else L.GUEST_CS, 0x8E)
         open_again = b"" if native else store(DATA, L.GUEST_IF)
@@ -42,11 +42,11 @@ class Interruptible(Program):
         self.handler = {HANDLER: b"\x60" + body + open_again + b"\x61\xcf"}
         if native:
             self.raw(two_words(IDT + 8 * vector, leads))
-            self.raw(out_byte(PIC_TRIGGER, 1 << IRQ), out_byte(PIC_MASK, 0xFF & ~(1 << IRQ)))
+            self.raw(out_byte(PIC_TRIGGER, 1 << IRQ), out_byte(PIC_MASK, 0xFF & ~(1 << irq)))
         else:
             self.raw(mov(EAX, L.LHCALL_LOAD_IDT_ENTRY), mov(EBX, vector))
             self.raw(mov(ECX, leads & 0xFFFFFFFF), mov(EDX, leads >> 32), b"\xcd\x1f")
-            self.raw(store(DATA + 4, ~(1 << IRQ)))
+            self.raw(store(DATA + 4, ~(1 << irq)))
 
     def wait(self) -> None:
         """Halt until an interrupt came, and close them again."""

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +17,8 @@ from ring_lab import Arena, Driver, modern_ring
 
 from lguest_py.console.streams import Input
 from lguest_py.errors import UsageError
+from lguest_py.launcher import launcher
+from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, bus_of
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
@@ -205,3 +209,63 @@ def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:
             lab.engines.clear()
             assert lab.run(script, image=NATIVE, command_line=command_line, source=source).status == 0
     assert seen == [(True, False), (False, True)]
+
+
+def test_a_request_soon_after_another_needs_no_doorbell(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Launcher holds the doorbell while it looks, and rings are handled without it."""
+    monkeypatch.setattr(launcher, "SPIN", 30.0)
+    rings: list[int] = []
+    finished = threading.Event()
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        engine.mailbox["polling"] = 1
+        transmit = console.drivers[1]
+
+        def later() -> None:
+            for number in range(1, 21):
+                transmit.send(0, 0x5000, b"x")
+                head = engine.mailbox["notify_head"]
+                engine.mailbox["notify", head % L.NOTIFY_RECORDS] = L.NOTIFY_PCI | 1 << 16 | 1
+                engine.mailbox["notify_head"] = (head + 1) & 0xFFFFFFFF
+                if not engine.mailbox["doorbell"]:
+                    engine.mailbox["doorbell"] = 1
+                    rings.append(number)
+                    engine._wake()
+                while transmit.used_index != number:
+                    time.sleep(0.001)
+                time.sleep(0.01)
+            finished.set()
+            engine._wake()
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        while not finished.is_set():
+            yield WAIT
+        thread.join()
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert lab.pipes.close() == b"x" * 20
+    assert len(rings) < 10
+
+
+def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
+    looked: list[float] = []
+
+    class Slow(Vm):
+        def spin(self, until: float) -> bool:
+            looked.append(until)
+            return super().spin(0.0)
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.mailbox["polling"] = 1
+        for _ in range(100):
+            yield from engine.access(1, L.BAR_COMMON + 20, 1)
+        yield from power_off(engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launcher, "Vm", Slow)
+        assert lab.run(script, image=LATER).status == 0
+    assert 2 <= len(looked) <= 8  # 1 + 2 + 4 + … of a hundred

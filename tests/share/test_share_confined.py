@@ -191,7 +191,7 @@ def test_a_name_that_changes_between_file_and_link_never_leads_out(client: Clien
         os.link(folder / ("file" if n % 2 else "link"), folder / "new", follow_symlinks=False)
         os.rename(folder / "new", folder / "x")
 
-    seen = set()
+    seen: set[object] = set()
     with meanwhile(swap):
         for _ in range(3000):
             try:
@@ -225,7 +225,7 @@ def test_a_directory_that_changes_into_a_link_never_leads_out(client: Client, fo
             os.rename(folder / "link", folder / "d")
             os.rename(folder / "d", folder / "link")
 
-    seen = set()
+    seen: set[object] = set()
     with meanwhile(swap):
         for n in range(3000):
             try:
@@ -254,7 +254,7 @@ def test_a_file_that_becomes_a_fifo_does_not_stop_the_server(server: Server, cli
         os.rename(folder / "new", folder / "x")
 
     (folder / "x").write_bytes(b"inside")
-    seen = set()
+    seen: set[object] = set()
     with meanwhile(swap):
         for n in range(2000):
             client.at(1, b"x")

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A process that stays root, outside of ``--chroot``, and does there what the Launcher cannot do any more.
+
+It starts QEMU for each boot of the Guest, and removes the Launcher's sockets at the end.  The command is fixed, and the
+QEMU enters the same folder and becomes the same user before the Guest runs.  What is to be removed it learns before the
+Launcher is confined.  It ends, and QEMU with it, when the Launcher does.
+
+The Launcher sends a request, a JSON object in one message, and waits for the answer, another.
+Read next: lguest_py/cli/confinement.py, which makes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from lguest_py.engines.ram import OPEN_FILES
+from lguest_py.engines.tcg import find_qemu, qemu_command, start_qemu
+from lguest_py.errors import EngineError, UsageError
+
+MESSAGE, DESCRIPTORS = 4096, 5
+IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
+Identity = tuple[str, int, int]  # path, device, inode
+
+
+def confining_options(chroot: str, user: str) -> list[str]:
+    """QEMU's own options to enter a folder and to become a user.  Raises UsageError for a QEMU that lacks one."""
+    qemu, _ = find_qemu() or ("", "")
+    done = subprocess.run([qemu, "-help"], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    known = set(re.findall(r"^-(\S+)", done.stdout, re.MULTILINE))
+    match = re.search(r"^-run-with .*\n(?:[ \[].*\n)*", done.stdout, re.MULTILINE)
+    run_with, options = match[0] if match else "", []
+    for name, old, value in (("chroot", "chroot", chroot), ("user", "runas", user)):
+        if value and f"{name}=" in run_with:
+            options += ["-run-with", f"{name}={value.replace(',', ',,')}"]
+        elif value and old in known:
+            options += [f"-{old}", value]
+        elif value:
+            option = "--chroot" if value == chroot else "--username"
+            raise UsageError(f"{option}: {qemu} has no option for it: leave it out, or give --engine kvm")
+    return options
+
+
+class _Process:
+    """The other process."""
+
+    def __init__(self, link: socket.socket, confining: Sequence[str] | None) -> None:
+        self._link, self._confining = link, confining
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._files: list[Identity] = []
+        self._sealed = False
+
+    def run(self) -> None:
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._link, MESSAGE, DESCRIPTORS)
+            if not data:
+                break
+            answer: dict[str, Any] = {"error": "a request that cannot be"}
+            try:
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    answer = self._serve(json.loads(data), fds) or answer
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            self._link.send(json.dumps(answer).encode())
+        if self._qemu and self._qemu.poll() is None:
+            self._qemu.kill()
+            self._qemu.wait()
+        for path, device, inode in self._files:
+            with contextlib.suppress(OSError):
+                facts = os.lstat(path)
+                if (facts.st_dev, facts.st_ino) == (device, inode):
+                    os.unlink(path)
+
+    def _serve(self, request: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+        match request:
+            case {"do": "remove", "files": [*files]} if not self._sealed:
+                self._files, self._sealed = [(str(path), int(dev), int(ino)) for path, dev, ino in files], True
+            case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining:
+                return self._start(size, fds, self._confining)
+            case {"do": "kill"} if self._qemu:
+                self._qemu.kill()
+            case {"do": "wait", "seconds": float(seconds)} if self._qemu:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return {"status": self._qemu.wait(max(0.0, min(seconds, 60.0)))}
+            case _:
+                return {}
+        return {"done": True}
+
+    def _start(self, size: int, fds: Sequence[int], confining: Sequence[str]) -> dict[str, Any]:
+        found = find_qemu()
+        if found is None or (self._qemu and self._qemu.poll() is None):
+            return {"error": "QEMU is no longer there"}
+        ram, *ends, errors = fds
+        command = [*qemu_command(found[0], size, f"{OPEN_FILES}/{ram}", ends), *confining]
+        try:
+            self._qemu = start_qemu(command, fds[:-1], errors)
+        except OSError as error:
+            return {"error": f"QEMU cannot be started ({error.strerror})"}
+        return {"done": True}
+
+
+class Keeper:
+    """The Launcher's end.  Made before any thread is; ``close`` it."""
+
+    def __init__(self, confining: Sequence[str] | None) -> None:
+        """``confining``: QEMU's options for it (``confining_options``); None: it starts no QEMU."""
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if not self._pid:
+            self._link.close()
+            _be_the_process(theirs, confining)
+        theirs.close()
+
+    def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        try:
+            socket.send_fds(self._link, [json.dumps(request).encode()], fds)
+            answer: dict[str, Any] = json.loads(self._link.recv(MESSAGE) or b'{"error": "it has ended"}')
+        except OSError as error:
+            answer = {"error": error.strerror}
+        if "error" in answer:
+            raise EngineError(f"the process that starts QEMU for --chroot: {answer['error']}; start the Guest anew")
+        return answer
+
+    def spawn(self, size: int, fds: Sequence[int]) -> Keeper:
+        """Start QEMU (lguest_py.engines.tcg.Spawn)."""
+        self._ask({"do": "start", "size": size}, fds)
+        return self
+
+    def poll(self) -> int | None:
+        """See Child."""
+        status: int | None = self._ask({"do": "wait", "seconds": 0.0}).get("status")
+        return status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """See Child."""
+        seconds = 60.0 if timeout is None else float(timeout)
+        status: int | None = self._ask({"do": "wait", "seconds": seconds}).get("status")
+        if status is None:
+            raise subprocess.TimeoutExpired("QEMU", seconds)
+        return status
+
+    def kill(self) -> None:
+        """See Child."""
+        self._ask({"do": "kill"})
+
+    def remove_at_the_end(self, paths: Sequence[str]) -> None:
+        """Make it remove these files at the end.  Once only, before the Launcher is confined."""
+        files = [(os.path.abspath(path), facts.st_dev, facts.st_ino) for path in paths if (facts := os.lstat(path))]
+        self._ask({"do": "remove", "files": files})
+
+    def close(self) -> None:
+        """End it, and QEMU with it."""
+        self._link.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _be_the_process(link: socket.socket, confining: Sequence[str] | None) -> NoReturn:
+    """The rest of the other process's life, which no handler of the Launcher's sees."""
+    status = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for name in IGNORED:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):  # the Launcher's reader waits for the end of its output, and not for ours
+            os.dup2(nothing, standard)
+        keep = link.fileno()
+        os.closerange(3, keep)
+        os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096)
+        _Process(link, confining).run()
+        status = 0
+    finally:
+        os._exit(status)

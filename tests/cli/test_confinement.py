@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``--username`` and ``--chroot``: the Launcher and QEMU are confined, and a restart, a death and an end work there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lguest_py.cli import main
+from lguest_py.engines import keeper
+from lguest_py.errors import EngineError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 600  # seconds; the carrier is slow
+USER = "nobody"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+WAYS = (["--username", USER], ["--chroot", "{}"], ["-u", USER, "-c", "{}"])
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that it started, in turn."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, task.read_text().split())
+    return found
+
+
+def rights(pid: int) -> tuple[set[int], set[int], set[int], str]:
+    """Users, groups, further groups and root of a process."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    users, groups, more = (set(map(int, status[name].split())) for name in ("Uid", "Gid", "Groups"))
+    return users, groups, more, os.readlink(f"/proc/{pid}/root")
+
+
+def is_qemu(pid: int) -> bool:
+    with suppress(OSError):
+        return b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    return False
+
+
+class Run:
+    """``lguest-py boot`` with pipes."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.socket = folder / "socket"
+        words = ["--timeout", "300", "--rng", "--console", str(self.socket), *arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lguest_py", "boot", *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+        )  # fmt: skip
+        self.shown = b""
+
+    def wait_for(self, text: bytes) -> None:
+        assert self.process.stdout
+        assert self.process.stderr
+        while text not in self.shown:
+            piece = os.read(self.process.stdout.fileno(), 65536)
+            assert piece, f"ended without {text!r}: {self.shown!r} {self.process.stderr.read()!r}"
+            self.shown += piece
+        self.shown = self.shown.partition(text)[2]
+
+    def type(self, text: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def finish(self, typed: bytes = b"") -> tuple[int, str]:
+        out, err = self.process.communicate(typed, PATIENCE)
+        self.shown += out
+        return self.process.returncode, err.decode()
+
+
+Boot = Callable[..., Run]
+
+
+@pytest.fixture
+def boot(engine_name: str, tmp_path: Path) -> Iterator[Boot]:
+    runs: list[Run] = []
+    (tmp_path / "jail").mkdir()
+
+    def one(way: list[str], *arguments: str) -> Run:
+        words = [word.format(tmp_path / "jail") for word in way]
+        runs.append(Run(tmp_path, "--engine", engine_name, *words, *arguments))
+        return runs[-1]
+
+    yield one
+    for run in runs:
+        run.process.kill()
+        run.process.communicate()
+
+
+def check_confined(run: Run, way: list[str], jail: Path, engine: str) -> None:
+    """The Launcher and QEMU have given up what the options say."""
+    nobody = pwd.getpwnam(USER)
+    processes = family(run.process.pid)
+    confined = [run.process.pid, *filter(is_qemu, processes)]
+    assert len(confined) == (2 if engine == "tcg" else 1)
+    for pid in confined:
+        users, groups, more, root = rights(pid)
+        if USER in way:
+            assert (users, groups) == ({nobody.pw_uid}, {nobody.pw_gid})
+            assert more <= {nobody.pw_gid, *os.getgrouplist(USER, nobody.pw_gid)}
+        if "{}" in way:
+            assert root == str(jail)
+        else:
+            assert root == "/"
+
+
+@as_root
+@pytest.mark.engine
+@pytest.mark.parametrize("way", WAYS, ids=["username", "chroot", "both"])
+def test_a_confined_guest_restarts_and_ends(boot: Boot, engine_name: str, way: list[str], tmp_path: Path) -> None:
+    run = boot(way)
+    run.wait_for(b"lguest> ")
+    check_confined(run, way, tmp_path / "jail", engine_name)
+    assert os.stat(run.socket).st_uid == (pwd.getpwnam(USER).pw_uid if USER in way else 0)
+    run.type(b"reboot\n")
+    run.wait_for(b"tiny Guest")
+    run.wait_for(b"lguest> ")
+    check_confined(run, way, tmp_path / "jail", engine_name)
+    processes = family(run.process.pid)
+    status, err = run.finish(b"poweroff\n")
+    assert status == 0, err
+    assert "the Guest restarts (1)" in err
+    assert "Traceback" not in err
+    assert not run.socket.exists()
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+@as_root
+@pytest.mark.engine
+@pytest.mark.parametrize("options", [(), ("--json", "-v")], ids=["text", "json"])
+def test_a_death_in_there_is_reported_whole(boot: Boot, options: tuple[str, ...]) -> None:
+    run = boot(WAYS[2], *options)
+    status, err = run.finish(b"fault bad-hypercall\n")
+    assert status == 3, err
+    assert "Traceback" not in err
+    assert "eip" in err
+    if options:
+        assert json.loads(run.shown)["status"] == 3
+
+
+@as_root
+@pytest.mark.engine
+def test_a_launcher_that_is_killed_leaves_no_process_and_no_socket(boot: Boot) -> None:
+    run = boot(WAYS[2])
+    run.wait_for(b"lguest> ")
+    processes = family(run.process.pid)
+    run.process.send_signal(signal.SIGKILL)
+    run.finish()
+    until = time.monotonic() + PATIENCE
+    while [pid for pid in processes if Path(f"/proc/{pid}").exists()] or run.socket.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@as_root
+@pytest.mark.engine
+def test_a_signal_to_the_whole_group_ends_it_as_ever(boot: Boot, engine_name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine_name, "--chroot", str(tmp_path / "jail")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True
+    ) as process:
+        assert process.stdout
+        shown = b""
+        while b"lguest> " not in shown:
+            piece = os.read(process.stdout.fileno(), 4096)
+            assert piece
+            shown += piece
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+
+
+def test_what_cannot_be_given_up_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for words in (["--username", USER], ["--chroot", str(tmp_path)]):
+        assert main(["boot", *words]) == 2
+        err = capsys.readouterr().err
+        assert f"{words[0]} is for root" in err
+        assert err.count("\n") == 1
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for words, said in (
+        (["--username", "no such user"], "there is no user no such user: give one of this machine"),
+        (["--username", ""], "there is no user"),
+        (["--chroot", str(tmp_path / "none")], "is not a folder: give one"),
+        (["--chroot", ""], "is not a folder: give one"),
+    ):
+        assert main(["boot", *words]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+
+
+HELP = {
+    "7.2": "-chroot dir     chroot to dir just before\n-runas user     change to user\n-sandbox on\n",
+    "8.2": "-chroot dir     (deprecated)\n-run-with [async-teardown=on|off][,chroot=dir]\n"
+    "                Set miscellaneous options\n-runas user     change\n",
+    "10.0": "-run-with [async-teardown=on|off][,chroot=dir][user=username|uid:gid]\n                Set\n-sandbox on\n",
+    "other": "-runas-not user\n-run-with [async-teardown=on|off]\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        ("7.2", ["-chroot", "/a,b", "-runas", "me"]),
+        ("8.2", ["-run-with", "chroot=/a,,b", "-runas", "me"]),
+        ("10.0", ["-run-with", "chroot=/a,,b", "-run-with", "user=me"]),
+    ],
+)
+def test_each_qemu_has_its_options(
+    version: str, options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    qemu = tmp_path / "qemu"
+    qemu.write_text(f"#!/bin/sh\ncat <<'END'\n{HELP[version]}END\n")
+    qemu.chmod(0o755)
+    monkeypatch.setattr(keeper, "find_qemu", lambda: (str(qemu), version))
+    assert keeper.confining_options("/a,b", "me") == options
+    qemu.write_text(f"#!/bin/sh\ncat <<'END'\n{HELP['other']}END\n")
+    with pytest.raises(UsageError, match=r"--chroot: .* leave it out, or give --engine kvm"):
+        keeper.confining_options("/a", "")
+    with pytest.raises(UsageError, match=r"--username: .* leave it out"):
+        keeper.confining_options("", "me")
+
+
+def test_the_keeper_does_nothing_else_for_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    (tmp_path / "other").touch()
+    made = keeper.Keeper(None)
+    made.remove_at_the_end([str(tmp_path / "mine")])
+    with pytest.raises(EngineError, match="cannot be"):
+        made.remove_at_the_end([str(tmp_path / "other")])
+    with pytest.raises(EngineError, match="cannot be"):
+        made.spawn(1 << 20, [0, 1, 2, 0, 1])
+    with pytest.raises(EngineError, match="cannot be"):
+        made.kill()
+    made.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    with pytest.raises(EngineError):
+        made.poll()
+
+
+def test_the_keeper_survives_any_message() -> None:
+    made = keeper.Keeper(None)
+    for message in (b"{", b"[]", b'"x"', b"\xff", b'{"do": []}', b'{"do": "remove", "files": [1]}', b"x" * 5000):
+        made._link.send(message)
+        assert b"error" in made._link.recv(4096)
+    made.close()

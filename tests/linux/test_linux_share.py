@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A folder of the Host in a Linux: trees both ways, links, modes, renames, large files, a read-only mount.
+
+Read next: tests/lab/share_lab.py, what is done there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import share_lab
+from linux_lab import Linux
+
+if TYPE_CHECKING:
+    from conftest import RealLinux
+
+    from lguest_py.kernels.stock import Kernel
+
+STOCK = "debian-6.1-686"
+
+
+def work(guest: Linux, base: Path, command: str) -> None:
+    """Let the Guest do all of it, and compare."""
+    try:
+        guest.to_the_shell()
+        (base / "rw/go").write_text(command + "\n")  # longer than a terminal's line
+        first, _, rest = command.partition(" && sh ")
+        guest.ask(first.replace(" && ", " &&\\\n"))
+        text = guest.ask(f"sh {rest}")
+        assert share_lab.DONE in text, text
+        guest.ask("cd /; umount /rw; umount /ro")
+        share_lab.check(base)
+    finally:
+        guest.close()
+
+
+def options(base: Path) -> tuple[str, ...]:
+    return ("--share", f"{base}/rw,tag=rw", "--share", f"{base}/rw,tag=ro,readonly", "--memory", "128M")
+
+
+@pytest.mark.timeout(1200)
+def test_an_lguest_linux_works_in_a_share(engine_name: str, linux: RealLinux, tmp_path: Path) -> None:
+    command = share_lab.fill(tmp_path, 16)
+    guest = Linux(engine_name, linux.bzimage, linux.initrd, "quiet", options=options(tmp_path))
+    work(guest, tmp_path, command)
+
+
+@pytest.mark.timeout(1200)
+def test_an_unmodified_linux_works_in_a_share(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
+    command = share_lab.fill(tmp_path, 16)
+    work(Linux(engine_name, STOCK, None, "quiet", console="ttyS0", options=options(tmp_path)), tmp_path, command)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.nightly("tcg")
+def test_a_gigabyte_both_ways(engine_name: str, linux: RealLinux, tmp_path: Path) -> None:
+    command = share_lab.fill(tmp_path, 1024, 10)
+    guest = Linux(engine_name, linux.bzimage, linux.initrd, "quiet", options=options(tmp_path))
+    work(guest, tmp_path, command)
