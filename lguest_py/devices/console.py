@@ -95,8 +95,11 @@ class Console:
 
     @property
     def wants_input(self) -> bool:
-        """Whether the Guest has buffers for input, and none is pending."""
-        return self.takes_input and not self._inbox and self._receive is not None and self._receive.available() > 0
+        """Whether the Guest has buffers for input, and none is pending; or a bad ring, of which ``service`` tells."""
+        try:
+            return self.takes_input and not self._inbox and self._receive is not None and self._receive.available() > 0
+        except GuestError:
+            return True
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
@@ -109,6 +112,8 @@ class Console:
 
     def _give_input(self) -> None:
         queue = self._receive
+        if queue:
+            queue.available()  # raises for a bad ring, even when there is nothing to give
         while queue and self._inbox and (chain := queue.pop()):
             if chain.readable:
                 raise GuestError("console: a buffer to read from in the receive queue")
