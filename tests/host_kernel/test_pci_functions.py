@@ -221,6 +221,7 @@ def test_the_early_console_needs_no_launcher(engine_name: str, personality: Pers
     assert not done.requests
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize(
     ("offset", "length", "bar"),
     [

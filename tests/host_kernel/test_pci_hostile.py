@@ -129,6 +129,7 @@ def run(
 # --- what is not emulated ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly("kvm")
 @SWITCHERS
 @pytest.mark.parametrize("name", NOT_EMULATED)
 @PERSONALITIES
@@ -147,6 +148,7 @@ def test_a_kernel_dies_of_an_instruction(
     assert f"{CONFIGURATION:#x}" in done.reason
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("name", NOT_EMULATED)
 @PERSONALITIES
 def test_a_program_gets_a_protection_fault(engine_name: str, personality: Personality, name: str) -> None:
