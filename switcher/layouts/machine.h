@@ -175,7 +175,7 @@ struct mailbox {
 	u32 register_write;   /* 0: a read */
 	u32 register_value;
 	u32 polling;          /* 1: the Host kernel looks at what the Launcher writes, so that no interrupt is needed */
-	u32 pad3;
+	u32 idles;            /* how often the Guest was found idle */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */

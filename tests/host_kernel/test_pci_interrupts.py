@@ -99,7 +99,8 @@ def test_the_clock_while_no_answer_comes(engine_name: str, personality: Personal
         program.store(L.BAR_NOTIFY, 0, 2)
         program.wait()
     program.tell(0)
-    assert run_program(engine_name, program, more=program.handler, polls=polls).results == [3]
+    (count,) = run_program(engine_name, program, more=program.handler, polls=polls).results
+    assert count >= 3  # the timer of a PC repeats
 
 
 @PERSONALITIES
