@@ -113,6 +113,7 @@ bool mailbox_poll(void)
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
+	mailbox->idles++;
 	if (!notified || !may_poll())
 		return false;
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from lguest_py.devices.console import Console, Sink
 from lguest_py.devices.device import Device, Progress, Say
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.input_pace import InputPace
 from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.pci_bus import PciBus
@@ -91,6 +92,7 @@ class Vm:
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
             console.sink = self._sink
+            console.pace = self._pace = InputPace(self._mailbox.idles)
             console.takes_input = not self._native or reads_hvc(command_line)
             self._serial = None if console.takes_input else Serial(inbox, self._mailbox, self._wake)
             self._inbox = inbox
@@ -142,7 +144,8 @@ class Vm:
     @property
     def deadline(self) -> float:
         """When (time.monotonic) to ask ``panicked`` again, even if nothing happens."""
-        return self._panic.deadline if self._panic else math.inf
+        panic = self._panic.deadline if self._panic else math.inf
+        return min(panic, self._pace.deadline) if self._console.held else panic
 
     def poll(self) -> MachineEnd | None:
         """How the machine ended, if it did.  Call ``service`` after it, for the last output."""

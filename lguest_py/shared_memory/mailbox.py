@@ -139,6 +139,7 @@ class _Ring(NamedTuple):
 _NOTIFY = _Ring("notify", _word("notify_head"), _word("notify_tail"), L.NOTIFY_RECORDS)
 _TEXT = _Ring("text", _word("text_head"), _word("text_tail"), L.TEXT_BYTES)
 _DOORBELL, _POLLING, _NOTIFY_RECORDS = _word("doorbell"), _word("polling"), _word("notify")
+_IDLES = _word("idles")
 _ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
 _INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
 _IRQ_RAISED, _CONFIG_RAISED = _word("irq_raised"), _word("config_raised")
@@ -179,6 +180,10 @@ class Mailbox:
         if self._words[_DOORBELL]:
             self._words[_DOORBELL] = 0
         barrier()
+
+    def idles(self) -> int:
+        """How often the Guest was found idle."""
+        return self._words[_IDLES]
 
     def hold_doorbell(self) -> None:
         """Let it count as rung: the Launcher looks at the rings itself until it clears it."""
