@@ -87,6 +87,7 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
+            self._irqs = False  # some were raised
             self._panic = PanicWatch() if self._native else None
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
@@ -123,11 +124,11 @@ class Vm:
 
     def _raise_irq(self, irq: int) -> None:
         self._mailbox.raise_irq(irq)
-        self._wake()
+        self._irqs = True
 
     def _raise_config(self, slot: int) -> None:
         self._mailbox.raise_config(slot)
-        self._wake()
+        self._irqs = True
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
@@ -179,6 +180,12 @@ class Vm:
         if mailbox.anything():  # more of it, or text that found no room
             only_text = mailbox.next_notify() is None and not mailbox.next_access()
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
+        if self._irqs:
+            self._irqs = False
+            if mailbox.irqs_seen():  # a Host kernel that was looking has them by now, and looks no more
+                self._looked_at = True
+            else:
+                self._wake()
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()
