@@ -20,6 +20,7 @@ from typing import Final, cast
 from lguest_py.bench.counting import choose
 from lguest_py.bench.device_disk import DISK
 from lguest_py.bench.device_setup import Setup, Side
+from lguest_py.bench.device_share import SHARE
 from lguest_py.bench.linux import run_guest, temporary_directory
 from lguest_py.bench.native import Workload, run_native
 from lguest_py.bench.samples import parse, subtract_clock
@@ -29,7 +30,7 @@ from lguest_py.kernels.modules import Modules
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, Row
 
-SETUPS: Final[Sequence[Setup]] = (DISK,)
+SETUPS: Final[Sequence[Setup]] = (DISK, SHARE)
 DEVICES: Final[Mapping[str, str]] = MappingProxyType(
     {name: text for each in SETUPS for name, text in each.rows.items()}
 )

@@ -15,6 +15,7 @@ from contextlib import suppress
 from lguest_py.devices.console import Console, Sink
 from lguest_py.devices.device import Device, Progress, Say
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.input_pace import InputPace
 from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.panic import PanicWatch
 from lguest_py.devices.pci_bus import PciBus
@@ -86,10 +87,12 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
+            self._irqs = False  # some were raised
             self._panic = PanicWatch() if self._native else None
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
             console.sink = self._sink
+            console.pace = self._pace = InputPace(self._mailbox.idles)
             console.takes_input = not self._native or reads_hvc(command_line)
             self._serial = None if console.takes_input else Serial(inbox, self._mailbox, self._wake)
             self._inbox = inbox
@@ -121,11 +124,11 @@ class Vm:
 
     def _raise_irq(self, irq: int) -> None:
         self._mailbox.raise_irq(irq)
-        self._wake()
+        self._irqs = True
 
     def _raise_config(self, slot: int) -> None:
         self._mailbox.raise_config(slot)
-        self._wake()
+        self._irqs = True
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
@@ -141,7 +144,8 @@ class Vm:
     @property
     def deadline(self) -> float:
         """When (time.monotonic) to ask ``panicked`` again, even if nothing happens."""
-        return self._panic.deadline if self._panic else math.inf
+        panic = self._panic.deadline if self._panic else math.inf
+        return min(panic, self._pace.deadline) if self._console.held else panic
 
     def poll(self) -> MachineEnd | None:
         """How the machine ended, if it did.  Call ``service`` after it, for the last output."""
@@ -176,6 +180,12 @@ class Vm:
         if mailbox.anything():  # more of it, or text that found no room
             only_text = mailbox.next_notify() is None and not mailbox.next_access()
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
+        if self._irqs:
+            self._irqs = False
+            if mailbox.irqs_seen():  # a Host kernel that was looking has them by now, and looks no more
+                self._looked_at = True
+            else:
+                self._wake()
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()

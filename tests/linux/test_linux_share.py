@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A folder of the Host in a Linux: trees both ways, links, modes, renames, large files, a read-only mount.
 
-Read next: tests/lab/share_lab.py, what is done there.
+Read next: tests/lab/devices/share_lab.py, what is done there.
 """
 
 from __future__ import annotations

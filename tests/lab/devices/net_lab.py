@@ -37,6 +37,7 @@ class Peer:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)  # so that it gets full
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         self.said: list[str] = []
+        self.rest = b""  # of what a test sends in parts
 
     def card(self) -> Net:
         """A card on it."""
