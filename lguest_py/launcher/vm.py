@@ -31,6 +31,7 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
 SPINS_LOST = 63
+SEEN_LOOKS = 60  # at interrupts that the Host kernel is about to handle: some 20 microseconds
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -87,6 +88,7 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
+            self._irqs = self._was_looked_at = False  # some were raised; the Host kernel looked at the mailbox then
             self._panic = PanicWatch() if self._native else None
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
@@ -122,18 +124,29 @@ class Vm:
         self.running = time.monotonic()
 
     def _raise_irq(self, irq: int) -> None:
+        self._was_looked_at |= self._mailbox.polled()
         self._mailbox.raise_irq(irq)
-        self._wake()
+        self._irqs = True
 
     def _raise_config(self, slot: int) -> None:
         self._mailbox.raise_config(slot)
-        self._wake()
+        self._irqs = True
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
         self._looked_at = self._mailbox.polled()
         if not self._looked_at:
             self._interrupt = True
+
+    def _tell_of_irqs(self, mailbox: Mailbox) -> None:
+        """A Host kernel that was looking when an interrupt was raised looks no more, and has handled it soon."""
+        looks = SEEN_LOOKS if self._was_looked_at else 1
+        self._was_looked_at = False
+        for _ in range(looks):
+            if mailbox.irqs_seen():
+                self._looked_at = True
+                return
+        self._wake()
 
     @property
     def wants_input(self) -> bool:
@@ -179,6 +192,9 @@ class Vm:
         if mailbox.anything():  # more of it, or text that found no room
             only_text = mailbox.next_notify() is None and not mailbox.next_access()
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
+        if self._irqs:
+            self._irqs = False
+            self._tell_of_irqs(mailbox)
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """I/O memory used as it cannot be used: the Guest gets the fault that a CPU gives, or dies with a reason.
 
-What a program does never ends its kernel.  Sources: Intel SDM vol. 3, 4.7 and 6.15.  Read before: tests/lab/pci_lab.py.
+What a program does never ends its kernel.  Sources: Intel SDM vol. 3, 4.7 and 6.15.
+Read before: tests/lab/devices/pci_lab.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Interrupts of PCI functions: the ISR, shared lines, and the Host kernel that looks before it halts.
 
-Source: virtio 1.2, 4.1.4.5; PCI Local Bus 3.0, 2.2.6.  Read before: tests/lab/pci_lab.py.
+Source: virtio 1.2, 4.1.4.5; PCI Local Bus 3.0, 2.2.6.  Read before: tests/lab/devices/pci_lab.py.
 """
 
 from __future__ import annotations

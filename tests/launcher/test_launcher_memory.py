@@ -9,9 +9,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-from fake_engine import AGAIN, IMAGE, WAIT, ConsoleDriver, FakeEngine, Script, fake_images
+from fake_engine import AGAIN, IMAGE, LATER, WAIT, ConsoleDriver, FakeEngine, PciConsole, Script, fake_images
 from launcher_lab import Lab, NoSource, lab, pipes, power_off
-from pci_console_lab import LATER, PciConsole
 
 from lguest_py.hardware import Disk, Entropy, Share
 from lguest_py.images import Image

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from fake_engine import IMAGE, WAIT, FakeEngine, fake_images
+from fake_engine import IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
 from launcher_lab import Lab, lab, pipes, power_off
-from pci_console_lab import LATER, PciConsole
 
 from lguest_py.console.streams import Input
 from lguest_py.errors import UsageError

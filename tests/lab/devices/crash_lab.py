@@ -21,7 +21,7 @@ from pathlib import Path
 from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.modules import Modules
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "build" / "crash" / "crash.elf"
 TO_MOUNT = 400.0  # seconds until a Guest has mounted its disk: the carrier is slow
 LIMIT = 3000.0  # seconds for a life that ends by itself
