@@ -18,9 +18,11 @@ from lguest_py.console.streams import Input
 from lguest_py.devices.device import Progress
 from lguest_py.errors import UsageError
 from lguest_py.launcher import launcher, vm
+from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Plan, bus_of
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
+from lguest_py.shared_memory.mailbox import Mailbox
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]
@@ -234,6 +236,37 @@ def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
         patch.setattr(launcher, "Vm", Slow)
         assert lab.run(script, image=LATER).status == 0
     assert 2 <= len(looked) <= 8  # 1 + 2 + 4 + … of a hundred
+
+
+def test_a_flood_of_requests_starves_neither_signals_nor_the_time_limit(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the Launcher looks there is another request, and it never sleeps."""
+    monkeypatch.setattr(launcher, "SPIN", 30.0)
+    served: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        engine.mailbox["polling"] = 1
+        console.drivers[1].send(0, 0x5000, b"x")
+        console.notify(1)
+
+        def again(mailbox: Mailbox) -> bool:
+            served.append(1)
+            console.drivers[1].offer(0)
+            engine.notify(L.NOTIFY_PCI | 1 << 16 | 1)
+            return anything(mailbox)
+
+        anything = Mailbox.anything
+        monkeypatch.setattr(Mailbox, "anything", again)
+        while True:
+            yield WAIT
+
+    assert lab.run(script, image=LATER, timeout=1.0).outcome.end is End.TIME_LIMIT
+    monkeypatch.undo()
+    assert len(served) > 100
+    assert not lab.lines  # no rule was broken
 
 
 class LatePace:
