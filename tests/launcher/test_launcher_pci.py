@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from fake_engine import IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
+from fake_engine import AGAIN, IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Input
@@ -153,6 +153,36 @@ def test_no_interrupt_while_the_host_kernel_polls(lab: Lab) -> None:
 
     assert lab.run(script, image=LATER).status == 0
     assert counts == [0, 1]
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_no_interrupt_for_what_the_host_kernel_has_handled(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, handled: bool
+) -> None:
+    """It was looking when the interrupt was raised, and looks no more because it found it."""
+    real = Mailbox.raise_irq
+
+    def raise_irq(mailbox: Mailbox, irq: int) -> None:
+        real(mailbox, irq)
+        if handled:
+            mailbox._view["irq_seen", irq] = mailbox._view["irq_raised", irq]
+
+    monkeypatch.setattr(Mailbox, "raise_irq", raise_irq)
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        before = engine.interrupts
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not console.drivers[1].used_index:
+            yield AGAIN
+        counts.append(engine.interrupts - before)
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [0 if handled else 1]
 
 
 def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:

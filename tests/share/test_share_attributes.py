@@ -162,6 +162,26 @@ def test_extended_attributes_of_users(client: Client, folder: Path) -> None:
     assert number(lambda: xattr(client, b"user.a")) == errno.ENODATA
 
 
+def test_values_on_their_way_are_few(client: Client, folder: Path) -> None:
+    (folder / "f").write_bytes(b"")
+    client.at(1, b"f")
+    for fid in range(2, 258):
+        if fid % 2:
+            client.walk(1, fid)
+            client.call(T.XATTRCREATE, fid, b"user.a", 60_000, 0)
+        else:
+            client.call(T.XATTRWALK, 1, fid, b"")
+    client.walk(1, 300)
+    assert number(lambda: client.call(T.XATTRCREATE, 300, b"user.a", 1, 0)) == errno.ENFILE
+    assert number(lambda: client.call(T.XATTRWALK, 1, 301, b"")) == errno.ENFILE
+    client.clunk(2)
+    client.call(T.XATTRWALK, 1, 301, b"")
+    client.version(8192)
+    client.attach()
+    client.at(1, b"f")
+    client.call(T.XATTRWALK, 1, 2, b"")
+
+
 @pytest.mark.usefixtures("with_xattrs")
 def test_a_value_comes_in_order_and_whole(client: Client, folder: Path) -> None:
     client.walk(0, 1)
