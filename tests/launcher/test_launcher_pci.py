@@ -32,10 +32,10 @@ NATIVE = replace(IMAGE, personality="native", version="6.1.0", segments=(replace
 
 
 @contextmanager
-def typed() -> Iterator[Input]:
+def typed(text: bytes = b"typed") -> Iterator[Input]:
     """Input that somebody typed."""
     read, write = os.pipe()
-    os.write(write, b"typed")
+    os.write(write, text)
     try:
         yield Input(read)
     finally:
@@ -333,3 +333,36 @@ def test_input_that_may_come_from_now_on_is_waited_for(lab: Lab, monkeypatch: py
 
     with typed() as source:
         assert lab.run(script, image=LATER, source=source, timeout=20.0).status == 0
+
+
+def test_no_wake_up_of_the_serial_port_is_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Guest reads all of its input just before the Launcher clears the doorbell, which so is not rung for it."""
+    clear = Mailbox.clear_doorbell
+
+    def read_all_and_clear(mailbox: Mailbox) -> None:
+        if lab.engines and lab.engines[-1].started:
+            view = lab.engines[-1].mailbox
+            view["input_tail"] = view["input_head"]
+        clear(mailbox)
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.mailbox["polling"] = 1  # so that no interrupt of the Launcher makes this go on
+        thread = threading.Thread(target=wake_at_the_end, args=(engine,))
+        thread.start()
+        while not read_all.is_set():
+            yield WAIT
+        thread.join()
+        yield from power_off(engine)
+
+    def wake_at_the_end(engine: FakeEngine) -> None:
+        for _ in range(1000):
+            if engine.mailbox["input_head"] == 3000:
+                read_all.set()
+                break
+            time.sleep(0.01)
+        engine._wake()
+
+    read_all = threading.Event()
+    monkeypatch.setattr(Mailbox, "clear_doorbell", read_all_and_clear)
+    with typed(b"x" * 3000) as source:
+        assert lab.run(script, image=NATIVE, source=source, timeout=20.0).status == 0
