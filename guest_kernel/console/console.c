@@ -37,11 +37,21 @@ static u8 *receive;
 static u8 *reading;
 static u32 reading_bytes, read_bytes;
 
+/* Waits until at most so many buffers are with the Host, which uses them in order: the next one to fill comes back first. */
+static void take_back(u32 most)
+{
+	struct virtqueue *queue = &device->queues[TRANSMIT];
+	u32 bytes;
+	while (in_flight > most || virtqueue_has_used(queue)) {
+		if (virtqueue_get(queue, &bytes))
+			in_flight--;
+	}
+}
+
 static void send(void)
 {
 	struct virtqueue *queue = &device->queues[TRANSMIT];
 	struct virtio_buffer buffer = { transmit + filling * BUFFER_BYTES, filled, false };
-	u32 bytes;
 	if (!filled)
 		return;
 	virtqueue_add(queue, &buffer, 1);
@@ -49,11 +59,7 @@ static void send(void)
 	in_flight++;
 	filling = (filling + 1) % BUFFERS;
 	virtio_kick(device, TRANSMIT);
-	/* The Host uses buffers in order, so the next one to fill is the first to come back. */
-	while (in_flight == BUFFERS || virtqueue_has_used(queue)) {
-		if (virtqueue_get(queue, &bytes))
-			in_flight--;
-	}
+	take_back(BUFFERS - 1);
 }
 
 void console_write(const char *text, u32 count)
@@ -78,6 +84,15 @@ void console_flush(void)
 		send();
 	else
 		early_flush();
+	irq_restore(flags);
+}
+
+void console_drain(void)
+{
+	u32 flags = irq_save();
+	console_flush();
+	if (in_flight)
+		take_back(0);
 	irq_restore(flags);
 }
 

@@ -15,6 +15,7 @@ void console_init(void); /* opens the virtio console, again if need be; without 
 bool console_has_input(void);
 void console_write(const char *text, u32 count);
 void console_flush(void);
+void console_drain(void); /* and waits until the Host has taken all of it */
 struct virtio_device *console_device(void); /* NULL when there is none */
 int console_read(void); /* the next byte; waits for it. -1: there is no device */
 

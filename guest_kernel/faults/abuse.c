@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a hostile driver writes into the first queue of a device, and into its registers. The Launcher has to mark the
- * device as broken, or on the device page to end the Guest; some of it is allowed, and then the device goes on.
+ * What a hostile driver writes into a queue that the device looks into at once, and into its registers. The Launcher has
+ * to mark the device as broken, or on the device page to end the Guest; some of it is allowed, and the device goes on.
  *
  * Read next: device_faults.c, which runs it; lguest_py/devices/virtqueue.py, which checks.
  */
@@ -14,11 +14,15 @@
 #include "guest_kernel/bus/virtio.h"
 #include "guest_kernel/bus/vring.h"
 #include "guest_kernel/cpu/hypercall.h"
+#include "guest_kernel/faults/victim.h"
 #include "guest_kernel/memory/frames.h"
 #include "switcher/layouts/lguest_abi.h"
 #include "switcher/layouts/types.h"
+#include <stdbool.h>
 
-#define SOME_BYTES 64
+#define SOME_BYTES   64
+#define HEADER_BYTES 16
+#define SECTOR_BYTES 512
 #define BAR_FLAGS  0xFu
 #define FAR_QUEUE  0x40 /* no device has so many; its doorbell is still in the page */
 #define ALL_ONES   0xFFFFFFFFu
@@ -37,7 +41,7 @@ static u8 buffer[PAGE_SIZE];
 
 static void describe(struct virtio_device *device, u16 id, u64 address, u32 bytes, u16 flags, u16 next)
 {
-	volatile struct vring_desc *desc = &device->queues[0].descs[id];
+	volatile struct vring_desc *desc = &victim_queue(device)->descs[id];
 	desc->address = address;
 	desc->bytes = bytes;
 	desc->flags = flags;
@@ -47,7 +51,7 @@ static void describe(struct virtio_device *device, u16 id, u64 address, u32 byte
 /* Makes a chain available, whatever it is, and kicks. */
 static void offer(struct virtio_device *device, u16 head)
 {
-	struct virtqueue *queue = &device->queues[0];
+	struct virtqueue *queue = victim_queue(device);
 	u16 index = queue->avail->index;
 	queue->avail->ring[index % queue->size] = head;
 	__asm__ volatile("" : : : "memory");
@@ -74,12 +78,12 @@ static u32 bar(const struct virtio_device *device)
 
 static void head(struct virtio_device *device)
 {
-	offer(device, device->queues[0].size);
+	offer(device, victim_queue(device)->size);
 }
 
 static void index(struct virtio_device *device)
 {
-	struct virtqueue *queue = &device->queues[0];
+	struct virtqueue *queue = victim_queue(device);
 	describe(device, 0, physical(buffer), SOME_BYTES, 0, 0);
 	queue->avail->index = (u16)(queue->avail->index + queue->size + 1);
 	device->transport->kick(device, queue);
@@ -94,7 +98,7 @@ static void loop(struct virtio_device *device)
 
 static void next(struct virtio_device *device)
 {
-	describe(device, 0, physical(buffer), SOME_BYTES, DESC_NEXT, device->queues[0].size);
+	describe(device, 0, physical(buffer), SOME_BYTES, DESC_NEXT, victim_queue(device)->size);
 	offer(device, 0);
 }
 
@@ -148,7 +152,7 @@ static void indirect(struct virtio_device *device)
 /* A chain as long as the ring, each descriptor all that the kernel has mapped: longer than memory together. */
 static void total(struct virtio_device *device)
 {
-	u16 size = device->queues[0].size;
+	u16 size = victim_queue(device)->size;
 	for (u16 i = 0; i < size; i++)
 		describe(device, i, 0, memory_ram(), (u16)(DESC_WRITE | (i + 1 < size ? DESC_NEXT : 0)), (u16)(i + 1));
 	offer(device, 0);
@@ -234,14 +238,19 @@ static void selected(struct virtio_device *device)
 	write32(device->common + ACCEPTED, ALL_ONES);
 }
 
-/* Work is on its way when the device is reset. */
+/* Work is on its way when the device is reset: a disk's reads, or what any other device makes of some bytes. */
 static void reset(struct virtio_device *device)
 {
-	for (u16 i = 0; i < device->queues[0].size / 2; i++) {
-		describe(device, i, physical(buffer), SOME_BYTES, DESC_WRITE, 0);
-		offer(device, i);
-	}
+	bool reads = device->type == VIRTIO_BLOCK;
+	memory_set(buffer, 0, HEADER_BYTES);
+	describe(device, 0, physical(buffer), HEADER_BYTES, DESC_NEXT, 1);
+	describe(device, 1, physical(buffer + SECTOR_BYTES), SECTOR_BYTES, DESC_WRITE | DESC_NEXT, 2);
+	describe(device, 2, physical(buffer + HEADER_BYTES), 1, DESC_WRITE, 0);
+	describe(device, 3, physical(buffer), SOME_BYTES, device->type == VIRTIO_ENTROPY ? DESC_WRITE : 0, 0);
+	for (u16 i = 0; i < victim_queue(device)->size / 2; i++)
+		offer(device, reads ? 0 : 3);
 	device->transport->begin(device);
+	device->broken = false; /* which may have come before the reset */
 }
 
 const struct abuse abuses[] = {

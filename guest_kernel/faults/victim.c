@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A device that is driven in a hostile way, and its way back to its own driver. */
 #include "guest_kernel/faults/victim.h"
-#include "guest_kernel/base/print.h"
 #include "guest_kernel/base/text.h"
 #include "guest_kernel/bus/device.h"
 #include "guest_kernel/bus/virtio.h"
@@ -29,9 +28,14 @@ u32 victim_queues(const struct virtio_device *device)
 	return device->type == VIRTIO_NET || device->type == VIRTIO_CONSOLE ? 2 : 1;
 }
 
+struct virtqueue *victim_queue(struct virtio_device *device)
+{
+	return &device->queues[victim_queues(device) - 1];
+}
+
 void victim_open(struct virtio_device *device)
 {
-	print_flush();
+	console_drain();
 	virtio_reset(device);
 	task_sleep(5 * NS_PER_MS); /* a task of its driver sees that */
 	virtio_open(device, victim_queues(device), 0);

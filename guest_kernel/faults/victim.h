@@ -9,6 +9,7 @@
 /* Takes NAME and a device's number, 0 if it is left out, off a line. NULL: there is no name. No device: NULL. */
 const char *victim_parse(char **line, struct virtio_device **device);
 u32 victim_queues(const struct virtio_device *device);
+struct virtqueue *victim_queue(struct virtio_device *device); /* the one that it reads */
 void victim_open(struct virtio_device *device); /* with no features: its driver's state is lost */
 bool victim_broken(struct virtio_device *device, u64 ns); /* within this time */
 void victim_release(struct virtio_device *device); /* to its own driver */

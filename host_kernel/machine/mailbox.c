@@ -16,7 +16,6 @@
 static bool doorbell_rung HOT;
 static bool notified HOT; /* the Launcher was notified since the Guest was last idle, so an answer may come soon */
 static u32 polls_lost, polls_skipped; /* after looking in vain, the next waits halt at once: 1, 3, 7 … POLLS_LOST of them */
-static u32 irq_seen[VIRTUAL_IRQS], config_seen[VIRTUAL_IRQS]; /* of irq_raised and config_raised: what was last handled */
 
 void mailbox_init(void)
 {
@@ -27,8 +26,8 @@ void mailbox_init(void)
 /* What was raised until now is no interrupt. */
 void mailbox_irqs_forget(u32 number)
 {
-	irq_seen[number] = read_once(&mailbox->irq_raised[number]);
-	config_seen[number] = read_once(&mailbox->config_raised[number]);
+	mailbox->irq_seen[number] = read_once(&mailbox->irq_raised[number]);
+	mailbox->config_seen[number] = read_once(&mailbox->config_raised[number]);
 }
 
 /* Wake the Launcher, unless it has not yet seen the last wake-up. */
@@ -53,12 +52,12 @@ void mailbox_irqs(void)
 	for (u32 number = 1; number < VIRTUAL_IRQS; number++) {
 		u32 raised = read_once(&mailbox->irq_raised[number]), config = read_once(&mailbox->config_raised[number]);
 
-		if (raised != irq_seen[number]) {
-			irq_seen[number] = raised;
+		if (raised != mailbox->irq_seen[number]) {
+			mailbox->irq_seen[number] = raised;
 			personality.device_irq(number, ISR_QUEUE);
 		}
-		if (config != config_seen[number]) {
-			config_seen[number] = config;
+		if (config != mailbox->config_seen[number]) {
+			mailbox->config_seen[number] = config;
 			personality.device_irq(number, ISR_CONFIG);
 		}
 	}
@@ -67,8 +66,8 @@ void mailbox_irqs(void)
 static bool irqs_raised(void)
 {
 	for (u32 number = 1; number < VIRTUAL_IRQS; number++)
-		if (read_once(&mailbox->irq_raised[number]) != irq_seen[number] ||
-		    read_once(&mailbox->config_raised[number]) != config_seen[number])
+		if (read_once(&mailbox->irq_raised[number]) != mailbox->irq_seen[number] ||
+		    read_once(&mailbox->config_raised[number]) != mailbox->config_seen[number])
 			return true;
 	return false;
 }
@@ -114,6 +113,7 @@ bool mailbox_poll(void)
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
+	mailbox->idles++;
 	if (!notified || !may_poll())
 		return false;
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)

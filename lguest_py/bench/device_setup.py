@@ -20,6 +20,7 @@ class Side:
 
     devices: tuple[Hardware, ...] = ()
     qemu: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()  # that those arguments name
     commands: tuple[str, ...] = ()
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Host's end of the measurements of a network: python -m lguest_py.bench.net_server
 
-It listens at 127.0.0.1, prints a line when it does, and ends with its standard input.  A connection's first byte chooses:
+It listens at 127.0.0.1, prints a line when it does, and ends with its standard input.  A connection's first byte
+chooses:
 "s": each CHUNK bytes are answered with one; "r": each byte is answered with CHUNK bytes.  Datagrams are sent back.
 Read next: guest_kernel/linux/devices/net.c, the Guest's end.
 """

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.input_pace import InputPace
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 
 F_SIZE, F_EMERG_WRITE = 1 << 0, 1 << 2
@@ -51,6 +52,7 @@ class Console:
         self._told = size()  # what the configuration says
         self.features = F_EMERG_WRITE | (F_SIZE if self._told else 0)
         self._config_changed: Callable[[], None] = lambda: None
+        self.pace: InputPace | None = None  # the Vm sets it; None: as fast as the Guest has buffers
         self.takes_input = True  # else the Guest's input goes elsewhere
         self._receive: Virtqueue | None = None
         self._transmit: Virtqueue | None = None
@@ -95,8 +97,23 @@ class Console:
 
     @property
     def wants_input(self) -> bool:
-        """Whether the Guest has buffers for input, and none is pending."""
-        return self.takes_input and not self._inbox and self._receive is not None and self._receive.available() > 0
+        """Whether the Guest would take input and none is pending; or a bad ring, of which ``service`` tells."""
+        try:
+            if not self.takes_input or self._inbox or self._receive is None or self._receive.available() <= 0:
+                return False
+        except GuestError:
+            return True
+        return self.pace is None or self.pace.room > 0
+
+    @property
+    def held(self) -> bool:
+        """Whether the Guest has buffers for input, and only ``pace`` holds it back."""
+        if not self.pace or not self.takes_input or self._receive is None:
+            return False
+        try:
+            return self._receive.available() > 0 and self.pace.room <= 0
+        except GuestError:
+            return False
 
     def service(self) -> Progress:
         """Move input and output as far as both sides have room.  Raises GuestError for a bad ring."""
@@ -108,17 +125,22 @@ class Console:
         return self._take_output()
 
     def _give_input(self) -> None:
-        queue = self._receive
-        while queue and self._inbox and (chain := queue.pop()):
+        queue, pace = self._receive, self.pace
+        if queue:
+            queue.available()  # raises for a bad ring, even when there is nothing to give
+        while queue and self._inbox and (not pace or pace.room > 0) and (chain := queue.pop()):
             if chain.readable:
                 raise GuestError("console: a buffer to read from in the receive queue")
             written = 0
             for buffer in chain.writable:
-                piece = self._inbox[: len(buffer)]
+                room = max(pace.room - written, 0) if pace else len(buffer)
+                piece = self._inbox[: min(len(buffer), room)]
                 buffer[: len(piece)] = piece
                 del self._inbox[: len(piece)]
                 written += len(piece)
             queue.push(chain, written)
+            if pace:
+                pace.gave(written)
         if queue:
             queue.notify()
 
@@ -131,6 +153,8 @@ class Console:
             progress = self._collect(queue, out, min(self.sink.room, BUDGET))
         finally:  # also the output before a broken rule
             self.sink.write(out)
+            if out and self.pace:
+                self.pace.wrote()
         queue.notify()
         return progress
 

@@ -27,8 +27,8 @@ Personality = Literal["lguest", "native"]  # what the Guest relies on: hypercall
 def first_mapping(end: int, offset: int) -> int:
     """Guest-physical end of what a Linux with lguest support maps at its entry, before it knows its RAM.
 
-    It maps up to its own ``end`` and the page tables for all addresses from ``offset`` on, in whole page tables.  Then it
-    removes what is not RAM, by a call that fails in lguest (set_pte_at without an mm), before it can print anything.
+    It maps up to its own ``end`` and the page tables for all addresses from ``offset`` on, in whole page tables.  Then
+    it removes what is not RAM, by a call that fails in lguest (set_pte_at without an mm), before it can print anything.
     """
     return -(-(end + ((1 << 32) - offset) // ENTRIES) // TABLE_SPAN) * TABLE_SPAN
 

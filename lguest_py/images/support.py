@@ -2,9 +2,9 @@
 """Decide from a kernel's contents whether it is supported, and with which personality it runs.
 
 A Linux with lguest Guest support has the string "lguest" in its data and the LGUEST_INIT hypercall in its code: eax =
-1, ebx = lguest_data, then `int $0x1f` (2.6.34 to 4.13) or `vmcall` (up to 2.6.33).  From 3.1 on NEW_PGTABLE follows: the
-kernel has page tables; up to 3.0 the Host makes them, and its code still has a `vmcall` in one place.  A Linux with only lguest Host
-support has the string and not the call.  For a kernel other than Linux either of the two is enough.
+1, ebx = lguest_data, then `int $0x1f` (2.6.34 to 4.13) or `vmcall` (up to 2.6.33). From 3.1 on NEW_PGTABLE follows: the
+kernel has page tables; up to 3.0 the Host makes them, and its code still has a `vmcall` in one place. A Linux with only
+lguest Host support has the string and not the call. For a kernel other than Linux either of the two is enough.
 
 A Linux without Guest support has the native personality, which is trap and emulate.  It must enable interrupts with
 sti only, as Linux does since 5.12: popf does not trap in ring 1 and leaves IF unchanged.

@@ -107,8 +107,8 @@ def built(name: str) -> Path:
 
 
 @functools.cache
-def _host_kernel() -> bytes:
-    """Its image; read once, because a later boot may not see the file (--chroot)."""
+def _host_kernel(folder: Path) -> bytes:
+    """Its image in this folder; read once, because a later boot may not see the file (--chroot)."""
     return built("host_kernel.bin").read_bytes()
 
 
@@ -125,7 +125,7 @@ def fill(
     from lguest_py.images.native import BOOT_PARAMS, write_native
 
     memory = engine.memory
-    kernel = _host_kernel()
+    kernel = _host_kernel(IMAGES)
     memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)

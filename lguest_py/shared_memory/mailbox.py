@@ -139,9 +139,12 @@ class _Ring(NamedTuple):
 _NOTIFY = _Ring("notify", _word("notify_head"), _word("notify_tail"), L.NOTIFY_RECORDS)
 _TEXT = _Ring("text", _word("text_head"), _word("text_tail"), L.TEXT_BYTES)
 _DOORBELL, _POLLING, _NOTIFY_RECORDS = _word("doorbell"), _word("polling"), _word("notify")
+_IDLES = _word("idles")
 _ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
 _INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
 _IRQ_RAISED, _CONFIG_RAISED = _word("irq_raised"), _word("config_raised")
+_IRQ_SEEN = _word("irq_seen")
+assert _word("config_seen") - _IRQ_SEEN == _CONFIG_RAISED - _IRQ_RAISED == L.VIRTUAL_IRQS
 
 
 class Access(NamedTuple):
@@ -165,6 +168,10 @@ class Mailbox:
     def __init__(self, memory: memoryview) -> None:
         self._view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         self._words = words(memory[L.MAILBOX_ADDRESS : L.MAILBOX_ADDRESS + L.MAILBOX.size // 4 * 4], "I")
+        self._raised, self._seen = (
+            memory[L.MAILBOX_ADDRESS + 4 * start :][: 8 * L.VIRTUAL_IRQS].cast("Q")
+            for start in (_IRQ_RAISED, _IRQ_SEEN)  # with those of the configuration, which follow
+        )
         self._text = self._view.bytes("text")
         self._input = self._view.bytes("input")
 
@@ -173,6 +180,10 @@ class Mailbox:
         if self._words[_DOORBELL]:
             self._words[_DOORBELL] = 0
         barrier()
+
+    def idles(self) -> int:
+        """How often the Guest was found idle."""
+        return self._words[_IDLES]
 
     def hold_doorbell(self) -> None:
         """Let it count as rung: the Launcher looks at the rings itself until it clears it."""
@@ -252,6 +263,10 @@ class Mailbox:
     def raise_config(self, slot: int) -> None:
         """Count one more interrupt of a PCI slot for a change of its configuration."""
         self._words[_CONFIG_RAISED + slot] = (self._words[_CONFIG_RAISED + slot] + 1) & 0xFFFFFFFF
+
+    def irqs_seen(self) -> bool:
+        """Whether the Host kernel has handled all that was raised."""
+        return self._raised == self._seen
 
     def polled(self) -> bool:
         """Whether the Host kernel looks at what was written here, so that no interrupt is needed."""

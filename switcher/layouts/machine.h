@@ -175,7 +175,9 @@ struct mailbox {
 	u32 register_write;   /* 0: a read */
 	u32 register_value;
 	u32 polling;          /* 1: the Host kernel looks at what the Launcher writes, so that no interrupt is needed */
-	u32 pad3;
+	u32 idles;            /* how often the Guest was found idle */
+	u32 irq_seen[32];     /* of irq_raised and config_raised below: what has been handled */
+	u32 config_seen[32];
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */

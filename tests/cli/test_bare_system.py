@@ -60,7 +60,7 @@ def test_without_proc_and_without_room(engine_name: str) -> None:
 
 
 def in_directories(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
-    monkeypatch.setattr(Ram, "_memfd", staticmethod(lambda size: None))
+    monkeypatch.setattr(Ram, "_memfd", staticmethod(lambda size, by_descriptor: None))
     monkeypatch.setattr(ram, "SHARED", str(directories[0]))
     monkeypatch.setenv("TMPDIR", str(directories[-1]))
 

@@ -67,7 +67,6 @@ CASES = {
         ElfFile((Part(0x100000, text(name=b"", call=b"\x90")),)).bytes(), ("without lguest", "CONFIG_LGUEST_GUEST=y")
     ),
     "PAE kernel": Case(ElfFile((Part(0x100000, text(more=b"*pdpt = %016Lx ")),)).bytes(), ("PAE", "give")),
-    "generation 2": Case(kernel("4.10.0").bytes(), ("generation 2", "give a kernel up to 3.19")),
     "initrd too large": Case(ELF, ("initrd", "does not fit", "use --memory"), initrd_bytes=64 * MIB, names_image=False),
     "memory too small for the kernel": Case(
         kernel(parts=(Part(0x100000, text(), 8 * MIB),)).bytes(), ("needs memory up to 12M", "use --memory 16M"),

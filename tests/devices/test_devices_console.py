@@ -12,6 +12,7 @@ from ring_lab import Driver, Rig
 from lguest_py.devices.console import BUDGET, CHAINS, F_EMERG_WRITE, F_SIZE, Console
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
+from lguest_py.devices.input_pace import LEAST, QUIET, InputPace
 from lguest_py.devices.virtqueue import DESC_WRITE, Chain, Virtqueue, legacy_ring
 
 
@@ -198,3 +199,37 @@ def test_what_is_no_terminal_has_no_size() -> None:
     console = Console(bytearray(), Sink(99))
     assert console.features == F_EMERG_WRITE
     assert console.config() == bytes(12)
+
+
+def test_the_pace_holds_input_back_and_loses_none() -> None:
+    s = Setup().start()
+    now = 0.0
+    s.console.pace = InputPace(lambda: 0, lambda: now)
+    s.inbox += bytes(range(200))
+    for number in range(4):
+        s.receive.receive(number, 0x1000 * (number + 1), 40)
+    s.console.service()
+    assert s.console.held
+    assert s.receive.used() == []
+    now = QUIET
+    s.console.service()
+    assert s.receive.used() == [(0, 40), (1, LEAST - 40)]  # what there is room for, in the buffers that there are
+    assert s.console.held
+    assert not s.console.wants_input
+    now += QUIET
+    s.console.service()
+    assert s.receive.used() == [(2, 40), (3, LEAST - 40)]
+    assert bytes(s.memory[0x1000:0x1028]) + bytes(s.memory[0x2000:0x2018]) == bytes(range(LEAST))
+    assert bytes(s.inbox) == bytes(range(2 * LEAST, 200))
+    assert not s.console.held  # it has no buffers
+
+
+def test_input_that_nothing_holds_back_is_wanted() -> None:
+    s = Setup().start()
+    idles = 0
+    s.console.pace = InputPace(lambda: idles, lambda: 0.0)
+    s.receive.receive(0, 0x1000, 4096)
+    assert not s.console.wants_input
+    idles += 1
+    assert s.console.wants_input
+    assert not s.console.held

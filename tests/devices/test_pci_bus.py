@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The PCI bus: configuration space as a system finds it, and the registers of virtio 1.x, used well and wrongly."""
+"""The registers of virtio 1.x on PCI, used well and wrongly; test_pci_function.py has configuration space."""
 
 from __future__ import annotations
 
 import random
 import struct
 from collections.abc import Callable, Collection, Sequence
-from itertools import pairwise
 
 import pytest
 from ring_lab import Arena, Driver, modern_ring
@@ -14,17 +13,14 @@ from ring_lab import Arena, Driver, modern_ring
 from lguest_py.devices.console import Console
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
-from lguest_py.devices.pci_bus import PIC_PINS, PciBus, native_pins
+from lguest_py.devices.pci_bus import PciBus
 from lguest_py.devices.pci_function import COMMON_BYTES
 from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.virtqueue import RING_FEATURES, Virtqueue
-from lguest_py.errors import UsageError
 from lguest_py.files.poller import Poller
 from lguest_py.shared_memory import _layouts as L
-from lguest_py.shared_memory.layout import View
 
 RAM = 1 << 20
-BASE = 0x5000000
 VERSION_1 = 1 << 32
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 1, 2, 4, 8, 0x40, 0x80
 AT = {  # offsets in the common configuration: virtio 1.2, 4.1.4.3
@@ -162,105 +158,6 @@ class Setup:
 @pytest.fixture
 def setup() -> Setup:
     return Setup()
-
-
-# Configuration space.
-
-
-def functions(setup: Setup, native: bool = True) -> list[View]:
-    machine = memoryview(bytearray(L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size))
-    setup.bus.write_functions(machine, BASE, native)
-    step = L.PCI_FUNCTION.size
-    return [View(machine, L.PCI_ADDRESS + step * slot, L.PCI_FUNCTION) for slot in range(L.PCI_SLOTS)]
-
-
-def word(function: View, offset: int, size: int) -> int:
-    return int.from_bytes(function.bytes("config")[offset : offset + size], "little")
-
-
-def capabilities(function: View) -> dict[int, tuple[int, int, int, int]]:
-    """Of each virtio kind: where the capability is, its BAR, offset and length."""
-    found: dict[int, tuple[int, int, int, int]] = {}
-    assert word(function, 6, 2) & 0x10
-    at, seen = word(function, 0x34, 1), []
-    while at:
-        assert at not in seen
-        assert at % 4 == 0
-        seen.append(at)
-        identity, following, length, kind, bar = function.bytes("config")[at : at + 5]
-        assert identity == 9
-        assert length == {2: 20, 5: 20}.get(kind, 16)
-        assert at + length <= (following or 256)
-        found[kind] = at, bar, word(function, at + 8, 4), word(function, at + 12, 4)
-        at = following
-    return found
-
-
-def test_slots_are_a_host_bridge_the_console_and_the_others(setup: Setup) -> None:
-    each = functions(setup)
-    assert [word(f, 0, 4) for f in each[:4]] == [0x12378086, 0x10431AF4, 0x10421AF4, 0xFFFFFFFF]
-    assert all(word(f, 0, 4) == 0xFFFFFFFF for f in each[3:])
-    assert word(each[0], 8, 4) >> 8 == 0x060000
-    assert word(each[2], 8, 4) >> 8 == 0x010000
-    assert all(word(f, 8, 1) == 1 for f in each[1:3])
-    assert all(word(f, 0x0E, 1) == 0 for f in each[:3])
-
-
-def test_capabilities_point_to_the_pages_of_the_bar(setup: Setup) -> None:
-    for function, queues, config in zip(functions(setup)[1:3], (2, 2), (12, 8), strict=True):
-        found = capabilities(function)
-        assert {kind: place[1:] for kind, place in found.items()} == {
-            1: (0, L.BAR_COMMON, COMMON_BYTES),
-            2: (0, L.BAR_NOTIFY, 4 * queues),
-            3: (0, L.BAR_ISR, 1),
-            4: (0, L.BAR_DEVICE, config),
-            5: (0, 0, 0),
-        }
-        assert word(function, found[2][0] + 16, 4) == 4  # notify_off_multiplier
-        assert function["window"] == found[5][0]
-        writable = function.bytes("writable")
-        assert writable[found[5][0] + 4] == 0xFF
-        assert bytes(writable[found[5][0] + 8 : found[5][0] + 20]) == b"\xff" * 12
-
-
-def test_bars_are_apart_in_the_window_and_can_be_sized(setup: Setup) -> None:
-    bars = [word(function, 0x10, 4) for function in functions(setup)[1:3]]
-    assert bars == [BASE, BASE + L.BAR_BYTES]
-    for function in functions(setup)[1:3]:
-        mask = int.from_bytes(function.bytes("writable")[0x10:0x14], "little")
-        assert (~mask & 0xFFFFFFFF) + 1 == L.BAR_BYTES
-        assert not any(function.bytes("writable")[0x14:0x3C])
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_each_function_has_its_interrupt(setup: Setup, native: bool) -> None:
-    each = functions(setup, native)
-    assert [f["irq"] for f in each[:3]] == ([0, 11, 10] if native else [0, 1, 2])
-    assert [word(f, 0x3C, 1) for f in each[:3]] == [f["irq"] for f in each[:3]]
-    assert [word(f, 0x3D, 1) for f in each[:3]] == [0, 1, 1]
-    assert each[1].bytes("writable")[0x3C] == 0xFF
-
-
-def test_the_pins_of_the_pic_are_shared_in_turn() -> None:
-    assert list(native_pins()) == [0, *(PIC_PINS * 4)[:31]]
-
-
-def test_the_console_has_its_emergency_write(setup: Setup) -> None:
-    """virtio 1.2, 5.3.4: emerg_wr is behind cols, rows and max_nr_ports."""
-    each = functions(setup)
-    assert [f["emergency"] for f in each[:3]] == [0, L.BAR_DEVICE + 8, 0]
-    setup.write("device_feature_select", 0, 1)
-    assert setup.read("device_feature", 1) & 1 << 2
-
-
-def test_there_is_room_for_31_devices() -> None:
-    def bus(count: int) -> PciBus:
-        devices = [Probe() for _ in range(count)]
-        return PciBus(memoryview(bytearray(RAM)), devices, print, print, print)
-
-    bus(31)
-    with pytest.raises(UsageError, match="32 devices are too many"):
-        bus(32)
 
 
 # The registers, as the specification wants them to be used.
@@ -500,8 +397,3 @@ def test_the_end_of_a_boot_resets_every_device_and_drops_the_memory(setup: Setup
     assert setup.probe.log[-1] == "reset"
     setup.memory.release()
     setup.backing.append(0)  # raises BufferError while a view of it is left
-
-
-def test_capability_lengths_cover_their_pages() -> None:
-    starts = [L.BAR_COMMON, L.BAR_ISR, L.BAR_DEVICE, L.BAR_NOTIFY, L.BAR_BYTES]
-    assert all(second - first == 4096 for first, second in pairwise(starts))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random rings for a disk: tests/lab/random_rings.py says of which kinds."""
+"""Random rings for a disk: tests/lab/devices/random_rings.py says of which kinds."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_random_rings(
         monkeypatch.setattr(raw.Raw, "writes_quickly", lambda disk: False)
     monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)  # thousands take minutes
     said: list[str] = []
-    disk = Block(Disk(str(path), **({mode: True} if mode else {})), said.append)
+    disk = Block(Disk(str(path), readonly=mode == "readonly", overlay=mode == "overlay"), said.append)
     try:
         count = rings(request) // share
         counts = throw(disk, count, shapes)

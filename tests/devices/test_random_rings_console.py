@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random rings for the console: tests/lab/random_rings.py says of which kinds."""
+"""Random rings for the console: tests/lab/devices/random_rings.py says of which kinds."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random rings for a share: tests/lab/random_rings.py says of which kinds.  Each ring is a session of its own."""
+"""Random rings for a share: tests/lab/devices/random_rings.py says of which kinds.  Each ring is a session of its
+own."""
 
 from __future__ import annotations
 

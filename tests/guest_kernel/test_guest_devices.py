@@ -25,6 +25,7 @@ SECTOR = 512
 SECTORS = 2048
 ADDRESS = "10.9.8.7"
 PATIENCE = 300.0  # seconds; the carrier is slow
+Everything = list[Disk | Network | Share | Entropy]
 INSIDE = 9  # tests of devices in the tiny Guest
 
 
@@ -64,7 +65,7 @@ def dumped(lines: list[str]) -> bytes:
 def test_the_list_of_devices(engine_name: str, bus: BusName, image: Path, tmp_path: Path, station: Station) -> None:
     other = tmp_path / "other.img"
     other.write_bytes(bytes(SECTOR))
-    devices = [Disk(str(image)), Network(), Share(str(tmp_path)), Entropy(), Disk(str(other))]
+    devices: Everything = [Disk(str(image)), Network(), Share(str(tmp_path)), Entropy(), Disk(str(other))]
     run = boot(engine_name, "run=devices;disk 1;disk 0;random 1", devices=devices, bus=bus)
     assert run.end is End.POWERED_OFF
     found = [re.match(r"(\w+) \d+: (\w+), type (\d+),", line) for line in run.lines]
@@ -239,13 +240,10 @@ def test_no_devices(engine_name: str, bus: BusName) -> None:
 
 
 @pytest.fixture
-def everything(image: Path, tmp_path: Path, station: Station) -> list[Disk | Network | Share | Entropy]:
+def everything(image: Path, tmp_path: Path, station: Station) -> Everything:
     """A device of each kind."""
     (tmp_path / "hello").write_text("hello\n")
     return [Disk(str(image)), Network(), Share(str(tmp_path)), Entropy()]
-
-
-Everything = list[Disk | Network | Share | Entropy]
 
 
 def test_from_the_inside(engine_name: str, bus: BusName, everything: Everything, image: Path) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from abi_lab import data_of, int_at
 from hostile_code import DATA, EAX, EBX, ECX, le32, mov, store
 from pci_lab import PciMachine
-from test_lguest_abi import data_of, int_at
 
 from lguest_py.images.image import Image, Segment
 from lguest_py.shared_memory import _layouts as L

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 
 import pytest
+from abi_lab import LAYOUTS, data_of, int_at
 from hostile_code import DATA, EAX, EBX, ECX, EDX, PLACES, gate, le32, mov, push, store
 from interrupt_lab import COUNT, Interruptible, keep_isr
 from pci_lab import CODE, MMIO, RESULTS, Done, PciMachine, Program, Request, image_for
@@ -15,25 +15,7 @@ from lguest_py.shared_memory import _layouts as L
 
 WHERE = RESULTS + 0x5000  # of the interrupted instruction
 CALLED = 0x36C000  # the handler of a system call
-LAYOUTS = {
-    L.LGUEST_DATA_0: L.LGUEST_DATA_OLD,
-    L.LGUEST_DATA_1: L.LGUEST_DATA,
-    L.LGUEST_DATA_2: L.LGUEST_DATA_SECOND,
-}
 FORMS = pytest.mark.parametrize("abi", LAYOUTS, ids=["old", "first", "second"])
-
-
-def data_of(abi: int, kernel_address: int = 0xC0000000, window: tuple[int, int] = (0, 0)) -> bytes:
-    """struct lguest_data in this form; ``window``: from here to there no interrupts, if the form has an end."""
-    layout = LAYOUTS[abi]
-    data = bytearray(layout.size)
-    status = L.LGUEST_DATA.fields["hcall_status"][0]
-    data[status : status + L.HCALL_RING] = bytes([L.HCALL_FREE]) * L.HCALL_RING
-    values = {"kernel_address": kernel_address, "syscall_vec": 0x80, "noirq_iret": window[0]}
-    values |= {"noirq_start": window[0], "noirq_end": window[1]}
-    for name in values.keys() & layout.fields.keys():
-        struct.pack_into("<I", data, layout.fields[name][0], values[name])
-    return bytes(data)
 
 
 def run(engine_name: str, program: Program, abi: int, data: bytes, more: dict[int, bytes], user: bytes = b"") -> Done:
@@ -49,11 +31,6 @@ def run(engine_name: str, program: Program, abi: int, data: bytes, more: dict[in
     done = machine[0].run(results=program.kept, memory=True)
     assert not done.wrong
     return done
-
-
-def int_at(done: Done, place: int) -> int:
-    """A word of the Guest's memory."""
-    return int.from_bytes(done.memory[place : place + 4], "little")
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The PCI bus as a Guest sees it: configuration space, BAR 0, the window, in both personalities.
 
-Sources: PCI Local Bus 3.0, 3.2.2.3.2 and 6.2.5.1; virtio 1.2, 4.1.4.  Read before: tests/lab/pci_lab.py.
+Sources: PCI Local Bus 3.0, 3.2.2.3.2 and 6.2.5.1; virtio 1.2, 4.1.4.  Read before: tests/lab/devices/pci_lab.py.
 """
 
 from __future__ import annotations
@@ -221,6 +221,7 @@ def test_the_early_console_needs_no_launcher(engine_name: str, personality: Pers
     assert not done.requests
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize(
     ("offset", "length", "bar"),
     [

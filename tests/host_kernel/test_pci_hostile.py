@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """I/O memory used as it cannot be used: the Guest gets the fault that a CPU gives, or dies with a reason.
 
-What a program does never ends its kernel.  Sources: Intel SDM vol. 3, 4.7 and 6.15.  Read before: tests/lab/pci_lab.py.
+What a program does never ends its kernel.  Sources: Intel SDM vol. 3, 4.7 and 6.15.
+Read before: tests/lab/devices/pci_lab.py.
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ def run(
 # --- what is not emulated ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly("kvm")
 @SWITCHERS
 @pytest.mark.parametrize("name", NOT_EMULATED)
 @PERSONALITIES
@@ -146,6 +148,7 @@ def test_a_kernel_dies_of_an_instruction(
     assert f"{CONFIGURATION:#x}" in done.reason
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("name", NOT_EMULATED)
 @PERSONALITIES
 def test_a_program_gets_a_protection_fault(engine_name: str, personality: Personality, name: str) -> None:

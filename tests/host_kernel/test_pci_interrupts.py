@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Interrupts of PCI functions: the ISR, shared lines, and the Host kernel that looks before it halts.
 
-Source: virtio 1.2, 4.1.4.5; PCI Local Bus 3.0, 2.2.6.  Read before: tests/lab/pci_lab.py.
+Source: virtio 1.2, 4.1.4.5; PCI Local Bus 3.0, 2.2.6.  Read before: tests/lab/devices/pci_lab.py.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def test_the_clock_while_no_answer_comes(engine_name: str, personality: Personal
         program.store(L.BAR_NOTIFY, 0, 2)
         program.wait()
     program.tell(0)
-    assert run_program(engine_name, program, more=program.handler, polls=polls).results == [3]
+    (count,) = run_program(engine_name, program, more=program.handler, polls=polls).results
+    assert count >= 3  # the timer of a PC repeats
 
 
 @PERSONALITIES

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Instructions that access a BAR do what they do with memory: each is run with both, in rings 1 and 3.
 
-Encodings: Intel SDM vol. 2.  Read before: tests/lab/pci_lab.py.  Read next: test_pci_hostile.py.
+Encodings: Intel SDM vol. 2.  Read before: tests/lab/devices/pci_lab.py.  Read next: test_pci_hostile.py.
 """
 
 from __future__ import annotations

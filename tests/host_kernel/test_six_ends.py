@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_an_internal_error_of_the_engine(
 
     def start_and_end(engine: TcgEngine, entry: int, ebx: int) -> None:
         start(engine, entry, ebx)
-        assert engine._process
+        assert isinstance(engine._process, subprocess.Popen)
         while b"qemu" not in Path(f"/proc/{engine._process.pid}/cmdline").read_bytes():
             pass
         time.sleep(1)  # it handles signals by now; if not, that is another end of its own

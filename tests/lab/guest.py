@@ -24,10 +24,11 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the Guest: how it ended, and all that it printed."""
+    """One run of the Guest: how it ended, all that it printed, and what the Launcher told the user."""
 
     result: Result
     text: str
+    said: Sequence[str] = ()
 
     @property
     def end(self) -> End:
@@ -66,10 +67,11 @@ def boot_image(
         keys.write(typed)
         keys.seek(0)
         output = Output(shown.fileno())
-        result = Launcher(settings, engines.choose(engine_name).make, Input(keys.fileno()), output).run()
+        make, said = engines.choose(engine_name).make, list[str]()
+        result = Launcher(settings, make, Input(keys.fileno()), output, say=said.append).run()
         assert not output.finish(60)
         shown.seek(0)
-        return Run(result, shown.read().decode(errors="replace"))
+        return Run(result, shown.read().decode(errors="replace"), said)
 
 
 def boot(

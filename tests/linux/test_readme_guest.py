@@ -35,9 +35,8 @@ def page(port: int, guest: subprocess.Popen[bytes]) -> bytes:
     """What the Guest's web server gives, as soon as it does."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and guest.poll() is None:
-        with suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{PAGE}", timeout=20) as answer:
-                return bytes(answer.read())
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{PAGE}", timeout=20) as answer:
+            return bytes(answer.read())
         time.sleep(1)
     return b""
 
@@ -51,9 +50,9 @@ def test_the_guest_of_the_first_screen(stock: Kernel, engine_name: str, tmp_path
     shutil.copy(ROOT / PAGE, tmp_path)
     port = free_port()
     boot = host[2].replace("8080:80", f"{port}:80").replace(" boot ", f" boot --engine {engine_name} --timeout 500 ")
-    command = f'lguest_py() {{ "{sys.executable}" -m lguest_py "$@"; }}\n{host[1]}\n{boot}'.replace("lguest-py boot", "lguest_py boot")
+    boot = boot.replace("lguest-py", f'"{sys.executable}" -m lguest_py')
     with subprocess.Popen(
-        ["bash", "-ec", command],
+        ["bash", "-ec", f"{host[1]}\n{boot}"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(Path.home())},
     ) as guest:  # fmt: skip

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A disk's driver in Python: chains without a ring, and each request waited for.
 
-What is wrong with rings themselves is tested by tests/lab/ring_lab.py; here chains are cut as a test likes.
+What is wrong with rings themselves is tested by tests/lab/devices/ring_lab.py; here chains are cut as a test likes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a notify and its interrupt take: python tests/lab/doorbell_lab.py [tcg|kvm] [ROUNDS]
+"""How long a notify and its interrupt take: python tests/lab/devices/doorbell_lab.py [tcg|kvm] [ROUNDS]
 
 The Guest notifies, halts, and is woken by the answer's interrupt; the Launcher does nothing but answer.  Once the
 Host kernel halts at once, and once it looks for the answer first (machine.poll_microseconds).
@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from hostile_code import le32, store
 from interrupt_lab import Interruptible

@@ -28,8 +28,7 @@ PING_ID = 0x7777
 
 def checksum(data: bytes) -> int:
     """RFC 1071."""
-    words = struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2))
-    total = sum(words)
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -55,6 +54,7 @@ class Station:
         ours, self._socket = socket.socketpair()
         self.link = Stream("station", ours, GUEST_MAC, 1500)
         self.arp_questions = 0
+        self.strange = 0  # frames that are not from the Guest's address
         self.echo_requests: list[bytes] = []  # their data
         self.echo_replies: list[tuple[int, bytes]] = []  # their sequence numbers and data
         self.answered = threading.Event()
@@ -90,9 +90,12 @@ class Station:
         with contextlib.suppress(OSError):
             while prefix := self._socket.recv(_LENGTH.size, socket.MSG_WAITALL):
                 frame = self._socket.recv(_LENGTH.unpack(prefix)[0], socket.MSG_WAITALL)
+                if len(frame) < _ETHERNET.size:
+                    continue
                 _, source, kind = _ETHERNET.unpack_from(frame)
-                assert source == GUEST_MAC
-                if kind == ARP:
+                if source != GUEST_MAC:
+                    self.strange += 1
+                elif kind == ARP:
                     self._arp(frame[_ETHERNET.size :])
                 elif kind == IPV4:
                     self._ipv4(frame[_ETHERNET.size :])
