@@ -44,7 +44,7 @@ class _Net:
             with closing(start_passt(0, bytes.fromhex(MAC.replace(":", "")), ())) as link:
                 fd = link.fileno()
                 qemu = ("-netdev", f"socket,id=net,fd={fd}", "-device", f"virtio-net-pci,netdev=net,mac={MAC}")
-                yield Side((), qemu, (fd,), COMMANDS)
+                yield Side((), qemu, COMMANDS, (fd,))
 
 
 @contextmanager

@@ -20,8 +20,8 @@ class Side:
 
     devices: tuple[Hardware, ...] = ()
     qemu: tuple[str, ...] = ()
-    fds: tuple[int, ...] = ()  # that those arguments name
     commands: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()  # that the arguments of ``qemu`` name
 
 
 class Setup(Protocol):
