@@ -15,7 +15,7 @@ import share_lab
 from linux_lab import PATIENCE, Linux
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
     from lguest_py.kernels.stock import Kernel
 
