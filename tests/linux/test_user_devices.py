@@ -22,6 +22,7 @@ from linux_lab import PATIENCE, Linux
 from lguest_py.kernels.stock import Kernel
 
 NAME = "debian-6.1-686"
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.nightly("kvm")]
 
 
 @pytest.fixture(scope="module")
