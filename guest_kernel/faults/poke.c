@@ -19,7 +19,7 @@
 #include "guest_kernel/memory/frames.h"
 #include "switcher/layouts/types.h"
 
-#define ACCESSES      2000
+#define ACCESSES      500
 #define RING_FIRST    0x20 /* the registers of a ring's addresses, in the common configuration */
 #define RING_END      0x38
 #define COMMON_BYTES  64   /* and some more than there are */

@@ -6,21 +6,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from fake_engine import IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
+from fake_engine import AGAIN, IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Input
+from lguest_py.devices.device import Progress
 from lguest_py.errors import UsageError
-from lguest_py.launcher import launcher
-from lguest_py.launcher.vm import Vm
+from lguest_py.launcher import launcher, vm
 from lguest_py.launcher.vm_memory import Plan, bus_of
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
+from lguest_py.shared_memory.mailbox import Mailbox
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]
@@ -153,6 +154,36 @@ def test_no_interrupt_while_the_host_kernel_polls(lab: Lab) -> None:
     assert counts == [0, 1]
 
 
+@pytest.mark.parametrize("handled", [True, False])
+def test_no_interrupt_for_what_the_host_kernel_has_handled(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, handled: bool
+) -> None:
+    """It was looking when the interrupt was raised, and looks no more because it found it."""
+    real = Mailbox.raise_irq
+
+    def raise_irq(mailbox: Mailbox, irq: int) -> None:
+        real(mailbox, irq)
+        if handled:
+            mailbox._view["irq_seen", irq] = mailbox._view["irq_raised", irq]
+
+    monkeypatch.setattr(Mailbox, "raise_irq", raise_irq)
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        before = engine.interrupts
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not console.drivers[1].used_index:
+            yield AGAIN
+        counts.append(engine.interrupts - before)
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [0 if handled else 1]
+
+
 def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:
     def script(engine: FakeEngine) -> Generator[str, None, None]:
         console = PciConsole(engine)
@@ -217,10 +248,12 @@ def test_a_request_soon_after_another_needs_no_doorbell(lab: Lab, monkeypatch: p
 def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
     looked: list[float] = []
 
-    class Slow(Vm):
-        def spin(self, until: float) -> bool:
-            looked.append(until)
-            return super().spin(0.0)
+    class Slow(vm.Vm):
+        def spin(self, seconds: float, deadline: float) -> Progress | None:
+            looked.append(deadline)
+            with patch.context() as blind:
+                blind.setattr(self.poller, "anything", lambda: False)
+                return super().spin(0.0, deadline)
 
     def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.mailbox["polling"] = 1
@@ -232,3 +265,39 @@ def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
         patch.setattr(launcher, "Vm", Slow)
         assert lab.run(script, image=LATER).status == 0
     assert 2 <= len(looked) <= 8  # 1 + 2 + 4 + … of a hundred
+
+
+class LatePace:
+    """The Guest may have no input when that is asked for the first time, and may a moment later."""
+
+    deadline = 0.0
+
+    def __init__(self, idles: Callable[[], int]) -> None:
+        self._asked = 0
+
+    @property
+    def room(self) -> int:
+        self._asked += 1
+        return 0 if self._asked == 1 else 100
+
+    def gave(self, count: int) -> None:
+        pass
+
+    def wrote(self) -> None:
+        pass
+
+
+def test_input_that_may_come_from_now_on_is_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm, "InputPace", LatePace)
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        console.drivers[0].add([], [16])
+        console.notify(0)
+        while not console.drivers[0].used_index:
+            yield WAIT
+        yield from power_off(engine)
+
+    with typed() as source:
+        assert lab.run(script, image=LATER, source=source, timeout=20.0).status == 0

@@ -15,8 +15,6 @@ from pathlib import Path
 
 MSIZE = 131072
 OPTIONS = f"trans=virtio,version=9p2000.L,msize={MSIZE}"
-ENTRIES = 10_000
-DONE = "SHARE DONE"
 SECRET = "secret of the Host"
 SCRIPT = r"""
 cd $1 || exit 1
@@ -87,11 +85,11 @@ done
 refused sh -c "echo x >> /ro/log"
 df . > /dev/null; df /ro > /dev/null
 trap - EXIT
-echo SHARE DONE | tr a-z A-Z
+echo SHARE DONE
 """
 
 
-def fill(base: Path, megabytes: int, entries: int = ENTRIES) -> str:
+def fill(base: Path, megabytes: int, entries: int) -> str:
     """Make ``rw`` in ``base`` and return the command, for a Guest's shell, that mounts it (tags rw, ro) and works."""
     folder = base / "rw"
     made = random.Random(1)
