@@ -47,8 +47,10 @@ class _Slot:
     due: bool = False
 
     def start(self) -> None:
-        """Start it, or again if the driver accepted other features since: up to Linux 3.0 it notifies of each status, also
-        before it accepts features, and not when it does."""
+        """Start it, or again if the driver accepted other features since.
+
+        Up to Linux 3.0 it notifies of each status, also before it accepts features, and not when it does.
+        """
         features = int.from_bytes(self.accepted, "little")
         if self.running and (self.used or features == self.features):
             return
