@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if named is not None and not set(named.split(",")) <= set(ENGINES):
         raise pytest.UsageError(f"--engines={named}: give tcg, kvm or tcg,kvm")
     obey_signals()
-    linux_directory()
+    linux_directories()
     packed_directory()
     kvm_carrier.pytest_configure(config)
     if kvm_carrier.inside():
@@ -77,16 +77,30 @@ def engine_of(item: pytest.Item) -> str | None:
     return callspec.params.get("engine_name") if callspec else None
 
 
-def linux_directory() -> Path | None:
-    """LGUEST_LINUX.  Raises UsageError when something is missing there."""
+def linux_directories() -> list[Path]:
+    """The kernel in LGUEST_LINUX, or those in its subdirectories.  Raises UsageError when something is missing there."""
     name = os.environ.get("LGUEST_LINUX")
     if not name:
-        return None
+        return []
     directory = Path(name).resolve()
-    missing = [file for file in ("bzImage", "vmlinux", "initrd") if not (directory / file).is_file()]
-    if missing:
+    files = ("bzImage", "vmlinux", "initrd")
+    missing = [file for file in files if not (directory / file).is_file()]
+    if not missing:
+        return [directory]
+    several = [found.parent for found in sorted(directory.glob("*/bzImage")) if found.is_file()]
+    if not several:
         raise pytest.UsageError(f"LGUEST_LINUX={name}: no {', '.join(missing)} there")
-    return directory
+    for each in several:
+        if missing := [file for file in files if not (each / file).is_file()]:
+            raise pytest.UsageError(f"LGUEST_LINUX={name}: no {', '.join(missing)} in {each.name}")
+    return several
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """With several kernels in LGUEST_LINUX each test runs with each."""
+    several = linux_directories()
+    if "linux" in metafunc.fixturenames and len(several) > 1:
+        metafunc.parametrize("linux", several, indirect=True, scope="session", ids=[each.name for each in several])
 
 
 def packed_directory() -> Path | None:
@@ -122,7 +136,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out[item] = f"engine {engine}"
         elif "linux" in getattr(item, "fixturenames", ()):
             item.add_marker("linux")
-            if not linux_directory():
+            if not linux_directories():
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
@@ -161,11 +175,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("engine tcg", "--engines"),
         ("engine kvm", "KVM cannot serve here, or --engines; --engines=kvm takes the carrier"),
         ("nightly", "--nightly"),
-        ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd"),
+        ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with a directory of these per kernel"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
         ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
     ):
-        if what in left_out or (what == "real Linux" and not linux_directory()):
+        if what in left_out or (what == "real Linux" and not linux_directories()):
             terminalreporter.line(f"NOT RUN: {what} ({why}): {left_out.count(what)} tests")
     if NOT_BUILT in config.stash:
         terminalreporter.line(f"NOT BUILT: {config.stash[NOT_BUILT]}", red=True)
@@ -178,10 +192,9 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def linux() -> RealLinux:
-    """The real Linux in LGUEST_LINUX."""
-    directory = linux_directory()
-    assert directory
+def linux(request: pytest.FixtureRequest) -> RealLinux:
+    """A real Linux in LGUEST_LINUX."""
+    directory: Path = getattr(request, "param", None) or linux_directories()[0]
     return RealLinux(directory / "bzImage", directory / "vmlinux", directory / "initrd")
 
 

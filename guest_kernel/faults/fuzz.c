@@ -104,7 +104,7 @@ void fuzz_command(char *arguments)
 	}
 	random_seed(seed);
 	for (u32 i = 0; i < sizeof(playground); i++)
-		playground[i] = i % sizeof(u32) ? 0 : (u8)random_below(rarely(4) ? 256 : 16); /* small numbers: kinds of requests */
+		playground[i] = i % sizeof(u32) ? 0 : (u8)random_below(rarely(4) ? 256 : 16); /* kinds of requests */
 	for (u32 round = 0; round < ROUNDS; round++) {
 		if (!round || device->broken) {
 			victim_open(device);

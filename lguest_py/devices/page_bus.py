@@ -42,15 +42,24 @@ class _Slot:
     known: bytes  # the configuration as it was written into the page
     queues: Sequence[Virtqueue] = ()
     running: bool = False
+    features: int = 0  # what was accepted when it was started
+    used: bool = False  # a ring was kicked since
     due: bool = False
 
     def start(self) -> None:
-        if self.running:
-            return
+        """Start it, or again if the driver accepted other features since.
+
+        Up to Linux 3.0 it notifies of each status, also before it accepts features, and not when it does.
+        """
         features = int.from_bytes(self.accepted, "little")
+        if self.running and (self.used or features == self.features):
+            return
         if features & ~self.offered:
             raise GuestError(f"{self.device.name}: accepted features {features:#x}, offered {self.offered:#x}")
+        if self.running:
+            self._stop()
         self.running = self.due = True
+        self.features, self.used = features, False
         self.queues = [Virtqueue(*arguments) for arguments in self.arguments]
         for queue, ring in zip(self.queues, self.rings, strict=True):
             queue.enable(ring, features)
@@ -70,12 +79,15 @@ class _Slot:
     def service(self) -> Progress:
         return self.device.service()
 
-    def reset(self) -> None:
+    def _stop(self) -> None:
         self.running, self.due = False, True
         self.device.reset()
-        self.accepted[:] = bytes(len(self.accepted))
         for queue in self.queues:
             queue.disable()
+
+    def reset(self) -> None:
+        self._stop()
+        self.accepted[:] = bytes(len(self.accepted))
         for ring in self.rings:
             self.memory[ring.descriptors : ring.end] = bytes(ring.end - ring.descriptors)  # as the driver expects it
 
@@ -149,7 +161,8 @@ class PageBus:
         """
         if address in self._kicks:
             slot, number = self._kicks[address]
-            slot.start()  # kernels up to 2.6.30 do not notify when they accept features
+            slot.start()
+            slot.used = True
             slot.read_config()
             slot.due = True
             slot.device.kick(number)

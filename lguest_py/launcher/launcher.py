@@ -243,7 +243,8 @@ class Launcher:
             # The deadline first: it is the time to ask again if the Guest wants no input yet, and it may by then.
             until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
             read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
-            poller.set(source_fd, READABLE if cause is None and (read_ahead or vm.wants_input) else 0)
+            wanted = cause is None and vm.wants_input
+            poller.set(source_fd, READABLE if wanted or (cause is None and read_ahead) else 0)
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
             if progress is Progress.IDLE and cause is None and not spun and vm.may_spin:
@@ -254,7 +255,7 @@ class Launcher:
                 progress, seconds = found, 0.0
             else:
                 spun = False
-                must_go_on = progress is Progress.MORE or vm.stirs(progress)
+                must_go_on = progress is Progress.MORE or vm.stirs(progress, wanted or cause is not None)
                 seconds = 0.0 if must_go_on else until - time.monotonic()
             ready = poller.wait(seconds)
             if output_fd in ready:

@@ -243,12 +243,15 @@ class Vm:
         self._spins_lost = 0
         return progress
 
-    def stirs(self, progress: Progress) -> bool:
+    def stirs(self, progress: Progress, input_is_watched: bool) -> bool:
         """Called before the Launcher sleeps: from now on the Host kernel rings.  True if it wrote something before.
 
         ``progress`` is that of the last ``service``: when it is BLOCKED, text that waits for room does not count.
+        ``input_is_watched``: the Guest wanted some when that was last asked.
         """
         self._mailbox.clear_doorbell()
+        if self._serial and self._serial.has_room and (self._inbox or not input_is_watched):
+            return True
         return self._mailbox.requests() or (progress is Progress.IDLE and self._mailbox.text_pending())
 
     def _answer(self, mailbox: Mailbox) -> None:

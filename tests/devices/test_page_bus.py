@@ -102,6 +102,25 @@ def test_accepted_features_start_the_device_once(setup: Setup) -> None:
     assert setup.console.log == []
 
 
+def test_features_that_are_accepted_after_a_notify_count_until_the_first_kick(setup: Setup) -> None:
+    """Linux up to 3.0 notifies of each status, and accepts features between two of them."""
+    ring = RAM + 4096
+    for status in (1, 3):
+        setup.memory[RAM + 4] = status
+        setup.bus.notify(RAM)
+    setup.memory[ACCEPTED] = 4
+    setup.memory[ring : ring + 4] = b"ring"  # the driver fills it before it kicks
+    setup.bus.notify(ring)
+    assert setup.block.log == [("start", 0), "reset", ("start", 4), ("kick", 0)]
+    assert bytes(setup.memory[ring : ring + 4]) == b"ring"
+    assert setup.memory[ACCEPTED] == 4
+    setup.memory[ACCEPTED] = 1
+    setup.memory[RAM + 4] = 7
+    setup.bus.notify(RAM)
+    setup.bus.notify(ring)
+    assert setup.block.log[4:] == [("kick", 0)]
+
+
 def test_the_first_kick_starts_a_device_that_said_nothing(setup: Setup) -> None:
     ring = RAM + 7 * 4096
     setup.bus.notify(ring)

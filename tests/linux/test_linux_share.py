@@ -57,7 +57,8 @@ def test_an_unmodified_linux_works_in_a_share(engine_name: str, stock: Kernel, t
 
 @pytest.mark.timeout(3600)
 @pytest.mark.nightly("tcg")
-def test_a_gigabyte_and_ten_thousand_names(engine_name: str, linux: RealLinux, tmp_path: Path) -> None:
-    command = share_lab.fill(tmp_path, 1024, 10_000)
+@pytest.mark.parametrize(("megabytes", "entries"), [(1024, 10), (1, 10_000)], ids=["a-gigabyte", "many-names"])
+def test_large_amounts(engine_name: str, linux: RealLinux, tmp_path: Path, megabytes: int, entries: int) -> None:
+    command = share_lab.fill(tmp_path, megabytes, entries)
     guest = Linux(engine_name, linux.bzimage, linux.initrd, "quiet", options=options(tmp_path))
     work(guest, tmp_path, command, 3000)

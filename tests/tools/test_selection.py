@@ -143,6 +143,20 @@ def test_a_real_linux_is_named_or_found(tree: Tree, tmp_path: Path) -> None:
     assert "3 passed, 2 deselected" in output.splitlines()[-1]
 
 
+def test_several_real_linuxes_are_each_tested(tree: Tree, tmp_path: Path) -> None:
+    for version in ("2.6.35", "4.2"):
+        (tmp_path / "several" / version).mkdir(parents=True)
+        for name in ("bzImage", "vmlinux", "initrd"):
+            (tmp_path / "several" / version / name).touch()
+    status, output = tree.run(LGUEST_LINUX=str(tmp_path / "several"))
+    assert status == 0, output
+    assert "4 passed, 2 deselected" in output.splitlines()[-1]
+    (tmp_path / "several" / "4.2" / "initrd").unlink()
+    status, output = tree.run(LGUEST_LINUX=str(tmp_path / "several"))
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "no initrd in 4.2" in output
+
+
 def test_an_unknown_engine_is_refused(tree: Tree) -> None:
     status, output = tree.run("--engines=xen")
     assert status == pytest.ExitCode.USAGE_ERROR
