@@ -167,7 +167,8 @@ def test_two_guests_on_the_rootless_network(engine_name: str, stock: Kernel) -> 
 
 
 def there_and_back(engine: str, mib: int, *options: str, **kernel: str) -> None:
-    """The Guest sends back what comes."""
+    """The Guest sends back what comes: much at once, little from a file, since passt of 2023 resets a connection whose
+    Guest answers late, as in the carrier."""
     sent, came = hashlib.md5(), hashlib.md5()
     back = 0
 
@@ -184,9 +185,12 @@ def there_and_back(engine: str, mib: int, *options: str, **kernel: str) -> None:
             back += len(piece)
 
     with closing(Server(give)) as source, closing(Server(take)) as sink:
+        start, give_back = f"{OPEN}{DHCP} >/dev/null; ", f"nc {GATEWAY} {sink.port}"
+        take_in = f"nc {GATEWAY} {source.port} <&3"
         script = (
-            f"{OPEN}{DHCP} >/dev/null; mkfifo /pipe; nc {GATEWAY} {sink.port} </pipe & "
-            f"nc {GATEWAY} {source.port} <&3 | tee /pipe | md5sum; wait"
+            f"{start}{take_in} >/data; md5sum </data; {give_back} </data"
+            if mib < 20
+            else f"{start}mkfifo /pipe; {give_back} </pipe & {take_in} | tee /pipe | md5sum; wait"
         )
         with closing(Guest(engine, script, "--net", "user", *options, **kernel)) as guest:
             output = guest.finish()
