@@ -27,8 +27,8 @@ class _Net:
     rows: Mapping[str, str] = MappingProxyType(
         {
             "net-ping": "a datagram to the Host and back, through passt",
-            "net-send": "4 MiB sent to the Host by TCP, through passt",
-            "net-receive": "4 MiB received from the Host by TCP, through passt",
+            "net-send": "1 MiB sent to the Host by TCP, through passt",
+            "net-receive": "1 MiB received from the Host by TCP, through passt",
         }
     )
     modules: tuple[str, ...] = ("virtio_net",)

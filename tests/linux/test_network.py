@@ -16,12 +16,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from linux_lab import LIMIT, PATIENCE, ROOT
 from namespace_lab import ip, needs_taps, network_namespace
 
+from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
+
+if TYPE_CHECKING:
+    from linux_lab import RealLinux
 
 NAME = "debian-6.1-686"
 DHCP = "udhcpc -n -q -t 20"
@@ -41,10 +46,10 @@ def namespace() -> Iterator[None]:
 class Guest:
     """A Debian that runs a command; ``finish`` gives what it printed."""
 
-    def __init__(self, engine: str, script: str, *options: str) -> None:
+    def __init__(self, engine: str, script: str, *options: str, kernel: str = NAME, console: str = "ttyS0") -> None:
         boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(LIMIT), "--quiet"]
         self.process = subprocess.Popen(
-            [*boot, *options, NAME, "console=ttyS0", "quiet", f"run={script}"],
+            [*boot, *options, kernel, f"console={console}", "quiet", f"run={script}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
         )  # fmt: skip
 
@@ -161,9 +166,11 @@ def test_two_guests_on_the_rootless_network(engine_name: str, stock: Kernel) -> 
     assert received == sent
 
 
-def there_and_back(engine: str, mib: int) -> None:
-    """The Guest sends back what comes."""
+def there_and_back(engine: str, mib: int, *options: str, **kernel: str) -> None:
+    """The Guest sends back what comes: much at once, little from a file, since passt of 2023 resets a connection whose
+    Guest answers late, as in the carrier."""
     sent, came = hashlib.md5(), hashlib.md5()
+    back = 0
 
     def give(connection: socket.socket) -> None:
         for _ in range(mib):
@@ -172,23 +179,39 @@ def there_and_back(engine: str, mib: int) -> None:
             connection.sendall(piece)
 
     def take(connection: socket.socket) -> None:
+        nonlocal back
         while piece := connection.recv(PIECE):
             came.update(piece)
+            back += len(piece)
 
     with closing(Server(give)) as source, closing(Server(take)) as sink:
+        start, give_back = f"{OPEN}{DHCP} >/dev/null; ", f"nc {GATEWAY} {sink.port}"
+        take_in = f"nc {GATEWAY} {source.port} <&3"
         script = (
-            f"{OPEN}{DHCP} >/dev/null; mkfifo /pipe; nc {GATEWAY} {sink.port} </pipe & "
-            f"nc {GATEWAY} {source.port} <&3 | tee /pipe | md5sum; wait"
+            f"{start}{take_in} >/data; md5sum </data; {give_back} </data"
+            if mib < 20
+            else f"{start}mkfifo /pipe; {give_back} </pipe & {take_in} | tee /pipe | md5sum; wait"
         )
-        with closing(Guest(engine, script, "--net", "user")) as guest:
+        with closing(Guest(engine, script, "--net", "user", *options, **kernel)) as guest:
             output = guest.finish()
     found = re.search(r"^([0-9a-f]{32})  -$", output, re.M)
     assert found, output[-2000:]
-    assert found[1] == sent.hexdigest() == came.hexdigest()
+    sums_of = found[1], sent.hexdigest(), came.hexdigest()
+    assert len(set(sums_of)) == 1, f"in the Guest, sent, back: {sums_of}; {back} bytes came back: {output[-2000:]}"
 
 
 def test_data_in_and_out(engine_name: str, stock: Kernel) -> None:
     there_and_back(engine_name, 8)
+
+
+def test_data_in_and_out_of_a_linux_with_lguest_support(
+    engine_name: str, linux: RealLinux, stock: Kernel, tmp_path: Path
+) -> None:
+    if b"virtio_net" not in linux.vmlinux.read_bytes():
+        pytest.skip("the kernel in LGUEST_LINUX has no CONFIG_VIRTIO_NET")
+    initrd = tmp_path / "initrd"
+    mkinitrd.make_initrd(str(initrd), mkinitrd.busybox_tree(str(stock.directory / "busybox")))
+    there_and_back(engine_name, 8, "--initrd", str(initrd), kernel=str(linux.bzimage), console="hvc0")
 
 
 @pytest.mark.nightly("tcg")
