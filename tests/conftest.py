@@ -78,7 +78,7 @@ def engine_of(item: pytest.Item) -> str | None:
 
 
 def linux_directories() -> list[Path]:
-    """The kernel in LGUEST_LINUX, or those in its subdirectories.  Raises UsageError when something is missing there."""
+    """The kernel in LGUEST_LINUX, or those in its subdirectories.  Raises UsageError when something is missing."""
     name = os.environ.get("LGUEST_LINUX")
     if not name:
         return []
@@ -175,7 +175,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("engine tcg", "--engines"),
         ("engine kvm", "KVM cannot serve here, or --engines; --engines=kvm takes the carrier"),
         ("nightly", "--nightly"),
-        ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with a directory of these per kernel"),
+        ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with kernels in subdirectories"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
         ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
     ):

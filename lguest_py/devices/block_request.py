@@ -13,6 +13,7 @@ from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain
 
 IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES = 0, 1, 4, 8, 11, 13
+BARRIER = 1 << 31  # of old drivers (Linux up to 2.6.36), which also send the flushes before and after
 OK, IO_ERROR, UNSUPPORTED = 0, 1, 2
 SECTOR = 512
 _HEADER = struct.Struct("<I4xQ")  # type, reserved (a priority in old drivers), sector
@@ -37,6 +38,7 @@ class Request:
             if len(header) < _HEADER.size:
                 raise GuestError(f"{name}: a request whose header has {len(header)} bytes")
             self.kind, self.sector = _HEADER.unpack(header)
+        self.kind &= ~BARRIER
         last = writable[-1]
         if len(last) == 1:
             self._status = last
