@@ -303,6 +303,7 @@ class LatePace:
     """The Guest may have no input when that is asked for the first time, and may a moment later."""
 
     deadline = 0.0
+    spent = True
 
     def __init__(self, idles: Callable[[], int]) -> None:
         self._asked = 0
