@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import build_images
 import kvm_carrier
 import pytest
+from linux_lab import RealLinux
 from toolchain import BuildError
 
 from lguest_py.errors import LguestError
@@ -31,15 +31,6 @@ ENGINES = ("tcg", "kvm")
 STOCK = "debian-6.1-686"
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
-
-
-@dataclass(frozen=True)
-class RealLinux:
-    """A real lguest-capable Linux, from LGUEST_LINUX=DIR."""
-
-    bzimage: Path
-    vmlinux: Path
-    initrd: Path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

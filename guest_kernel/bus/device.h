@@ -23,12 +23,15 @@ struct virtio_device {
 	bool open;    /* a driver uses it */
 	bool broken;  /* it set NEEDS_RESET */
 	struct virtqueue queues[VIRTIO_QUEUES];
-	u32 address; /* device page: of its descriptor, physical */
-	volatile u8 *page; /* device page: the descriptor; PCI: the registers, by kind */
-	volatile u8 *common, *isr, *notify, *config;
+	volatile u8 *config;
 	u32 config_bytes;
+	/* Device page: the descriptor, and its physical address. */
+	volatile u8 *page;
+	u32 address;
+	/* PCI: the registers, by kind. */
+	u32 slot;
+	volatile u8 *common, *isr, *notify;
 	u32 notify_multiplier;
-	u32 slot;    /* PCI */
 };
 
 struct transport {
@@ -41,7 +44,7 @@ struct transport {
 	void (*start)(struct virtio_device *device);
 	u8 (*status)(struct virtio_device *device); /* returns when the Launcher has answered */
 	void (*kick)(struct virtio_device *device, const struct virtqueue *queue);
-	bool (*acknowledge)(struct virtio_device *device); /* an interrupt; true: the configuration or the status changed */
+	bool (*acknowledge)(struct virtio_device *device); /* an interrupt; true: its configuration or status changed */
 };
 
 #endif

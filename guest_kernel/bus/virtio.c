@@ -47,7 +47,7 @@ struct virtio_device *virtio_find(u32 type, u32 number)
 	return NULL;
 }
 
-/* Devices may share an interrupt. Its driver's task is what a device wakes. */
+/* Devices may share an interrupt. It wakes the tasks that wait for the device. */
 static void interrupt(u32 irq)
 {
 	for (u32 i = 0; i < count; i++) {

@@ -250,6 +250,7 @@ static void reset(struct virtio_device *device)
 	for (u16 i = 0; i < victim_queue(device)->size / 2; i++)
 		offer(device, reads ? 0 : 3);
 	device->transport->begin(device);
+	device->broken = false; /* which may have come before the reset */
 }
 
 const struct abuse abuses[] = {

@@ -28,6 +28,9 @@
 #define UNUSUAL     50 /* one of so many things is not as it should be */
 #define WAIT_NS    (5 * (u64)NS_PER_MS)
 
+/* What a queue's chains are for. */
+enum direction { IN, OUT, BOTH };
+
 static u8 playground[PLAYGROUND];
 
 static u64 random_address(void)
@@ -56,7 +59,7 @@ static void describe(volatile struct vring_desc *desc, u16 i, bool writes)
 		bytes = 1 + random_below(PLAYGROUND / 2);
 	desc->address = address;
 	desc->bytes = bytes;
-	desc->flags = (u16)((last ? 0 : DESC_NEXT) | (writes || last ? DESC_WRITE : 0));
+	desc->flags = (u16)((last ? 0 : DESC_NEXT) | (writes ? DESC_WRITE : 0));
 	desc->next = (u16)(i + 1);
 	if (rarely(UNUSUAL))
 		desc->flags = (u16)random_below(0x10000);
@@ -64,11 +67,21 @@ static void describe(volatile struct vring_desc *desc, u16 i, bool writes)
 		desc->next = (u16)random_below(rarely(2) ? 0x10000 : DESCRIPTORS);
 }
 
-static void fill(struct virtqueue *queue)
+static enum direction usual(const struct virtio_device *device, u32 queue)
 {
-	bool all_writes = rarely(4), writes = false;
+	if (victim_queues(device) == 1)
+		return device->type == VIRTIO_ENTROPY ? IN : BOTH;
+	return queue ? OUT : IN;
+}
+
+static void fill(struct virtqueue *queue, enum direction direction)
+{
+	bool writes = false;
+	if (rarely(UNUSUAL))
+		direction = (enum direction)random_below(BOTH + 1);
 	for (u16 i = 0; i < DESCRIPTORS; i++) {
-		writes = all_writes || (i % CHAIN && (writes || rarely(2)));
+		bool last = i % CHAIN == CHAIN - 1;
+		writes = direction == IN || (direction == BOTH && i % CHAIN && (writes || last || rarely(2)));
 		describe(&queue->descs[i], i, writes);
 	}
 	u16 add = (u16)(rarely(2 * UNUSUAL) ? random_below(0x10000) : 1 + random_below(4)), index = queue->avail->index;
@@ -91,14 +104,14 @@ void fuzz_command(char *arguments)
 	}
 	random_seed(seed);
 	for (u32 i = 0; i < sizeof(playground); i++)
-		playground[i] = i % sizeof(u32) ? 0 : (u8)random_below(rarely(4) ? 256 : 16); /* small numbers: kinds of requests */
+		playground[i] = i % sizeof(u32) ? 0 : (u8)random_below(rarely(4) ? 256 : 16); /* kinds of requests */
 	for (u32 round = 0; round < ROUNDS; round++) {
 		if (!round || device->broken) {
 			victim_open(device);
 			resets++;
 		}
 		for (u32 i = 0; i < victim_queues(device); i++) {
-			fill(&device->queues[i]);
+			fill(&device->queues[i], usual(device, i));
 			device->transport->kick(device, &device->queues[i]);
 		}
 		victim_broken(device, WAIT_NS);

@@ -19,7 +19,7 @@
 #include "guest_kernel/memory/frames.h"
 #include "switcher/layouts/types.h"
 
-#define ACCESSES      2000
+#define ACCESSES      500
 #define RING_FIRST    0x20 /* the registers of a ring's addresses, in the common configuration */
 #define RING_END      0x38
 #define COMMON_BYTES  64   /* and some more than there are */
@@ -34,7 +34,9 @@ static u8 rings[4 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static u32 random_value(void)
 {
 	static const u32 values[] = { 0, 1, 2, 4, 7, 8, 11, 15, 64, 128, 256, 0xFFFF, 0xFFFFFFFF };
-	return rarely(4) ? random_below(1 << 24) << random_below(9) : values[random_below(sizeof(values) / sizeof(values[0]))];
+	if (rarely(4))
+		return random_below(1 << 24) << random_below(9);
+	return values[random_below(sizeof(values) / sizeof(values[0]))];
 }
 
 static u32 random_ring(u32 offset)

@@ -32,12 +32,12 @@ void devices_command(char *arguments)
 	(void)arguments;
 	for (u32 i = 0; i < virtio_count(); i++) {
 		const struct virtio_device *device = virtio_at(i);
-		print("%s %u: %s, type %u, features %#x, %s, interrupts", device->transport->name,
+		print("%s %u: %s, type %u, features %#x, %s", device->transport->name,
 		      device->transport->legacy ? i : device->slot, type_name(device->type), device->type,
 		      device->features, device->broken ? "broken" : device->open ? "in use" : "not used");
 		for (u32 irq = 0; irq < LGUEST_IRQS; irq++) {
 			if (device->irqs & 1u << irq)
-				print(" %u", irq);
+				print(", interrupt %u", irq);
 		}
 		print("\n");
 	}

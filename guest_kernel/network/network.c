@@ -90,7 +90,8 @@ void network_ping(u32 address, u32 count)
 			continue;
 		}
 		divide64(clock_ns() - from, NS_PER_US, &us);
-		print("%u bytes from " ADDRESS_FORMAT ": sequence %u, %u us\n", PING_BYTES + 8, ADDRESS_PARTS(address), i, (u32)us);
+		print("%u bytes from " ADDRESS_FORMAT ": sequence %u, %u us\n", PING_BYTES + 8, ADDRESS_PARTS(address), i,
+		      (u32)us);
 		answers++;
 	}
 	print("%u of %u answered\n", answers, count);

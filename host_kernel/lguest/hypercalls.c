@@ -22,7 +22,17 @@ static void ring_moved(u32 cursor)
 		state->ring_status = guest.lguest_data_mapped + offsetof(struct lguest_data, hcall_status) + cursor;
 }
 
-static void set_directory(u32 directory);
+/* NEW_PGTABLE: the first one ends the linear map. */
+static inline __attribute__((always_inline)) void set_directory(u32 directory)
+{
+	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
+		kill_guest("bad page directory address %#x", directory);
+	guest.directory = directory;
+	state->page_directory = guest.kernel_address + directory;
+	if (!state->page_fault_handler)
+		gates_reflect();
+	shadow_directory_enter(directory);
+}
 
 /* LGUEST_INIT: the address of lguest_data.  The fields that the Guest sets are read here, once. */
 static void __attribute__((noinline)) init(u32 address)
@@ -48,18 +58,6 @@ static void __attribute__((noinline)) init(u32 address)
 		((struct lguest_data_old *)data)->pgdir = directory;
 		set_directory(directory);
 	}
-}
-
-/* NEW_PGTABLE: the first one ends the linear map. */
-static void set_directory(u32 directory)
-{
-	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
-		kill_guest("bad page directory address %#x", directory);
-	guest.directory = directory;
-	state->page_directory = guest.kernel_address + directory;
-	if (!state->page_fault_handler)
-		gates_reflect();
-	shadow_directory_enter(directory);
 }
 
 static void __attribute__((noinline)) shutdown(u32 address, u32 type)

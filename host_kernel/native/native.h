@@ -59,6 +59,7 @@ void native_reflect_page_fault(u32 address, u32 error);
 void native_segments_init(void);
 void gdt_load(u32 base, u32 limit);
 void gdt_sync(void);
+void gdt_sync_entries(u32 first, u32 last);
 void gdt_hide(u32 entries);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
@@ -75,6 +76,7 @@ void drop_bad_segments(void);
 /* write_protect.c */
 #define ERROR_IDT 2u /* in an error code: the selector index is that of an IDT entry */
 void descriptor_tables_sync(void);
+void descriptors_changed(u32 frame, u32 first, u32 last);
 void descriptor_tables_loaded(void);
 bool unprotect_busy_page(u32 address, u32 frame);
 bool unprotected_page_trap(u32 vector, u32 error);

@@ -85,12 +85,12 @@ void native_segments_init(void)
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
 }
 
-/* Copy the Guest's GDT, as it is now, into the one that the CPU uses. */
-void gdt_sync(void)
+/* Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses. */
+void gdt_sync_entries(u32 first, u32 last)
 {
 	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
 		return;
-	for (u32 entry = 1; entry < GDT_ENTRIES; entry++) {
+	for (u32 entry = first ? first : 1; entry < GDT_ENTRIES && entry <= last; entry++) {
 		u32 words[2] = { 0, 0 };
 
 		if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS)
@@ -107,6 +107,11 @@ void gdt_sync(void)
 		if (is_user_code(words[1]))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
+}
+
+void gdt_sync(void)
+{
+	gdt_sync_entries(1, GDT_ENTRIES - 1);
 }
 
 /* Is this a code segment of ring 1 in the GDT that the CPU uses? */

@@ -63,11 +63,12 @@ static bool emulate_pushf(struct instruction *instruction, u32 address)
  * halves of three, with loads of the next between them, and all of these instructions are emulated in one trap.
  */
 #define RUN 10u /* instructions */
-static bool emulate_store(u32 address)
+static bool emulate_store(u32 address, u32 frame)
 {
 	struct registers *regs = guest.regs;
 	struct instruction instruction;
 	u32 done = 0, page = address & ~(PAGE_BYTES - 1); /* no other page was checked */
+	u32 first = PAGE_BYTES, last = 0; /* what was stored to, in the page */
 
 	for (u32 most = regs->eflags & EFLAGS_TF ? 1 : RUN; done < most; done++) {
 		u32 *value;
@@ -85,13 +86,15 @@ static bool emulate_store(u32 address)
 				break;
 			if (instruction.address - page > PAGE_BYTES - 4 || !guest_try_write(instruction.address, value, 4))
 				break;
+			first = instruction.address - page < first ? instruction.address - page : first;
+			last = instruction.address - page + 3 > last ? instruction.address - page + 3 : last;
 		} else if (!done || (regs->cs & RPL) == 3 || !guest_try_read(value, instruction.address, 4)) {
 			break;
 		}
 		regs->eip += instruction.next;
 	}
 	if (done)
-		descriptor_tables_sync();
+		descriptors_changed(frame, first, last);
 	return done;
 }
 
@@ -103,7 +106,7 @@ void step_store(u32 address, u32 frame)
 			step_end();
 		return;
 	}
-	if (!emulate_store(address))
+	if (!emulate_store(address, frame))
 		step_begin(address);
 }
 

@@ -16,11 +16,13 @@
 
 #define STORES_TO_UNPROTECT 64u /* in a row, to one page, and not to a table */
 #define LONGEST_STORE  8u
+#define NO_FRAME ~0u
 
 static u32 busy_frame;   /* of the last store to a write-protected page */
 static u32 busy_stores;  /* how many stores in a row went to it */
 static bool tables_written; /* since they were loaded: they stay write-protected */
 static u64 seen[GDT_ENTRIES]; /* the GDT at the last entry with a page unprotected */
+static u32 gdt_frame = NO_FRAME; /* of a GDT that is in one page */
 static u32 hidden;       /* bit n: entry n of the CPU's GDT is hidden */
 
 /* Update the CPU's GDT and IDT from the Guest's tables. */
@@ -29,6 +31,22 @@ void descriptor_tables_sync(void)
 	hidden = 0;
 	gdt_sync();
 	idt_sync();
+}
+
+/*
+ * The same after stores to this part of a page alone, which is mostly one of a GDT. Linux stores at another address than the
+ * GDT has for the CPU, so that only the frame says where it is.
+ */
+void descriptors_changed(u32 frame, u32 first, u32 last)
+{
+	u32 start = native.gdt_base % PAGE_BYTES;
+
+	if (native.page_unprotected || frame != gdt_frame || first < start || last > start + native.gdt_limit) {
+		descriptor_tables_sync();
+		return;
+	}
+	gdt_sync_entries((first - start) / 8, (last - start) / 8);
+	idt_sync(); /* the system call's gate needs its code segment */
 }
 
 static u32 frames_of_table(u32 *frames, u32 count, u32 base, u32 limit)
@@ -50,6 +68,7 @@ static void write_protect_tables(void)
 
 	if (native.gdt_limit)
 		count = frames_of_table(frames, count, native.gdt_base, native.gdt_limit);
+	gdt_frame = count == 1 && native.gdt_base % PAGE_BYTES + native.gdt_limit < PAGE_BYTES ? frames[0] : NO_FRAME;
 	if (native.idt_limit)
 		count = frames_of_table(frames, count, native.idt_base, native.idt_limit % (IDT_ENTRIES * 8));
 	write_protect_frames(frames, count);

@@ -21,6 +21,7 @@ class Side:
     devices: tuple[Hardware, ...] = ()
     qemu: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()  # that the arguments of ``qemu`` name
 
 
 class Setup(Protocol):

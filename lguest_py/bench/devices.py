@@ -19,6 +19,7 @@ from typing import Final, cast
 
 from lguest_py.bench.counting import choose
 from lguest_py.bench.device_disk import DISK
+from lguest_py.bench.device_net import NET
 from lguest_py.bench.device_setup import Setup, Side
 from lguest_py.bench.device_share import SHARE
 from lguest_py.bench.linux import run_guest, temporary_directory
@@ -30,7 +31,7 @@ from lguest_py.kernels.modules import Modules
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.measurements.row import CYCLES, Row
 
-SETUPS: Final[Sequence[Setup]] = (DISK, SHARE)
+SETUPS: Final[Sequence[Setup]] = (DISK, SHARE, NET)
 DEVICES: Final[Mapping[str, str]] = MappingProxyType(
     {name: text for each in SETUPS for name, text in each.rows.items()}
 )
@@ -112,7 +113,7 @@ class _Runs:
     def _workload(self, initrd: Path, side: Side) -> Workload:
         load = [f"modprobe -q {name}" for name in (*MODULES, *self.setup.modules)]
         run = "; ".join((*load, *side.commands, f"/{PROGRAM} {' '.join(self.wanted)}"))
-        return Workload(str(self.image), str(initrd), f'quiet run="{run}"', MEMORY, side.devices, side.qemu)
+        return Workload(str(self.image), str(initrd), f'quiet run="{run}"', MEMORY, side.devices, side.qemu, side.fds)
 
     def _rows(self, where: str, text: str, khz: int) -> list[Row]:
         samples: Mapping[str, Counter[int]] = subtract_clock(parse(text))

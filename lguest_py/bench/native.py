@@ -25,7 +25,7 @@ SECONDS = 300.0
 class Workload:
     """A kernel, its initrd, command line and RAM (bytes), to run in a Guest and natively.
 
-    ``devices`` are a Guest's; ``qemu`` are arguments for those of QEMU's PC.
+    ``devices`` are a Guest's; ``qemu`` are arguments for those of QEMU's PC, and ``fds`` descriptors in these.
     """
 
     kernel: str
@@ -34,6 +34,7 @@ class Workload:
     memory: int = 64 << 20
     devices: tuple[Hardware, ...] = ()
     qemu: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
 
 
 def arguments(qemu: str, twin: Workload, counted: bool, accel: str = "tcg") -> list[str]:
@@ -70,6 +71,7 @@ def run_native(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=twin.fds,
         start_new_session=True,
         preexec_fn=_die_with_parent(),
     )

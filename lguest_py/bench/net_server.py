@@ -15,7 +15,7 @@ import sys
 import threading
 
 PORT = 5201
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 
 
 def serve(connection: socket.socket) -> None:

@@ -158,20 +158,29 @@ def parse(make_parser: MakeParser, words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _check_image(options: argparse.Namespace) -> None:
+    """Raise UsageError for an image that was meant as an option's value."""
+    image, words = options.image or "", options.kernel_arguments
+    size_first = re.fullmatch(r"([0-9]+)([KMG]?)", image, re.ASCII | re.IGNORECASE)
+    if size_first and words and not os.path.exists(image):  # as lguest took it
+        memory = f"{size_first[1]}{size_first[2] or 'M'}"
+        raise UsageError(f"{image} is no image: memory is an option here, lguest-py boot --memory {memory} {words[0]}")
+    if image.startswith("/dev/") and ("rng", "") in (options.hardware or ()):
+        raise UsageError(f"{image} is no image: the source of --rng is joined to it, --rng={image}")
+
+
 def machine_options(options: argparse.Namespace) -> MachineOptions:
     """The machine that they describe, with what its machine file says.  Raises UsageError or ImageError."""
     from lguest_py.hardware.text import parse as parse_hardware
     from lguest_py.launcher.machine_file import with_file
     from lguest_py.launcher.machine_options import MachineOptions
 
-    image, words = options.image, options.kernel_arguments
-    if image and words and re.fullmatch(r"[0-9]+", image, re.ASCII) and not os.path.exists(image):  # lguest's own usage
-        raise UsageError(f"{image} is no image: memory is an option here, lguest-py boot --memory {image}M {words[0]}")
+    _check_image(options)
     names = ("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot")
     return with_file(
         MachineOptions(
-            image,
-            command_line=words,
+            options.image,
+            command_line=options.kernel_arguments,
             guest_status=options.guest_status or None,
             devices=tuple(parse_hardware(word, text) for word, text in options.hardware or ()),
             **{name: getattr(options, name) for name in names},

@@ -92,7 +92,8 @@ def _zsh_option(option: Option) -> Iterator[str]:
         if option.kernels:
             value = f":{what}:_lguest_py_fetched"
     for name in option.names:
-        yield _quoted(f"{name}{'=-' * option.joined}[{text}]{':' * option.joined}{value}")
+        joint = "" if not option.joined else "=-" if name.startswith("--") else "-"
+        yield _quoted(f"{name}{joint}[{text}]{':' if joint else ''}{value}")
 
 
 def _zsh(main: Verb, verbs: Sequence[Verb]) -> Iterator[str]:

@@ -52,7 +52,7 @@ class Block:
 
     def __init__(self, spec: Disk, say: Say) -> None:
         self.name = f"disk {printable(spec.path)}"
-        serial = (spec.serial or os.path.basename(spec.path)).encode()
+        serial = os.fsencode(spec.serial or os.path.basename(spec.path))
         if spec.serial and len(serial) > ID_BYTES:
             raise UsageError(f"{self.name}: a serial of {len(serial)} bytes is too long: give at most {ID_BYTES}")
         self._id = serial[:ID_BYTES].ljust(ID_BYTES, b"\0")

@@ -107,11 +107,14 @@ class Console:
 
     @property
     def held(self) -> bool:
-        """Whether the Guest has buffers for input, and only ``pace`` holds it back."""
+        """Whether the Guest has buffers for input, and ``pace`` held it back when ``service`` last asked.
+
+        This renews no room: nobody would give what is in the inbox then, before something else happens.
+        """
         if not self.pace or not self.takes_input or self._receive is None:
             return False
         try:
-            return self._receive.available() > 0 and self.pace.room <= 0
+            return self._receive.available() > 0 and self.pace.spent
         except GuestError:
             return False
 

@@ -4,7 +4,7 @@
 A Linux echoes a flood of input without letting any other program run: up to 64 KiB, two characters a piece.  Input that
 never ends would so keep it from its work for ever, as no serial line can.  So after some input the Guest is given time:
 until it is idle, or was silent for as long as it wrote about the last input, or a second has passed.  A Guest that was
-idle and wrote nothing gets more each time, so that a large input is not slow.
+idle gets more each time, so that a large input is not slow.
 
 Read next: console.py.
 """
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 LEAST, MOST = 64, 16384  # bytes that it gets at once
+ANSWERED = 1024  # the most for one that writes about what it gets
 CRUMB = 16  # bytes for one that writes without end
 LOOK = 0.001  # seconds: how often to look whether it is idle
 QUIET = 0.02  # seconds: the least silence
@@ -41,9 +42,14 @@ class InputPace:
                 self._renew(idles)
         return self._room
 
+    @property
+    def spent(self) -> bool:
+        """Whether the Guest got all the room that ``room`` last gave; it is not renewed here."""
+        return self._room <= 0
+
     def _renew(self, idles: int) -> None:
-        worked_off = idles != self._seen and self._written <= self._given
-        self._next = min(2 * self._next, MOST) if worked_off else LEAST
+        most = MOST if self._written <= self._given else ANSWERED
+        self._next = min(2 * self._next, most) if idles != self._seen else LEAST
         chatty = idles == self._seen and self._clock() < self._silence()
         self._room, self._seen = CRUMB if chatty else self._next, idles
         self._given = self._clock()

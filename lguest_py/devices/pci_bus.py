@@ -19,7 +19,8 @@ from lguest_py.devices.rounds import Slot
 from lguest_py.errors import UsageError
 from lguest_py.shared_memory import _layouts as L
 
-PIC_PINS = (11, 10, 5, 7, 3, 6, 12, 14, 15)  # those that no device of ours has; further functions share them
+# That no device of ours has; further functions share them.  An interrupt of the second controller costs a trap more.
+PIC_PINS = (11, 5, 7, 3, 6, 10, 12, 14, 15)
 
 
 def interrupt_pin(slot: int, native: bool) -> int:

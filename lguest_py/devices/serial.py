@@ -25,9 +25,14 @@ class Serial:
         self._wake = wake
 
     @property
+    def has_room(self) -> bool:
+        """The ring is at least half empty.  The doorbell rings when that becomes so."""
+        return self._mailbox.input_pending() <= L.INPUT_BYTES // 2
+
+    @property
     def wants_input(self) -> bool:
-        """There is room in the ring, and no input waits for it.  The doorbell rings when that becomes so."""
-        return not self._inbox and self._mailbox.input_pending() <= L.INPUT_BYTES // 2
+        """There is room in the ring, and no input waits for it."""
+        return not self._inbox and self.has_room
 
     def service(self) -> Progress:
         """Move input as far as there is room."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from lguest_py.disks.backend import SECTOR, Buffers, Facts, cut, length, skip
+from lguest_py.disks.workers import THREADS
 
 _SERVER, _OPTION, _OPTION_REPLY = 0x4E42444D41474943, 0x49484156454F5054, 0x3E889045565A9
 _FIXED_NEWSTYLE, _NO_ZEROES = 1, 2
@@ -27,6 +28,7 @@ _REQUEST, _REPLY = struct.Struct(">IHHQQI"), struct.Struct(">IIQ")
 _REQUEST_MAGIC, _REPLY_MAGIC = 0x25609513, 0x67446698
 MOST = 8 << 20  # bytes in one request; servers take 32 MiB
 VECTORS = 1000  # buffers in one call; Linux takes 1024
+ENDED = "the server of the image has ended"
 TIMEOUT = 120.0  # seconds without a byte from the server
 
 
@@ -72,7 +74,7 @@ class _Wire:
         while buffers:
             count = self._socket.recvmsg_into(buffers[:VECTORS])[0]
             if not count:
-                raise OSError(errno.ESHUTDOWN, "the server of the image has ended")
+                raise OSError(errno.ESHUTDOWN, ENDED)
             buffers = skip(buffers, count)
 
     def _take(self, count: int) -> bytes:
@@ -97,14 +99,26 @@ class _Wire:
 
 
 class Nbd:
-    """The disk behind the socket ``path``; ``ended`` is called when it was closed.  Backend says what methods do."""
+    """The disk behind the socket ``path``; ``ended`` is called when it was closed.  Backend says what methods do.
 
-    def __init__(self, path: str, readonly: bool, ended: Callable[[], None] = lambda: None) -> None:
-        self._path = path
+    All connections are made at once, so that the path is not needed later.  At most so many threads use the disk.
+    """
+
+    def __init__(
+        self, path: str, readonly: bool, ended: Callable[[], None] = lambda: None, connections: int = THREADS
+    ) -> None:
         self._ended = ended
         self._lock = threading.Lock()
+        self._broken = False
         first = _Wire(path)
         self._idle = [first]
+        try:
+            for _ in range(1, connections):
+                self._idle.append(_Wire(path))
+        except BaseException:
+            for wire in self._idle:
+                wire.close()
+            raise
         self._flags = flags = first.flags
         can_zero = bool(flags & _SEND_TRIM and flags & _SEND_ZEROES)
         size = first.size // SECTOR * SECTOR
@@ -115,11 +129,13 @@ class Nbd:
     @contextmanager
     def _wire(self) -> Iterator[_Wire]:
         with self._lock:
-            wire = self._idle.pop() if self._idle else None
-        wire = wire or _Wire(self._path)
+            if self._broken or not self._idle:
+                raise OSError(errno.ESHUTDOWN, ENDED)
+            wire = self._idle.pop()
         try:
             yield wire
         except BaseException:
+            self._broken = True  # and so are the others, or will be: there is one server
             wire.close()
             raise
         with self._lock:

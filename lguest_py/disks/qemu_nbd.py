@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Images of other formats than raw: qemu-nbd reads and writes them, as a child, at a Unix socket in a private folder.
 
-It takes QEMU's locks of the image itself, and ends when its last connection does: also when this process is killed.
+The folder is gone when the connections are made.  The server takes QEMU's locks of the image itself, and ends when its
+last connection does: also when this process is killed.
 Read next: nbd.py, the client.
 """
 
@@ -19,10 +20,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from lguest_py.disks.nbd import Nbd
+from lguest_py.disks.workers import THREADS
 from lguest_py.errors import LguestError
 
 PROGRAM = "qemu-nbd"
-CONNECTIONS = 16  # more than threads of one disk
 START, END, STEP = 20.0, 30.0, 0.005  # seconds to wait for it: to listen, to end; between two looks
 PR_SET_PDEATHSIG = 1  # Linux: prctl(2)
 
@@ -44,7 +45,7 @@ def _arguments(program: str, socket: str, path: str, image_format: str, readonly
     mode = "on" if readonly else "off"
     image = f"driver={image_format},read-only={mode},file.driver=file,file.filename={name}"
     flags = ["--read-only"] if readonly else []
-    common = [f"--socket={socket}", f"--shared={CONNECTIONS}", "--cache=writeback", "--discard=unmap"]
+    common = [f"--socket={socket}", f"--shared={THREADS}", "--cache=writeback", "--discard=unmap"]
     return [program, *common, *flags, "--image-opts", image]
 
 
@@ -55,8 +56,7 @@ def open_image(path: str, printed: str, image_format: str, readonly: bool) -> Nb
         raise LguestError(
             f"{printed} is a {image_format} image, and {PROGRAM} is not installed: apt-get install qemu-utils"
         )
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lguest-py-"))
+    with tempfile.TemporaryDirectory(prefix="lguest-py-") as folder, ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         socket = os.path.join(folder, "disk")
         process = subprocess.Popen(

@@ -76,8 +76,8 @@ class Publish:
 class Network:
     """A network card.
 
-    ``kind`` user: rootless, by passt; tap: the existing tap device ``name``; bridge: a new tap in the bridge ``name``;
-    host: a new tap whose end on the Host has the IP address ``address`` (the original's --tunnet).
+    ``kind`` user: rootless, by passt; tap: the tap device ``name``, made if it is not there; bridge: a new tap in the
+    bridge ``name``; host: a new tap whose end on the Host has the IP address ``address`` (the original's --tunnet).
     """
 
     kind: Kind = "user"

@@ -110,6 +110,7 @@ case $1 in
     bound | renew)
         ip address flush dev $interface
         ip address add $ip/${mask:-24} dev $interface
+        [ -z "$mtu" ] || ip link set $interface mtu $mtu
         for gateway in $router; do
             ip route add $gateway dev $interface 2>/dev/null # it may be outside of the network
             ip route add default via $gateway dev $interface && break

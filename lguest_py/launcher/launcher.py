@@ -240,19 +240,22 @@ class Launcher:
             if (fd := source.fileno()) != source_fd:
                 poller.set(source_fd, 0)
                 source_fd = fd
+            # The deadline first: it is the time to ask again if the Guest wants no input yet, and it may by then.
+            until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
             read_ahead = source.interactive and len(inbox) < INBOX_LIMIT
-            poller.set(source_fd, READABLE if cause is None and (read_ahead or vm.wants_input) else 0)
+            wanted = cause is None and vm.wants_input
+            poller.set(source_fd, READABLE if wanted or (cause is None and read_ahead) else 0)
             if progress is Progress.BLOCKED:
                 output.notify_when(LIMIT // 2)
-            until = self._deadline if cause else min(self._deadline, vm.deadline, source_deadline)
             if progress is Progress.IDLE and cause is None and not spun and vm.may_spin:
-                spun = not vm.spin(min(until, time.monotonic() + SPIN))
-                if spun:
+                found = vm.spin(SPIN, until)
+                if found is None:
+                    spun = True
                     continue  # what stands above may have changed meanwhile
-                seconds = 0.0
+                progress, seconds = found, 0.0
             else:
                 spun = False
-                must_go_on = progress is Progress.MORE or vm.stirs(progress)
+                must_go_on = progress is Progress.MORE or vm.stirs(progress, wanted or cause is not None)
                 seconds = 0.0 if must_go_on else until - time.monotonic()
             ready = poller.wait(seconds)
             if output_fd in ready:

@@ -31,6 +31,8 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
 SPINS_LOST = 63
+SPIN_SERVES = 64  # requests after which the Launcher looks for signals and input again
+SEEN_LOOKS = 60  # at interrupts that the Host kernel is about to handle: some 20 microseconds
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -87,7 +89,7 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
-            self._irqs = False  # some were raised
+            self._irqs = self._was_looked_at = False  # some were raised; the Host kernel looked at the mailbox then
             self._panic = PanicWatch() if self._native else None
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
@@ -123,6 +125,7 @@ class Vm:
         self.running = time.monotonic()
 
     def _raise_irq(self, irq: int) -> None:
+        self._was_looked_at |= self._mailbox.polled()
         self._mailbox.raise_irq(irq)
         self._irqs = True
 
@@ -135,6 +138,16 @@ class Vm:
         self._looked_at = self._mailbox.polled()
         if not self._looked_at:
             self._interrupt = True
+
+    def _tell_of_irqs(self, mailbox: Mailbox) -> None:
+        """A Host kernel that was looking when an interrupt was raised looks no more, and has handled it soon."""
+        looks = SEEN_LOOKS if self._was_looked_at else 1
+        self._was_looked_at = False
+        for _ in range(looks):
+            if mailbox.irqs_seen():
+                self._looked_at = True
+                return
+        self._wake()
 
     @property
     def wants_input(self) -> bool:
@@ -182,10 +195,7 @@ class Vm:
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
         if self._irqs:
             self._irqs = False
-            if mailbox.irqs_seen():  # a Host kernel that was looking has them by now, and looks no more
-                self._looked_at = True
-            else:
-                self._wake()
+            self._tell_of_irqs(mailbox)
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()
@@ -205,27 +215,43 @@ class Vm:
             return False
         return True
 
-    def spin(self, until: float) -> bool:
-        """Look for what the Host kernel writes next, until then (time.monotonic); False when there was nothing.
+    def spin(self, seconds: float, deadline: float) -> Progress | None:
+        """Serve what the Host kernel writes, and look that long for more of it, up to ``deadline`` (time.monotonic).
 
-        The doorbell counts as rung meanwhile, so that the Host kernel need not ring it.  After looking in vain the next
-        times are skipped: 1, 3, 7 … of them.
+        Returns None when the last look was in vain: then the next times are skipped, 1, 3, 7 … of them.  Else something
+        else happened, or it is time to look for that; the value is that of the last ``service``.  The doorbell counts
+        as rung meanwhile, so that the Host kernel need not ring it.
         """
-        mailbox, poller = self._mailbox, self.poller
+        mailbox, poller, served = self._mailbox, self.poller, 0
         mailbox.hold_doorbell()
-        while time.monotonic() < until:
-            if mailbox.anything() or poller.anything():  # the latter lets other threads run
-                self._spins_lost = 0
-                return True
-        self._spins_lost = self._spins_skipped = min(2 * self._spins_lost + 1, SPINS_LOST)
-        return False
+        until = min(time.monotonic() + seconds, deadline)
+        while True:
+            if mailbox.anything():
+                self._looked_at = False
+                progress = self.service()
+                served += 1
+                if progress is not Progress.IDLE or not self._looked_at or served == SPIN_SERVES:
+                    break
+                until = min(time.monotonic() + seconds, deadline)
+            elif poller.anything():  # this lets other threads run, too
+                progress = Progress.IDLE
+                break
+            elif time.monotonic() >= until:
+                lost = 0 if served else self._spins_lost
+                self._spins_lost = self._spins_skipped = min(2 * lost + 1, SPINS_LOST)
+                return None
+        self._spins_lost = 0
+        return progress
 
-    def stirs(self, progress: Progress) -> bool:
+    def stirs(self, progress: Progress, input_is_watched: bool) -> bool:
         """Called before the Launcher sleeps: from now on the Host kernel rings.  True if it wrote something before.
 
         ``progress`` is that of the last ``service``: when it is BLOCKED, text that waits for room does not count.
+        ``input_is_watched``: the Guest wanted some when that was last asked.
         """
         self._mailbox.clear_doorbell()
+        if self._serial and self._serial.has_room and (self._inbox or not input_is_watched):
+            return True
         return self._mailbox.requests() or (progress is Progress.IDLE and self._mailbox.text_pending())
 
     def _answer(self, mailbox: Mailbox) -> None:
@@ -268,6 +294,8 @@ class Vm:
         """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""
         if bus := self.__dict__.pop("_bus", None):
             bus.close()
-        for name in ("_mailbox", "_serial", "_rounds", "_console_slot"):
+        for name in ("_mailbox", "_serial", "_rounds", "_console_slot", "_pace"):
             self.__dict__.pop(name, None)
+        if console := self.__dict__.get("_console"):
+            console.pace = None
         self.engine.close()

@@ -114,7 +114,10 @@ class _Process:
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            try:
+                self._process.kill()
+            except PermissionError:  # it is nobody's, and this process gave up root's rights (--username)
+                return "does not end"
             status = self._process.wait()
         with contextlib.suppress(BlockingIOError):
             lines = os.read(self._says, 1 << 16).decode(errors="replace").splitlines()

@@ -18,6 +18,7 @@ from lguest_py.share.wire import NO_FID, refused
 from lguest_py.share.xattrs import Attribute
 
 MOST = 1 << 17  # fids of one share; each is some hundred bytes of the Launcher
+MOST_ATTRIBUTES = 256  # of them with an extended attribute, which is up to 64 KiB
 
 
 class Fid:
@@ -45,6 +46,7 @@ class Fids:
         self._tree = tree
         self._budget = budget
         self._table: dict[int, Fid] = {}
+        self._attributes = 0
 
     def __getitem__(self, number: int) -> Fid:
         fid = self._table.get(number)
@@ -83,7 +85,7 @@ class Fids:
         """Close and release all that ``fid`` has."""
         self.close_file(fid)
         if fid.attribute:
-            fid.attribute.forget()
+            self._attributes -= 1
         self._tree.release(fid.node)
         self._tree.release(fid.parent)
 
@@ -92,6 +94,16 @@ class Fids:
         self._tree.release(fid.node)
         self._tree.release(fid.parent)
         fid.node, fid.parent, fid.name = node, parent, name
+
+    def check_attribute(self) -> None:
+        """Raise ENFILE when there are too many extended attributes on their way."""
+        if self._attributes >= MOST_ATTRIBUTES:
+            raise refused(errno.ENFILE)
+
+    def give_attribute(self, fid: Fid, attribute: Attribute) -> None:
+        """``fid`` stands for an extended attribute, which check_attribute allowed."""
+        fid.attribute = attribute
+        self._attributes += 1
 
     def opened(self, fid: Fid, descriptor: int) -> None:
         """``fid`` was opened as ``descriptor``, for which the caller took from the budget."""

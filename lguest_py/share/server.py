@@ -354,10 +354,11 @@ class Server:
     def _xattrwalk(self, number: int, new_number: int, name: bytes) -> bytes:
         old = self._fids[number]
         self._fids.check_new(new_number)
+        self._fids.check_attribute()
         attribute = xattrs.walk(self._tree, old.node, name)
         hold = self._tree.hold
         fid = Fid(hold(old.node), old.parent and hold(old.parent), old.name, old.user)
-        fid.attribute = attribute
+        self._fids.give_attribute(fid, attribute)
         self._fids.add(new_number, fid)
         return _SIZE.pack(attribute.length)
 
@@ -365,7 +366,8 @@ class Server:
         fid = self._fids[number]
         if fid.is_open:
             raise refused(errno.EBADF)
-        fid.attribute = xattrs.create(fid.node, name, size, flags)
+        self._fids.check_attribute()
+        self._fids.give_attribute(fid, xattrs.create(fid.node, name, size, flags))
         return b""
 
     # Names.

@@ -162,7 +162,8 @@ class Session(Generic[Key]):
                 spread(rlerror(tag, errno.EBUSY), writable)
                 return SHORTEST
             worker = self._worker = Worker(self._server)
-        message = gather(readable, max(HEADER.size, min(size, MOST)))
+        # All of a write: older kernels leave the data out of the size.
+        message = gather(readable, MOST if kind == T.WRITE else max(HEADER.size, min(size, MOST)))
         worker.submit(key, _Job(tag, message, min(total, _room(message))))
         return None
 

@@ -25,6 +25,7 @@ LOCAL = frozenset(
     b"ext2 ext3 ext4 xfs btrfs f2fs bcachefs zfs tmpfs ramfs overlay squashfs erofs iso9660 udf vfat msdos exfat "
     b"ntfs3 hfsplus jfs nilfs2 reiserfs minix ubifs rootfs devtmpfs".split()
 )
+CLOSED = frozenset({b"proc"})  # has the Launcher's own memory in it
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 4096
 
@@ -67,7 +68,8 @@ class Tree:
     def __init__(self, folder: int, proc: int, budget: Budget) -> None:
         self._budget = budget
         self._proc = proc
-        self._local: dict[int, bool] = {}
+        self._local: dict[int, bool] = {}  # by device
+        self._closed: set[int] = set()  # devices
         self._nodes: dict[tuple[int, int], Node] = {}
         self.root = self._node(folder)
         self._prefix = self._whereabouts(self.root.fd)
@@ -101,7 +103,7 @@ class Tree:
             status = os.stat(fd)
             local = self._local.get(status.st_dev)
             if local is None:
-                local = self._local[status.st_dev] = self._is_local(fd)
+                local = self._local[status.st_dev] = self._is_local(fd, status.st_dev)
             # Inode numbers of network and FUSE file systems may not be unique.
             if local and (known := self._nodes.get((status.st_dev, status.st_ino))):
                 os.close(fd)
@@ -164,6 +166,8 @@ class Tree:
         """A descriptor of ``node`` for reading or writing, of which only regular files and directories have one."""
         if node.kind not in (stat.S_IFREG, stat.S_IFDIR):
             raise refused(errno.ELOOP if node.kind == stat.S_IFLNK else errno.ENXIO)
+        if node.device in self._closed:
+            raise refused(errno.EACCES)
         return os.open(f"fd/{node.fd}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=self._proc)
 
     def by_descriptor(self, node: Node) -> tuple[str, int]:
@@ -216,14 +220,17 @@ class Tree:
 
     # What kind of file system.
 
-    def _is_local(self, fd: int) -> bool:
+    def _is_local(self, fd: int, device: int) -> bool:
         """Whether calls on ``fd`` are answered by this machine; where that cannot be learnt, no."""
         try:
             mount = _field(self._read(f"fdinfo/{fd}"), b"mnt_id:")
             for line in self._read("mountinfo").splitlines():
                 words = line.split()
                 if words and words[0] == mount:
-                    return words[words.index(b"-") + 1] in LOCAL
+                    kind = words[words.index(b"-") + 1]
+                    if kind in CLOSED:
+                        self._closed.add(device)
+                    return kind in LOCAL
         except (OSError, ValueError, IndexError):
             pass
         return False

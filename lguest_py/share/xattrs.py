@@ -31,10 +31,6 @@ class Attribute:
         """Bytes of the value that are there."""
         return len(self._value)
 
-    def forget(self) -> None:
-        """The value is not needed any more."""
-        self._value = bytearray()
-
     def read(self, offset: int, count: int) -> bytes:
         """Part of the value."""
         if self.size is not None:

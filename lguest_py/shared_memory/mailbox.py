@@ -169,7 +169,7 @@ class Mailbox:
         self._view = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         self._words = words(memory[L.MAILBOX_ADDRESS : L.MAILBOX_ADDRESS + L.MAILBOX.size // 4 * 4], "I")
         self._raised, self._seen = (
-            memory[L.MAILBOX_ADDRESS + 4 * start : L.MAILBOX_ADDRESS + 4 * (start + 2 * L.VIRTUAL_IRQS)]
+            memory[L.MAILBOX_ADDRESS + 4 * start :][: 8 * L.VIRTUAL_IRQS].cast("Q")
             for start in (_IRQ_RAISED, _IRQ_SEEN)  # with those of the configuration, which follow
         )
         self._text = self._view.bytes("text")

@@ -11,7 +11,7 @@ from pathlib import Path
 import keep_instructions
 import pytest
 from bench_lab import row
-from conftest import RealLinux
+from linux_lab import RealLinux
 
 from lguest_py.measurements.row import INSTRUCTIONS
 

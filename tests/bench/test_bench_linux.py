@@ -27,7 +27,7 @@ from lguest_py.measurements.row import CYCLES, INSTRUCTIONS, Row
 from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 on_tcg = pytest.mark.parametrize("engine_name", ["tcg"])  # the only one that counts, and that QEMU's PC compares with
 FAULTS = ("anonymous-fault", "cow", "fork", "exec", "mmap+touch+munmap")

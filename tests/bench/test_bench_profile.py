@@ -17,7 +17,7 @@ from lguest_py.measurements.row import HOST_INSTRUCTIONS, INSTRUCTIONS_SUFFIX, S
 from lguest_py.measurements.table import format_counts
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 TEXT = """\
 PROFILE 1 ticks=60\r

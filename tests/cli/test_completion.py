@@ -164,3 +164,12 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == script(shell)
     assert main(["completion", "csh"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_hardware_that_begins_with_a_files_name(complete: Complete) -> None:
+    assert complete("lguest-py boot --") >= {"--disk", "--net", "--publish", "--share", "--rng", "--console"}
+    for option in ("--disk", "--block", "-b", "--share", "--console"):
+        assert "bzImage-of-mine" in complete(f"lguest-py boot {option} ")
+    assert "bzImage-of-mine" not in complete("lguest-py boot --net ")
+    assert complete("lguest-py boot --bus ") >= {"auto", "page", "pci"}
+    assert "bzImage-of-mine" in complete("lguest-py boot --rng ")  # the image: its own value is joined by "="

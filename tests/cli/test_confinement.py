@@ -122,7 +122,8 @@ def check_confined(run: Run, way: list[str], jail: Path, engine: str) -> None:
 @pytest.mark.engine
 @pytest.mark.parametrize("way", WAYS, ids=["username", "chroot", "both"])
 def test_a_confined_guest_restarts_and_ends(boot: Boot, engine_name: str, way: list[str], tmp_path: Path) -> None:
-    run = boot(way)
+    (tmp_path / "initrd").write_bytes(b"read again at the restart")
+    run = boot(way, "--initrd", str(tmp_path / "initrd"))
     run.wait_for(b"lguest> ")
     check_confined(run, way, tmp_path / "jail", engine_name)
     assert os.stat(run.socket).st_uid == (pwd.getpwnam(USER).pw_uid if USER in way else 0)

@@ -100,6 +100,8 @@ WRONG = [  # an option with a wrong value, and what is right
     (["--bus", "isa"], "auto"),
     (["--engine", "xen"], "kvm"),
     (["64", "bzImage"], "lguest-py boot --memory 64M bzImage"),
+    (["64m", "bzImage"], "lguest-py boot --memory 64m bzImage"),
+    (["--rng", "/dev/random"], "the source of --rng is joined to it, --rng=/dev/random"),
     (["nowhere.toml"], "nowhere.toml does not exist: give a machine file"),
 ]
 

@@ -149,6 +149,14 @@ def test_the_identity(make: Make) -> None:
     assert make().do(R.GET_ID, room=20).data == b"root.img".ljust(20, b"\0")
 
 
+def test_a_name_that_is_no_text(tmp_path: Path, said: list[str]) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.img")
+    Path(path).write_bytes(bytes(512))
+    disk = Block(Disk(path), said.append)
+    assert DiskDriver(disk).do(R.GET_ID, room=20).data == b"\xff\xfe.img".ljust(20, b"\0")
+    disk.close()
+
+
 def test_a_serial_is_the_identity_and_may_not_be_long(make: Make) -> None:
     driver = make(serial="12345678901234567890")
     assert driver.do(R.GET_ID, room=20, cuts=(7,)).data == b"12345678901234567890"

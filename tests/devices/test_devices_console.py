@@ -233,3 +233,12 @@ def test_input_that_nothing_holds_back_is_wanted() -> None:
     idles += 1
     assert s.console.wants_input
     assert not s.console.held
+
+
+def test_a_bad_receive_ring_is_an_error_of_service_alone() -> None:
+    """The Launcher asks ``wants_input`` outside of the bus, which alone can mark the device as broken."""
+    s = Setup().start()
+    struct.pack_into("<H", s.memory, 0x10000 + 16 * 256 + 2, 300)  # the available index
+    assert s.console.wants_input
+    with pytest.raises(GuestError, match="available index moved 300"):
+        s.console.service()

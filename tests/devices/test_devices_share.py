@@ -171,6 +171,16 @@ def test_what_takes_long_keeps_nobody_and_comes_in_order(setup: Setup, slow: Slo
     assert setup.rig.interrupts
 
 
+def test_a_write_that_takes_long_of_a_kernel_that_leaves_its_data_out_of_the_size(
+    setup: Setup, slow: Slow, tmp_path: Path
+) -> None:
+    slow.go.set()
+    header = message(T.WRITE, 1, struct.pack("<IQI", 1, 0, 5000))
+    setup.rig.drivers[0].add([header, b"x" * 4096, b"y" * 904], [11])
+    assert wait_for(setup, 1) == [(T.WRITE + 1, 1)]
+    assert (tmp_path / "s/f").read_bytes() == b"x" * 4096 + b"y" * 904
+
+
 def test_a_flush_ends_what_was_not_begun_and_waits_for_what_was(setup: Setup, slow: Slow, tmp_path: Path) -> None:
     driver = setup.rig.drivers[0]
     driver.add(write_request(1, b"first"), [11])

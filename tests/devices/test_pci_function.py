@@ -117,7 +117,7 @@ def test_bars_are_apart_in_the_window_and_can_be_sized(setup: Setup) -> None:
 @pytest.mark.parametrize("native", [True, False])
 def test_each_function_has_its_interrupt(setup: Setup, native: bool) -> None:
     each = functions(setup, native)
-    assert [f["irq"] for f in each[:3]] == ([0, 11, 10] if native else [0, 1, 2])
+    assert [f["irq"] for f in each[:3]] == ([0, *PIC_PINS[:2]] if native else [0, 1, 2])
     assert [word(f, 0x3C, 1) for f in each[:3]] == [f["irq"] for f in each[:3]]
     assert [word(f, 0x3D, 1) for f in each[:3]] == [0, 1, 1]
     assert each[1].bytes("writable")[0x3C] == 0xFF

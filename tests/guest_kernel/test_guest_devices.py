@@ -13,13 +13,14 @@ from pathlib import Path
 
 import ping_lab
 import pytest
-from guest import boot
+from guest import MIB, boot
 from ping_lab import Station
 
 from lguest_py import Console, Disk, Entropy, Machine, Network, Share
 from lguest_py.devices import net
 from lguest_py.launcher.launcher import BusName
 from lguest_py.launcher.result import End
+from lguest_py.launcher.vm_memory import Switcher
 
 SECTOR = 512
 SECTORS = 2048
@@ -251,6 +252,15 @@ def test_from_the_inside(engine_name: str, bus: BusName, everything: Everything,
     run = boot(engine_name, "run=test devices:", devices=everything, bus=bus)
     assert run.lines[-1] == f"{INSIDE} passed, 0 failed"
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize(("switcher", "memory"), [("classic", 64), ("lean", 4), ("lean", 2048)])
+def test_other_machines(engine_name: str, bus: BusName, image: Path, switcher: Switcher, memory: int) -> None:
+    commands = f"run=test devices: a disk;sum 0 {SECTORS}"
+    disk = [Disk(str(image), readonly=True)]
+    run = boot(engine_name, commands, devices=disk, bus=bus, switcher=switcher, memory=memory * MIB)
+    assert not [line for line in run.lines if line.startswith("FAIL")]
+    assert run.lines[-1] == f"sum {zlib.crc32(image.read_bytes()):08x}"
 
 
 def test_the_tests_of_the_rest_on_pci(engine_name: str, everything: Everything) -> None:

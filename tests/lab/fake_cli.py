@@ -8,6 +8,8 @@ from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 
+sys.path.append(str(Path(__file__).with_name("devices")))  # it runs as a program of its own
+
 from fake_engine import AGAIN, IMAGE, WAIT, ConsoleDriver, FakeEngine
 
 from lguest_py import engines, images

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ LIMIT = 1500  # seconds for one run of the Launcher
 PROMPT = re.compile(rb"/ # (?:\x1b\[\w+)?$")  # busybox asks the terminal where its cursor is
 PIECE = 65536
 PATIENT = "WORK_SLACK_MS=20000 WORK_TIMEOUT=400"  # how late work's timers may be: this machine may be busy
+
+
+@dataclass(frozen=True)
+class RealLinux:
+    """A real lguest-capable Linux, from LGUEST_LINUX=DIR."""
+
+    bzimage: Path
+    vmlinux: Path
+    initrd: Path
 
 
 class Linux:

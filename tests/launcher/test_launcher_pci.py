@@ -6,21 +6,23 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from fake_engine import IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
+from fake_engine import AGAIN, IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_images
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Input
+from lguest_py.devices.device import Progress
 from lguest_py.errors import UsageError
-from lguest_py.launcher import launcher
-from lguest_py.launcher.vm import Vm
+from lguest_py.launcher import launcher, vm
+from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Plan, bus_of
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
+from lguest_py.shared_memory.mailbox import Mailbox
 
 pytestmark = pytest.mark.usefixtures("fake_images")
 __all__ = ["fake_images", "lab", "pipes"]
@@ -30,10 +32,10 @@ NATIVE = replace(IMAGE, personality="native", version="6.1.0", segments=(replace
 
 
 @contextmanager
-def typed() -> Iterator[Input]:
+def typed(text: bytes = b"typed") -> Iterator[Input]:
     """Input that somebody typed."""
     read, write = os.pipe()
-    os.write(write, b"typed")
+    os.write(write, text)
     try:
         yield Input(read)
     finally:
@@ -153,6 +155,36 @@ def test_no_interrupt_while_the_host_kernel_polls(lab: Lab) -> None:
     assert counts == [0, 1]
 
 
+@pytest.mark.parametrize("handled", [True, False])
+def test_no_interrupt_for_what_the_host_kernel_has_handled(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, handled: bool
+) -> None:
+    """It was looking when the interrupt was raised, and looks no more because it found it."""
+    real = Mailbox.raise_irq
+
+    def raise_irq(mailbox: Mailbox, irq: int) -> None:
+        real(mailbox, irq)
+        if handled:
+            mailbox._view["irq_seen", irq] = mailbox._view["irq_raised", irq]
+
+    monkeypatch.setattr(Mailbox, "raise_irq", raise_irq)
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        before = engine.interrupts
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not console.drivers[1].used_index:
+            yield AGAIN
+        counts.append(engine.interrupts - before)
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [0 if handled else 1]
+
+
 def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:
     def script(engine: FakeEngine) -> Generator[str, None, None]:
         console = PciConsole(engine)
@@ -217,10 +249,12 @@ def test_a_request_soon_after_another_needs_no_doorbell(lab: Lab, monkeypatch: p
 def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
     looked: list[float] = []
 
-    class Slow(Vm):
-        def spin(self, until: float) -> bool:
-            looked.append(until)
-            return super().spin(0.0)
+    class Slow(vm.Vm):
+        def spin(self, seconds: float, deadline: float) -> Progress | None:
+            looked.append(deadline)
+            with patch.context() as blind:
+                blind.setattr(self.poller, "anything", lambda: False)
+                return super().spin(0.0, deadline)
 
     def script(engine: FakeEngine) -> Generator[str, None, None]:
         engine.mailbox["polling"] = 1
@@ -232,3 +266,103 @@ def test_looking_in_vain_is_skipped_more_and_more(lab: Lab) -> None:
         patch.setattr(launcher, "Vm", Slow)
         assert lab.run(script, image=LATER).status == 0
     assert 2 <= len(looked) <= 8  # 1 + 2 + 4 + … of a hundred
+
+
+def test_a_flood_of_requests_starves_neither_signals_nor_the_time_limit(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the Launcher looks there is another request, and it never sleeps."""
+    monkeypatch.setattr(launcher, "SPIN", 30.0)
+    served: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        engine.mailbox["polling"] = 1
+        console.drivers[1].send(0, 0x5000, b"x")
+        console.notify(1)
+
+        def again(mailbox: Mailbox) -> bool:
+            served.append(1)
+            console.drivers[1].offer(0)
+            engine.notify(L.NOTIFY_PCI | 1 << 16 | 1)
+            return anything(mailbox)
+
+        anything = Mailbox.anything
+        monkeypatch.setattr(Mailbox, "anything", again)
+        while True:
+            yield WAIT
+
+    assert lab.run(script, image=LATER, timeout=1.0).outcome.end is End.TIME_LIMIT
+    monkeypatch.undo()
+    assert len(served) > 100
+    assert not lab.lines  # no rule was broken
+
+
+class LatePace:
+    """The Guest may have no input when that is asked for the first time, and may a moment later."""
+
+    deadline = 0.0
+
+    def __init__(self, idles: Callable[[], int]) -> None:
+        self._asked = 0
+
+    @property
+    def room(self) -> int:
+        self._asked += 1
+        return 0 if self._asked == 1 else 100
+
+    def gave(self, count: int) -> None:
+        pass
+
+    def wrote(self) -> None:
+        pass
+
+
+def test_input_that_may_come_from_now_on_is_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm, "InputPace", LatePace)
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        console.drivers[0].add([], [16])
+        console.notify(0)
+        while not console.drivers[0].used_index:
+            yield WAIT
+        yield from power_off(engine)
+
+    with typed() as source:
+        assert lab.run(script, image=LATER, source=source, timeout=20.0).status == 0
+
+
+def test_no_wake_up_of_the_serial_port_is_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Guest reads all of its input just before the Launcher clears the doorbell, which so is not rung for it."""
+    clear = Mailbox.clear_doorbell
+
+    def read_all_and_clear(mailbox: Mailbox) -> None:
+        if lab.engines and lab.engines[-1].started:
+            view = lab.engines[-1].mailbox
+            view["input_tail"] = view["input_head"]
+        clear(mailbox)
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        engine.mailbox["polling"] = 1  # so that no interrupt of the Launcher makes this go on
+        thread = threading.Thread(target=wake_at_the_end, args=(engine,))
+        thread.start()
+        while not read_all.is_set():
+            yield WAIT
+        thread.join()
+        yield from power_off(engine)
+
+    def wake_at_the_end(engine: FakeEngine) -> None:
+        for _ in range(1000):
+            if engine.mailbox["input_head"] == 3000:
+                read_all.set()
+                break
+            time.sleep(0.01)
+        engine._wake()
+
+    read_all = threading.Event()
+    monkeypatch.setattr(Mailbox, "clear_doorbell", read_all_and_clear)
+    with typed(b"x" * 3000) as source:
+        assert lab.run(script, image=NATIVE, source=source, timeout=20.0).status == 0

@@ -149,6 +149,15 @@ def test_what_cannot_be_is_one_line(arguments: dict[str, object], said: str) -> 
     assert str(caught.value).isprintable()
 
 
+def test_what_cannot_be_opened_is_told_where_the_guest_is_waited_for(engine_name: str) -> None:
+    devices = [lguest_py.Disk("/nowhere/disk.img")]
+    with (
+        pytest.raises(UsageError, match=r"^disk /nowhere/disk\.img does not exist"),
+        lguest_py.Machine(engine=engine_name, devices=devices) as machine,  # type: ignore[arg-type]
+    ):
+        machine.console.expect("lguest> ", PATIENCE)
+
+
 def test_a_machine_file_for_the_command_line_only_is_refused_here(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('username = "nobody"\n')
     with pytest.raises(UsageError, match=r"m\.toml: username and chroot are for lguest-py boot: leave them out"):

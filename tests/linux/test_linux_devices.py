@@ -19,7 +19,7 @@ import pytest
 from linux_lab import Linux
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 OLD = "^metadata_csum,^64bit,^orphan_file"  # what an old ext4 does not know
 SHARES = (2, 6, 38)  # the first with all of 9P2000.L

@@ -21,7 +21,7 @@ from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 FORMATS = ("gz", "bzip2", "lzma", "xz", "lzo", "lz4")
 

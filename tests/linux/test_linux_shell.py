@@ -19,7 +19,7 @@ from linux_lab import PATIENT, Linux, check_the_emulator_has_none_of
 from lguest_py.images import open_image
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 Kept = Callable[[], Linux]
 

@@ -19,7 +19,7 @@ from lguest_py.kernels.stock import Kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"```sh\n(lguest-py fetch .*?)```\n\n```console\n(.*?)```", re.S)
+BLOCK = re.compile(r"```sh\n(lguest-py fetch .*?)```\n\n```text\n(.*?)```", re.S)
 PAGE = "README.md"
 PATIENCE = 300.0  # seconds until the web server must have answered
 

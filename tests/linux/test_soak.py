@@ -17,7 +17,7 @@ from linux_lab import PATIENT, Linux
 from lguest_py.kernels.stock import Kernel
 
 if TYPE_CHECKING:
-    from conftest import RealLinux
+    from linux_lab import RealLinux
 
 STOCK = "debian-6.1-686"
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -160,6 +162,71 @@ def test_devices_of_the_host_are_seen_and_not_opened(folder: Path) -> None:
     for flags in (0, 1, 2):
         assert number(lambda flags=flags: client.lopen(1, flags)) == errno.ENXIO  # type: ignore[misc]
     server.close()
+
+
+def test_the_launchers_own_memory_is_not_open_to_the_guest() -> None:
+    server = server_at("/proc")
+    client = Client(sender(server))
+    client.attach()
+    client.at(1, b"%d" % os.getpid(), b"mem")
+    assert stat.S_ISREG(client.getattr(1).mode)
+    assert number(lambda: client.lopen(1, RDWR)) == errno.EACCES
+    server.close()
+
+
+CONFINED = """
+import os, sys
+from p9_client import Client, sender, server_at
+from lguest_py.share.wire import T
+server = server_at(sys.argv[1])
+os.chroot(sys.argv[2])
+os.chdir("/")
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+assert not os.path.exists("/proc")
+client = Client(sender(server))
+client.attach()
+client.walk(0, 1)
+client.lcreate(1, b"f", 2, 0o640)
+assert client.write(1, 0, b"content") == 7
+client.at(2, b"d", b"g")
+client.lopen(2, 2)
+assert client.read(2, 0, 99) == b"here"
+client.setattr(2, mode=0o600, size=2, mtime_ns=5)
+client.setattr(2, uid=1)
+client.call(T.LINK, 0, 2, b"h")
+client.at(3, b"d")
+client.lopen(3)
+assert len(list(client.entries(3))) == 3
+assert client.getattr(1).uid == 65534
+another = server.another()
+server.close()
+client = Client(sender(another))
+client.attach()
+client.at(1, b"h")
+client.lopen(1)
+assert client.read(1, 0, 9) == b"he"
+print("done")
+"""
+
+
+def test_after_chroot_and_without_rights_it_serves_on(folder: Path, tmp_path: Path) -> None:
+    """As with --chroot and --username."""
+    if os.geteuid():
+        pytest.skip("only root can chroot")
+    (folder / "d").mkdir()
+    (folder / "d/g").write_bytes(b"here")
+    for path in (folder, folder / "d", folder / "d/g"):
+        os.chown(path, 65534, 65534)
+    (tmp_path / "jail").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", CONFINED, folder, tmp_path / "jail"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout == "done\n", done.stderr
+    assert stat.S_IMODE((folder / "f").stat().st_mode) == 0o640
+    assert ((folder / "h").stat().st_uid, (folder / "h").stat().st_mtime_ns) == (65534, 5)
 
 
 @contextmanager

@@ -10,7 +10,7 @@
 #include "guest_kernel/linux/system.h"
 #include "switcher/layouts/types.h"
 
-#define CHUNK (4u << 20)
+#define CHUNK (1u << 20)
 #define PART (256u << 10) /* bytes of one system call */
 #define PORT 5201
 #define GATEWAY 0x0A000202u
