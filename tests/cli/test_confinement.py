@@ -142,6 +142,7 @@ def test_a_confined_guest_restarts_and_ends(boot: Boot, engine_name: str, way: l
 
 @as_root
 @pytest.mark.engine
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("options", [(), ("--json", "-v")], ids=["text", "json"])
 def test_a_death_in_there_is_reported_whole(boot: Boot, options: tuple[str, ...]) -> None:
     run = boot(WAYS[2], *options)

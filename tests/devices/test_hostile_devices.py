@@ -126,6 +126,7 @@ def test_on_pci_a_device_needs_a_reset_and_works_again(engine_name: str, lab: La
     lab.check(engine_name, "pci")
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("name", PAGE)
 def test_on_the_device_page_the_guest_is_killed(engine_name: str, lab: Lab, name: str) -> None:
     run = lab.boot(engine_name, "page", f"abuse {name} 0;echo alive", "block")
@@ -158,6 +159,7 @@ def at_random(engine: str, lab: Lab, kind: str, seeds: range) -> None:
     lab.check(engine, "pci", written=kind == "block")
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_rings_and_registers(engine_name: str, lab: Lab, kind: str) -> None:
     at_random(engine_name, lab, kind, range(2))

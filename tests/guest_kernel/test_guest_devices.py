@@ -133,6 +133,7 @@ def test_ping(engine_name: str, bus: BusName, station: Station) -> None:
     assert station.arp_questions == 1
 
 
+@pytest.mark.nightly("kvm")
 def test_a_damaged_answer_is_none(engine_name: str, station: Station) -> None:
     station.damage = True
     run = boot(engine_name, f"ip={ADDRESS} run=ping {ping_lab.ADDRESS} 2", devices=[Network()])
@@ -155,6 +156,7 @@ def test_the_guest_answers_ping(engine_name: str, bus: BusName, station: Station
     assert station.echo_replies == [(sequence, data) for sequence in range(3)]
 
 
+@pytest.mark.nightly("kvm")
 def test_passt_answers_for_its_gateway(engine_name: str, bus: BusName) -> None:
     """It may not be allowed to ping, but it is there and answers ARP."""
     run = boot(engine_name, "ip=10.0.2.15 run=ping 10.0.2.2 1", devices=[Network("user")], bus=bus)
@@ -169,6 +171,7 @@ def test_random_bytes(engine_name: str, bus: BusName) -> None:
     assert len(set(long)) > 200  # of 256; random bytes have 251 at the mean
 
 
+@pytest.mark.nightly("kvm")
 def test_random_bytes_of_a_file(engine_name: str, bus: BusName, tmp_path: Path) -> None:
     source = tmp_path / "bytes"
     source.write_bytes(bytes(range(256)) * 16)
@@ -204,6 +207,7 @@ def test_a_share(engine_name: str, bus: BusName, tmp_path: Path) -> None:
     assert run.text.count(": error ") == 4
 
 
+@pytest.mark.nightly("kvm")
 def test_a_readonly_share(engine_name: str, bus: BusName, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("as it was\n")
     run = boot(engine_name, "run=cat file;put file x;put new x", devices=[Share(str(tmp_path), readonly=True)], bus=bus)
@@ -231,6 +235,7 @@ def test_one_more_console(engine_name: str, bus: BusName, tmp_path: Path) -> Non
         machine.console.expect("no console 2", timeout=PATIENCE)
 
 
+@pytest.mark.nightly("kvm")
 def test_no_devices(engine_name: str, bus: BusName) -> None:
     run = boot(engine_name, "ip=10.0.0.2 run=disk;read 0;random;cat x;ping 10.0.0.1;tell 1 x;abuse head 7", bus=bus)
     assert run.lines[1:] == [
@@ -254,6 +259,7 @@ def test_from_the_inside(engine_name: str, bus: BusName, everything: Everything,
     assert image.read_bytes() == before
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize(("switcher", "memory"), [("classic", 64), ("lean", 4), ("lean", 2048)])
 def test_other_machines(engine_name: str, bus: BusName, image: Path, switcher: Switcher, memory: int) -> None:
     commands = f"run=test devices: a disk;sum 0 {SECTORS}"

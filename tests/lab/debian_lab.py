@@ -19,7 +19,7 @@ from lguest_py.files import caches
 ROOT = Path(__file__).resolve().parents[2]
 RELEASES = {"12": "bookworm", "13": "trixie"}
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".*_cache", "build", "_images", "_layouts.py", "__pycache__",
-                                     "*.egg-info", "*.so", "_kvm.c")  # fmt: skip
+                                     ".hypothesis", "*.egg-info", "*.so", "_kvm.c")  # fmt: skip
 CERTIFICATE = "/etc/pip-certificate.pem"
 KEPT = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "http_proxy", "https_proxy", "no_proxy")
 ENTER = """\

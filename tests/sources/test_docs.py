@@ -40,6 +40,7 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("docs/latency.md", "LGUEST_LINUX=DIR python"): "minutes; tests/bench/test_latency_page.py checks it",
     ("docs/latency.md", "lguest-py bench"): "as above, one by one",
     ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
+    ("docs/kernels.md", "LGUEST_LINUX=DIR pytest"): "needs kernels of yours; tests/linux/test_linux_devices.py",
     ("docs/kernels.md", "lguest-py fetch"): "downloads 60 MB",
     ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
     ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/linux/test_modules.py",

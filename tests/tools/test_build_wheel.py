@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SOURCES = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", "build", "_images", "_layouts.py", "__pycache__", "*.egg-info", "*.so", "_kvm.c"
+    *(".git", ".venv", ".*_cache", ".hypothesis", "build", "_images", "_layouts.py", "__pycache__"),
+    *("*.egg-info", "*.so", "_kvm.c"),
 )
 IMAGES = {
     *("host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"),
