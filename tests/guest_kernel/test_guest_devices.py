@@ -265,7 +265,7 @@ def test_other_machines(engine_name: str, bus: BusName, image: Path, switcher: S
     commands = f"run=test devices: a disk;sum 0 {SECTORS}"
     disk = [Disk(str(image), readonly=True)]
     if engine_name == "kvm":
-        memory = min(memory, 1024)  # the carrier has 3 GiB in all
+        memory = min(memory, 1024)  # the carrier has no more
     run = boot(engine_name, commands, devices=disk, bus=bus, switcher=switcher, memory=memory * MIB)
     assert not [line for line in run.lines if line.startswith("FAIL")]
     assert run.lines[-1] == f"sum {zlib.crc32(image.read_bytes()):08x}"
