@@ -43,7 +43,7 @@ def test_debian_copies_a_disk(engine_name: str, stock: Kernel, tmp_path: Path) -
     copied(engine_name, stock, tmp_path, 32)
 
 
-@pytest.mark.nightly("tcg")
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_debian_copies_a_gibibyte(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     copied(engine_name, stock, tmp_path, 1024)

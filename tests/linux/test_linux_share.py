@@ -57,7 +57,7 @@ def test_an_unmodified_linux_works_in_a_share(engine_name: str, stock: Kernel, t
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.nightly("tcg")
+@pytest.mark.nightly
 @pytest.mark.parametrize(("megabytes", "entries"), [(1024, 10), (1, 10_000)], ids=["a-gigabyte", "many-names"])
 def test_large_amounts(engine_name: str, linux: RealLinux, tmp_path: Path, megabytes: int, entries: int) -> None:
     command = share_lab.fill(tmp_path, megabytes, entries)

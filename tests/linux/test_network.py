@@ -219,7 +219,7 @@ def test_data_in_and_out_of_a_linux_with_lguest_support(
     there_and_back(engine_name, 8, "--initrd", str(initrd), kernel=str(linux.bzimage), console="hvc0")
 
 
-@pytest.mark.nightly("tcg")
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_a_gibibyte_in_and_out(engine_name: str, stock: Kernel) -> None:
     there_and_back(engine_name, 1024)
