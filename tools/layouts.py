@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADERS = ("switcher/layouts/lguest_pages.h", "switcher/layouts/machine.h", "switcher/layouts/lguest_abi.h")
+HEADERS = ("switcher/layouts/lguest_pages.h", "switcher/layouts/machine.h", "switcher/layouts/lguest_abi.h",
+           "switcher/layouts/virtio.h")
 SCALARS = {"u8": "uint8_t", "u16": "uint16_t", "u32": "uint32_t", "u64": "uint64_t"}
 FORMATS = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q"}
 

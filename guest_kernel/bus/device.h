@@ -3,15 +3,9 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "guest_kernel/bus/virtqueue.h"
-#include "switcher/layouts/types.h"
+#include "switcher/layouts/virtio.h"
 #include <stdbool.h>
 
-#define STATUS_ACKNOWLEDGE 1
-#define STATUS_DRIVER      2
-#define STATUS_DRIVER_OK   4
-#define STATUS_FEATURES_OK 8
-#define STATUS_NEEDS_RESET 0x40
-#define STATUS_FAILED      0x80
 
 #define VIRTIO_QUEUES 2 /* most queues of a device that this kernel drives */
 

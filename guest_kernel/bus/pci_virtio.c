@@ -16,25 +16,10 @@
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/memory/paging.h"
 #include "switcher/layouts/lguest_abi.h"
-#include "switcher/layouts/types.h"
+#include "switcher/layouts/virtio.h"
 #include <stdbool.h>
 
-/* The common configuration. */
-#define OFFERED_SELECT    0x00
-#define OFFERED           0x04
-#define ACCEPTED_SELECT   0x08
-#define ACCEPTED          0x0C
-#define STATUS            0x14
-#define QUEUE_SELECT      0x16
-#define QUEUE_SIZE        0x18
-#define QUEUE_ENABLE      0x1C
-#define QUEUE_NOTIFY      0x1E
-#define QUEUE_DESCRIPTORS 0x20 /* the address of each part: two words */
-#define QUEUE_AVAILABLE   0x28
-#define QUEUE_USED        0x30
-
 #define FEATURE_VERSION_1 1 /* bit 32: of the second word */
-#define ISR_CHANGED       2
 #define BAR_FLAGS         0xF
 #define RING_ALIGN        4
 #define RING_SIZE         128 /* the most whose ring fits into a frame */
@@ -42,21 +27,21 @@
 
 static void add_status(struct virtio_device *device, u8 bits)
 {
-	write8(device->common + STATUS, (u8)(read8(device->common + STATUS) | bits));
+	write8(device->common + COMMON(device_status), (u8)(read8(device->common + COMMON(device_status)) | bits));
 }
 
 static void begin(struct virtio_device *device)
 {
-	write8(device->common + STATUS, 0);
-	while (read8(device->common + STATUS))
+	write8(device->common + COMMON(device_status), 0);
+	while (read8(device->common + COMMON(device_status)))
 		;
 	add_status(device, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
 }
 
 static u32 offered(struct virtio_device *device, u32 word)
 {
-	write32(device->common + OFFERED_SELECT, word);
-	return read32(device->common + OFFERED);
+	write32(device->common + COMMON(device_feature_select), word);
+	return read32(device->common + COMMON(device_feature));
 }
 
 static u32 features(struct virtio_device *device)
@@ -68,12 +53,12 @@ static bool accept(struct virtio_device *device, u32 wanted)
 {
 	if (!(offered(device, 1) & FEATURE_VERSION_1))
 		return false;
-	write32(device->common + ACCEPTED_SELECT, 0);
-	write32(device->common + ACCEPTED, wanted);
-	write32(device->common + ACCEPTED_SELECT, 1);
-	write32(device->common + ACCEPTED, FEATURE_VERSION_1);
+	write32(device->common + COMMON(driver_feature_select), 0);
+	write32(device->common + COMMON(driver_feature), wanted);
+	write32(device->common + COMMON(driver_feature_select), 1);
+	write32(device->common + COMMON(driver_feature), FEATURE_VERSION_1);
 	add_status(device, STATUS_FEATURES_OK);
-	return read8(device->common + STATUS) & STATUS_FEATURES_OK;
+	return read8(device->common + COMMON(device_status)) & STATUS_FEATURES_OK;
 }
 
 static void write_address(struct virtio_device *device, u32 part, const volatile void *address)
@@ -87,20 +72,20 @@ static bool set_up_queue(struct virtio_device *device, u16 number)
 {
 	struct virtqueue *queue = &device->queues[number];
 	volatile u8 *common = device->common;
-	write16(common + QUEUE_SELECT, number);
-	u16 size = read16(common + QUEUE_SIZE);
+	write16(common + COMMON(queue_select), number);
+	u16 size = read16(common + COMMON(queue_size));
 	if (!size)
 		return false;
 	if (size > RING_SIZE)
-		write16(common + QUEUE_SIZE, size = RING_SIZE);
+		write16(common + COMMON(queue_size), size = RING_SIZE);
 	void *ring = queue->descs ? (void *)queue->descs : virtual(frame_need());
 	memory_set(ring, 0, PAGE_SIZE);
 	virtqueue_init(queue, number, size, ring, RING_ALIGN);
-	write_address(device, QUEUE_DESCRIPTORS, queue->descs);
-	write_address(device, QUEUE_AVAILABLE, queue->avail);
-	write_address(device, QUEUE_USED, queue->used);
-	queue->place = read16(common + QUEUE_NOTIFY) * device->notify_multiplier;
-	write16(common + QUEUE_ENABLE, 1);
+	write_address(device, COMMON(queue_desc_low), queue->descs);
+	write_address(device, COMMON(queue_driver_low), queue->avail);
+	write_address(device, COMMON(queue_device_low), queue->used);
+	queue->place = read16(common + COMMON(queue_notify_off)) * device->notify_multiplier;
+	write16(common + COMMON(queue_enable), 1);
 	return true;
 }
 
@@ -111,7 +96,7 @@ static void start(struct virtio_device *device)
 
 static u8 status(struct virtio_device *device)
 {
-	return read8(device->common + STATUS);
+	return read8(device->common + COMMON(device_status));
 }
 
 static void kick(struct virtio_device *device, const struct virtqueue *queue)
@@ -121,7 +106,7 @@ static void kick(struct virtio_device *device, const struct virtqueue *queue)
 
 static bool acknowledge(struct virtio_device *device)
 {
-	return read8(device->isr) & ISR_CHANGED;
+	return read8(device->isr) & ISR_CONFIG;
 }
 
 static const struct transport transport = {

@@ -17,7 +17,7 @@
 #include "guest_kernel/faults/victim.h"
 #include "guest_kernel/memory/frames.h"
 #include "switcher/layouts/lguest_abi.h"
-#include "switcher/layouts/types.h"
+#include "switcher/layouts/virtio.h"
 #include <stdbool.h>
 
 #define SOME_BYTES   64
@@ -26,16 +26,6 @@
 #define BAR_FLAGS  0xFu
 #define FAR_QUEUE  0x40 /* no device has so many; its doorbell is still in the page */
 #define ALL_ONES   0xFFFFFFFFu
-
-/* In the common configuration: VIRTIO 1.2, section 4.1.4.3. */
-#define ACCEPTED_SELECT   0x08
-#define ACCEPTED          0x0C
-#define STATUS            0x14
-#define QUEUE_SELECT      0x16
-#define QUEUE_SIZE        0x18
-#define QUEUE_ENABLE      0x1C
-#define QUEUE_DESCRIPTORS 0x20
-#define QUEUE_USED        0x30
 
 static u8 buffer[PAGE_SIZE];
 
@@ -178,7 +168,7 @@ static void ready_queue(struct virtio_device *device)
 {
 	device->transport->begin(device);
 	device->transport->accept(device, 0);
-	write16(device->common + QUEUE_SELECT, 0);
+	write16(device->common + COMMON(queue_select), 0);
 }
 
 static void enable_at(struct virtio_device *device, u32 part, u32 address, u32 upper)
@@ -186,34 +176,34 @@ static void enable_at(struct virtio_device *device, u32 part, u32 address, u32 u
 	ready_queue(device);
 	write32(device->common + part, address);
 	write32(device->common + part + 4, upper);
-	write16(device->common + QUEUE_ENABLE, 1);
+	write16(device->common + COMMON(queue_enable), 1);
 	device->transport->start(device);
 }
 
 static void ring_edge(struct virtio_device *device)
 {
-	enable_at(device, QUEUE_DESCRIPTORS, memory_end(device) - PAGE_SIZE / 16, 0);
+	enable_at(device, COMMON(queue_desc_low), memory_end(device) - PAGE_SIZE / 16, 0);
 }
 
 static void ring_in_bar(struct virtio_device *device)
 {
-	enable_at(device, QUEUE_USED, bar(device), 0);
+	enable_at(device, COMMON(queue_device_low), bar(device), 0);
 }
 
 static void ring_high(struct virtio_device *device)
 {
-	enable_at(device, QUEUE_USED, physical(buffer), 1);
+	enable_at(device, COMMON(queue_device_low), physical(buffer), 1);
 }
 
 static void ring_odd(struct virtio_device *device)
 {
-	enable_at(device, QUEUE_DESCRIPTORS, physical(buffer) + 1, 0);
+	enable_at(device, COMMON(queue_desc_low), physical(buffer) + 1, 0);
 }
 
 static void ring_size(struct virtio_device *device)
 {
 	ready_queue(device);
-	write16(device->common + QUEUE_SIZE, 3);
+	write16(device->common + COMMON(queue_size), 3);
 	device->transport->start(device);
 }
 
@@ -225,17 +215,17 @@ static void early_ok(struct virtio_device *device)
 
 static void changed(struct virtio_device *device)
 {
-	write16(device->common + QUEUE_SELECT, 0);
-	write32(device->common + QUEUE_USED, physical(buffer));
+	write16(device->common + COMMON(queue_select), 0);
+	write32(device->common + COMMON(queue_device_low), physical(buffer));
 }
 
 static void selected(struct virtio_device *device)
 {
-	write16(device->common + QUEUE_SELECT, 0xFFFF);
-	write16(device->common + QUEUE_SIZE, 8);
-	write16(device->common + QUEUE_ENABLE, 1);
-	write32(device->common + ACCEPTED_SELECT, ALL_ONES);
-	write32(device->common + ACCEPTED, ALL_ONES);
+	write16(device->common + COMMON(queue_select), 0xFFFF);
+	write16(device->common + COMMON(queue_size), 8);
+	write16(device->common + COMMON(queue_enable), 1);
+	write32(device->common + COMMON(driver_feature_select), ALL_ONES);
+	write32(device->common + COMMON(driver_feature), ALL_ONES);
 }
 
 /* Work is on its way when the device is reset: a disk's reads, or what any other device makes of some bytes. */

@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
+/* The low bytes of a word: size is 1, 2 or 4. */
+static inline u32 mask_of(u32 size)
+{
+	return size == 4 ? ~0u : (1u << size * 8) - 1;
+}
+
 #define LONGEST_INSTRUCTION 15u
 struct instruction {
 	u8 bytes[16];

@@ -11,7 +11,7 @@
 /* `in` from a port without a device reads ones. */
 static bool input_output(struct instruction *instruction)
 {
-	u32 size = instruction->opcode & 1 ? instruction->size : 1, mask = size == 4 ? ~0u : (1u << size * 8) - 1;
+	u32 size = instruction->opcode & 1 ? instruction->size : 1, mask = mask_of(size);
 	u16 port = guest.regs->edx;
 	u8 immediate;
 

@@ -57,7 +57,7 @@ static bool string_io(struct instruction *instruction, bool in, u32 size)
 
 static void do_in(u16 port, u32 size)
 {
-	u32 mask = size == 4 ? ~0u : (1u << size * 8) - 1;
+	u32 mask = mask_of(size);
 
 	guest.regs->eax = (guest.regs->eax & ~mask) | (read_port(port, size) & mask);
 }

@@ -2,6 +2,7 @@
 /* Arithmetic of an emulated instruction.  Source: Intel SDM vol. 1, appendix A (flags).  Read before: mmio.c. */
 #include "host_kernel/pci/arithmetic.h"
 #include "host_kernel/base/guest.h"
+#include "host_kernel/instruction/instruction.h"
 
 #define CARRY    0x1u
 #define PARITY   0x4u
@@ -19,7 +20,7 @@ static u32 is_even(u32 value)
 /* Operands of 1, 2 or 4 bytes.  Sets the Guest's flags. */
 u32 arithmetic(u32 operation, u32 a, u32 b, u32 size)
 {
-	u32 mask = size == 4 ? ~0u : (1u << size * 8) - 1, top = 1u << (size * 8 - 1), flags = 0, result;
+	u32 mask = mask_of(size), top = 1u << (size * 8 - 1), flags = 0, result;
 	u64 wide, carry = operation == 2 || operation == 3 ? guest.regs->eflags & CARRY : 0;
 
 	a &= mask;

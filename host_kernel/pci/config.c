@@ -4,6 +4,7 @@
  * capability through which configuration space reaches BAR 0.  Read before: functions.c.  Read next: registers.c.
  */
 #include "host_kernel/pci/pci.h"
+#include "host_kernel/instruction/instruction.h"
 
 #define DATA_PORT 0xCFCu
 #define ENABLE    0x80000000u
@@ -14,11 +15,6 @@
 #define WINDOW_DATA   16
 
 static u32 address_register;
-
-static u32 mask_of(u32 size)
-{
-	return size == 4 ? ~0u : (1u << size * 8) - 1;
-}
 
 static u32 word_at(const u8 *config, u32 at)
 {

@@ -25,11 +25,6 @@ enum outcome {
 	UNKNOWN, /* not one of these instructions, or its operand is not where the fault was */
 };
 
-static u32 mask_of(u32 size)
-{
-	return size == 4 ? ~0u : (1u << size * 8) - 1;
-}
-
 /* A byte register: numbers from 4 on are the second bytes of the first four. */
 static u32 get_register(u32 number, u32 size)
 {

@@ -4,9 +4,9 @@
  * Source: virtio 1.2, 4.1.4.  Read before: functions.c.
  */
 #include "host_kernel/pci/pci.h"
+#include "host_kernel/instruction/instruction.h"
 #include "host_kernel/machine/mailbox.h"
 
-#define COMMON_STATUS 20 /* device_status, a byte; 0 resets the device */
 #define QUEUE_SHIFT   2  /* the doorbells are 4 bytes apart */
 
 static bool is_access(u32 offset, u32 size)
@@ -43,8 +43,8 @@ void bar_write(u32 slot, u32 offset, u32 size, u32 value)
 	switch (offset & ~(PAGE_BYTES - 1)) {
 	case BAR_COMMON:
 	case BAR_DEVICE:
-		mailbox_register(slot, offset, size, true, size == 4 ? value : value & ((1u << size * 8) - 1));
-		if (offset == BAR_COMMON + COMMON_STATUS && !(value & 0xFF))
+		mailbox_register(slot, offset, size, true, value & mask_of(size));
+		if (offset == BAR_COMMON + COMMON(device_status) && !(value & 0xFF))
 			pci_reset_isr(slot);
 		break;
 	case BAR_NOTIFY:

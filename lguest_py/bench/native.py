@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 
 from lguest_py.engines.cpuid import qemu_cpu
-from lguest_py.engines.tcg import _die_with_parent, find_qemu
+from lguest_py.engines.tcg import find_qemu
 from lguest_py.errors import LguestError, NoEngineError
+from lguest_py.files.children import die_with_parent
 from lguest_py.hardware.kinds import Hardware
 
 ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of virtual time is one instruction
@@ -73,7 +74,7 @@ def run_native(
         stderr=subprocess.STDOUT,
         pass_fds=twin.fds,
         start_new_session=True,
-        preexec_fn=_die_with_parent(),
+        preexec_fn=die_with_parent(),
     )
     assert process.stdout
     try:

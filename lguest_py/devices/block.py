@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lguest_py.devices import block_request as R
 from lguest_py.devices.block_request import IO_ERROR, OK, SECTOR, UNSUPPORTED, Request
-from lguest_py.devices.device import Progress, Say
+from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.disks.opening import open_disk
 from lguest_py.disks.workers import Workers
@@ -44,7 +44,7 @@ AT_ONCE = 2 << 20  # bytes; a copy of more takes longer than others should wait
 BUDGET_BYTES, BUDGET_REQUESTS = 8 << 20, 256  # of one call of service
 
 
-class Block:
+class Block(Defaults):
     """Virtio device 2 (lguest_py.devices.device.Device says what the methods do)."""
 
     type = 2
@@ -112,16 +112,9 @@ class Block:
         self._writeback = True
         self._choose_cache()
 
-    def kick(self, queue: int) -> None:
-        """See Device; the work is done by ``service``, which follows."""
-
     def watched(self) -> Collection[int]:
         """See Device."""
         return (self._workers.fileno(),) if self._queue and self._workers.pending else ()
-
-    def blocked(self) -> Collection[int]:
-        """See Device."""
-        return ()
 
     def service(self) -> Progress:
         """See Device."""

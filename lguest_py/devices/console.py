@@ -12,10 +12,10 @@ Source: virtio 1.2, section 5.3.  Read next: lguest_py/console/streams.py, the s
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Defaults, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.input_pace import InputPace
 from lguest_py.devices.virtqueue import Chain, Virtqueue
@@ -37,7 +37,7 @@ class Sink(Protocol):
         """Take all of ``data``, at most ``room`` bytes."""
 
 
-class Console:
+class Console(Defaults):
     """Virtio device 3.  ``inbox`` is input on its way to the Guest; it outlives a restart of the Guest, and so do
     ``sink`` and ``takes_input``, which the Vm changes."""
 
@@ -63,9 +63,6 @@ class Console:
         """See Device: columns, rows, ports, emerg_wr."""
         return struct.pack("<HHII", *(self._told or (0, 0)), 0, 0)
 
-    def write_config(self, offset: int, data: bytes) -> None:
-        """See Device."""
-
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""
         self._receive, self._transmit = queues
@@ -75,20 +72,6 @@ class Console:
         """See Device."""
         self._receive = self._transmit = self._sending = None
         self._config_changed = lambda: None
-
-    def kick(self, queue: int) -> None:
-        """See Device; the work is done by ``service``, which follows."""
-
-    def watched(self) -> Collection[int]:
-        """See Device; the Launcher watches the source and the sink."""
-        return ()
-
-    def blocked(self) -> Collection[int]:
-        """See Device."""
-        return ()
-
-    def close(self) -> None:
-        """See Device."""
 
     @property
     def resized(self) -> bool:

@@ -80,3 +80,24 @@ class Device(Protocol):
 
     def close(self) -> None:
         """The end of the run: write out what is written behind, release everything."""
+
+
+class Defaults:
+    """What a device does that has no more to do: a base class of devices."""
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        """See Device: nothing can be written."""
+
+    def kick(self, queue: int) -> None:
+        """See Device: the work is done by ``service``, which follows."""
+
+    def watched(self) -> Collection[int]:
+        """See Device."""
+        return ()
+
+    def blocked(self) -> Collection[int]:
+        """See Device."""
+        return ()
+
+    def close(self) -> None:
+        """See Device."""

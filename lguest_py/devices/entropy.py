@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Sequence
 
-from lguest_py.devices.device import Progress, Say
+from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 from lguest_py.errors import UsageError
@@ -40,7 +40,7 @@ def _opened(path: str) -> int:
         raise UsageError(f"{name} cannot give random bytes ({reason}): {ADVICE}") from None
 
 
-class EntropyDevice:
+class EntropyDevice(Defaults):
     """Virtio device 4."""
 
     name = "entropy"
@@ -59,9 +59,6 @@ class EntropyDevice:
         """See Device."""
         return b""
 
-    def write_config(self, offset: int, data: bytes) -> None:
-        """See Device."""
-
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""
         self._queue = queues[0]
@@ -70,16 +67,9 @@ class EntropyDevice:
         """See Device."""
         self._queue = self._waiting = None
 
-    def kick(self, queue: int) -> None:
-        """See Device; the work is done by ``service``, which follows."""
-
     def watched(self) -> Collection[int]:
         """See Device."""
         return (self._fd,) if self._waiting and self._fd >= 0 else ()
-
-    def blocked(self) -> Collection[int]:
-        """See Device."""
-        return ()
 
     def service(self) -> Progress:
         """See Device."""

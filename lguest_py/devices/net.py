@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.devices.device import Progress, Say
+from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.networks import open_link
 from lguest_py.networks.link import ETHERNET, LONGEST, MOST_PIECES, Link, LinkGone, Offload, Pieces, after
@@ -44,7 +44,7 @@ _OFFERED = (  # what the back end can complete, what that lets the Guest leave o
 )
 
 
-class Net:
+class Net(Defaults):
     """Virtio device 1, with its back end."""
 
     type = 1
@@ -89,9 +89,6 @@ class Net:
     def config(self) -> bytes:
         """See Device."""
         return _CONFIG.pack(self.link.mac, _LINK_UP if self._up else 0, 1, self.link.mtu)
-
-    def write_config(self, offset: int, data: bytes) -> None:
-        """See Device; nothing can be written: old drivers write the MAC that they were told."""
 
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""

@@ -25,7 +25,6 @@ from lguest_py.errors import UsageError
 from lguest_py.shared_memory import _layouts as L
 
 PAGE = 4096
-STATUS_FAILED = 0x80
 _RING_PAGES = -(-legacy_ring(0, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN).end // PAGE)
 
 
@@ -169,7 +168,7 @@ class PageBus:
         elif address in self._slots:
             slot = self._slots[address]
             status = self._memory[slot.status]
-            if status == 0 or status & STATUS_FAILED:
+            if status == 0 or status & L.STATUS_FAILED:
                 slot.reset()
             else:
                 slot.start()

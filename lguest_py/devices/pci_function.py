@@ -28,7 +28,6 @@ CAP_COMMON, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_WINDOW = range(1, 6)
 CAPABILITY = struct.Struct("<BBBBB3xII")  # id, next, length, type, BAR, offset, length
 FIRST_CAPABILITY = 0x40
 NOTIFY_MULTIPLIER = 4
-COMMON_BYTES = 56
 _BAR_MASK = -L.BAR_BYTES & 0xFFFFFFFF
 
 
@@ -88,7 +87,7 @@ def virtio_function(device: Device, bar: int, irq: int) -> Function:
     result.set(0x3C, "B", irq, 0xFF)
     result.set(0x3D, "B", 1 if irq else 0)  # INTA
     capabilities = [
-        (CAP_COMMON, L.BAR_COMMON, COMMON_BYTES, b""),
+        (CAP_COMMON, L.BAR_COMMON, L.VIRTIO_PCI_COMMON.size, b""),
         (CAP_ISR, L.BAR_ISR, 1, b""),
         (CAP_NOTIFY, L.BAR_NOTIFY, NOTIFY_MULTIPLIER * len(device.queue_sizes), struct.pack("<I", NOTIFY_MULTIPLIER)),
         (CAP_WINDOW, 0, 0, bytes(4)),

@@ -15,37 +15,18 @@ from dataclasses import dataclass
 
 from lguest_py.devices.device import Device, Progress, Say
 from lguest_py.devices.errors import GuestError
-from lguest_py.devices.pci_function import COMMON_BYTES
 from lguest_py.devices.virtqueue import RING_FEATURES, Ring, Virtqueue
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import SIZES
 
-DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 4, 8, 0x40, 0x80
+DRIVER_OK, FEATURES_OK = L.STATUS_DRIVER_OK, L.STATUS_FEATURES_OK
+NEEDS_RESET, FAILED = L.STATUS_NEEDS_RESET, L.STATUS_FAILED
 VERSION_1 = 1 << 32
 NO_VECTOR = 0xFFFF
 U32 = 0xFFFFFFFF
 
-_COMMON = struct.Struct("<IIIIHHBBHHHHHIIIIII")
-_FIELDS = (  # of struct virtio_pci_common_cfg, with their sizes; the 64-bit ones in halves
-    ("device_feature_select", 4),
-    ("device_feature", 4),
-    ("driver_feature_select", 4),
-    ("driver_feature", 4),
-    ("config_msix_vector", 2),
-    ("num_queues", 2),
-    ("device_status", 1),
-    ("config_generation", 1),
-    ("queue_select", 2),
-    ("queue_size", 2),
-    ("queue_msix_vector", 2),
-    ("queue_enable", 2),
-    ("queue_notify_off", 2),
-    ("queue_desc_low", 4),
-    ("queue_desc_high", 4),
-    ("queue_driver_low", 4),
-    ("queue_driver_high", 4),
-    ("queue_device_low", 4),
-    ("queue_device_high", 4),
-)
-assert _COMMON.size == COMMON_BYTES == sum(size for _, size in _FIELDS)
+_FIELDS = [(name, kind) for name, (_, _, kind) in L.VIRTIO_PCI_COMMON.fields.items()]
+_COMMON = struct.Struct("<" + "".join(kind for _, kind in _FIELDS))
 
 
 @dataclass
@@ -181,11 +162,12 @@ class Registers:
     def write_common(self, offset: int, size: int, value: int) -> None:
         """Write the common configuration, with any width: each field within it takes its part."""
         image = bytearray(_COMMON.pack(*self._values()))
-        data = value.to_bytes(size, "little")[: max(0, COMMON_BYTES - offset)]
+        data = value.to_bytes(size, "little")[: max(0, len(image) - offset)]
         image[offset : offset + len(data)] = data
         at = 0
         try:
-            for name, length in _FIELDS:
+            for name, kind in _FIELDS:
+                length = SIZES[kind]
                 if at < offset + len(data) and offset < at + length:
                     self._set(name, int.from_bytes(image[at : at + length], "little"))
                 at += length

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Sequence
 
-from lguest_py.devices.device import Progress, Say
+from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
 from lguest_py.errors import UsageError
@@ -23,7 +23,7 @@ MOUNT_TAG = 1
 REQUESTS, BYTES = 64, 4 << 20  # of a call of ``service``
 
 
-class Share9p:
+class Share9p(Defaults):
     """Virtio device 9."""
 
     type = 9
@@ -50,9 +50,6 @@ class Share9p:
         """See Device."""
         return self._config
 
-    def write_config(self, offset: int, data: bytes) -> None:
-        """See Device."""
-
     def start(self, queues: Sequence[Virtqueue], features: int, config_changed: Callable[[], None]) -> None:
         """See Device."""
         self._queue = queues[0]
@@ -62,16 +59,9 @@ class Share9p:
         self._queue = None
         self._session.reset()
 
-    def kick(self, queue: int) -> None:
-        """See Device; the work is done by ``service``, which follows."""
-
     def watched(self) -> Collection[int]:
         """See Device."""
         return self._session.watched()
-
-    def blocked(self) -> Collection[int]:
-        """See Device."""
-        return ()
 
     def service(self) -> Progress:
         """See Device."""

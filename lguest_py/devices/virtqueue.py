@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lguest_py.devices.errors import GuestError
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import words
 from lguest_py.shared_memory.mailbox import barrier
 
-DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
-AVAIL_NO_INTERRUPT = 1
-USED_NO_NOTIFY = 1
+DESC_NEXT, DESC_WRITE, DESC_INDIRECT = L.DESC_NEXT, L.DESC_WRITE, L.DESC_INDIRECT
+AVAIL_NO_INTERRUPT, USED_NO_NOTIFY = L.AVAIL_NO_INTERRUPT, L.USED_NO_NOTIFY
 F_INDIRECT_DESC, F_EVENT_IDX = 1 << 28, 1 << 29
 RING_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX
 LONGEST = 1024  # descriptors of one chain; Linux makes no longer ones, whatever the size of its ring

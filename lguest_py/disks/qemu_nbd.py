@@ -8,36 +8,21 @@ Read next: nbd.py, the client.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from lguest_py.disks.nbd import Nbd
 from lguest_py.disks.workers import THREADS
 from lguest_py.errors import LguestError
+from lguest_py.files.children import die_with_parent
 
 PROGRAM = "qemu-nbd"
 START, END, STEP = 20.0, 30.0, 0.005  # seconds to wait for it: to listen, to end; between two looks
-PR_SET_PDEATHSIG = 1  # Linux: prctl(2)
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """For Popen's preexec_fn: it is told to end when this process dies before it has connected."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-    return prepare
 
 
 def _arguments(program: str, socket: str, path: str, image_format: str, readonly: bool) -> list[str]:
@@ -65,7 +50,7 @@ def open_image(path: str, printed: str, image_format: str, readonly: bool) -> Nb
             stdout=errors,
             stderr=errors,
             start_new_session=True,  # so that Ctrl-C does not end it before its image is written
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
         stack.callback(_end, process)
         disk = _connect(socket, process, readonly, stack)

@@ -11,12 +11,10 @@ Read next: host_kernel/core/start.S, the VM's first instructions.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -30,6 +28,7 @@ from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
+from lguest_py.files.children import die_with_parent
 from lguest_py.files.descriptors import check, limit_is_low, reports_too_many_open, too_many_open
 from lguest_py.shared_memory import _layouts as layouts
 
@@ -42,7 +41,6 @@ EXIT_PORT = 0x501
 SERIAL_PORT = 0x3F8
 SERIAL_PIN = 4
 MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
-PR_SET_PDEATHSIG = 1
 VERSION_SECONDS = 20  # limit of qemu --version
 REAP_SECONDS = 10  # from the end of QEMU's sockets to its exit
 
@@ -83,18 +81,6 @@ def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
     return own, qemu
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """For Popen's preexec_fn: kill the child when this process dies (Linux: prctl(2), PR_SET_PDEATHSIG)."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-    return prepare
-
-
 def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[str]:
     """QEMU's command line: a CPU, RAM of ``size`` bytes in the file ``ram``, the ROM and four small devices."""
     bell, serial, text = ends
@@ -123,7 +109,7 @@ def start_qemu(command: Sequence[str], passed: Sequence[int], errors: int) -> su
         stderr=errors,
         pass_fds=passed,
         start_new_session=True,  # so that Ctrl-C signals only this process
-        preexec_fn=_die_with_parent(),
+        preexec_fn=die_with_parent(),
     )
 
 

@@ -18,8 +18,8 @@ import struct
 import subprocess
 from collections.abc import Sequence
 
-from lguest_py.engines.tcg import _die_with_parent
 from lguest_py.errors import EngineError, UsageError
+from lguest_py.files.children import die_with_parent
 from lguest_py.files.descriptors import check
 from lguest_py.hardware import Publish
 from lguest_py.networks.link import LinkGone
@@ -84,7 +84,7 @@ class _Process:
                 stderr=says,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # so that Ctrl-C signals only this process
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
         except OSError as error:
             self.socket.close()

@@ -12,6 +12,7 @@
 #ifndef SWITCHER_LAYOUTS_MACHINE_H
 #define SWITCHER_LAYOUTS_MACHINE_H
 #include "switcher/layouts/lguest_pages.h"
+#include "switcher/layouts/virtio.h"
 
 #define MACHINE_MAGIC    0x7473676C
 #define MACHINE_ADDRESS  0x1000  /* where the Launcher puts struct machine */
@@ -74,8 +75,6 @@ struct machine {
 #define BAR_NOTIFY   0x3000 /* queue n's doorbell is at 4 * n: one NOTIFY record, and the Guest continues */
 #define BAR_BYTES    0x4000
 #define NOTIFY_PCI   0xFF000000 /* a NOTIFY record of a PCI function: this, slot << 16, and the queue's number */
-#define ISR_QUEUE    1
-#define ISR_CONFIG   2
 
 struct pci_function {
 	u8 config[256];   /* configuration space; vendor 0xFFFF: there is no function here */

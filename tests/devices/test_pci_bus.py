@@ -14,7 +14,6 @@ from lguest_py.devices.console import Console
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.pci_bus import PciBus
-from lguest_py.devices.pci_function import COMMON_BYTES
 from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.virtqueue import RING_FEATURES, Virtqueue
 from lguest_py.files.poller import Poller
@@ -265,7 +264,7 @@ def test_the_common_configuration_too(setup: Setup, width: int) -> None:
         setup.bus.access(2, L.BAR_COMMON + at, width, None).to_bytes(width, "little") for at in range(0, 16, width)
     )
     assert read == image
-    assert setup.bus.access(2, L.BAR_COMMON + COMMON_BYTES, width, None) == 0
+    assert setup.bus.access(2, L.BAR_COMMON + L.VIRTIO_PCI_COMMON.size, width, None) == 0
 
 
 def test_a_change_of_the_configuration_is_an_interrupt_and_a_generation(setup: Setup) -> None:

@@ -15,7 +15,6 @@ from lguest_py.devices.console import Console
 from lguest_py.devices.device import Device
 from lguest_py.devices.entropy import EntropyDevice
 from lguest_py.devices.pci_bus import PIC_PINS, PciBus, native_pins
-from lguest_py.devices.pci_function import COMMON_BYTES
 from lguest_py.errors import UsageError
 from lguest_py.hardware import Disk, Entropy
 from lguest_py.shared_memory import _layouts as L
@@ -90,7 +89,7 @@ def test_capabilities_point_to_the_pages_of_the_bar(setup: Setup) -> None:
     for function, device in zip(functions(setup)[1:4], setup.devices, strict=True):
         found = capabilities(function)
         expected = {
-            1: (0, L.BAR_COMMON, COMMON_BYTES),
+            1: (0, L.BAR_COMMON, L.VIRTIO_PCI_COMMON.size),
             2: (0, L.BAR_NOTIFY, 4 * len(device.queue_sizes)),
             3: (0, L.BAR_ISR, 1),
             5: (0, 0, 0),
