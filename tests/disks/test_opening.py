@@ -179,6 +179,15 @@ def qemu_io(image: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+def greeted(path: Path) -> None:
+    """Wait until the NBD server at this socket serves."""
+    with socket.socket(socket.AF_UNIX) as client:
+        until = time.monotonic() + 60
+        while client.connect_ex(str(path)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.recv(8, socket.MSG_WAITALL) == b"NBDMAGIC"
+
+
 def test_qemu_and_we_see_each_others_locks(opened: Open, image: Path) -> None:
     disk = opened(image)
     assert 'Failed to get "write" lock' in qemu_io(image).stderr
@@ -192,8 +201,7 @@ def test_qemu_and_we_see_each_others_locks(opened: Open, image: Path) -> None:
         ["qemu-nbd", "-f", "raw", f"--socket={image.parent}/s", "--persistent", str(image)], stderr=subprocess.PIPE
     )
     try:
-        while not (image.parent / "s").exists() and server.poll() is None:
-            pass
+        greeted(image.parent / "s")  # it makes its socket before it opens the image
         with pytest.raises(LguestError, match="is in use"):
             opened(image)
         with pytest.raises(LguestError, match="is in use"):
