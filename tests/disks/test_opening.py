@@ -327,18 +327,28 @@ def test_a_readonly_image_is_shared(opened: Open, qcow2: Path) -> None:
         opened(qcow2)
 
 
-def test_no_server_and_no_folder_is_left(
-    opened: Open, qcow2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The folder of the socket is gone at once, and four threads find their connections nevertheless."""
-    started: list[subprocess.Popen[bytes]] = []
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The programs that are started from now on."""
+    found: list[subprocess.Popen[bytes]] = []
     real = subprocess.Popen
 
     def note(*words: object, **more: object) -> subprocess.Popen[bytes]:
-        started.append(real(*words, **more))  # type: ignore[call-overload]
-        return started[-1]
+        found.append(real(*words, **more))  # type: ignore[call-overload]
+        return found[-1]
 
     monkeypatch.setattr(subprocess, "Popen", note)
+    return found
+
+
+def test_no_server_and_no_folder_is_left(
+    opened: Open,
+    qcow2: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    """The folder of the socket is gone at once, and four threads find their connections nevertheless."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
     disk = opened(qcow2)
@@ -375,16 +385,8 @@ def test_a_killed_launcher_leaves_no_server_and_loses_nothing(qcow2: Path, opene
 
 
 def test_a_server_that_dies_is_an_error_of_each_request(
-    opened: Open, qcow2: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Open, qcow2: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    started: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def note(*words: object, **more: object) -> subprocess.Popen[bytes]:
-        started.append(real(*words, **more))  # type: ignore[call-overload]
-        return started[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", note)
     disk = opened(qcow2)
     sector = memoryview(bytearray(512))
     disk.read(0, [sector])

@@ -16,7 +16,8 @@ import select
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,14 @@ def descendants(pid: int) -> list[int]:
         for child in (thread / "children").read_text().split():
             found += [int(child), *descendants(int(child))]
     return found
+
+
+@contextmanager
+def at_its_prompt(guest: Linux) -> Iterator[Linux]:
+    """Wait for the shell, and keep the kernel's messages away from what programs print; the end closes the Guest."""
+    try:
+        guest.to_the_shell()
+        guest.ask("dmesg -n 1")
+        yield guest
+    finally:
+        guest.close()

@@ -47,25 +47,24 @@ def check(folder: Path, shown: str) -> None:
     assert (folder / "disk, of mine.img").read_bytes()[SECTOR:].startswith(b"changed")
 
 
-@pytest.mark.parametrize("bus", ["page", "pci"])
-def test_by_options(engine_name: str, folder: Path, bus: str) -> None:
-    words = ["--disk", "disk,, of mine.img", "--share", "shared", "--rng=bytes", "--bus", bus]
+def boot_by(engine: str, folder: Path, *words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lguest_py", "boot", "--engine", engine_name, "--timeout", str(PATIENCE), *words],
+        [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(PATIENCE), *words],
         input=COMMANDS, capture_output=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     check(folder, done.stdout.decode())
+
+
+@pytest.mark.parametrize("bus", ["page", "pci"])
+def test_by_options(engine_name: str, folder: Path, bus: str) -> None:
+    words = ["--disk", "disk,, of mine.img", "--share", "shared", "--rng=bytes", "--bus", bus]
+    boot_by(engine_name, folder, *words)
 
 
 def test_by_the_originals_options(engine_name: str, folder: Path) -> None:
     words = ["-b", "disk, of mine.img", "--share", "shared", "-rbytes", "-v"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lguest_py", "boot", "--engine", engine_name, "--timeout", str(PATIENCE), *words],
-        input=COMMANDS, capture_output=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    check(folder, done.stdout.decode())
+    boot_by(engine_name, folder, *words)
 
 
 MACHINE = """

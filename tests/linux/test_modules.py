@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cpio_lab import unpack
 from imagewriter import ElfFile, Part
-from linux_lab import Linux
+from linux_lab import Linux, at_its_prompt
 from module_lab import module
 
 from lguest_py.cli import main
@@ -156,12 +156,8 @@ def shell(engine_name: str, stock: Kernel, tmp_path_factory: pytest.TempPathFact
     words = [word for name in names for word in ("--module", name)]
     assert main(["mkinitrd", "--kernel", NAME, *words, "-o", str(initrd)]) == 0
     guest = Linux(engine_name, NAME, initrd, "quiet", console="ttyS0")
-    try:
-        guest.to_the_shell()
-        guest.ask("dmesg -n 1")
+    with at_its_prompt(guest):
         yield guest
-    finally:
-        guest.close()
 
 
 def test_modprobe_loads_a_module_and_what_it_depends_on(shell: Linux) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from linux_lab import ROOT, Linux, check_the_emulator_has_none_of
+from linux_lab import ROOT, Linux, at_its_prompt, check_the_emulator_has_none_of
 from oops_module import oops_module
 
 from lguest_py.images import open_image
@@ -51,12 +51,8 @@ def initrd(stock: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guest(engine_name: str, stock: Kernel, initrd: Path) -> Iterator[Linux]:
     booted = Linux(engine_name, NAME, initrd, "quiet", console="ttyS0")
-    try:
-        booted.to_the_shell()
-        booted.ask("dmesg -n 1")  # or its lines come in the middle of a program's
+    with at_its_prompt(booted):
         yield booted
-    finally:
-        booted.close()
 
 
 @pytest.fixture

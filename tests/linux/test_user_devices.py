@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from linux_lab import PATIENCE, Linux
+from linux_lab import PATIENCE, Linux, at_its_prompt
 
 from lguest_py.kernels.stock import Kernel
 
@@ -42,12 +42,8 @@ def shell(engine_name: str, stock: Kernel, folder: Path) -> Iterator[Linux]:
     """A Guest at its prompt."""
     words = ("--disk", f"{folder}/root.img", "--share", f"{folder}/here", "--rng", "--console", f"{folder}/socket")
     guest = Linux(engine_name, NAME, None, "quiet", console="ttyS0", options=words)
-    try:
-        guest.to_the_shell()
-        guest.ask("dmesg -n 1")
+    with at_its_prompt(guest):
         yield guest
-    finally:
-        guest.close()
 
 
 def test_drivers_of_devices_are_there_and_those_of_file_systems_come_when_wanted(shell: Linux) -> None:
