@@ -84,7 +84,8 @@ static void before_entry(void)
 {
 	state->interrupt_pending = pic_pending();
 	choose_gdt(guest.regs->cs & RPL);
-	step_unprotect(true); /* the read of the TSS may have protected its page again */
+	if (native.stepping)
+		step_unprotect(true); /* the read of the TSS may have protected its page again */
 	drop_bad_segments();
 	if (native.page_unprotected)
 		unprotected_page_hide();
