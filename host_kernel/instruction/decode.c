@@ -48,6 +48,11 @@ bool next_word(struct instruction *instruction, u32 *word, u32 size)
 {
 	u8 byte;
 
+	if (size == 4 && instruction->next + 4 <= instruction->have) {
+		__builtin_memcpy(word, instruction->bytes + instruction->next, 4);
+		instruction->next += 4;
+		return true;
+	}
 	*word = 0;
 	for (u32 index = 0; index < size; index++) {
 		if (!next_byte(instruction, &byte))

@@ -91,29 +91,40 @@ void native_segments_init(void)
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
 }
 
-/* Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses. */
-void gdt_sync_entries(u32 first, u32 last)
+/*
+ * Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses.  Returns whether a code segment of ring 1
+ * changed.
+ */
+bool gdt_sync_entries(u32 first, u32 last)
 {
-	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
-		return;
-	for (u32 entry = first ? first : 1; entry < GDT_ENTRIES && entry <= last; entry++) {
-		u32 *words = guest_gdt[entry];
+	bool code = false;
 
-		words[0] = words[1] = 0;
-		if (entry * 8 + 7 <= native.gdt_limit)
-			guest_try_read(words, native.gdt_base + entry * 8, 8);
+	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
+		return false;
+	if (last >= GDT_ENTRIES)
+		last = GDT_ENTRIES - 1;
+	for (u32 entry = first; entry <= last; entry++)
+		guest_gdt[entry][0] = guest_gdt[entry][1] = 0;
+	if (last * 8 + 7 > native.gdt_limit || !guest_try_read(guest_gdt[first], native.gdt_base + first * 8, (last - first + 1) * 8))
+		for (u32 entry = first; entry <= last && entry * 8 + 7 <= native.gdt_limit; entry++)
+			guest_try_read(guest_gdt[entry], native.gdt_base + entry * 8, 8);
+	for (u32 entry = first ? first : 1; entry <= last; entry++) {
+		u32 low = guest_gdt[entry][0], high = guest_gdt[entry][1];
+
 		if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS)
 			continue;
 		if (native.ldt_selector && entry == native.ldt_selector >> 3)
 			continue;
 		/* The registers may still hold the boot protocol's selectors, which the next entry loads again. */
-		if ((entry == BOOT_CS || entry == BOOT_DS) && !(words[1] & HIGH_P))
+		if ((entry == BOOT_CS || entry == BOOT_DS) && !(high & HIGH_P))
 			continue;
-		set_both(entry, safe(words[0], words[1]));
+		code |= ((state->gdt[entry] >> 32 | high) & HIGH_CODE) != 0;
+		set_both(entry, safe(low, high));
 		/* The programs' code is present only while they run, so that the kernel's iret to it faults. */
-		if (is_user_code(words[1]))
+		if (is_user_code(high))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
+	return code;
 }
 
 void gdt_sync(void)
