@@ -24,14 +24,22 @@ void stores_forget(void)
 
 /*
  * These entries of the GDT in this frame were stored to, at addresses in this page, and the CPU's copy has them.
- * Where they are fit for it, the next stores to them need no world switch.
+ * Where they are fit for it, the next stores to them need no world switch, nor do those to the ones known before.
  */
 void stores_learn(u32 page, u32 frame, u32 first, u32 last)
 {
-	u32 place = native.gdt_base % PAGE_BYTES + first * GDT_ENTRY_BYTES;
-
+	if (entries && frame == stored_frame && state->stores_start / PAGE_BYTES == page / PAGE_BYTES) {
+		if (first >= first_entry && last < first_entry + entries)
+			return;
+		if (first > first_entry)
+			first = first_entry;
+		if (last < first_entry + entries - 1)
+			last = first_entry + entries - 1;
+	}
 	if (last - first >= MOST || native.gdt_base % GDT_ENTRY_BYTES || !are_data(first, last))
 		return;
+	if (untrusted->stale)
+		stores_sync();
 	if (!entries || frame != stored_frame) {
 		stores_forget();
 		map_gdt_page(frame);
@@ -39,8 +47,8 @@ void stores_learn(u32 page, u32 frame, u32 first, u32 last)
 	stored_frame = frame;
 	first_entry = first;
 	entries = last - first + 1;
-	state->stores_start = page + place;
-	state->stores_alias = SWITCHER_DATA_PAGE + place;
+	state->stores_start = page + native.gdt_base % PAGE_BYTES + first * GDT_ENTRY_BYTES;
+	state->stores_alias = SWITCHER_DATA_PAGE + state->stores_start % PAGE_BYTES;
 	state->stores_bytes = entries * GDT_ENTRY_BYTES;
 	stores_copied(first, last);
 }
