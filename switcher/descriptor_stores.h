@@ -6,7 +6,8 @@
  *
  * That is so when the store makes a descriptor that is present and not the one that the CPU has.  Any other store is done
  * here, through a mapping of the Guest's page that is writable.  A descriptor that becomes not present stays in the CPU's
- * copy, as a stale TLB entry would, and "stale" keeps the fast path of iret from a program that could see it.
+ * copy, as a stale TLB entry would, and "stale" keeps the fast path of iret from a program that could see it.  A lower half
+ * of 0 is the start of a descriptor that becomes not present, so it is done here too.
  *
  * The store is a mov of a register, at an address in cr2.  Its bytes were just executed, so they are mapped.
  *
@@ -88,6 +89,8 @@ descriptor_store:
 	testb $4, %bl
 	jnz 5f
 	movl %edx, %eax
+	testl %eax, %eax
+	jz 7f
 	jmp 6f
 5:	movl %edx, %esi
 6:	testl $HIGH_PRESENT, %esi
