@@ -171,7 +171,7 @@ void choose_gdt(u32 ring)
 	state->esp0_address = native.tss_base + TSS_ESP0;
 	if (ldt_has_code)
 		choose_ldt(ring);
-	else if (mapped && !native.page_unprotected && !pit_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
+	else if (mapped && !native.page_unprotected && !guest_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
 		state->fast_path = FAST_FLAGS | FAST_IRET;
 	else
 		state->fast_path = FAST_FLAGS;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ACPI tables of a native Guest: the minimum for power-off, restart and the PCI bus.
 
-They are RSDP, RSDT, FADT, FACS and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements the
-registers that they name.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+They are RSDP, RSDT, FADT, FACS, MADT and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements
+the registers that the FADT names, local_apic.c and io_apic.c there what the MADT names.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
 Read next: aml.py, the DSDT's encoding; lguest_py/images/native.py, which writes them into the Guest's memory.
 """
@@ -17,6 +17,12 @@ from lguest_py.shared_memory import _layouts as at
 
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
 SCI_IRQ = 9
+CLOCK_IRQ, CLOCK_PIN = 0, 2
+LOCAL_APIC, IO_APIC = 0xFEE00000, 0xFEC00000
+MADT_HAS_PIC = 1
+MADT_PROCESSOR, MADT_IO_APIC, MADT_OVERRIDE = 0, 1, 2
+PROCESSOR_ENABLED = 1
+AS_THE_BUS, LEVEL_LOW = 0, 0xF  # of an override: trigger mode and polarity
 RESET_PORT, RESET_VALUE = 0xCF9, 6
 NO_C_STATE = 0xFFFF  # a latency above the limits of C2 (100) and C3 (1000 microseconds) means that there is none
 LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # IAPC_BOOT_ARCH
@@ -94,6 +100,16 @@ def _fadt(facs: int, dsdt: int) -> bytes:
     return _table(b"FACP", 3, body)
 
 
+def _madt() -> bytes:
+    """One processor with its local APIC, one I/O APIC, and the interrupts of the ISA bus that are not as usual there."""
+    body = struct.pack("<II", LOCAL_APIC, MADT_HAS_PIC)
+    body += struct.pack("<BBBBI", MADT_PROCESSOR, 8, 0, 0, PROCESSOR_ENABLED)
+    body += struct.pack("<BBBBII", MADT_IO_APIC, 12, 0, 0, IO_APIC, 0)
+    for irq, pin, flags in ((CLOCK_IRQ, CLOCK_PIN, AS_THE_BUS), (SCI_IRQ, SCI_IRQ, LEVEL_LOW)):
+        body += struct.pack("<BBBBIH", MADT_OVERRIDE, 10, 0, irq, pin, flags)
+    return _table(b"APIC", 1, body)
+
+
 def _facs() -> bytes:
     return struct.pack("<4sI", b"FACS", FACS_SIZE).ljust(32, b"\0") + b"\1".ljust(FACS_SIZE - 32, b"\0")  # version 1
 
@@ -114,12 +130,14 @@ def tables(address: int, window: tuple[int, int] = (0, 0), pins: Sequence[int] =
     facs = address + 64
     fadt = facs + FACS_SIZE
     rsdt = fadt + FADT_SIZE
-    dsdt = rsdt + HEADER_SIZE + 4
+    madt = rsdt + HEADER_SIZE + 2 * 4
+    dsdt = madt + len(_madt())
     parts = (
         _rsdp(rsdt).ljust(64, b"\0"),
         _facs(),
         _fadt(facs, dsdt),
-        _table(b"RSDT", 1, struct.pack("<I", fadt)),
+        _table(b"RSDT", 1, struct.pack("<II", fadt, madt)),
+        _madt(),
         _dsdt(window, pins),
     )
     return b"".join(parts)
