@@ -15,7 +15,8 @@ static u64 start;   /* TSC when the counter was at `from` */
 static u32 from;
 static u32 initial; /* what the periodic mode starts again with; 0: the timer is stopped */
 static u32 divide_by;
-static bool periodic, masked;
+static bool periodic;
+static bool done;   /* it was not periodic when it expired */
 
 static u64 to_cycles(u64 count)
 {
@@ -33,7 +34,7 @@ u32 apic_timer_count(void)
 	u64 passed;
 	u32 rest;
 
-	if (!initial)
+	if (!initial || done)
 		return 0;
 	passed = elapsed();
 	if (passed < from)
@@ -48,13 +49,13 @@ static void schedule(void)
 {
 	u64 passed, next, soonest;
 
-	if (!initial || masked || (!periodic && elapsed() >= from)) {
+	if (!initial || done) {
 		timer_set(TIMER_APIC, 0, false);
 		return;
 	}
 	passed = elapsed();
 	next = from;
-	if (passed >= from)
+	if (periodic && passed >= from)
 		next += (divide(passed - from, initial, NULL) + 1) * initial;
 	next = start + to_cycles(next);
 	soonest = rdtsc() + scale(SHORTEST_PERIOD_US, machine.tsc_khz, 1000);
@@ -68,14 +69,13 @@ static void change(u32 by, bool again)
 	start = rdtsc();
 	divide_by = by;
 	periodic = again;
-	if (!from)
-		initial = 0;
 	schedule();
 }
 
 void apic_timer_start(u32 count)
 {
 	initial = from = count;
+	done = false;
 	start = rdtsc();
 	schedule();
 }
@@ -86,24 +86,29 @@ void apic_timer_divide(u32 value)
 	change(1u << ((value & 3) + (value >> 1 & 4) + 1) % 8, periodic);
 }
 
-void apic_timer_mode(bool again, bool without_interrupt)
+void apic_timer_mode(bool again)
 {
-	masked = without_interrupt;
-	change(divide_by, again);
+	if (again != periodic)
+		change(divide_by, again);
+}
+
+/* Has it expired, and nobody was told? */
+bool apic_timer_due(void)
+{
+	return initial && !done && !periodic && elapsed() >= from;
 }
 
 /* It has expired: set the next deadline. */
 void apic_timer_again(void)
 {
-	if (periodic)
-		schedule();
+	done = !periodic;
+	schedule();
 }
 
 void apic_timer_reset(void)
 {
 	initial = from = 0;
 	divide_by = 2;
-	periodic = false;
-	masked = true;
+	periodic = done = false;
 	schedule();
 }

@@ -183,7 +183,8 @@ static u32 end_of_interrupt(void)
 
 static void timer_expired(void)
 {
-	accept(registers[LVT_TIMER] & 0xFF, false);
+	if (!(registers[LVT_TIMER] & LVT_MASKED))
+		accept(registers[LVT_TIMER] & 0xFF, false);
 	apic_timer_again();
 }
 
@@ -191,12 +192,14 @@ static void set_lvt(u32 number, u32 value)
 {
 	static const u32 writable[] = { 0x300FF, 0x107FF, 0x107FF, 0x1A7FF, 0x1A7FF, 0x100FF };
 
+	if (number == LVT_TIMER && apic_timer_due())
+		timer_expired(); /* as the register was until now */
 	value &= writable[number - LVT_TIMER];
 	if (!(registers[SVR] & SVR_ENABLE))
 		value |= LVT_MASKED;
 	registers[number] = value;
 	if (number == LVT_TIMER)
-		apic_timer_mode(value & LVT_PERIODIC, value & LVT_MASKED);
+		apic_timer_mode(value & LVT_PERIODIC);
 	update();
 }
 

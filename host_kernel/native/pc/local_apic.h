@@ -9,7 +9,8 @@ void apic_timer_reset(void);
 void apic_timer_start(u32 count);
 u32 apic_timer_count(void);
 void apic_timer_divide(u32 value);
-void apic_timer_mode(bool again, bool without_interrupt);
+void apic_timer_mode(bool again);
+bool apic_timer_due(void);
 void apic_timer_again(void);
 
 #endif
