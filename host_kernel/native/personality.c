@@ -200,6 +200,7 @@ const struct personality native_personality = {
 	.before_entry = before_entry,
 	.trap = trap,
 	.irq_line = pci_irq_line,
+	.message = irq_message,
 	.io_read = apic_pages_read,
 	.io_write = apic_pages_write,
 	.segment_base = segment_base,

@@ -25,7 +25,7 @@ PROCESSOR_ENABLED = 1
 AS_THE_BUS, LEVEL_LOW = 0, 0xF  # of an override: trigger mode and polarity
 RESET_PORT, RESET_VALUE = 0xCF9, 6
 NO_C_STATE = 0xFFFF  # a latency above the limits of C2 (100) and C3 (1000 microseconds) means that there is none
-LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # IAPC_BOOT_ARCH
+LEGACY_DEVICES, NO_VGA = 0x1, 0x4  # IAPC_BOOT_ARCH
 # Fixed feature flags: WBINVD, PROC_C1, PWR_BUTTON and SLP_BUTTON (no fixed buttons), FIX_RTC (no fixed wake-up),
 # RESET_REG_SUP.
 FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
@@ -93,7 +93,7 @@ def _fadt(facs: int, dsdt: int) -> bytes:
     body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a only: no PM1b, PM2, PM timer, GPE
     body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # the lengths of these register blocks
     body += struct.pack("<4H5BHBI", NO_C_STATE, NO_C_STATE, 0, 0, 0, 0, 0, 0, 0,
-                        LEGACY_DEVICES | NO_VGA | NO_MSI, 0, FEATURES)  # fmt: skip
+                        LEGACY_DEVICES | NO_VGA, 0, FEATURES)  # fmt: skip
     body += _port(RESET_PORT, 8, BYTE_ACCESS) + bytes([RESET_VALUE, 0, 0, 0])
     body += struct.pack("<QQ", 0, dsdt)
     body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 5 * _port(0, 0, 0)

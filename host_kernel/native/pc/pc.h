@@ -13,6 +13,7 @@ void port_out(u16 port, u32 value, u32 size);
 #define IRQ_CLOCK 0
 void irq_line(u32 irq, bool high);
 bool irq_acknowledge(u32 *vector);
+void irq_message(u32 address, u32 data);
 
 /* pic.c */
 #define PIC_LINES 16
