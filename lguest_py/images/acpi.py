@@ -27,11 +27,11 @@ RESET_PORT, RESET_VALUE = 0xCF9, 6
 NO_C_STATE = 0xFFFF  # a latency above the limits of C2 (100) and C3 (1000 microseconds) means that there is none
 LEGACY_DEVICES, NO_VGA = 0x1, 0x4  # IAPC_BOOT_ARCH
 # Fixed feature flags: WBINVD, PROC_C1, PWR_BUTTON and SLP_BUTTON (no fixed buttons), FIX_RTC (no fixed wake-up),
-# RESET_REG_SUP.
-FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+# TMR_VAL_EXT (the PM timer has 32 bits), RESET_REG_SUP.
+FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 10
 CONFIG_PORTS = 0xCF8  # eight of them
 ANY_FUNCTION = 0xFFFF
-BYTE_ACCESS, WORD_ACCESS = 1, 2
+BYTE_ACCESS, WORD_ACCESS, DWORD_ACCESS = 1, 2, 3
 HEADER_SIZE, FACS_SIZE, FADT_SIZE = 36, 64, 244  # bytes
 
 
@@ -87,16 +87,17 @@ def _dsdt(window: tuple[int, int], pins: Sequence[int]) -> bytes:
 
 
 def _fadt(facs: int, dsdt: int) -> bytes:
-    event, control = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL
+    event, control, timer = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL, at.ACPI_PM_TIMER
     # desktop; no SMI command, because ACPI mode is always on
     body = struct.pack("<IIBBHI4B", facs, dsdt, 0, 1, SCI_IRQ, 0, 0, 0, 0, 0)
-    body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a only: no PM1b, PM2, PM timer, GPE
-    body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # the lengths of these register blocks
+    body += struct.pack("<8I", event, 0, control, 0, 0, timer, 0, 0)  # no PM1b, PM2, GPE
+    body += struct.pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)  # the lengths of these register blocks
     body += struct.pack("<4H5BHBI", NO_C_STATE, NO_C_STATE, 0, 0, 0, 0, 0, 0, 0,
                         LEGACY_DEVICES | NO_VGA, 0, FEATURES)  # fmt: skip
     body += _port(RESET_PORT, 8, BYTE_ACCESS) + bytes([RESET_VALUE, 0, 0, 0])
     body += struct.pack("<QQ", 0, dsdt)
-    body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 5 * _port(0, 0, 0)
+    body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 2 * _port(0, 0, 0)
+    body += _port(timer, 32, DWORD_ACCESS) + 2 * _port(0, 0, 0)
     return _table(b"FACP", 3, body)
 
 

@@ -60,6 +60,7 @@ struct machine {
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
 #define ACPI_PM1_EVENT      0x600
 #define ACPI_PM1_CONTROL    0x604
+#define ACPI_PM_TIMER       0x608
 #define ACPI_SLEEP_TYPE_OFF 5
 
 /*
@@ -83,7 +84,7 @@ struct machine {
 struct pci_function {
 	u8 config[256];   /* configuration space; vendor 0xFFFF: there is no function here */
 	u8 writable[256]; /* the bits of it that the Guest can change */
-	u32 irq;          /* its interrupt: a virtual interrupt of lguest, or a pin of the PIC; 0: none */
+	u32 irq;          /* its interrupt: a virtual interrupt of lguest, or a line of the PC; 0: none */
 	u32 window;       /* offset in config of the capability that reaches BAR 0 through config space (4.1.4.9); 0: none */
 	u32 emergency;    /* offset in BAR 0 of a console's emergency write: its bytes are console text; 0: none */
 	u32 msix;         /* offset in config of the capability for MSI-X; 0: none */
