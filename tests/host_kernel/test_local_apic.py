@@ -68,9 +68,10 @@ def test_its_registers_as_firmware_leaves_them(engine_name: str) -> None:
 @pytest.mark.parametrize(
     ("register", "kept"),
     [
-        (ID, 0xFF000000), (VERSION, 0x50014), (TPR, 0xFF), (LDR, 0xFF000000), (DFR, 0xFFFFFFFF), (SVR, 0x3FF), (ESR, 0x80),
-        (ICR_HIGH, 0xFF000000), (TIMER, 0x300FF), (0x330, 0x107FF), (0x340, 0x107FF), (LINT0, 0x1A7FF), (LINT1, 0x1A7FF),
-        (ERROR, 0x100FF), (DIVIDE, 0xB), (ISR, 0), (TMR, 0), (IRR, 0), (CURRENT, 0), (PPR, 0), (0, 0), (0x40, 0), (0x3F0, 0),
+        (ID, 0xFF000000), (VERSION, 0x50014), (TPR, 0xFF), (LDR, 0xFF000000), (DFR, 0xFFFFFFFF), (SVR, 0x3FF),
+        (ESR, 0x80), (ICR_HIGH, 0xFF000000), (TIMER, 0x300FF), (0x330, 0x107FF), (0x340, 0x107FF),
+        (LINT0, 0x1A7FF), (LINT1, 0x1A7FF), (ERROR, 0x100FF), (DIVIDE, 0xB),
+        (ISR, 0), (TMR, 0), (IRR, 0), (CURRENT, 0), (PPR, 0), (0, 0), (0x40, 0), (0x3F0, 0),
     ],
 )  # fmt: skip
 def test_which_bits_of_a_register_are_kept(engine_name: str, register: int, kept: int) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ACPI PM timer of a native Guest.  Source: ACPI specification 4.8.3.3.  Read before: tests/lab/devices/apic_lab.py."""
+"""The ACPI PM timer of a native Guest.
+
+Source: ACPI specification 4.8.3.3.  Read before: tests/lab/devices/apic_lab.py.
+"""
 
 from __future__ import annotations
 

@@ -48,8 +48,9 @@ def interrupts(text: str) -> dict[str, tuple[int, str]]:
     ids=lambda value: value[0] if isinstance(value, tuple) and value else None,
 )
 def test_it_works_with_each(
-    engine_name: str, stock: Kernel, tmp_path: Path, words: tuple[str, ...], timer: str, serial: str, disk: str, local: bool
-) -> None:
+    engine_name: str, stock: Kernel, tmp_path: Path, words: tuple[str, ...], timer: str, serial: str, disk: str,
+    local: bool,
+) -> None:  # fmt: skip
     (tmp_path / "disk").write_bytes(bytes(READS * 4096))
     guest = Linux(
         engine_name, NAME, None, "quiet", *words, f'run="{COMMAND}"', console="ttyS0",
