@@ -2,7 +2,8 @@
 """The ACPI tables of a native Guest: the minimum for power-off, restart and the PCI bus.
 
 They are RSDP, RSDT, FADT, FACS, MADT and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements
-the registers that the FADT names, local_apic.c and io_apic.c there what the MADT names.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+the registers that the FADT names, local_apic.c and io_apic.c there what the MADT names.
+Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
 Read next: aml.py, the DSDT's encoding; lguest_py/images/native.py, which writes them into the Guest's memory.
 """
@@ -102,7 +103,7 @@ def _fadt(facs: int, dsdt: int) -> bytes:
 
 
 def _madt() -> bytes:
-    """One processor with its local APIC, one I/O APIC, and the interrupts of the ISA bus that are not as usual there."""
+    """One processor with its local APIC, one I/O APIC, and the ISA interrupts that are not as usual there."""
     body = struct.pack("<II", LOCAL_APIC, MADT_HAS_PIC)
     body += struct.pack("<BBBBI", MADT_PROCESSOR, 8, 0, 0, PROCESSOR_ENABLED)
     body += struct.pack("<BBBBII", MADT_IO_APIC, 12, 0, 0, IO_APIC, 0)

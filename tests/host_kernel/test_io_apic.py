@@ -6,6 +6,8 @@ Source: Intel 82093AA datasheet.  Read before: tests/lab/devices/apic_lab.py, te
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from apic_lab import (
     BARS,
@@ -14,6 +16,7 @@ from apic_lab import (
     IO_ENTRY,
     LDR,
     LEVEL,
+    LOCAL_AT,
     LOGICAL,
     LOW,
     MASKED,
@@ -24,7 +27,7 @@ from apic_lab import (
 )
 from hostile_code import EAX, le32, mov
 from interrupt_lab import out_byte
-from pci_lab import BAR, IRQ, STORE, PciMachine, Request, run_program
+from pci_lab import BAR, IRQ, LOAD, STORE, PciMachine, Request, run_program
 
 from lguest_py.shared_memory import _layouts as L
 
@@ -203,3 +206,17 @@ def test_other_accesses_than_of_a_word_do_nothing(engine_name: str, size: int) -
     program.raw(b"\xa1" + le32(IO_AT + WINDOW))
     program.keep()
     assert results(engine_name, program) == [0x01000000]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_accesses_harm_nobody(engine_name: str, seed: int) -> None:
+    """To both pages, of any size and value, with interrupts off, then on; the Host kernel's memory is whole."""
+    r = random.Random(f"apics {seed}")
+    program = with_function()
+    for _ in range(600):
+        page, known = r.choice(((LOCAL_AT, range(0, 0x400, 16)), (IO_AT, (0, WINDOW))))
+        at = page + (r.choice(known) if r.random() < 0.8 else r.randrange(0xFFC))
+        size, value = r.choice((1, 2, 4, 4, 4)), r.choice((0, 0xFFFFFFFF, r.getrandbits(32), r.randrange(0x40)))
+        program.raw(r.choice((mov(EAX, value) + STORE[size] + le32(at), LOAD[size] + le32(at), RAISE)))
+    program.opened()  # a vector without a handler of ours ends the program as any trap does
+    assert run_program(engine_name, program, more=program.handlers).snapshot.end_kind == L.END_POWER_OFF
