@@ -31,6 +31,7 @@ from pci_lab import BAR, IRQ, LOAD, STORE, PciMachine, Request, run_program
 
 from lguest_py.shared_memory import _layouts as L
 
+pytestmark = pytest.mark.nightly("kvm")
 CLOCK_PIN = 2
 PULSE = out_byte(0x43, 0x30) + out_byte(0x40, 1) + out_byte(0x40, 0)  # the PIT's output rises soon, and stays high
 

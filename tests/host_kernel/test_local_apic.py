@@ -43,6 +43,7 @@ from hostile_code import EAX, le32, mov
 from interrupt_lab import out_byte
 from pci_lab import STORE, run_program
 
+pytestmark = pytest.mark.nightly("kvm")
 KHZ = 100_000  # of the timer's clock
 
 

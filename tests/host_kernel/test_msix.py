@@ -13,6 +13,7 @@ from pci_lab import BAR, IRQ, LOAD, MEMORY, SLOT, STORE, Function, PciMachine, R
 
 from lguest_py.shared_memory import _layouts as L
 
+pytestmark = pytest.mark.nightly("kvm")
 CAPABILITY, MASK_ALL, ENABLE = 0x40, 0x40000000, 0x80000000
 TABLE, PENDING = BARS + L.BAR_MSIX_TABLE, BARS + L.BAR_MSIX_PENDING
 QUEUE, CONFIG, BOTH = 0, 4, 8  # offsets of registers whose reads raise an interrupt of these
