@@ -70,6 +70,12 @@ def test_what_is_quoted_is_no_parameter_of_its_own() -> None:
     assert "tsc=reliable" not in additions("tsc=unstable")
 
 
+def test_without_a_local_apic_there_is_no_msi() -> None:
+    assert "pci=nomsi" in additions("nolapic")
+    assert "pci=nomsi" not in additions("noapic")
+    assert "pci=nomsi" not in additions("nolapic pci=nomsi")
+
+
 # --- the init that mkinitrd makes, run by a shell here: what of it needs a kernel is played ---------------------------
 
 
