@@ -9,7 +9,7 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 
-#define LONGEST_SLACK 64u /* milliseconds */
+#define LONGEST_SLACK 100u /* milliseconds */
 
 struct timer {
 	u64 due;  /* 0: never */
