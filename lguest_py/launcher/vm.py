@@ -109,7 +109,8 @@ class Vm:
         plan = self._plan
         guest = self.engine.memory[plan.guest_base : plan.guest_base + plan.guest_bytes + plan.device_bytes]
         if plan.bus == "pci":
-            return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
+            vectors = self._mailbox.set_vectors if self._native else None
+            return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say, vectors)
         bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
         for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
