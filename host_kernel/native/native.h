@@ -59,7 +59,7 @@ void native_reflect_page_fault(u32 address, u32 error);
 void native_segments_init(void);
 void gdt_load(u32 base, u32 limit);
 void gdt_sync(void);
-void gdt_sync_entries(u32 first, u32 last);
+bool gdt_sync_entries(u32 first, u32 last);
 void gdt_hide(u32 entries);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);

@@ -45,8 +45,8 @@ void descriptors_changed(u32 frame, u32 first, u32 last)
 		descriptor_tables_sync();
 		return;
 	}
-	gdt_sync_entries((first - start) / 8, (last - start) / 8);
-	idt_sync(); /* the system call's gate needs its code segment */
+	if (gdt_sync_entries((first - start) / 8, (last - start) / 8))
+		idt_sync(); /* the system call's gate needs its code segment */
 }
 
 static u32 frames_of_table(u32 *frames, u32 count, u32 base, u32 limit)

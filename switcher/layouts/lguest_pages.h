@@ -41,6 +41,7 @@
 /* Fast paths (lguest_state.fast_path): what the Switcher may do without a world switch. */
 #define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
 #define FAST_IRET  2 /* its iret to an ordinary program */
+#define FAST_IRET_KERNEL 4 /* its iret to itself */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
