@@ -11,9 +11,12 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 
-#define POLLS_LOST 63
+#define POLLS_LOST     63
+#define ANSWERS_AWAITED 15
 
 static bool doorbell_rung HOT;
+static u32 notifies; /* since the Guest was last idle, without those whose answer it waited for */
+static u32 awaited; /* how many more answers it is to wait for */
 static bool notified HOT; /* the Launcher was notified since the Guest was last idle, so an answer may come soon */
 static u32 polls_lost, polls_skipped; /* after looking in vain, the next waits halt at once: 1, 3, 7 … POLLS_LOST of them */
 
@@ -107,17 +110,16 @@ static bool may_poll(void)
 	return false;
 }
 
-/* The Guest is idle: look for an answer to its last NOTIFY.  True: all that the Launcher may have written must be handled. */
-bool mailbox_poll(void)
+/* Look for an interrupt of a device, or for input.  True: all that the Launcher may have written must be handled. */
+static bool look(void)
 {
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
-	mailbox->idles++;
-	if (!notified || !may_poll())
+	if (!may_poll())
 		return false;
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)
-		return false; /* the timer's interrupt is due, and only a halt lets it in */
+		return false; /* the timer's interrupt is due, and only a halt or the Guest lets it in */
 	until = poll_begin();
 	notified = guest.clock_deadline && guest.clock_deadline < until; /* then the clock interrupts it */
 	if (notified)
@@ -127,6 +129,31 @@ bool mailbox_poll(void)
 	poll_end(irqs_raised());
 	doorbell_rung = true;
 	return true;
+}
+
+/* The Guest is idle: look for an answer to its last NOTIFY. */
+bool mailbox_poll(void)
+{
+	mailbox->idles++;
+	if (notifies)
+		awaited = notifies == 1 ? ANSWERS_AWAITED : 0;
+	notifies = 0;
+	return notified && look();
+}
+
+/*
+ * A Guest that was idle after one NOTIFY may as well wait for the answers to the next ones before it runs on: then it need
+ * not become idle, and no interrupt need wake it.  One that makes several requests before it is idle is not held up; so now
+ * and then it does run on, to show which kind it is.
+ */
+static void await_answer(void)
+{
+	if (awaited) {
+		awaited--;
+		look();
+	} else {
+		notifies++;
+	}
 }
 
 /*
@@ -180,6 +207,8 @@ void mailbox_notify(u32 address)
 	mailbox_doorbell();
 	if (must_wait)
 		wait_for_tail(&mailbox->notify_tail, head + 1);
+	else
+		await_answer();
 }
 
 /* A register of a PCI function that the Launcher answers: its value for a read. */

@@ -199,6 +199,8 @@ class Vm:
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()
+        elif not self._looked_at:
+            self._looked_at = mailbox.polled()
         return progress
 
     @property
