@@ -46,6 +46,14 @@ void mailbox_rung(void)
 	doorbell_rung = true;
 }
 
+/* Whether the Guest can wait for answers: ``busy``: it runs a program although one is missing. */
+static void learn(bool busy)
+{
+	if (notifies)
+		awaited = notifies == 1 && !busy ? ANSWERS_AWAITED : 0;
+	notifies = 0;
+}
+
 /* Raise the interrupts of the Launcher's devices. */
 void mailbox_irqs(void)
 {
@@ -57,6 +65,7 @@ void mailbox_irqs(void)
 
 		if (raised != mailbox->irq_seen[number]) {
 			mailbox->irq_seen[number] = raised;
+			learn((guest.regs->cs & 3) == 3);
 			personality.device_irq(number, ISR_QUEUE);
 		}
 		if (config != mailbox->config_seen[number]) {
@@ -135,9 +144,7 @@ static bool look(void)
 bool mailbox_poll(void)
 {
 	mailbox->idles++;
-	if (notifies)
-		awaited = notifies == 1 ? ANSWERS_AWAITED : 0;
-	notifies = 0;
+	learn(false);
 	return notified && look();
 }
 
