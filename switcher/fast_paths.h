@@ -157,6 +157,8 @@ segment_not_present:
 	jz 3f
 	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 3f
+	cmpl $0, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_stale
+	jne 3f
 	pushl %eax
 	pushl %edx
 	testl $FLAG_VM, FRAME_EFLAGS(%esp)

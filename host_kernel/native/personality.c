@@ -83,6 +83,8 @@ static void irq_line(u32 irq, bool high)
 static void before_entry(void)
 {
 	state->interrupt_pending = pic_pending();
+	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
+		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
 	if (native.stepping)
 		step_unprotect(true); /* the read of the TSS may have protected its page again */

@@ -124,7 +124,27 @@ bool gdt_sync_entries(u32 first, u32 last)
 		if (is_user_code(high))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
+	stores_copied(first, last);
 	return code;
+}
+
+/* The Guest's own descriptor, as of the last sync. */
+u64 guest_descriptor(u32 entry)
+{
+	return (u64)guest_gdt[entry][1] << 32 | guest_gdt[entry][0];
+}
+
+/* Are all of these entries data segments for programs, or not present, and none of them one that this kernel needs? */
+bool are_data(u32 first, u32 last)
+{
+	for (u32 entry = first; entry <= last; entry++) {
+		u32 high = entry < GDT_ENTRIES ? guest_gdt[entry][1] : HIGH_P;
+
+		if (!entry || entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS || entry == native.ldt_selector >> 3 ||
+		    ((high & HIGH_P) && (high & (HIGH_S | HIGH_CODE | HIGH_DPL)) != (HIGH_S | HIGH_DPL)))
+			return false;
+	}
+	return true;
 }
 
 void gdt_sync(void)
@@ -205,7 +225,8 @@ void choose_gdt(u32 ring)
 	else if (!stack_is_flat || native.page_unprotected)
 		state->fast_path = FAST_FLAGS;
 	else
-		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !pit_is_idle() ? FAST_IRET : 0);
+		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !pit_is_idle() ? FAST_IRET : 0) |
+				   (stores_allowed() ? FAST_STORES : 0);
 }
 
 void gdt_load(u32 base, u32 limit)

@@ -97,7 +97,7 @@ static bool emulate_store(u32 address, u32 frame)
 		regs->eip += instruction.next;
 	}
 	if (done)
-		descriptors_changed(frame, first, last);
+		descriptors_changed(page, frame, first, last);
 	return done;
 }
 
