@@ -165,7 +165,8 @@ class Virtqueue:
         readable: list[memoryview] = []
         writable: list[memoryview] = []
         pieces, kind, start, stop = readable, 0, 0, 0  # start to stop: buffers that are one piece of memory
-        total, left, direct = 0, min(entries, LONGEST), True
+        going = -1  # the flags of a descriptor after which there is another of this kind
+        left, direct = min(entries, LONGEST), True
         walk: Iterable[tuple[int, int, int, int]] = (_unpack(memory, table + (index << 4)),)
         while True:
             begun = index
@@ -176,22 +177,25 @@ class Virtqueue:
                     if end > limit:
                         raise self._bad(f"{length} bytes at {address:#x} are beyond the Guest's memory")
                     raise self._bad("a descriptor of no bytes")
-                if address == stop and not address & _IN_PAGE and flags == DESC_NEXT | kind:
-                    stop = end
+                if flags == going:
+                    if address == stop and not address & _IN_PAGE:
+                        stop = end
+                    else:
+                        pieces.append(memory[start:stop])
+                        start, stop = address, end
                 elif flags & DESC_INDIRECT:
                     break
                 else:
                     if stop:
                         pieces.append(memory[start:stop])
-                        total += stop - start
                     if flags & DESC_WRITE != kind:
                         if kind:
                             raise self._bad("a buffer to read after one to write")
                         pieces, kind = writable, DESC_WRITE
-                    start, stop = address, end
+                    start, stop, going = address, end, DESC_NEXT | kind
                     if not flags & DESC_NEXT:
                         pieces.append(memory[start:stop])
-                        if total + stop - start > limit:
+                        if sum(map(len, readable)) + sum(map(len, writable)) > limit:
                             raise self._bad("a chain of more bytes than the Guest's memory has")
                         self._next_avail = (position + 1) & 0xFFFF
                         return Chain(head, tuple(readable), tuple(writable))
