@@ -15,6 +15,7 @@ from fake_engine import AGAIN, IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Input
+from lguest_py.devices.console import Console
 from lguest_py.devices.device import Progress
 from lguest_py.devices.virtqueue import Virtqueue
 from lguest_py.errors import UsageError
@@ -210,6 +211,37 @@ def test_two_queues_raise_the_interrupt_of_their_function_once(lab: Lab, monkeyp
 
     assert lab.run(script, image=LATER).status == 0
     assert raised == [1]
+
+
+def test_what_a_device_puts_off_is_told_before_the_launcher_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Virtqueue.notify
+    queues: set[Virtqueue] = set()
+
+    def notify(queue: Virtqueue) -> None:
+        queues.add(queue)
+
+    def settle(console: Console) -> None:
+        for queue in queues:
+            real(queue)
+
+    monkeypatch.setattr(Virtqueue, "notify", notify)
+    monkeypatch.setattr(Console, "settle", settle)
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        before = engine.interrupts
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not engine.mailbox["irq_raised", 1]:
+            yield AGAIN
+        yield AGAIN
+        counts.append(engine.interrupts - before)
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [1]
 
 
 def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:
