@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
-SPIN = 100e-6  # seconds for which the Launcher looks for another request before it sleeps
+SPIN = 300e-6  # seconds for which the Launcher looks for another request before it sleeps
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 

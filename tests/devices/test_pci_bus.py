@@ -85,6 +85,9 @@ class Probe:
     def blocked(self) -> Collection[int]:
         return ()
 
+    def settle(self) -> None:
+        pass
+
     def service(self) -> Progress:
         self._break()
         return Progress.IDLE
