@@ -12,6 +12,7 @@ Source: virtio 1.2, section 5.10.6.  Read next: vsock.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -55,7 +56,7 @@ class Connection:
         self._told_forwarded = 0
         self.given = 0  # bytes that the Guest was sent
         self._guest_room = self._guest_forwarded = 0
-        self._guest_flags = self._told_flags = 0  # of SHUTDOWN, theirs and ours
+        self._guest_flags = self._told_flags = self._passed_flags = 0  # of SHUTDOWN: theirs, ours, theirs in effect
         self._finished = False  # the program will send nothing more
         self._deaf = False  # it will not take anything more
         self._gone = False  # it closed its end
@@ -133,16 +134,16 @@ class Connection:
         self._pass_ends()
 
     def _pass_ends(self) -> None:
-        """The Guest's SHUTDOWN becomes the socket's."""
-        if not self.socket:
+        """The Guest's SHUTDOWN becomes the socket's, once: epoll tells of it."""
+        due = self._guest_flags & ~self._passed_flags
+        if self.pending:
+            due &= ~SHUTDOWN_SEND
+        if not due or not self.socket:
             return
-        try:
-            if self._guest_flags & SHUTDOWN_SEND and not self.pending:
-                self.socket.shutdown(socket.SHUT_WR)
-            if self._guest_flags & SHUTDOWN_RECEIVE:
-                self.socket.shutdown(socket.SHUT_RD)
-        except OSError:  # the program is gone
-            pass
+        self._passed_flags |= due
+        with contextlib.suppress(OSError):  # the program may be gone
+            how = {SHUTDOWN_SEND: socket.SHUT_WR, SHUTDOWN_RECEIVE: socket.SHUT_RD, _BOTH: socket.SHUT_RDWR}
+            self.socket.shutdown(how[due])
 
     def _say(self, line: bytes) -> None:
         """A line of ours to the program, whose socket is new and so has room for it."""
@@ -242,7 +243,7 @@ class Connection:
         """The packet without data that the Guest is to get now."""
         if self._first or self.phase is not Phase.OPEN:
             return self._first
-        if self.flags != self._told_flags:
+        if self.flags != self._told_flags and not (self._gone and self.has_data):  # one packet with both flags
             return Op.SHUTDOWN
         thinks = BUFFER - (self.taken - self._told_forwarded) % MODULUS  # that we have room for
         if self._wants_answer or (self.forwarded != self._told_forwarded and thinks < BUFFER // 2):
