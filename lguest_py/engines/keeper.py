@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A process that stays root, outside of ``--chroot``, and does there what the Launcher cannot do any more.
 
-It starts QEMU for each boot of the Guest, connects to the Unix sockets of a vsock, and removes the sockets at the end.  The
-command is fixed, and the QEMU enters the same folder and becomes the same user before the Guest runs.  It connects as
-that user.  The names of sockets it learns before the Launcher is confined.  It ends, and QEMU with it, when the Launcher
-does.
+It starts QEMU for each boot of the Guest, connects to the Unix sockets of a vsock, and removes the Launcher's sockets
+at the end.  The command is fixed, and the QEMU enters the same folder and becomes the same user before the Guest runs.
+It connects as that user.  It learns the names of sockets before the Launcher is confined.  It ends, and QEMU with it,
+when the Launcher does.
 
 The Launcher sends a request, a JSON object in one message, and waits for the answer, another.
 Read next: lguest_py/cli/confinement.py, which makes it.

@@ -486,7 +486,7 @@ def test_a_buffer_that_cannot_be_breaks_a_rule(
     lab.device._broken = True
     lab.program(b"CONNECT 5\n")
     lab.rig.drivers[queue].add(readable, writable)
-    with pytest.raises(GuestError, match="vsock .* queue"):
+    with pytest.raises(GuestError, match=r"vsock .* queue"):
         lab.rig.service()
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import socket
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,12 +64,13 @@ class Host:
         return made
 
     @contextmanager
-    def server(self, port: int) -> Iterator[socket.socket]:
+    def server(self, port: int, mode: int = 0o777) -> Iterator[socket.socket]:
         """A program that listens for the Guest."""
         path = Path(f"{self.path}_{port}")
         with socket.socket(socket.AF_UNIX) as made:
             made.settimeout(PATIENCE)
             made.bind(str(path))
+            path.chmod(mode)
             made.listen(4096)
             yield made
         path.unlink()
@@ -248,6 +251,26 @@ def test_a_driver_that_is_loaded_again_and_a_restart(shell: Linux, host: Host) -
     shell.to_the_shell()
     shell.ask("dmesg -n 1")
     question_and_answer(shell, host)
+
+
+@pytest.mark.nightly("kvm")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_in_another_root_as_another_user(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp())  # that the user can enter
+    folder.chmod(0o755)
+    host, jail = Host(folder), tmp_path / "jail"
+    jail.mkdir()
+    initrd = make_initrd(tmp_path / "initrd", stock, True)
+    words = ("--vsock", str(host.path), "--chroot", str(jail), "--username", "nobody")
+    guest = Linux(engine_name, NAME, initrd, "quiet", console="ttyS0", options=words)
+    try:
+        with at_its_prompt(guest):
+            with host.server(60, 0o700):  # which only root may connect to
+                assert "error 104" in guest.ask("vsock connect 60 </dev/null", 1)
+            question_and_answer(guest, host)
+        assert not host.path.exists()
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.nightly
