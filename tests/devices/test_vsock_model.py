@@ -13,6 +13,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -112,7 +113,7 @@ class Vsocks(RuleBasedStateMachine):
         self.over.append(self.known.pop((stream.guest, stream.host)))
 
     def tell(self, stream: Stream, op: Op, data: bytes = b"", flags: int = 0) -> None:
-        more = {"flags": flags, "buf_alloc": stream.room, "fwd_cnt": stream.freed}
+        more: dict[str, Any] = {"flags": flags, "buf_alloc": stream.room, "fwd_cnt": stream.freed}
         self.lab.tell(op, stream.guest, stream.host, data, **more)
 
     # --- connections --------------------------------------------------------------------------------------------

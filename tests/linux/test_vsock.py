@@ -200,11 +200,15 @@ def test_connections_at_once(shell: Linux, host: Host) -> None:
     listen(shell, "echo", 9, 20)
     failures: list[BaseException] = []
 
+    def send(program: socket.socket, data: bytes) -> None:
+        program.sendall(data)
+        program.shutdown(socket.SHUT_WR)
+
     def talk(number: int) -> None:
         try:
             mine = PATTERN[number:] * 3
             with host.connected(9) as program:
-                writer = threading.Thread(target=lambda: (program.sendall(mine), program.shutdown(socket.SHUT_WR)))
+                writer = threading.Thread(target=send, args=(program, mine))
                 writer.start()
                 assert everything(program) == mine
                 writer.join()

@@ -12,6 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ring_lab import Rig
 
@@ -127,7 +128,7 @@ class VsockLab:
         assert program.recv(99) == b"OK %d\n" % header.src_port
         return program, header.src_port
 
-    def from_guest(self, server: socket.socket, guest: int = 1000, host: int = 52, **other: int) -> socket.socket:
+    def from_guest(self, server: socket.socket, guest: int = 1000, host: int = 52, **other: Any) -> socket.socket:
         """An open connection that the Guest began; the program at its end."""
         self.tell(Op.REQUEST, guest, host, **other)
         ((header, _),) = self.told()
