@@ -25,6 +25,8 @@
 #define SAVED_EIP    8
 #define SAVED_CS     12
 #define SAVED_EFLAGS 16
+#define SAVED_ESP    20
+#define SAVED_SS     24
 #define FLAG_TF 0x100
 #define FLAG_IF 0x200
 #define CLI 0xFA
@@ -35,7 +37,7 @@ general_protection:
 	jz 3f
 	pushl %eax
 	cmpl $0, SAVED_ERROR(%esp)
-	jne 2f
+	jne iret_to_kernel
 	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 2f
 	testb $2, SAVED_CS(%esp)		/* ring 3 */
@@ -67,6 +69,63 @@ general_protection:
 	jmp fault
 
 /*
+ * The same fault with a selector as its error code: the kernel's iret to itself, whose frame has RPL 0 (FAST_IRET_KERNEL).
+ * Only an ordinary one is done here: it stays in the code segment that it runs in, has no special flags, and does not
+ * unmask a pending interrupt.  The stack is that of general_protection; the Guest's frame is the first three words of the
+ * one below, which the CPU has just read.
+ */
+#define IRET_EIP     0 /* in the Guest's frame */
+#define IRET_CS      4
+#define IRET_EFLAGS  8
+#define IRET_KERNEL_BYTES 12
+#define IRET 0xCF
+#define FLAG_FIXED 0x2
+#define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
+iret_to_kernel:
+	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path)
+	jz 2b
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
+	jnz 2b
+	testb $2, SAVED_CS(%esp)		/* ring 3 */
+	jnz 2b
+	movl SAVED_SS(%esp), %eax
+	cmpl %cs:STATE(kernel_ss), %eax
+	jne 2b
+	movl SAVED_EIP(%esp), %eax
+	cmpb $IRET, %cs:(%eax)
+	jne 2b
+	movl SAVED_ESP(%esp), %eax
+	andl $0xFFF, %eax
+	cmpl $0x1000 - IRET_KERNEL_BYTES, %eax	/* all in a page that the CPU has read from */
+	ja 2b
+	movl SAVED_ESP(%esp), %eax
+	movl %cs:IRET_CS(%eax), %eax
+	testb $3, %al
+	jnz 2b
+	incl %eax				/* RPL 1, the real ring */
+	cmpl SAVED_CS(%esp), %eax
+	jne 2b
+	movl SAVED_ESP(%esp), %eax
+	movl %cs:IRET_EFLAGS(%eax), %eax
+	testl $UNUSUAL_FLAGS, %eax
+	jnz 2b
+	testl $FLAG_IF, %eax
+	jz 4f
+	cmpl $0, %cs:STATE(interrupt_pending)
+	jne 2b
+4:	orl $FLAG_FIXED, %eax
+	movl %eax, SAVED_EFLAGS(%esp)
+	movl SAVED_ESP(%esp), %eax
+	addl $IRET_KERNEL_BYTES, SAVED_ESP(%esp)
+	movl %cs:IRET_EIP(%eax), %eax
+	movl %eax, SAVED_EIP(%esp)
+	lgdt %cs:LOADABLE(kernel_gdt)
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
+	popl %eax
+	addl $4, %esp
+	iret
+
+/*
  * Segment not present: the kernel's iret to a program, whose code segment is hidden while the kernel runs (FAST_IRET).
  * Only an ordinary iret is done here: known selectors, no special flags, no pending interrupt, and an unchanged stack for
  * the next system call.  The CPU has just read the first three words of the Guest's frame, so they are mapped.
@@ -90,19 +149,15 @@ general_protection:
 #define FRAME_EFLAGS 20
 #define FRAME_ESP    24
 #define FRAME_SS     28
-#define IRET_EIP     0 /* in the Guest's frame */
-#define IRET_CS      4
-#define IRET_EFLAGS  8
 #define IRET_ESP     12
 #define IRET_SS      16
 #define IRET_BYTES   20
-#define IRET 0xCF
-#define FLAG_FIXED 0x2
-#define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
 segment_not_present:
 	testb $FAST_IRET, %cs:STATE(fast_path)
 	jz 3f
 	cmpl $0, %cs:STATE(interrupt_pending)
+	jne 3f
+	cmpl $0, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_stale
 	jne 3f
 	pushl %eax
 	pushl %edx

@@ -24,7 +24,7 @@
  *
  * The Host kernel's stack ends in ebp, ebx, esi, edi, the callee-saved registers; STATE(host_esp) points to edi.
  *
- * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, reflect.h, host_kernel/machine/tables.c.
+ * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, descriptor_stores.h, reflect.h, host_kernel/machine/tables.c.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"
@@ -149,6 +149,7 @@ hypercall:
 	jmp return_to_host
 
 #include "switcher/fast_paths.h"
+#include "switcher/descriptor_stores.h"
 #include "switcher/reflect.h"
 
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */

@@ -46,7 +46,7 @@
 #define CLEARED_FLAGS 0x14100 /* RF, NT, TF */
 page_fault:
 	testb $2, FAULT_CS(%esp)		/* ring 3 */
-	jz 9f
+	jz descriptor_store
 	testl $FLAG_VM, FAULT_EFLAGS(%esp)
 	jnz 9f
 	cmpl $0, %cs:STATE(page_fault_handler)

@@ -131,6 +131,7 @@ deliver_to_host:
 	RETURN_FROM_SWITCH
 
 #include "switcher/fast_paths.h"
+#include "switcher/descriptor_stores.h"
 
 /* An NMI is ignored: neither the Guest nor the Host kernel uses NMIs. */
 nmi_return:
@@ -151,6 +152,8 @@ nmi_return:
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION
 	jmp general_protection
+	.elseif \vector == VECTOR_PAGE_FAULT
+	jmp descriptor_store
 	.else
 	EVEN_ERROR_CODE \vector
 	pushl $(\vector - VECTOR_BIAS)

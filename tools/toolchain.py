@@ -19,7 +19,7 @@ PREFIXES = ("", "i686-linux-gnu-", "x86_64-linux-gnu-")  # the last two: Debian'
 
 WARNINGS = "-Wall -Wextra -Werror"
 MACHINE = "-m32 -ffreestanding -fno-pic -fno-pie -mno-sse -mno-mmx -mno-80387 -fcf-protection=none"
-WHOLE = ("-flto",)
+WHOLE = ("-flto", "-flto-partition=one")  # in one part, static names stay as they are for the tests
 CODE = "-std=c11 -O2 -g -fno-stack-protector -fno-asynchronous-unwind-tables -fno-delete-null-pointer-checks"
 
 

@@ -4,6 +4,7 @@
  * 32-bit code in a flat segment only.  Source: Intel SDM vol. 2, 2.1.
  * Read next: host_kernel/native/emulate.c, host_kernel/lguest/emulate.c, host_kernel/pci/mmio.c.
  */
+#include <stddef.h>
 #include "host_kernel/instruction/instruction.h"
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
@@ -12,7 +13,13 @@
 static void fetch(struct instruction *instruction)
 {
 	u32 eip = guest.regs->eip, here = PAGE_BYTES - eip % PAGE_BYTES;
+	const u8 *text = here < sizeof(instruction->bytes) ? NULL : shadow_lookup(eip, false);
 
+	if (text) { /* mostly */
+		__builtin_memcpy(instruction->bytes, text, sizeof(instruction->bytes));
+		instruction->have = LONGEST_INSTRUCTION;
+		return;
+	}
 	if (here > LONGEST_INSTRUCTION)
 		here = LONGEST_INSTRUCTION;
 	if (!guest_try_read(instruction->bytes, eip, here))
@@ -41,6 +48,11 @@ bool next_word(struct instruction *instruction, u32 *word, u32 size)
 {
 	u8 byte;
 
+	if (size == 4 && instruction->next + 4 <= instruction->have) {
+		__builtin_memcpy(word, instruction->bytes + instruction->next, 4);
+		instruction->next += 4;
+		return true;
+	}
 	*word = 0;
 	for (u32 index = 0; index < size; index++) {
 		if (!next_byte(instruction, &byte))
@@ -54,11 +66,13 @@ bool next_word(struct instruction *instruction, u32 *word, u32 size)
 
 u32 *general_register(u32 number)
 {
-	struct registers *regs = guest.regs;
-	u32 *const all[8] = { &regs->eax, &regs->ecx, &regs->edx, &regs->ebx,
-			      &regs->esp, &regs->ebp, &regs->esi, &regs->edi };
+	static const u8 places[8] = {
+		offsetof(struct registers, eax), offsetof(struct registers, ecx), offsetof(struct registers, edx),
+		offsetof(struct registers, ebx), offsetof(struct registers, esp), offsetof(struct registers, ebp),
+		offsetof(struct registers, esi), offsetof(struct registers, edi),
+	};
 
-	return all[number & 7];
+	return (u32 *)((u8 *)guest.regs + places[number & 7]);
 }
 
 bool decode(struct instruction *instruction)
@@ -66,7 +80,11 @@ bool decode(struct instruction *instruction)
 	struct registers *regs = guest.regs;
 	u8 byte;
 
-	*instruction = (struct instruction){ .size = 4 };
+	/* Not a compound literal: that would clear the bytes too. */
+	instruction->size = 4;
+	instruction->have = instruction->next = instruction->segment = instruction->address = 0;
+	instruction->repeat = instruction->two_bytes = instruction->faulted = false;
+	instruction->opcode = instruction->modrm = 0;
 	fetch(instruction);
 	while (next_byte(instruction, &byte)) {
 		switch (byte) {

@@ -9,6 +9,7 @@ void clock_init(void);
 void clock_set_event(u64 nanoseconds);
 void clock_set_deadline(u64 tsc);
 void clock_check(void);
+void clock_look(void);
 void clock_disarm(void);
 void clock_arm(bool retry);
 void clock_wall(u32 *seconds, u32 *nanoseconds);

@@ -79,6 +79,22 @@ u32 map_lguest_data(u32 address)
 	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
 }
 
+/*
+ * Map the page of a native Guest's GDT for the Switcher, writable: the Guest may write to it anyway, but then the Host kernel
+ * does not see it.
+ */
+void map_gdt_page(u32 frame)
+{
+	guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE)] = (machine.guest_base + (frame << 12)) | PTE_P | PTE_RW | PTE_A | PTE_D;
+	writers[frame] += 2; /* a page table in this frame always counts as dirty */
+}
+
+void unmap_gdt_page(u32 frame)
+{
+	guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE)] = 0;
+	writers[frame] -= 2;
+}
+
 /* A CR3 load: the address of a directory, or LINEAR_MAP while paging is off.  Flushes what is not global. */
 void load_page_directory(u32 directory)
 {

@@ -15,6 +15,8 @@ void flush_all(void);
 void pin_stack(u32 top, u32 pages);
 void map_for_guest(u32 address, const void *pages, u32 bytes);
 u32 map_lguest_data(u32 address);
+void map_gdt_page(u32 frame);
+void unmap_gdt_page(u32 frame);
 void shadow_allow_write(u32 address, bool allow);
 
 #endif

@@ -59,7 +59,10 @@ void native_reflect_page_fault(u32 address, u32 error);
 void native_segments_init(void);
 void gdt_load(u32 base, u32 limit);
 void gdt_sync(void);
-void gdt_sync_entries(u32 first, u32 last);
+#define GDT_ENTRY_BYTES 8u
+bool gdt_sync_entries(u32 first, u32 last);
+u64 guest_descriptor(u32 entry);
+bool are_data(u32 first, u32 last);
 void gdt_hide(u32 entries);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
@@ -73,10 +76,17 @@ u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
 
+/* descriptor_stores.c */
+void stores_learn(u32 page, u32 frame, u32 first, u32 last);
+void stores_copied(u32 first, u32 last);
+void stores_forget(void);
+void stores_sync(void);
+bool stores_allowed(void);
+
 /* write_protect.c */
 #define ERROR_IDT 2u /* in an error code: the selector index is that of an IDT entry */
 void descriptor_tables_sync(void);
-void descriptors_changed(u32 frame, u32 first, u32 last);
+void descriptors_changed(u32 page, u32 frame, u32 first, u32 last);
 void descriptor_tables_loaded(void);
 bool unprotect_busy_page(u32 address, u32 frame);
 bool unprotected_page_trap(u32 vector, u32 error);

@@ -83,8 +83,11 @@ static void irq_line(u32 irq, bool high)
 static void before_entry(void)
 {
 	state->interrupt_pending = pic_pending();
+	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
+		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
-	step_unprotect(true); /* the read of the TSS may have protected its page again */
+	if (native.stepping)
+		step_unprotect(true); /* the read of the TSS may have protected its page again */
 	drop_bad_segments();
 	if (native.page_unprotected)
 		unprotected_page_hide();
@@ -112,10 +115,23 @@ static void __attribute__((noinline, cold)) io_memory(u32 address)
 		native_inject(vector, 0);
 }
 
+/* Does the shadow map the page of address to the frame of this entry? */
+static bool is_mapped(u32 address, u32 entry)
+{
+	return shadow_lookup(address, false) == (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+}
+
 static void page_fault(u32 address, u32 error)
 {
-	u32 access = error, entry, pde, how = demand_page(address, access, &error);
+	u32 access = error, entry, pde, how;
 
+	/* A store to a page that is mapped and write-protected: each change of tasks makes one. */
+	if ((access & (FAULT_P | FAULT_W)) == (FAULT_P | FAULT_W) && walk(address, access, &entry, &pde, &error) &&
+	    is_write_protected(entry >> 12) && is_mapped(address, entry)) {
+		step_store(address, entry >> 12);
+		return;
+	}
+	how = demand_page(address, access, &error);
 	if (how == FAULT_DENIED) {
 		native_reflect_page_fault(address, error);
 		return;

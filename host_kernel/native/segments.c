@@ -7,6 +7,7 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/routines.h"
+#include "host_kernel/base/sections.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
@@ -31,9 +32,11 @@
 #define LDT_ADDRESS (SWITCHER_BASE + 0x10000)
 #define LDT_ENTRIES 8192u
 
+static u32 guest_gdt[GDT_ENTRIES][2]; /* the Guest's own descriptors, as of the last sync */
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
 static bool ldt_has_code; /* for ring 3 */
+static bool descriptors_differ HOT; /* from those for which drop_bad_segments() checked the registers */
 
 static u32 base_of(u32 low, u32 high)
 {
@@ -69,8 +72,11 @@ static u64 safe(u32 low, u32 high)
 
 static void set_both(u32 entry, u64 descriptor)
 {
+	if (state->gdt_user[entry] == descriptor && (state->gdt[entry] == descriptor || is_user_code(descriptor >> 32)))
+		return;
 	state->gdt[entry] = descriptor;
 	state->gdt_user[entry] = descriptor;
+	descriptors_differ = true;
 }
 
 void native_segments_init(void)
@@ -85,28 +91,60 @@ void native_segments_init(void)
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
 }
 
-/* Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses. */
-void gdt_sync_entries(u32 first, u32 last)
+/*
+ * Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses.  Returns whether a code segment of ring 1
+ * changed.
+ */
+bool gdt_sync_entries(u32 first, u32 last)
 {
+	bool code = false;
+
 	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
-		return;
-	for (u32 entry = first ? first : 1; entry < GDT_ENTRIES && entry <= last; entry++) {
-		u32 words[2] = { 0, 0 };
+		return false;
+	if (last >= GDT_ENTRIES)
+		last = GDT_ENTRIES - 1;
+	for (u32 entry = first; entry <= last; entry++)
+		guest_gdt[entry][0] = guest_gdt[entry][1] = 0;
+	if (last * 8 + 7 > native.gdt_limit || !guest_try_read(guest_gdt[first], native.gdt_base + first * 8, (last - first + 1) * 8))
+		for (u32 entry = first; entry <= last && entry * 8 + 7 <= native.gdt_limit; entry++)
+			guest_try_read(guest_gdt[entry], native.gdt_base + entry * 8, 8);
+	for (u32 entry = first ? first : 1; entry <= last; entry++) {
+		u32 low = guest_gdt[entry][0], high = guest_gdt[entry][1];
 
 		if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS)
 			continue;
 		if (native.ldt_selector && entry == native.ldt_selector >> 3)
 			continue;
-		if (entry * 8 + 7 <= native.gdt_limit)
-			guest_try_read(words, native.gdt_base + entry * 8, 8);
 		/* The registers may still hold the boot protocol's selectors, which the next entry loads again. */
-		if ((entry == BOOT_CS || entry == BOOT_DS) && !(words[1] & HIGH_P))
+		if ((entry == BOOT_CS || entry == BOOT_DS) && !(high & HIGH_P))
 			continue;
-		set_both(entry, safe(words[0], words[1]));
+		code |= ((state->gdt[entry] >> 32 | high) & HIGH_CODE) != 0;
+		set_both(entry, safe(low, high));
 		/* The programs' code is present only while they run, so that the kernel's iret to it faults. */
-		if (is_user_code(words[1]))
+		if (is_user_code(high))
 			state->gdt[entry] &= ~((u64)HIGH_P << 32);
 	}
+	stores_copied(first, last);
+	return code;
+}
+
+/* The Guest's own descriptor, as of the last sync. */
+u64 guest_descriptor(u32 entry)
+{
+	return (u64)guest_gdt[entry][1] << 32 | guest_gdt[entry][0];
+}
+
+/* Are all of these entries data segments for programs, or not present, and none of them one that this kernel needs? */
+bool are_data(u32 first, u32 last)
+{
+	for (u32 entry = first; entry <= last; entry++) {
+		u32 high = entry < GDT_ENTRIES ? guest_gdt[entry][1] : HIGH_P;
+
+		if (!entry || entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS || entry == native.ldt_selector >> 3 ||
+		    ((high & HIGH_P) && (high & (HIGH_S | HIGH_CODE | HIGH_DPL)) != (HIGH_S | HIGH_DPL)))
+			return false;
+	}
+	return true;
 }
 
 void gdt_sync(void)
@@ -142,9 +180,25 @@ void gdt_hide(u32 entries)
 static void choose_ldt(u32 ring)
 {
 	state->fast_path = 0;
+	descriptors_differ = true;
 	for (u32 entry = 0; entry < ldt_entries; entry++)
 		if (is_user_code((u32)(ldt[entry] >> 32) | HIGH_P))
 			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
+}
+
+/* For direct system calls of the program that is entered, and for the fast path of iret back to it. */
+static void set_program(void)
+{
+	u32 esp0 = 0, ss0 = 0;
+
+	guest_try_read(&esp0, native.tss_base + TSS_ESP0, 4);
+	guest_try_read(&ss0, native.tss_base + TSS_SS0, 2);
+	ss0 = (ss0 & ~RPL) | 1;
+	descriptors_differ |= ss0 != state->kernel_ss;
+	state->guest_tss.esp1 = esp0;
+	state->guest_tss.ss1 = state->kernel_ss = ss0;
+	state->user_cs = guest.regs->cs;
+	state->user_ss = guest.regs->ss;
 }
 
 /*
@@ -153,28 +207,26 @@ static void choose_ldt(u32 ring)
  */
 void choose_gdt(u32 ring)
 {
-	u32 esp0 = 0, ss0 = 0, unused;
-	bool mapped = native.tss_base && demand_page(native.tss_base + TSS_ESP0, 0, &unused) == FAULT_FILLED;
+	static bool stack_is_flat HOT;
+	u32 unused;
+	bool mapped = native.tss_base && (shadow_lookup(native.tss_base + TSS_ESP0, false) ||
+					  demand_page(native.tss_base + TSS_ESP0, 0, &unused) == FAULT_FILLED);
 
 	state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
 	if (is_lean())
 		load_gdt(&state->guest_gdt);
-	if (mapped && ring == 3) {
-		guest_try_read(&esp0, native.tss_base + TSS_ESP0, 4);
-		guest_try_read(&ss0, native.tss_base + TSS_SS0, 2);
-		state->guest_tss.esp1 = esp0;
-		state->guest_tss.ss1 = (ss0 & ~RPL) | 1;
-		state->kernel_ss = state->guest_tss.ss1;
-		state->user_cs = guest.regs->cs;
-		state->user_ss = guest.regs->ss;
-	}
 	state->esp0_address = native.tss_base + TSS_ESP0;
+	if (mapped && ring == 3)
+		set_program();
+	if (descriptors_differ)
+		stack_is_flat = state->kernel_ss && !segment_base(state->kernel_ss);
 	if (ldt_has_code)
 		choose_ldt(ring);
-	else if (mapped && !native.page_unprotected && !pit_is_idle() && state->kernel_ss && !segment_base(state->kernel_ss))
-		state->fast_path = FAST_FLAGS | FAST_IRET;
-	else
+	else if (!stack_is_flat || native.page_unprotected)
 		state->fast_path = FAST_FLAGS;
+	else
+		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !pit_is_idle() ? FAST_IRET : 0) |
+				   (stores_allowed() ? FAST_STORES : 0);
 }
 
 void gdt_load(u32 base, u32 limit)
@@ -200,6 +252,11 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 	if (!native.gdt_limit && (at == BOOT_CS * 8 || at == BOOT_DS * 8)) {
 		*low = state->gdt[at / 8];
 		*high = state->gdt[at / 8] >> 32;
+		return true;
+	}
+	if (at < sizeof(guest_gdt) && at + 7 <= native.gdt_limit && (guest_gdt[at / 8][1] & HIGH_P)) {
+		*low = guest_gdt[at / 8][0];
+		*high = guest_gdt[at / 8][1];
 		return true;
 	}
 	if (!at || at + 7 > native.gdt_limit || !guest_try_read(words, native.gdt_base + at, 8))
@@ -261,12 +318,18 @@ static u32 loadable_or_null(u32 selector)
 
 void drop_bad_segments(void)
 {
+	static u32 checked[4] HOT, ring HOT;
 	struct registers *regs = guest.regs;
 
-	regs->ds = loadable_or_null(regs->ds);
-	regs->es = loadable_or_null(regs->es);
-	regs->fs = loadable_or_null(regs->fs);
-	regs->gs = loadable_or_null(regs->gs);
+	if (!descriptors_differ && regs->ds == checked[0] && regs->es == checked[1] && regs->fs == checked[2] &&
+	    regs->gs == checked[3] && (regs->cs & RPL) == ring)
+		return;
+	descriptors_differ = false;
+	ring = regs->cs & RPL;
+	checked[0] = regs->ds = loadable_or_null(regs->ds);
+	checked[1] = regs->es = loadable_or_null(regs->es);
+	checked[2] = regs->fs = loadable_or_null(regs->fs);
+	checked[3] = regs->gs = loadable_or_null(regs->gs);
 }
 
 /* ltr.  The kernel's stack in the TSS changes by plain stores, so it is read whenever it is needed. */
@@ -302,6 +365,7 @@ void ldt_load(u16 selector)
 
 	for (u32 old = 0; old < ldt_entries; old++)
 		ldt[old] = 0;
+	descriptors_differ = true;
 	ldt_entries = 0;
 	ldt_has_code = false;
 	native.ldt_selector = 0;

@@ -67,11 +67,12 @@ static bool emulate_store(u32 address, u32 frame)
 {
 	struct registers *regs = guest.regs;
 	struct instruction instruction;
-	u32 done = 0, page = address & ~(PAGE_BYTES - 1); /* no other page was checked */
+	u32 done = 0, page = address & ~(PAGE_BYTES - 1); /* the Guest may write to this one */
+	u8 *memory = guest_frame_valid(frame << 12) ? (u8 *)(machine.guest_base + (frame << 12)) : NULL;
 	u32 first = PAGE_BYTES, last = 0; /* what was stored to, in the page */
 
 	for (u32 most = regs->eflags & EFLAGS_TF ? 1 : RUN; done < most; done++) {
-		u32 *value;
+		u32 *value, place;
 
 		if (!decode(&instruction) || instruction.two_bytes)
 			break;
@@ -84,17 +85,19 @@ static bool emulate_store(u32 address, u32 frame)
 		if (instruction.opcode == 0x89) {
 			if (!done && instruction.address != address)
 				break;
-			if (instruction.address - page > PAGE_BYTES - 4 || !guest_try_write(instruction.address, value, 4))
+			place = instruction.address - page;
+			if (place > PAGE_BYTES - 4 || !memory)
 				break;
-			first = instruction.address - page < first ? instruction.address - page : first;
-			last = instruction.address - page + 3 > last ? instruction.address - page + 3 : last;
+			*(u32 *)(memory + place) = *value;
+			first = place < first ? place : first;
+			last = place + 3 > last ? place + 3 : last;
 		} else if (!done || (regs->cs & RPL) == 3 || !guest_try_read(value, instruction.address, 4)) {
 			break;
 		}
 		regs->eip += instruction.next;
 	}
 	if (done)
-		descriptors_changed(frame, first, last);
+		descriptors_changed(page, frame, first, last);
 	return done;
 }
 

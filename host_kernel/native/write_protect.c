@@ -34,10 +34,10 @@ void descriptor_tables_sync(void)
 }
 
 /*
- * The same after stores to this part of a page alone, which is mostly one of a GDT. Linux stores at another address than the
+ * The same after stores to this part of a page alone, at addresses in "page"; it is mostly one of a GDT. Linux stores at another address than the
  * GDT has for the CPU, so that only the frame says where it is.
  */
-void descriptors_changed(u32 frame, u32 first, u32 last)
+void descriptors_changed(u32 page, u32 frame, u32 first, u32 last)
 {
 	u32 start = native.gdt_base % PAGE_BYTES;
 
@@ -45,8 +45,11 @@ void descriptors_changed(u32 frame, u32 first, u32 last)
 		descriptor_tables_sync();
 		return;
 	}
-	gdt_sync_entries((first - start) / 8, (last - start) / 8);
-	idt_sync(); /* the system call's gate needs its code segment */
+	first = (first - start) / GDT_ENTRY_BYTES;
+	last = (last - start) / GDT_ENTRY_BYTES;
+	if (gdt_sync_entries(first, last))
+		idt_sync(); /* the system call's gate needs its code segment */
+	stores_learn(page, frame, first, last);
 }
 
 static u32 frames_of_table(u32 *frames, u32 count, u32 base, u32 limit)
@@ -78,6 +81,7 @@ static void write_protect_tables(void)
 /* lgdt or lidt: write-protect the pages of the new tables. */
 void descriptor_tables_loaded(void)
 {
+	stores_forget();
 	native.page_unprotected = false;
 	busy_stores = 0;
 	tables_written = false;
@@ -106,6 +110,7 @@ bool unprotect_busy_page(u32 address, u32 frame)
 	busy_frame = frame;
 	if (tables_written || ++busy_stores < STORES_TO_UNPROTECT)
 		return false;
+	stores_forget();
 	native.page_unprotected = true;
 	native.unprotected_frame = frame;
 	write_protect_tables();

@@ -17,7 +17,7 @@
 #define SWITCHER_STACK_PAGE  0xFFC01000 /* ends in struct registers: the CPU pushes here, so ring 1 can write it */
 #define SWITCHER_STATE_PAGE  0xFFC02000 /* struct lguest_state: read-only in the Guest's tables */
 #define SWITCHER_PAGES       3
-#define SWITCHER_DATA_PAGE   0xFFC04000 /* lean: the one or two pages of Guest memory that hold its lguest_data */
+#define SWITCHER_DATA_PAGE   0xFFC04000 /* Guest memory: for lean the one or two pages of lguest_data, or a native GDT's */
 
 /* Selectors of the same segments in the Host's GDT and in the Guest's, so that they stay valid across a load of GDTR. */
 #define HOST_CS   0x50
@@ -41,6 +41,8 @@
 /* Fast paths (lguest_state.fast_path): what the Switcher may do without a world switch. */
 #define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
 #define FAST_IRET  2 /* its iret to an ordinary program */
+#define FAST_IRET_KERNEL 4 /* its iret to itself */
+#define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
@@ -73,6 +75,7 @@ struct registers {
 struct untrusted {
 	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel */
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
+	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
 };
 
 /* What lgdt and lidt load: six bytes from limit on, with base aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -119,6 +122,11 @@ struct lguest_state {
 	u32 user_ss;
 	u32 kernel_ss;          /* the selector of the kernel's stack segment, which is flat */
 	u32 esp0_address;       /* where the Guest's TSS, in mapped memory, holds the stack for traps from ring 3 */
+	u32 stores_start;       /* for FAST_STORES: the address of the first such descriptor in the Guest's GDT, */
+	u32 stores_bytes;       /* how many bytes they are, */
+	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
+	u32 stores_reserved;
+	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	struct table_register kernel_gdt; /* gdt, for ring 1 */
 	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */
 	u64 gdt[32];

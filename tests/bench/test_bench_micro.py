@@ -86,7 +86,7 @@ def test_what_stays_in_the_guests_tables_is_no_world_switch(engine_name: str, sw
     inside = {name for name, row in rows.items() if row.group == "inside"}
     assert inside == {"system-call", *(LEAN_INSIDE if switcher == "lean" else ())}
     answered = {name for name, row in rows.items() if row.counts.get("answered")}
-    assert answered == {"native-cli", "native-sti", "native-iret", *(inside - {"system-call"})}
+    assert answered == {"native-cli", "native-sti", "native-iret", "native-iret-kernel", *(inside - {"system-call"})}
 
 
 def test_the_lean_switcher_answers_each_program_fault_once(engine_name: str) -> None:

@@ -152,6 +152,10 @@ def _is_lean(memory: memoryview) -> bool:
     return View(memory, L.MACHINE_ADDRESS, L.MACHINE)["switcher"] == L.SWITCHER_LEAN
 
 
+def _is_native(memory: memoryview) -> bool:
+    return View(memory, L.MACHINE_ADDRESS, L.MACHINE)["personality"] == L.PERSONALITY_NATIVE
+
+
 def _shadow(memory: memoryview, guest: range) -> list[str]:
     """Where the page tables that the CPU uses for the Guest lead, other than to its own memory (VM-physical)."""
     at = symbols()
@@ -164,7 +168,7 @@ def _shadow(memory: memoryview, guest: range) -> list[str]:
         region[16 + index] = at["ldt"] + index * PAGE, 0
     for index in range(1024):
         entry = word(memory, table + 4 * index)
-        if index in DATA_PAGES and _is_lean(memory) and entry & ~0xFFF in guest:
+        if index in DATA_PAGES and (_is_lean(memory) or _is_native(memory)) and entry & ~0xFFF in guest:
             continue
         if entry & P and (entry & ~0xFFF, entry & RW) != region.get(index):
             wrong.append(f"page {index} of the Switcher's region is {entry:#x}")

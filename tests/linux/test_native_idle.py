@@ -20,7 +20,7 @@ NAME = "debian-6.1-686"
 PATIENCE = 400.0
 PROMPT = "# "
 TICKS = 250  # a second, when nothing spares them
-SWITCHES = 8  # a tick: three for its interrupt controller, two for the timer, and the way back to sleep
+SWITCHES = 8  # a tick, at most: its interrupt controller, the timer, and the way back to sleep
 
 
 @pytest.fixture
@@ -61,5 +61,5 @@ def test_an_idle_shell_is_seldom_woken(engine_name: Literal["tcg", "kvm"], stock
         machine.wait(timeout=PATIENCE)
     assert end - start >= 30  # no sleep ends early
     switches, interrupts = rates(before, after, end - start)
-    assert 10 < interrupts < TICKS / 3
+    assert 4 < interrupts < TICKS / 3
     assert switches < TICKS * SWITCHES / 3

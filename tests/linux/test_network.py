@@ -46,8 +46,11 @@ def namespace() -> Iterator[None]:
 class Guest:
     """A Debian that runs a command; ``finish`` gives what it printed."""
 
-    def __init__(self, engine: str, script: str, *options: str, kernel: str = NAME, console: str = "ttyS0") -> None:
-        boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(LIMIT), "--quiet"]
+    def __init__(
+        self, engine: str, script: str, *options: str, kernel: str = NAME, console: str = "ttyS0", limit: int = LIMIT
+    ) -> None:
+        self.limit = limit
+        boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--quiet"]
         self.process = subprocess.Popen(
             [*boot, *options, kernel, f"console={console}", "quiet", f"run={script}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
@@ -55,7 +58,7 @@ class Guest:
 
     def finish(self) -> str:
         """Wait for its end."""
-        output = self.process.communicate(timeout=LIMIT)[0].decode(errors="replace").replace("\r\n", "\n")
+        output = self.process.communicate(timeout=self.limit)[0].decode(errors="replace").replace("\r\n", "\n")
         assert self.process.returncode == 0, output[-3000:]
         return output
 
@@ -169,7 +172,7 @@ def test_two_guests_on_the_rootless_network(engine_name: str, stock: Kernel) -> 
 LINE = "The quick brown fox jumps over the lazy dog"
 
 
-def there_and_back(engine: str, mib: int, *options: str, **kernel: str) -> None:
+def there_and_back(engine: str, mib: int, *options: str, limit: int = LIMIT, **kernel: str) -> None:
     """First in, then out.  Who takes what goes out answers now and then: passt of 2023 resets a connection 24 seconds
     after its Host's end last sent something, whatever else goes on, and may not tell the end of what the Guest sends.
     """
@@ -194,7 +197,7 @@ def there_and_back(engine: str, mib: int, *options: str, **kernel: str) -> None:
         take_in = f"nc {GATEWAY} {source.port} <&3"
         lines = f"yes '{LINE}' | head -c {mib * PIECE}"
         script = f"{start}{take_in} | md5sum; {lines} | {give_back}"
-        with closing(Guest(engine, script, "--net", "user", *options, **kernel)) as guest:
+        with closing(Guest(engine, script, "--net", "user", *options, limit=limit, **kernel)) as guest:
             output = guest.finish()
     found = re.search(r"^([0-9a-f]{32})  -$", output, re.M)
     assert found, output[-2000:]
@@ -227,4 +230,4 @@ def test_data_in_and_out_of_a_linux_with_lguest_support(
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_a_gibibyte_in_and_out(engine_name: str, stock: Kernel) -> None:
-    there_and_back(engine_name, 1024)
+    there_and_back(engine_name, 1024, limit=3300)

@@ -6,6 +6,7 @@
  * Source: Intel 8259A datasheet; Intel 82371AB datasheet for 0x4D0.  Read next: pit.c.
  */
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/machine/clock.h"
 
 #define ICW1        0x10
 #define ICW1_ICW4   0x01
@@ -215,10 +216,13 @@ u8 pic_in(u16 port)
 
 	if (port >= 0x4D0)
 		return pic->level;
-	if (pic->polled)
+	if (pic->polled) {
+		clock_look();
 		return poll(pic);
+	}
 	if (port & 1)
 		return pic->mask;
+	clock_look();
 	return pic->read_service ? pic->service : pic->request;
 }
 

@@ -10,7 +10,7 @@
 #include "host_kernel/machine/clock.h"
 
 #define PIT_HZ 1193182u
-#define LONGEST_SLACK 16u /* milliseconds */
+#define LONGEST_SLACK 100u /* milliseconds */
 
 struct channel {
 	u64 start;  /* TSC when the count was loaded */

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stores of a native kernel to descriptors of its GDT: a program finds those that are in the GDT when it is entered.
+
+Most of these stores are done by the Switcher, which tells the Host kernel only where it matters (descriptor_stores.h).
+Random ones, in each form of mov, against a GDT that the test keeps; after some of them a program loads a selector and
+reads through it.  Sources: Intel SDM vol. 2, 2.1.5; vol. 3, 3.4.5.  Read before: test_native_iret.py.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hostile_code import EAX, EBP, ESP, GDT, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
+from hostile_lab import LONG, Watched, harmless, image_of, run_image, symbols, word
+
+from lguest_py.launcher.result import End
+from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
+
+CODE, BACK, FAULTED = 0x160000, 0x135000, 0x135200  # BACK: where a program's int leads
+NEXT, TOLD, MARKS, STACK = SCRATCH, SCRATCH + 0x1000, SCRATCH + 0x2000, SCRATCH + 0x8000
+VECTOR, KERNEL, USER_CODE, USER_DATA = 0x30, 0x10, 0x23, 0x2B
+FIRST, ENTRIES, BASES, ROUNDS = 20, 3, 3, 40
+FAULT = 0xDEAD
+PRESENT = 0x8000
+
+
+def descriptor(base: int) -> int:
+    """A page of data for programs."""
+    return 0x0040F30000000FFF | (base & 0xFFFFFF) << 16 | base >> 24 << 56
+
+
+VALUES = [0, *(descriptor(MARKS + 0x100 * n) for n in range(BASES))]
+
+
+def move(r: Random, place: int, value: int) -> bytes:
+    """A word is stored by a form of mov that kernels use, or by another instruction."""
+    form = r.randrange(8)
+    if form == 0:
+        return store(place, value)
+    register, base, index = r.sample([n for n in range(8) if n != ESP], 3)
+    load = mov(register, value)
+    displacement = r.choice((8, -8, 0x7C, -0x80))
+
+    def modrm(mod: int, rm: int) -> bytes:
+        return b"\x89" + bytes([mod << 6 | register << 3 | rm])
+
+    if form == 1:
+        return load + b"\x89" + bytes([register << 3 | 5]) + le32(place)
+    if form == 2 and base != EBP:
+        return load + mov(base, place) + modrm(0, base)
+    if form == 3:
+        return load + mov(base, place - displacement) + modrm(1, base) + bytes([displacement & 0xFF])
+    if form == 4:
+        return load + mov(base, place - displacement) + modrm(2, base) + le32(displacement)
+    if form == 5:
+        sib = bytes([2 << 6 | index << 3 | base])
+        return load + mov(base, place - 0x50) + mov(index, 4) + modrm(1, 4) + sib + b"\x40"
+    if form == 6:
+        return load + mov(index, 8) + modrm(0, 4) + bytes([1 << 6 | index << 3 | 5]) + le32(place - 16)
+    return load + mov(ESP, place - 8) + modrm(1, 4) + b"\x24\x08" + mov(ESP, STACK)
+
+
+def script(r: Random) -> tuple[bytes, list[int], list[int]]:
+    """Code, what its programs must find, and what is in the entries at its end."""
+    table = [0] * ENTRIES
+    code, expected = b"", []
+
+    def put(entry: int, value: int, both: bool = True) -> bytes:
+        halves = [0, 1] if both else [r.randrange(2)]
+        made = b""
+        for half in halves if r.random() < 0.8 else halves[::-1]:
+            mask = 0xFFFFFFFF << 32 * half
+            table[entry] = table[entry] & ~mask | value & mask
+            made += move(r, GDT + 8 * (FIRST + entry) + 4 * half, value >> 32 * half & 0xFFFFFFFF)
+        return made
+
+    for _ in range(ROUNDS):
+        for entry in range(ENTRIES):
+            code += put(entry, r.choice(VALUES), r.random() < 0.9)
+        asked = r.randrange(ENTRIES)
+        low, high = table[asked] & 0xFFFFFFFF, table[asked] >> 32
+        if r.random() < 0.4 or (not low and high & PRESENT):  # a segment of one byte, and QEMU checks no limits
+            continue
+        found = [n for n in range(1, BASES + 1) if VALUES[n] & 0xFFFFFFFF == low and high & PRESENT]
+        expected.append(found[0] if found else FAULT)  # their upper halves are the same
+        entering = push(USER_DATA, PLACES["USER_STACK"], 2, USER_CODE, PLACES["USER_SLOTS"]) + b"\xcf"
+        before = mov(EAX, (FIRST + asked) << 3 | 3)
+        resume = CODE + len(code + before + store(NEXT, 0) + entering)
+        code += before + store(NEXT, resume) + entering + b"\xa3" + le32(TOLD + 4 * (len(expected) - 1))
+    return code + store(PLACES["BUDGET"], 1) + b"\x0f\x0b", expected, table
+
+
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+@pytest.mark.parametrize("seed", range(4))
+def test_programs_find_what_was_stored(engine_name: str, seed: int, switcher: Switcher) -> None:
+    code, expected, table = script(Random(seed))
+    seen: list[list[int]] = []
+
+    class Told(Watched):
+        def close(self) -> None:
+            if not self.closed:
+                start, own = self.guest.start, symbols()["stack_page"] + L.UNTRUSTED.fields["fast_paths"][0]
+                seen.append([word(self.memory, start + TOLD + 4 * n) for n in range(len(expected))])
+                seen.append([word(self.memory, start + GDT + 8 * FIRST + 4 * n) for n in range(2 * ENTRIES)])
+                seen.append([word(self.memory, own)])
+            super().close()
+
+    marks = b"".join(store(MARKS + 0x100 * n, n + 1) for n in range(BASES))
+    gates = b"".join(
+        two_words(IDT + 8 * vector, gate(place, KERNEL, access))
+        for vector, place, access in ((VECTOR, BACK, 0xEE), (11, FAULTED, 0x8E), (13, FAULTED, 0x8E))
+    )
+    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + marks + gates + mov(EAX, CODE) + b"\xff\xe0"
+    back = b"\xb9\x18\x00\x00\x00\x8e\xd9\x8e\xc1" + mov(ESP, STACK) + b"\xff\x25" + le32(NEXT)
+    program = b"\x8e\xe8\x65\xa1\x00\x00\x00\x00\xcd" + bytes([VECTOR])
+    more = {CODE: code, BACK: back, FAULTED: mov(EAX, FAULT) + b"\xe9" + le32(BACK - FAULTED - 10)}
+    run = harmless(
+        run_image(engine_name, image_of("native", start, program, more), seconds=LONG, watched=Told, switcher=switcher)
+    )
+    assert run.result.outcome.end is End.POWERED_OFF
+    told, words, (answered,) = seen
+    assert told == expected
+    assert words == [half for value in table for half in (value & 0xFFFFFFFF, value >> 32)]
+    assert answered > ROUNDS

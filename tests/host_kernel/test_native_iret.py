@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A native kernel's iret to itself: the Switcher's fast path does what the Host kernel does.
+
+There is a fast path once a program has run: each frame is tried in a Guest that has run one, and in one that has not.
+QEMU lets ring 1 enter virtual-8086 mode, so that no frame has that flag.
+Source: Intel SDM vol. 2, IRET.  Read before: test_native_operands.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hostile_code import EAX, ESP, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
+from hostile_lab import LONG, Watched, harmless, image_of, run_image, symbols, word
+
+from lguest_py.launcher.result import End
+from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
+
+SETUP, CODE, TARGET, BACK, HANDLERS = (0x135000 + 0x200 * n for n in range(5))  # BACK: where a program's int leads
+TOLD = SCRATCH + 0xF000  # flags, cs, esp; or what a fault pushed
+WORDS = 8
+STACK = SCRATCH + 0x8000
+VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
+FIXED, IF, TF, DF, NT, IOPL, AC, VIF = 2, 0x200, 0x100, 0x400, 0x4000, 0x3000, 0x40000, 0x80000
+END = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
+KERNEL, USER, DATA = 0x10, 0x23, 0x18
+
+
+def told_by(handler: int) -> bytes:
+    """Keep the four words on the stack, with the handler's number."""
+    words = b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(TOLD + 4 * n) for n in range(4))
+    return words + b"\x89\x25" + le32(TOLD + 16) + store(TOLD + 20, handler) + END
+
+
+def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, program: bool) -> tuple[list[int], int]:
+    """What was told, and how many traps the Switcher answered.  ``frame`` pushes one, after ``before``."""
+    seen: list[list[int]] = []
+    answered: list[int] = []
+
+    class Told(Watched):
+        def close(self) -> None:
+            if not self.closed:
+                told = self.guest.start + TOLD
+                seen.append([word(self.memory, told + 4 * n) for n in range(WORDS)])
+                answered.append(word(self.memory, symbols()["stack_page"] + L.UNTRUSTED.fields["fast_paths"][0]))
+            super().close()
+
+    gates = b"".join(
+        two_words(IDT + 8 * vector, gate(place, KERNEL, access))
+        for vector, place, access in (
+            (VECTOR, BACK, 0xEE),
+            (GENERAL, HANDLERS, 0x8E),
+            (DEBUG, HANDLERS + 0x80, 0x8E),
+            (IRQ, HANDLERS + 0x100, 0x8E),
+        )
+    )
+    clear = b"".join(store(TOLD + 4 * n, 0xFFFFFFFF) for n in range(WORDS))
+    to_program = push(0x2B, PLACES["USER_STACK"], 2, USER, PLACES["USER_SLOTS"]) + b"\xcf"
+    go_on = mov(EAX, CODE) + b"\xff\xe0"
+    more = {
+        SETUP: gates + clear + (to_program if program else go_on),
+        BACK: go_on,
+        CODE: mov(ESP, STACK) + push(FIXED) + b"\x9d" + before + frame + b"\xcf" + END,
+        TARGET: b"\x9c\x8f\x05" + le32(TOLD) + b"\x8c\x0d" + le32(TOLD + 4) + b"\x89\x25" + le32(TOLD + 8) + END,
+        HANDLERS: told_by(GENERAL),
+        HANDLERS + 0x80: told_by(DEBUG),
+        HANDLERS + 0x100: told_by(IRQ),
+    }
+    image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
+    run = harmless(run_image(engine, image, seconds=LONG, watched=Told, switcher=switcher))
+    assert run.result.outcome.end is End.POWERED_OFF
+    return seen[0], answered[0]
+
+
+MASKED = b"\xfa\xb0\xff\xe6\x21"  # cli, and no interrupt gets through
+PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is requested
+FAST = {
+    "plain": (MASKED, push(FIXED, KERNEL, TARGET)),
+    "unmasks": (MASKED, push(FIXED | IF, KERNEL, TARGET)),
+    "stays-masked": (PENDING, push(FIXED, KERNEL, TARGET)),
+    "other-flags": (MASKED, push(FIXED | DF | AC | 0x8D5, KERNEL, TARGET)),
+    "end-of-page": (MASKED, mov(ESP, STACK + 0x1000) + push(FIXED, KERNEL, TARGET)),
+}
+SLOW = {
+    "unmasks-a-pending-one": (PENDING, push(FIXED | IF, KERNEL, TARGET)),
+    "trap-flag": (MASKED, push(FIXED | TF, KERNEL, TARGET)),
+    "nested-task": (MASKED, push(FIXED | NT, KERNEL, TARGET)),
+    "privilege": (MASKED, push(FIXED | IOPL, KERNEL, TARGET)),
+    "virtual-interrupt": (MASKED, push(FIXED | VIF, KERNEL, TARGET)),
+    "data": (MASKED, push(FIXED, DATA, TARGET)),
+    "null": (MASKED, push(FIXED, 0, TARGET)),
+    "ring-2": (MASKED, push(FIXED, KERNEL | 2, TARGET)),
+    "two-pages": (MASKED, mov(ESP, STACK + 0x1008) + push(FIXED, KERNEL, TARGET)),
+}
+NO_ANSWER = 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+@pytest.mark.parametrize("name", [*FAST, *SLOW])
+def test_each_frame_does_the_same_on_either_path(engine_name: str, name: str, switcher: Switcher) -> None:
+    code = (FAST | SLOW)[name]
+    slow, few = run_frame(engine_name, switcher, *code, program=False)
+    fast, more = run_frame(engine_name, switcher, *code, program=True)
+    assert fast == slow
+    assert fast[0] != NO_ANSWER
+    assert (more > few) == (name in FAST)
+
+
+def test_the_frames_that_are_told_are_right(engine_name: str) -> None:
+    def told(name: str) -> list[int]:
+        return run_frame(engine_name, "lean", *(FAST | SLOW)[name], program=True)[0]
+
+    flags, selector, stack, *_ = told("plain")
+    assert (flags, selector & 0xFFFF, stack) == (FIXED, KERNEL | 1, STACK)
+    assert told("unmasks")[0] == FIXED | IF
+    assert told("other-flags")[0] & ~0x8D5 == FIXED | DF | AC
+    interrupted = told("unmasks-a-pending-one")
+    assert (interrupted[0], interrupted[5]) == (TARGET, IRQ)
+    assert told("trap-flag")[5] == DEBUG
+    assert [told(name)[0] for name in ("data", "null")] == [DATA, 0]
