@@ -51,8 +51,12 @@ class VsockDevice(Defaults):
         self._path, self._cid, self._connect = spec.path, spec.cid, connect
         if not hasattr(select, "epoll"):
             raise UsageError(f"{self.name}: this system has no epoll, as Linux has: leave it out")
-        self._listener = Listener(spec.path, "a vsock's socket", backlog=128)
         self._epoll = select.epoll()
+        try:
+            self._listener = Listener(spec.path, "a vsock's socket", backlog=128)
+        except BaseException:
+            self._epoll.close()
+            raise
         self._fd = (self._epoll.fileno(),)
         self._epoll.register(self._listener.fileno(), select.POLLIN | select.EPOLLET)
         self._sockets: dict[int, Connection] = {}  # by descriptor: all that have one
