@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vsock_lab import CID, EVENTS, VsockLab, data, ops
+from vsock_lab import CID, EVENTS, VsockLab, data, ops, vsocks
 
 from lguest_py.devices.vsock import F_STREAM, VsockDevice
 from lguest_py.devices.vsock_connection import BUFFER, NOBODY, SAY_CONNECT
@@ -20,6 +21,12 @@ from lguest_py.errors import UsageError
 from lguest_py.hardware import Vsock
 
 BOTH = SHUTDOWN_RECEIVE | SHUTDOWN_SEND
+
+
+@pytest.fixture(params=[False, True], ids=["virtio1", "legacy"])
+def vsock(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[VsockLab]:
+    with vsocks(tmp_path, request.param) as make:
+        yield make()
 
 
 def test_the_guest_learns_its_address_and_that_there_are_streams(tmp_path: Path) -> None:

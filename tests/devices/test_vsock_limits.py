@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import resource
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from vsock_lab import CID, EVENTS, RECEIVE, ROOM, TRANSMIT, VsockLab, data, ops
+from vsock_lab import CID, EVENTS, RECEIVE, ROOM, TRANSMIT, VsockLab, data, ops, vsocks
 
 from lguest_py.devices.device import Progress
 from lguest_py.devices.errors import GuestError
@@ -19,6 +20,17 @@ from lguest_py.devices.vsock_packet import HEADER, SHUTDOWN_RECEIVE, SHUTDOWN_SE
 
 BOTH = SHUTDOWN_RECEIVE | SHUTDOWN_SEND
 Make = Callable[..., VsockLab]
+
+
+@pytest.fixture(params=[False, True], ids=["virtio1", "legacy"])
+def make_vsock(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
+    with vsocks(tmp_path, request.param) as make:
+        yield make
+
+
+@pytest.fixture
+def vsock(make_vsock: Make) -> VsockLab:
+    return make_vsock()
 
 
 def test_the_guest_gets_no_more_than_it_has_room_for(vsock: VsockLab) -> None:

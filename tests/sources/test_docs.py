@@ -45,7 +45,7 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
     ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/linux/test_modules.py",
     ("docs/devices.md", "lguest-py boot"): "needs the fetched kernel; tests/linux/test_user_devices.py",
-    ("docs/devices.md", "lguest-py boot --vsock"): "needs the fetched kernel; tests/linux/test_vsock.py",
+    ("docs/devices.md", "lguest-py boot --vsock"): "needs the fetched kernel; tests/linux/test_linux_vsock.py",
     ("docs/devices.md", "lguest-py boot --console"): "needs a terminal; tests/devices/test_extra_console.py",
 }
 

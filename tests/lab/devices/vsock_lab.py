@@ -10,7 +10,8 @@ from __future__ import annotations
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,19 @@ def ops(packets: Sequence[Packet]) -> list[Op]:
 def data(packets: Sequence[Packet]) -> bytes:
     """The data of the packets that have some."""
     return b"".join(content for header, content in packets if header.op == Op.RW)
+
+
+@contextmanager
+def vsocks(folder: Path, legacy: bool) -> Iterator[Callable[..., VsockLab]]:
+    """Makes them, and looks at the end whether one left something behind."""
+    labs: list[VsockLab] = []
+
+    def one(**how: int) -> VsockLab:
+        labs.append(VsockLab(folder / "vm.sock", legacy=legacy, **how))
+        return labs[-1]
+
+    yield one
+    for lab in labs:
+        lab.close()
+        assert not lab.path.exists()
+        assert not lab.device._sockets
