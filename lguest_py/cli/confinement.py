@@ -64,7 +64,8 @@ class Confinement:
         """What makes a VM, also when confined.  Called before any thread is there; ``stack`` releases what it opens."""
         self._initrd = settings.initrd
         self._sockets = [each.path for each in settings.devices if isinstance(each, Console | Vsock)]
-        self._vsocks = [each.path for each in settings.devices if isinstance(each, Vsock)]
+        given = [each.path for each in settings.devices if isinstance(each, Vsock)]
+        self._vsocks = [*given, *map(os.path.abspath, given)]
         self._keeper: Keeper | None = None
         by_keeper = choice.name == "tcg"
         if by_keeper or self._sockets:

@@ -12,6 +12,7 @@ Source: virtio 1.2, section 5.10.  Read next: vsock_packet.py.
 
 from __future__ import annotations
 
+import os
 import select
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -25,6 +26,7 @@ from lguest_py.errors import UsageError
 from lguest_py.files.inputs import printable
 from lguest_py.files.unix_sockets import Connect, Listener, connected
 from lguest_py.hardware import Vsock
+from lguest_py.hardware.checks import SOCKET_BYTES
 from lguest_py.networks.link import Pieces, after
 
 F_STREAM = 1
@@ -33,6 +35,7 @@ ANSWERS = 256  # RSTs that wait for buffers
 PACKETS = 64  # per direction and call
 CHUNK = 1 << 16  # bytes of a turn
 ARRIVALS = 16  # programs per call
+LONGEST = SOCKET_BYTES - len("_4294967295")  # bytes of the path
 FIRST_PORT, PORTS = 1 << 30, 1 << 30  # of programs here, as the Guest sees them
 _EDGES = getattr(select, "EPOLLET", 0) | getattr(select, "EPOLLRDHUP", 0) | select.POLLIN | select.POLLOUT
 _RESET_EVENT = bytes(4)  # VIRTIO_VSOCK_EVENT_TRANSPORT_RESET
@@ -48,7 +51,9 @@ class VsockDevice(Defaults):
 
     def __init__(self, spec: Vsock, say: Say, connect: Connect = connected) -> None:
         self.name = f"vsock {printable(spec.path)}"
-        self._path, self._cid, self._connect = spec.path, spec.cid, connect
+        self._cid, self._connect = spec.cid, connect
+        lasting = os.path.abspath(spec.path)  # a program that has a Machine may change its folder
+        self._path = lasting if len(os.fsencode(lasting)) <= LONGEST else spec.path
         if not hasattr(select, "epoll"):
             raise UsageError(f"{self.name}: this system has no epoll, as Linux has: leave it out")
         self._epoll = select.epoll()

@@ -302,6 +302,22 @@ def test_a_socket_that_nobody_listens_at_is_replaced(tmp_path: Path) -> None:
     assert path.exists()
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_relative_name_lasts_where_there_is_room_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    folder = tmp_path / ("x" * 100 if deep else "x")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with vsocks(Path(), False) as make:
+        lab = make()
+        server = lab.server(52)
+        if not deep:
+            monkeypatch.chdir("/")
+        lab.from_guest(server)
+        monkeypatch.chdir(folder)
+
+
 @pytest.mark.parametrize("name", ["folder", "file", "none/socket"])
 def test_where_no_socket_can_be_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
