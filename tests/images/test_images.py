@@ -212,7 +212,9 @@ def test_vmcalls_are_rewritten_and_their_likes_are_not() -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize(("version", "rewritten"), [("2.6.32", True), ("2.6.34.15", True), ("3.0.86", True), ("3.1", False)])
+@pytest.mark.parametrize(
+    ("version", "rewritten"), [("2.6.32", True), ("2.6.34.15", True), ("3.0.86", True), ("3.1.0", False)]
+)
 def test_vmcalls_are_rewritten_in_the_text_of_old_kernels_only(
     read: Callable[..., Image], version: str, rewritten: bool, compressed: bool
 ) -> None:
