@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rewrite hypercalls by `vmcall` (0F 01 C1) to `int $0x1f; nop`: all of Linux 2.6.30 to 2.6.33, one of 2.6.34 to 3.0.
+"""Rewrite hypercalls by `vmcall` (0F 01 C1) to `int $0x1f; nop`: all of Linux 2.6.32 and 2.6.33, one of 2.6.34 to 3.0.
 
 Under KVM a vmcall never reaches the Host kernel, so it is rewritten when the kernel is loaded.  The same three bytes
 also occur across two instructions (`rol $15, %ecx; add %eax, %ecx`, in every hash function), which must not change.  A

@@ -211,10 +211,12 @@ def test_vmcalls_are_rewritten_and_their_likes_are_not() -> None:
     assert bytes(changed) == right
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("version", "rewritten"), [("2.6.30", True), ("2.6.34.15", True), ("2.6.35", False)])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("version", "rewritten"), [("2.6.32", True), ("2.6.34.15", True), ("3.0.86", True), ("3.1.0", False)]
+)
 def test_vmcalls_are_rewritten_in_the_text_of_old_kernels_only(
-    read: Callable[..., Image], version: str, rewritten: bool, packed: bool
+    read: Callable[..., Image], version: str, rewritten: bool, compressed: bool
 ) -> None:
     code, right = vmcall_text()
     table = b"\0\x0f\x01\xc1\0" * 9
@@ -222,11 +224,11 @@ def test_vmcalls_are_rewritten_in_the_text_of_old_kernels_only(
     rest = table + imagewriter.text(version, call=b"")
     part = Part(0x100000, start + rest)
     file = ElfFile((part, Part(0x200000, table)), sections=((0, 0, len(start)),)).bytes()
-    image = read(BzImage(gzip.compress(file), version=f"{version} (me)").bytes() if packed else file)
+    image = read(BzImage(gzip.compress(file), version=f"{version} (me)").bytes() if compressed else file)
     wanted = (imagewriter.INIT_CALL + b"\x90" + right if rewritten else start) + rest
     assert bytes(image.segments[0].data) == wanted
     assert bytes(image.segments[1].data) == table
-    if packed and rewritten:
+    if compressed and rewritten:
         with pytest.raises(ImageError, match="vmcall"):
             read(BzImage(gzip.compress(file), version=f"{version} (me)").bytes(), False)
 

@@ -76,7 +76,7 @@ def test_readings_that_end_in_endless_prefixes_do_not_hide_a_call() -> None:
 
 
 def test_bytes_that_many_sections_name_are_looked_at_once(tmp_path: Path) -> None:
-    data = text("2.6.31", call=INIT_VMCALL)
+    data = text("2.6.32", call=INIT_VMCALL)
     sections = tuple((0, at, size) for at in (0, 3) for size in range(4, len(data) - 3, 1))[:4000]
     path = tmp_path / "image"
     path.write_bytes(kernel(parts=(Part(0x100000, data),), sections=sections).bytes())
@@ -159,7 +159,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """An image of each way in which one is read."""
     data = {
         "ELF": lambda: kernel().bytes(),
-        "vmcalls": lambda: kernel("2.6.31", parts=(Part(0x100000, text("2.6.31", call=INIT_VMCALL)),)).bytes(),
+        "vmcalls": lambda: kernel("2.6.32", parts=(Part(0x100000, text("2.6.32", call=INIT_VMCALL)),)).bytes(),
         "bzImage": lambda: BzImage(gzip.compress(kernel().bytes())).bytes(),
         "file": lambda: gzip.compress(kernel().bytes()),
     }[request.param]()

@@ -106,6 +106,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "too new a Linux": (with_text(text("4.14.0")), "Linux 4.14.0, which has no supported lguest"),
     "too new a bzImage": (BzImage(b"?", version="5.10.0-8-686 (x)").bytes(), "Linux 5.10.0-8-686, which has no"),
     "too old a Linux": (with_text(text("2.6.29")), "Linux 2.6.29, which has no supported lguest"),
+    "lguest of another layout": (with_text(text("2.6.30", call=imagewriter.INIT_VMCALL)), "Linux 2.6.30, which has no"),
+    "an old bzImage": (BzImage(b"?", version="2.6.31.14 (x)").bytes(), "Linux 2.6.31.14, which has no"),
     "PAE, by its report": (with_text(text(more=b"*pdpt = %016Lx ")), "PAE"),
     "PAE, by its configuration": (with_text(text(more=CONFIG)), "PAE"),
 }
@@ -200,7 +202,7 @@ FUZZED: dict[str, Callable[[], tuple[bytes, range]]] = {
     "ELF": lambda: (ELF, range(0, 52 + 64)),
     "sections": lambda: (
         imagewriter.kernel(
-            parts=(Part(0x100000, text("2.6.31", call=imagewriter.INIT_VMCALL)),), sections=((0, 0, 13),)
+            parts=(Part(0x100000, text("2.6.32", call=imagewriter.INIT_VMCALL)),), sections=((0, 0, 13),)
         ).bytes(),
         range(0, 250),
     ),
@@ -222,7 +224,7 @@ def test_a_damaged_image_is_read_or_refused_and_nothing_else(tmp_path: Path, kin
 
 
 def test_lying_section_headers_are_done_without(tmp_path: Path) -> None:
-    image = bytearray(imagewriter.kernel(parts=(Part(0x100000, text("2.6.31", call=imagewriter.INIT_VMCALL)),)).bytes())
+    image = bytearray(imagewriter.kernel(parts=(Part(0x100000, text("2.6.32", call=imagewriter.INIT_VMCALL)),)).bytes())
     struct.pack_into("<I", image, 32, 0xFFFFFF00)  # e_shoff
     struct.pack_into("<H", image, 48, 0xFFFF)  # e_shnum
     path = tmp_path / "image"
