@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fast paths of both Switchers for an unmodified kernel: cli, sti and iret.  They do not change the page tables,
- * so they are not world switches.  In every unusual case a fast path leaves the trap to the Host kernel (label fault).
+ * The fast paths of both Switchers for an unmodified kernel: cli, sti, reads of CR2, and iret.  They do not change the page
+ * tables, so they are not world switches.  In every unusual case a fast path leaves the trap to the Host kernel (label fault).
  * The file that includes this one defines VECTOR_BIAS and fault.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/native/emulate.c, which does the same in the Host kernel.
  */
@@ -48,7 +48,7 @@ general_protection:
 	andl $~FLAG_IF, SAVED_EFLAGS(%esp)
 	jmp 1f
 0:	cmpb $STI, %cs:(%eax)
-	jne 2f
+	jne read_cr2
 	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 2f
 	notl %eax
@@ -67,6 +67,38 @@ general_protection:
 2:	popl %eax
 3:	pushl $(VECTOR_GENERAL_PROTECTION - VECTOR_BIAS)
 	jmp fault
+
+/* The same, for a mov of CR2 to a register but esp.  The registers are pushed all, so that one can be changed. */
+#define TWO_BYTES 0x0F /* the first of an opcode of two: only then the next byte was executed too, and is mapped */
+#define MOV_FROM_CR 0x20
+#define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register */
+#define PUSHED_EAX 28
+#define PUSHED_EIP 36
+read_cr2:
+	cmpb $TWO_BYTES, %cs:(%eax)
+	jne 2b
+	cmpb $MOV_FROM_CR, %cs:1(%eax)
+	jne 2b
+	movzbl %cs:2(%eax), %eax
+	xorl $MOV_CR2_EAX, %eax
+	cmpl $7, %eax
+	ja 2b
+	cmpl $4, %eax				/* esp */
+	je 2b
+	popl %eax
+	pushal
+	movl PUSHED_EIP(%esp), %eax
+	movzbl %cs:2(%eax), %eax
+	subl $MOV_CR2_EAX, %eax
+	negl %eax				/* pushal pushes register 0 first */
+	movl %cs:STATE(guest_cr2), %edx
+	movl %edx, PUSHED_EAX(%esp, %eax, 4)
+	addl $3, PUSHED_EIP(%esp)
+	lgdt %cs:LOADABLE(kernel_gdt)
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
+	popal
+	addl $4, %esp
+	iret
 
 /*
  * The same fault with a selector as its error code: the kernel's iret to itself, whose frame has RPL 0 (FAST_IRET_KERNEL).

@@ -33,6 +33,7 @@
 #define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
 #define FRAME            (SWITCHER_STACK_PAGE + 4096 - REGISTERS_SIZE)
 #define VECTOR_BIAS      0
+#define ENTRY_BIAS       128 /* so that push of any vector is a two-byte instruction */
 
 	.section .switcher_lean, "ax"
 
@@ -179,11 +180,17 @@ hypercall:
 	.elseif \vector == VECTOR_SPURIOUS
 	iret					/* a spurious interrupt has no end-of-interrupt */
 	.else
-	pushl $0
-	pushl $\vector
-	jmp return_to_host
+	pushl $(\vector - ENTRY_BIAS)		/* a short instruction for any vector: the page is full */
+	jmp without_error_code
 	.endif
 .endm
+
+/* The rest of an entry of a vector that has no error code. */
+without_error_code:
+	pushl (%esp)
+	addl $ENTRY_BIAS, (%esp)
+	movl $0, 4(%esp)
+	jmp return_to_host
 
 /* While the Host kernel waits for an interrupt (ring 0), its own handlers in entries.S take it. */
 .macro MACHINE_INTERRUPT vector, handler

@@ -154,16 +154,25 @@ nmi_return:
 	jmp general_protection
 	.elseif \vector == VECTOR_PAGE_FAULT
 	jmp descriptor_store
-	.else
+	.elseif \vector < EXCEPTIONS
 	EVEN_ERROR_CODE \vector
 	pushl $(\vector - VECTOR_BIAS)
-	.if \vector == VECTOR_TIMER || \vector == VECTOR_DOORBELL || \vector == VECTOR_SPURIOUS
+	jmp return_to_host
+	.elseif \vector == VECTOR_TIMER || \vector == VECTOR_DOORBELL || \vector == VECTOR_SPURIOUS
+	pushl $0
+	pushl $(\vector - VECTOR_BIAS)
 	jmp deliver_to_host
 	.else
-	jmp return_to_host
-	.endif
+	pushl $(\vector - VECTOR_BIAS)		/* no more than this for each: the page is full */
+	jmp without_error_code
 	.endif
 .endm
+
+/* The rest of an entry of a vector that has no error code. */
+without_error_code:
+	pushl (%esp)
+	movl $0, 4(%esp)
+	jmp return_to_host
 
 	.pushsection .rodata.classic_entries, "a"
 	.balign 4

@@ -23,7 +23,7 @@ u32 read_control(u32 number)
 	case 0:
 		return native.cr0;
 	case 2:
-		return native.cr2;
+		return state->guest_cr2;
 	case 3:
 		return native.cr3;
 	default:
@@ -69,7 +69,7 @@ bool write_control(u32 number, u32 value)
 		write_cr0_for_guest(value);
 		return true;
 	case 2:
-		native.cr2 = value;
+		state->guest_cr2 = value;
 		return true;
 	case 3:
 		native.cr3 = value;

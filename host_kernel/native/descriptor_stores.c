@@ -6,8 +6,8 @@
  * Read before: switcher/descriptor_stores.h, write_protect.c.  Read next: segments.c.
  */
 #include "host_kernel/native/native.h"
-#include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
+#include "host_kernel/memory/walk.h"
 
 #define MOST (sizeof(state->stores_seen) / sizeof(*state->stores_seen))
 
@@ -71,10 +71,26 @@ void stores_sync(void)
 		gdt_sync_entries(first_entry, first_entry + entries - 1);
 }
 
-/* Does the page where the kernel stores them still lead to the GDT?  Only then the Switcher's mapping is the same memory. */
+/*
+ * Do the Guest's page tables still lead from where its kernel stores them to the GDT, and allow the store?  Only then the
+ * Switcher's mapping does the same.  What they said at the entry holds until the Guest flushes it, as in a TLB.
+ */
 bool stores_allowed(void)
 {
-	return entries && !native.stepping &&
-	       shadow_lookup(state->stores_start, false) ==
-		       (u8 *)(machine.guest_base + (stored_frame << 12) + state->stores_start % PAGE_BYTES);
+	u32 address = state->stores_start, entry, frame;
+
+	if (!entries || native.stepping || guest.directory == LINEAR_MAP)
+		return false;
+	entry = read_once(entry_of_guest_table(guest.directory, INDEX(address)));
+	if ((entry & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
+		return false;
+	if (shadow_table_key(entry) >= LARGE_FRAME)
+		frame = (entry >> 22 << 10) + SUBINDEX(address);
+	else if (!guest_frame_valid(entry))
+		return false;
+	else if (((entry = read_once(entry_of_guest_table(entry, SUBINDEX(address)))) & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
+		return false;
+	else
+		frame = entry >> 12;
+	return frame == stored_frame;
 }

@@ -25,7 +25,7 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
-	u32 cr0, cr2, cr3, cr4; /* cr2: of the last reflected page fault */
+	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;

@@ -39,7 +39,7 @@
 #define VECTOR_SPURIOUS 0xFF
 
 /* Fast paths (lguest_state.fast_path): what the Switcher may do without a world switch. */
-#define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one */
+#define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one, and its reads of CR2 */
 #define FAST_IRET  2 /* its iret to an ordinary program */
 #define FAST_IRET_KERNEL 4 /* its iret to itself */
 #define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
@@ -125,7 +125,7 @@ struct lguest_state {
 	u32 stores_start;       /* for FAST_STORES: the address of the first such descriptor in the Guest's GDT, */
 	u32 stores_bytes;       /* how many bytes they are, */
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
-	u32 stores_reserved;
+	u32 guest_cr2;          /* native: of the last reflected page fault */
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	struct table_register kernel_gdt; /* gdt, for ring 1 */
 	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */

@@ -11,7 +11,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hostile_code import EAX, EBP, ESP, GDT, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
+from hostile_code import DIRECTORY, EAX, EBP, ESP, GDT, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
 from hostile_lab import LONG, Watched, harmless, image_of, run_image, symbols, word
 
 from lguest_py.launcher.result import End
@@ -124,3 +124,36 @@ def test_programs_find_what_was_stored(engine_name: str, seed: int, switcher: Sw
     assert told == expected
     assert words == [half for value in table for half in (value & 0xFFFFFFFF, value >> 32)]
     assert answered > ROUNDS
+
+
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+def test_a_page_that_the_kernel_made_read_only_faults(engine_name: str, switcher: Switcher) -> None:
+    """The Switcher's own mapping of it stays writable, and must not be used."""
+    place, handler = GDT + 8 * FIRST, 0x135000
+    seen: list[list[int]] = []
+
+    class Told(Watched):
+        def close(self) -> None:
+            if not self.closed:
+                start = self.guest.start
+                seen.append([word(self.memory, start + at) for at in (place, place + 4, TOLD)])
+            super().close()
+
+    entry = DIRECTORY + 0x1000 + 4 * (GDT >> 12)
+    value = (
+        mov(EAX, VALUES[1] & 0xFFFFFFFF) + b"\xa3" + le32(place) + mov(EAX, VALUES[1] >> 32) + b"\xa3" + le32(place + 4)
+    )
+    moves = b"".join(
+        b"\xb9" + le32(VALUES[1] >> 32 * n & 0xFFFFFFFF) + b"\x89\x0d" + le32(place + 4 * n) for n in (0, 1)
+    )
+    to_program = push(USER_DATA, PLACES["USER_STACK"], 2, USER_CODE, PLACES["USER_SLOTS"]) + b"\xcf"
+    read_only = store(entry, GDT | 0x65) + b"\x0f\x01\x3d" + le32(GDT)
+    end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
+    rest = mov(ESP, STACK) + value + moves * 2 + read_only + b"\xb9\0\0\0\0\x89\x0d" + le32(place) + end
+    gates = two_words(IDT + 8 * VECTOR, gate(CODE, KERNEL, 0xEE)) + two_words(IDT + 8 * 14, gate(handler, KERNEL, 0x8E))
+    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + gates + to_program
+    more = {CODE: b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1" + rest, handler: b"\x58\xa3" + le32(TOLD) + end}
+    image = image_of("native", start, b"\xcd" + bytes([VECTOR]), more)
+    run = harmless(run_image(engine_name, image, seconds=LONG, watched=Told, switcher=switcher))
+    assert run.result.outcome.end is End.POWERED_OFF
+    assert seen[0] == [VALUES[1] & 0xFFFFFFFF, VALUES[1] >> 32, 3]
