@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lguest_py.hardware import Network as Network
     from lguest_py.hardware import Publish as Publish
     from lguest_py.hardware import Share as Share
+    from lguest_py.hardware import Vsock as Vsock
     from lguest_py.launcher.result import End as End
     from lguest_py.launcher.result import Result as Result
     from lguest_py.machine import Machine as Machine
@@ -31,11 +32,11 @@ _MODULES = {
     "Machine": "machine",
     "End": "launcher.result",
     "Result": "launcher.result",
-    **dict.fromkeys(("Console", "Disk", "Entropy", "Network", "Publish", "Share"), "hardware"),
+    **dict.fromkeys(("Console", "Disk", "Entropy", "Network", "Publish", "Share", "Vsock"), "hardware"),
 }
 __all__ = [
     *("Console", "Disk", "End", "Entropy", "ExpectError", "LguestError", "Machine"),
-    *("Network", "Publish", "Result", "Share"),
+    *("Network", "Publish", "Result", "Share", "Vsock"),
 ]
 
 

@@ -20,7 +20,7 @@
  *     esp + 28   eax       saved here; then ecx, edx, ebx, esp (the Switcher's), ebp, esi
  *     esp        edi
  *
- * Read before: fast_paths.h.  Read next: host_kernel/native/descriptor_stores.c.
+ * Read before: fast_paths.h.  Read next: host_kernel/native/gdt.c.
  */
 #define STORE_ERROR  0 /* on entry */
 #define STORE_EFLAGS 12

@@ -79,6 +79,8 @@ IMAGES = (
 TEST_IMAGES = (
     Image("crash", (*LINUX, "guest_kernel/linux/bench/must.c", "guest_kernel/linux/crash/*.c"),
           "guest_kernel/linux/program.ld", strip=True),
+    Image("vsock", (*LINUX, "guest_kernel/linux/bench/must.c", "guest_kernel/linux/vsock/*.c"),
+          "guest_kernel/linux/program.ld", strip=True),
     Image("check", (*LINUX, "guest_kernel/linux/check/*.[cS]"), "guest_kernel/linux/program.ld"),
 )  # fmt: skip
 

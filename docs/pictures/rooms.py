@@ -37,7 +37,7 @@ HOST: Rows = (
     (("bench", "in place of run"), ("profile", "around run")),
     (("core", "start, run loop"),),
     (("lguest", "personality"), ("native", "personality"), ("switcher", "world switch")),
-    (("native/pc", "PIC, PIT, UART"), ("pci", "functions, BARs")),
+    (("native/pc", "APICs, PIT, UART"), ("pci", "functions, BARs")),
     (("instruction", "decoder"),),
     (("memory", "shadow paging"),),
     (("machine", "APIC, clock, mailbox"),),

@@ -12,6 +12,7 @@
 #define VIRTIO_CONSOLE 3
 #define VIRTIO_ENTROPY 4
 #define VIRTIO_9P      9
+#define VIRTIO_VSOCK   19
 
 void virtio_init(void); /* finds the devices */
 u32 virtio_count(void);

@@ -22,7 +22,7 @@ static const char *type_name(u32 type)
 {
 	static const char *const names[] = {
 		[VIRTIO_NET] = "net", [VIRTIO_BLOCK] = "block", [VIRTIO_CONSOLE] = "console", [VIRTIO_ENTROPY] = "entropy",
-		[VIRTIO_9P] = "9p",
+		[VIRTIO_9P] = "9p", [VIRTIO_VSOCK] = "vsock",
 	};
 	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "unknown";
 }

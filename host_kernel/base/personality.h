@@ -19,6 +19,9 @@ struct personality {
 	void (*before_entry)(void);  /* last changes to guest.regs and the Switcher's state */
 	void (*trap)(void);          /* handle an exit: guest.regs has the exit reason */
 	void (*irq_line)(u32 irq, bool high); /* a PCI interrupt line: high while a function requests service */
+	void (*message)(u32 address, u32 data); /* an MSI of a PCI function */
+	u32 (*io_read)(u32 physical, u32 size); /* registers in guest.io_pages */
+	void (*io_write)(u32 physical, u32 size, u32 value);
 	u32 (*segment_base)(u16 selector);
 };
 

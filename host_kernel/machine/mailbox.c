@@ -11,9 +11,12 @@
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 
-#define POLLS_LOST 63
+#define POLLS_LOST     63
+#define ANSWERS_AWAITED 15
 
 static bool doorbell_rung HOT;
+static u32 notifies; /* since the Guest was last idle, without those whose answer it waited for */
+static u32 awaited; /* how many more answers it is to wait for */
 static bool notified HOT; /* the Launcher was notified since the Guest was last idle, so an answer may come soon */
 static u32 polls_lost, polls_skipped; /* after looking in vain, the next waits halt at once: 1, 3, 7 … POLLS_LOST of them */
 
@@ -43,6 +46,14 @@ void mailbox_rung(void)
 	doorbell_rung = true;
 }
 
+/* Whether the Guest can wait for answers: ``busy``: it runs a program although one is missing. */
+static void learn(bool busy)
+{
+	if (notifies)
+		awaited = notifies == 1 && !busy ? ANSWERS_AWAITED : 0;
+	notifies = 0;
+}
+
 /* Raise the interrupts of the Launcher's devices. */
 void mailbox_irqs(void)
 {
@@ -54,6 +65,7 @@ void mailbox_irqs(void)
 
 		if (raised != mailbox->irq_seen[number]) {
 			mailbox->irq_seen[number] = raised;
+			learn((guest.regs->cs & 3) == 3);
 			personality.device_irq(number, ISR_QUEUE);
 		}
 		if (config != mailbox->config_seen[number]) {
@@ -107,17 +119,16 @@ static bool may_poll(void)
 	return false;
 }
 
-/* The Guest is idle: look for an answer to its last NOTIFY.  True: all that the Launcher may have written must be handled. */
-bool mailbox_poll(void)
+/* Look for an interrupt of a device, or for input.  True: all that the Launcher may have written must be handled. */
+static bool look(void)
 {
 	u32 input = read_once(&mailbox->input_head);
 	u64 until;
 
-	mailbox->idles++;
-	if (!notified || !may_poll())
+	if (!may_poll())
 		return false;
 	if (guest.clock_deadline && rdtsc() >= guest.clock_deadline)
-		return false; /* the timer's interrupt is due, and only a halt lets it in */
+		return false; /* the timer's interrupt is due, and only a halt or the Guest lets it in */
 	until = poll_begin();
 	notified = guest.clock_deadline && guest.clock_deadline < until; /* then the clock interrupts it */
 	if (notified)
@@ -127,6 +138,29 @@ bool mailbox_poll(void)
 	poll_end(irqs_raised());
 	doorbell_rung = true;
 	return true;
+}
+
+/* The Guest is idle: look for an answer to its last NOTIFY. */
+bool mailbox_poll(void)
+{
+	mailbox->idles++;
+	learn(false);
+	return notified && look();
+}
+
+/*
+ * A Guest that was idle after one NOTIFY may as well wait for the answers to the next ones before it runs on: then it need
+ * not become idle, and no interrupt need wake it.  One that makes several requests before it is idle is not held up; so now
+ * and then it does run on, to show which kind it is.
+ */
+static void await_answer(void)
+{
+	if (awaited) {
+		awaited--;
+		look();
+	} else {
+		notifies++;
+	}
 }
 
 /*
@@ -180,6 +214,8 @@ void mailbox_notify(u32 address)
 	mailbox_doorbell();
 	if (must_wait)
 		wait_for_tail(&mailbox->notify_tail, head + 1);
+	else
+		await_answer();
 }
 
 /* A register of a PCI function that the Launcher answers: its value for a read. */

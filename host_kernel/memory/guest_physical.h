@@ -19,10 +19,18 @@ static inline bool guest_frame_valid(u32 entry)
 	return (entry & ~(PAGE_BYTES - 1)) < guest.limit;
 }
 
-/* Is its frame in the window for BARs?  Such a frame is never mapped: each access is emulated. */
+/* Does its frame hold registers that are not of a BAR? */
+static inline bool is_io_page(u32 entry)
+{
+	u32 frame = entry & ~(PAGE_BYTES - 1);
+
+	return frame && (frame == guest.io_pages[0] || frame == guest.io_pages[1]);
+}
+
+/* Is its frame in the window for BARs, or another with registers?  It is never mapped: each access is emulated. */
 static inline bool is_io_frame(u32 entry)
 {
-	return (entry & ~(PAGE_BYTES - 1)) - machine.bar_base < machine.bar_bytes;
+	return (entry & ~(PAGE_BYTES - 1)) - machine.bar_base < machine.bar_bytes || is_io_page(entry);
 }
 
 /* A pointer to count bytes of Guest-physical memory; what names them in the message if the Guest is killed. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Emulation of control and model-specific registers.  Read before: system.c.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
 #include "host_kernel/native/native.h"
+#include "host_kernel/native/pc/pc.h"
 #include "host_kernel/memory/page_tables.h"
 
 #define CR4_PSE_BIT 0x10u
 #define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: all that CPUID reports */
 #define CPUID_7_UMIP 0x4u
 #define MSR_TSC      0x10u
+#define MSR_APIC_BASE 0x1Bu
 
 struct native native;
 
@@ -92,7 +94,6 @@ static bool is_ignored_msr(u32 number)
 	static const u32 list[] = {
 		MSR_TSC, /* writes only */
 		0x17,  /* platform identifier */
-		0x1B,  /* local APIC base: disabled */
 		0x2A,  /* bus clock configuration */
 		0x79,  /* microcode update */
 		0x8B,  /* microcode revision */
@@ -112,6 +113,11 @@ bool read_msr(u32 number, u32 *low, u32 *high)
 {
 	u64 now;
 
+	if (number == MSR_APIC_BASE) {
+		*low = local_apic_base();
+		*high = 0;
+		return true;
+	}
 	if (!is_ignored_msr(number))
 		return false;
 	now = number == MSR_TSC ? rdtsc() : 0;
@@ -122,7 +128,7 @@ bool read_msr(u32 number, u32 *low, u32 *high)
 
 bool write_msr(u32 number, u32 low, u32 high)
 {
-	(void)low;
-	(void)high;
+	if (number == MSR_APIC_BASE)
+		return local_apic_set_base(low, high);
 	return is_ignored_msr(number);
 }

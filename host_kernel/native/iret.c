@@ -51,7 +51,7 @@ bool emulate_iret(struct instruction *instruction)
 		regs->cs = frame[1] & 0xFFFF;
 		regs->esp = frame[3];
 		regs->ss = frame[4] & 0xFFFF;
-		pit_not_idle();
+		guest_not_idle();
 	}
 	regs->eip = frame[0];
 	regs->eflags = (frame[2] & FROM_FRAME) | EFLAGS_FIXED;

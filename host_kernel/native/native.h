@@ -30,6 +30,7 @@ struct native {
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
+	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
 	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
@@ -57,17 +58,9 @@ void native_reflect_page_fault(u32 address, u32 error);
 
 /* segments.c */
 void native_segments_init(void);
-void gdt_load(u32 base, u32 limit);
-void gdt_sync(void);
-#define GDT_ENTRY_BYTES 8u
-bool gdt_sync_entries(u32 first, u32 last);
-u64 guest_descriptor(u32 entry);
-bool are_data(u32 first, u32 last);
-void gdt_hide(u32 entries);
 void choose_gdt(u32 ring);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
-bool is_kernel_code(u16 selector);
 void tss_load(u16 selector);
 bool tss_opens_ports(u16 port, u32 size);
 bool is_flat_code(u16 selector);
@@ -76,9 +69,16 @@ u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
 
-/* descriptor_stores.c */
+/* gdt.c */
+#define GDT_ENTRY_BYTES 8u
+void gdt_load(u32 base, u32 limit);
+void gdt_set(u32 entry, u64 descriptor);
+bool gdt_sync_entries(u32 first, u32 last);
+void gdt_sync(void);
+void gdt_hide(u32 entries);
+u64 guest_descriptor(u32 entry);
+bool is_kernel_code(u16 selector);
 void stores_learn(u32 page, u32 frame, u32 first, u32 last);
-void stores_copied(u32 first, u32 last);
 void stores_forget(void);
 void stores_sync(void);
 bool stores_allowed(void);

@@ -41,11 +41,15 @@ static void init(void)
 	native.dr[6] = DR6_RESET;
 	native.dr[7] = DR7_RESET;
 	guest.kernel_address = KERNEL_HALF;
+	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
+	guest.io_pages[1] = IO_APIC_ADDRESS;
 	state->fast_path = FAST_FLAGS;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
 	pic_init();
+	io_apic_init();
+	local_apic_init();
 	pit_init();
 }
 
@@ -54,12 +58,12 @@ static void interrupts(void)
 	u32 vector;
 
 	line_check();
-	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !pic_pending())
+	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !irq_pending())
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
-	if (pic_acknowledge(&vector) != IRQ_CLOCK)
-		pit_not_idle();
+	if (!irq_acknowledge(&vector))
+		guest_not_idle();
 	native_inject(vector, 0);
 }
 
@@ -72,17 +76,17 @@ static void asleep(void)
 {
 	if (!(guest.regs->eflags & EFLAGS_IF))
 		end_guest(END_HALTED, "the Guest halted with interrupts off");
-	pit_idle();
+	guest_idle();
 }
 
-static void irq_line(u32 irq, bool high)
+static void pci_irq_line(u32 irq, bool high)
 {
-	pic_line(irq % PIC_LINES, high);
+	irq_line(irq % PIC_LINES, high);
 }
 
 static void before_entry(void)
 {
-	state->interrupt_pending = pic_pending();
+	state->interrupt_pending = irq_pending();
 	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
 		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
@@ -207,10 +211,13 @@ const struct personality native_personality = {
 	.interrupts = interrupts,
 	.needs_retry = needs_retry,
 	.asleep = asleep,
-	.clock_expired = pit_expired,
+	.clock_expired = timers_expired,
 	.device_irq = pci_raise,
 	.before_entry = before_entry,
 	.trap = trap,
-	.irq_line = irq_line,
+	.irq_line = pci_irq_line,
+	.message = irq_message,
+	.io_read = apic_pages_read,
+	.io_write = apic_pages_write,
 	.segment_base = segment_base,
 };

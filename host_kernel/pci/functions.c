@@ -45,6 +45,7 @@ void pci_init(void)
 	if (machine.bar_base % WINDOW_STEP || machine.bar_base < guest.limit || machine.bar_bytes % PAGE_BYTES ||
 	    machine.bar_bytes > -machine.bar_base)
 		host_failed("bad window for BARs: %#x bytes at %#x", machine.bar_bytes, machine.bar_base);
+	msix_init();
 	for (u32 slot = 0; slot < PCI_SLOTS; slot++)
 		if (pci_function(slot))
 			pci_changed(slot);
@@ -65,7 +66,8 @@ u32 pci_find(u32 physical, u32 *offset)
 static bool requested(u32 irq)
 {
 	for (u32 slot = 0; slot < PCI_SLOTS; slot++)
-		if (isr[slot] && functions[slot].irq == irq && !(command(&functions[slot]) & COMMAND_NO_INTERRUPTS))
+		if (isr[slot] && functions[slot].irq == irq && !(command(&functions[slot]) & COMMAND_NO_INTERRUPTS) &&
+		    !msix_is_on(&functions[slot]))
 			return true;
 	return false;
 }
@@ -91,6 +93,7 @@ void pci_changed(u32 slot)
 		bars[slot] = base;
 	if (isr[slot])
 		update_line(slot);
+	msix_update(slot, function);
 }
 
 /* The Launcher raised an interrupt of this function. */
@@ -98,6 +101,10 @@ void pci_raise(u32 slot, u32 cause)
 {
 	if (!pci_function(slot))
 		return;
+	if (msix_is_on(&functions[slot])) {
+		msix_raise(slot, &functions[slot], cause);
+		return;
+	}
 	isr[slot] |= cause;
 	update_line(slot);
 }
@@ -117,5 +124,6 @@ u32 pci_take_isr(u32 slot)
 void pci_reset_isr(u32 slot)
 {
 	mailbox_irqs_forget(slot);
+	msix_reset(slot);
 	pci_take_isr(slot);
 }

@@ -20,6 +20,15 @@ void pci_raise(u32 slot, u32 cause);
 u32 pci_take_isr(u32 slot);
 void pci_reset_isr(u32 slot);
 
+/* msix.c */
+void msix_init(void);
+bool msix_is_on(const struct pci_function *function);
+void msix_update(u32 slot, const struct pci_function *function);
+void msix_raise(u32 slot, const struct pci_function *function, u32 cause);
+void msix_reset(u32 slot);
+u32 msix_read(u32 slot, u32 offset, u32 size);
+void msix_write(u32 slot, const struct pci_function *function, u32 offset, u32 size, u32 value);
+
 /* registers.c */
 u32 bar_read(u32 slot, u32 offset, u32 size);
 void bar_write(u32 slot, u32 offset, u32 size, u32 value);

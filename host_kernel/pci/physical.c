@@ -6,6 +6,7 @@
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/base/guest.h"
+#include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -34,6 +35,8 @@ static u32 read_physical(u32 physical, u32 size)
 		memcpy(&value, (const void *)(machine.guest_base + physical), size);
 		return value;
 	}
+	if (is_io_page(physical))
+		return personality.io_read(physical, size);
 	slot = is_io_frame(physical) ? pci_find(physical, &offset) : NO_SLOT;
 	return slot == NO_SLOT ? ~0u : bar_read(slot, offset, size);
 }
@@ -44,6 +47,10 @@ static void write_physical(u32 physical, u32 size, u32 value)
 
 	if (guest_range(physical, size)) {
 		memcpy((void *)(machine.guest_base + physical), &value, size);
+		return;
+	}
+	if (is_io_page(physical)) {
+		personality.io_write(physical, size, value);
 		return;
 	}
 	slot = is_io_frame(physical) ? pci_find(physical, &offset) : NO_SLOT;

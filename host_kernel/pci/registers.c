@@ -24,7 +24,7 @@ u32 bar_read(u32 slot, u32 offset, u32 size)
 	case BAR_DEVICE:
 		return mailbox_register(slot, offset, size, false, 0);
 	case BAR_ISR:
-		return offset == BAR_ISR ? pci_take_isr(slot) : 0;
+		return offset == BAR_ISR ? pci_take_isr(slot) : msix_read(slot, offset, size);
 	default:
 		return 0;
 	}
@@ -46,6 +46,9 @@ void bar_write(u32 slot, u32 offset, u32 size, u32 value)
 		mailbox_register(slot, offset, size, true, value & mask_of(size));
 		if (offset == BAR_COMMON + COMMON(device_status) && !(value & 0xFF))
 			pci_reset_isr(slot);
+		break;
+	case BAR_ISR:
+		msix_write(slot, pci_function(slot), offset, size, value);
 		break;
 	case BAR_NOTIFY:
 		mailbox_notify(NOTIFY_PCI | slot << 16 | (offset - BAR_NOTIFY) >> QUEUE_SHIFT);

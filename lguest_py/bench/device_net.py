@@ -15,6 +15,7 @@ from lguest_py.bench.device_setup import Setup, Side, Where
 from lguest_py.errors import LguestError
 from lguest_py.hardware import Network
 
+SERVER: Final = "lguest_py.bench.net_server"
 MAC: Final = "02:6c:67:00:00:01"
 COMMANDS: Final = (
     "ip link set eth0 mtu 65520 up",  # as the DHCP server says
@@ -35,31 +36,33 @@ class _Net:
 
     @contextmanager
     def begin(self, folder: Path, where: Where) -> Iterator[Side]:
-        with _server():
+        with _server() as port:
+            commands = (*COMMANDS, f"export NET_PORT={port}")
             if where == "guest":
-                yield Side((Network(mac=MAC),), commands=COMMANDS)
+                yield Side((Network(mac=MAC),), commands=commands)
                 return
             from lguest_py.networks.passt import start_passt
 
             with closing(start_passt(0, bytes.fromhex(MAC.replace(":", "")), ())) as link:
                 fd = link.fileno()
                 qemu = ("-netdev", f"socket,id=net,fd={fd}", "-device", f"virtio-net-pci,netdev=net,mac={MAC}")
-                yield Side((), qemu, COMMANDS, (fd,))
+                yield Side((), qemu, commands, (fd,))
 
 
 @contextmanager
-def _server() -> Iterator[None]:
-    """The Host's end."""
-    command = [sys.executable, "-m", "lguest_py.bench.net_server"]
+def _server() -> Iterator[int]:
+    """The Host's end; its port."""
+    command = [sys.executable, "-m", SERVER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
         assert server.stdin
         assert server.stdout
         assert server.stderr
         try:
-            if not server.stdout.readline():
+            port = server.stdout.readline()
+            if not port:
                 reason = server.stderr.read().decode(errors="replace").strip().splitlines()[-1]
                 raise LguestError(f"the Host's end of a network cannot be measured with: {reason}")
-            yield
+            yield int(port)
         finally:
             server.stdin.close()
             server.wait()

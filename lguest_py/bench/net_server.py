@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Host's end of the measurements of a network: python -m lguest_py.bench.net_server
 
-It listens at 127.0.0.1, prints a line when it does, and ends with its standard input.  A connection's first byte
+It listens at a free port of 127.0.0.1, prints it, and ends with its standard input.  A connection's first byte
 chooses:
 "s": each CHUNK bytes are answered with one; "r": each byte is answered with CHUNK bytes.  Datagrams are sent back.
 Read next: guest_kernel/linux/devices/net.c, the Guest's end.
@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 
-PORT = 5201
 CHUNK = 1 << 20
+TRIES = 100
 
 
 def serve(connection: socket.socket) -> None:
@@ -47,14 +47,27 @@ def echo(datagrams: socket.socket) -> None:
         datagrams.sendto(data, back)
 
 
+def sockets() -> tuple[socket.socket, socket.socket]:
+    """TCP and UDP at the same port, which is free in both."""
+    for _ in range(TRIES):
+        listener = socket.create_server(("127.0.0.1", 0))
+        datagrams = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            datagrams.bind(listener.getsockname())
+        except OSError:
+            listener.close()
+            datagrams.close()
+            continue
+        return listener, datagrams
+    raise OSError(f"no port is free for both TCP and UDP, in {TRIES} tries")
+
+
 def main() -> None:
     """Serve until the standard input ends."""
-    listener = socket.create_server(("127.0.0.1", PORT))
-    datagrams = socket.socket(type=socket.SOCK_DGRAM)
-    datagrams.bind(("127.0.0.1", PORT))
+    listener, datagrams = sockets()
     for target, sock in ((accept, listener), (echo, datagrams)):
         threading.Thread(target=target, args=(sock,), daemon=True).start()
-    print("ready", flush=True)
+    print(listener.getsockname()[1], flush=True)
     sys.stdin.read()
 
 

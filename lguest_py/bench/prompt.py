@@ -68,4 +68,3 @@ def _read_until(fd: int, wanted: bytes, deadline: float, command: Sequence[str])
             last = (shown.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
             raise LguestError(f"{' '.join(command[1:])} did not reach its prompt; the last it showed: {last!r}")
         shown += data
-

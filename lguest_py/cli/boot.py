@@ -41,6 +41,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
     from lguest_py.cli.waking import continued_after
     from lguest_py.console.streams import Input, Output, Source
     from lguest_py.console.terminal import Terminal
+    from lguest_py.files.unix_sockets import connected
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
     from lguest_py.launcher.launcher import Launcher, prepare
@@ -62,9 +63,10 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
     with ExitStack() as stack:
-        make, confine = choice.make, (lambda: None)
+        make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
-            make, confine = confinement.engine(choice, settings, stack), confinement.confine
+            make = confinement.engine(choice, settings, stack)
+            confine, connect = confinement.confine, confinement.connect
         stack.enter_context(continued_after(settings.timeout))
         source: Source = Input(0)
         if os.isatty(0):
@@ -74,7 +76,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, make, source, output, signals, say, announcement, confine).run()
+        result = Launcher(settings, make, source, output, signals, say, announcement, confine, connect).run()
     line_open = output.last != b"\n"
     if line_open and (os.isatty(2) or (options.json and result.outcome.status)):
         sys.stderr.write("\n")

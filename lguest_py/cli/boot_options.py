@@ -116,6 +116,11 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             "-r", "--rng", metavar="FILE", nargs="?", const="", help="random bytes, this machine's or those of =FILE"
         ),
         hardware("--console", metavar="SOCKET", help="one more console (hvc1, …) at the Unix socket SOCKET"),
+        hardware(
+            "--vsock",
+            metavar="SOCKET[,cid=N]",
+            help="connections between programs: CONNECT PORT at SOCKET, the Guest's to port N at SOCKET_N (CID 3)",
+        ),
         group.add_argument("--bus", choices=CHOICES["bus"], help="how the Guest finds its devices (auto)"),
     ]
     group = parser.add_argument_group("what this process may do, when it was started by root")

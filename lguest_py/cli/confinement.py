@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,7 +24,8 @@ from lguest_py.engines import Choice
 from lguest_py.engines.base import Engine
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.inputs import keep, printable
-from lguest_py.hardware import Console
+from lguest_py.files.unix_sockets import connected
+from lguest_py.hardware import Console, Vsock
 from lguest_py.launcher.launcher import Settings
 
 if TYPE_CHECKING:
@@ -61,14 +63,16 @@ class Confinement:
     def engine(self, choice: Choice, settings: Settings, stack: ExitStack) -> Callable[[int], Engine]:
         """What makes a VM, also when confined.  Called before any thread is there; ``stack`` releases what it opens."""
         self._initrd = settings.initrd
-        self._sockets = [each.path for each in settings.devices if isinstance(each, Console)]
+        self._sockets = [each.path for each in settings.devices if isinstance(each, Console | Vsock)]
+        given = [each.path for each in settings.devices if isinstance(each, Vsock)]
+        self._vsocks = [*given, *map(os.path.abspath, given)]
         self._keeper: Keeper | None = None
         by_keeper = choice.name == "tcg"
         if by_keeper or self._sockets:
             from lguest_py.engines.keeper import Keeper, confining_options
 
             user = self._user.pw_name if self._user else ""
-            self._keeper = Keeper(confining_options(self._folder, user) if by_keeper else None)
+            self._keeper = Keeper(confining_options(self._folder, user) if by_keeper else None, user)
             stack.callback(self._keeper.close)
         if choice.name == "kvm":
             from lguest_py.engines.kvm import KvmEngine
@@ -80,6 +84,10 @@ class Confinement:
 
             return partial(TcgEngine, spawn=self._keeper.spawn)
         return choice.make
+
+    def connect(self, path: str) -> socket.socket:
+        """A connection to the Unix socket ``path``, also from within the folder.  Raises OSError."""
+        return self._keeper.connect(path) if self._keeper and self._folder else connected(path)
 
     def confine(self) -> None:
         """Give it up.  Raises LguestError."""
@@ -95,7 +103,7 @@ class Confinement:
             for path in self._sockets:
                 os.chown(path, user.pw_uid if user else -1, user.pw_gid if user else -1)
             if self._keeper:
-                self._keeper.remove_at_the_end(self._sockets)
+                self._keeper.remove_at_the_end(self._sockets, self._vsocks)
             if self._folder:
                 os.chroot(self._folder)
                 os.chdir("/")

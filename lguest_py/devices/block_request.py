@@ -65,7 +65,7 @@ class Request:
         chain = self.chain
         assert chain
         self._status[0] = status
-        filled = sum(map(len, chain.writable))
+        filled = self.size + 1 if self.kind == IN else sum(map(len, chain.writable))
         self.forget()
         return chain, filled
 

@@ -78,6 +78,9 @@ class Device(Protocol):
     def service(self) -> Progress:
         """Do what there is to do, at most some milliseconds of it; never wait.  Raises GuestError for a bad ring."""
 
+    def settle(self) -> None:
+        """The Launcher waits after this: tell the driver what it was not told yet; called only when started."""
+
     def close(self) -> None:
         """The end of the run: write out what is written behind, release everything."""
 
@@ -98,6 +101,9 @@ class Defaults:
     def blocked(self) -> Collection[int]:
         """See Device."""
         return ()
+
+    def settle(self) -> None:
+        """See Device: ``service`` told everything."""
 
     def close(self) -> None:
         """See Device."""

@@ -9,66 +9,20 @@ Read next: lguest_py/devices/console.py.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import select
 import socket
-import stat
 from collections.abc import Collection
 
 from lguest_py.devices.console import BUDGET, Console
 from lguest_py.devices.device import Progress, Say
-from lguest_py.errors import UsageError
-from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import printable
+from lguest_py.files.unix_sockets import Listener
 from lguest_py.hardware import Console as Spec
 
 KEPT = 0x10000  # bytes of output for the next program
 LIMIT = KEPT + BUDGET  # bytes that wait for a program that is connected
 CHUNK = 4096
 TAKEN = b"lguest-py: another program is at this console\n"
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens at.  Raises UsageError when the name is taken."""
-    name = printable(path)
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise UsageError(f"{name} cannot be a console's socket: there is another file; name a new one, or remove it")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:  # somebody listens, whose backlog is full
-            pass
-    raise UsageError(f"{name} cannot be a console's socket: another program listens there; name a new one, or end it")
-
-
-def _listen(path: str) -> socket.socket:
-    """A socket at ``path`` that is this user's alone.  Raises UsageError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        os.fchmod(listener.fileno(), 0o600)  # the mode that the file gets
-        try:
-            listener.bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            _remove_stale(path)
-            listener.bind(path)
-        listener.listen(4)
-    except (OSError, ValueError) as error:
-        listener.close()
-        check(error)
-        reason = getattr(error, "strerror", None) or error
-        name = printable(path)
-        raise UsageError(f"{name} cannot be a console's socket ({reason}): name one where you may make files") from None
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 class ExtraConsole(Console):
@@ -81,10 +35,7 @@ class ExtraConsole(Console):
         self._hears = False  # the program may still send
         super().__init__(self._typed, self)
         self.name = f"console {printable(spec.path)}"
-        self._path = os.path.abspath(spec.path)
-        self._listener = _listen(spec.path)
-        facts = os.lstat(self._path)
-        self._identity = facts.st_dev, facts.st_ino
+        self._listener = Listener(spec.path, "a console's socket")
 
     # --- the sink -----------------------------------------------------------------------------------------------
 
@@ -134,13 +85,11 @@ class ExtraConsole(Console):
         return bool(poller.poll(0))
 
     def _accept(self) -> None:
-        try:
-            arrived, _ = self._listener.accept()
-        except OSError:  # nobody, or too few descriptors: it stays in the queue
+        arrived = self._listener.accept()
+        if not arrived:
             return
         if self._client and self._gone():
             self._drop()
-        arrived.setblocking(False)
         if self._client:
             with contextlib.suppress(OSError):
                 arrived.send(TAKEN)
@@ -185,8 +134,4 @@ class ExtraConsole(Console):
         self._accept()
         self._tell()
         self._drop()
-        with contextlib.suppress(OSError):
-            facts = os.lstat(self._path)
-            if (facts.st_dev, facts.st_ino) == self._identity:
-                os.unlink(self._path)
         self._listener.close()

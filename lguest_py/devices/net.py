@@ -36,6 +36,7 @@ _LINK_UP = 1
 _DATA_VALID = 2  # in the header's flags: the checksums of the frame are right
 FRAMES = 64  # per direction and call
 STALE = 4096  # frames, at a start
+PUT_OFF = 2048  # bytes
 _OFFERED = (  # what the back end can complete, what that lets the Guest leave out, what it may leave out itself
     (Offload.CHECKSUM, F_CSUM, F_GUEST_CSUM),
     (Offload.TCP4, F_HOST_TSO4, F_GUEST_TSO4),
@@ -85,6 +86,8 @@ class Net(Defaults):
         self._starving = False  # a frame waits for more buffers
         self._most = 0  # buffers that were there at once
         self._frames: list[tuple[Chain, Pieces]] = []  # to send
+        self._untold = 0  # bytes of frames to send that the driver was not told to be gone
+        self._told = False  # it is told of frames that came
 
     def config(self) -> bytes:
         """See Device."""
@@ -142,15 +145,24 @@ class Net(Defaults):
             if self._in is None or self._out is None:
                 self.link.send(())
                 return Progress.IDLE
+            self._told = False
             try:
                 more = self._send(self._out)
                 return Progress.MORE if self._receive(self._in) or more else Progress.IDLE
             finally:
-                self._out.notify()
                 self._in.notify()
+                # The answer to a small frame may come at once, and one interrupt is enough for both.
+                if self._told or self._untold > PUT_OFF:
+                    self.settle()
         except LinkGone as error:
             self._down(error)
             return Progress.MORE
+
+    def settle(self) -> None:
+        """See Device."""
+        self._untold = 0
+        if self._out:
+            self._out.notify()
 
     def close(self) -> None:
         """See Device."""
@@ -200,6 +212,7 @@ class Net(Defaults):
             if skipped:
                 pieces = pieces[1:] if len(pieces[0]) == skipped else after(pieces, skipped)
             frames.append((chain, pieces))
+            self._untold += size
         if frames or self.link.unsent:
             sent = self.link.send([pieces for _, pieces in frames])
             queue.push_all([(chain, 0) for chain, _ in frames[:sent]])
@@ -273,6 +286,7 @@ class Net(Defaults):
             else:
                 _scatter(used[0][0].writable, start, header)
         queue.push_all(used)
+        self._told = True
 
 
 def _scatter(pieces: Pieces, start: int, data: bytes) -> None:

@@ -34,7 +34,10 @@ def native_pins() -> Sequence[int]:
 
 
 class PciBus:
-    """The functions of ``devices``, in slots from 1.  ``memory`` is the Guest's RAM, from Guest-physical 0."""
+    """The functions of ``devices``, in slots from 1.  ``memory`` is the Guest's RAM, from Guest-physical 0.
+
+    ``vectors`` is told the MSI-X vectors of a slot (mailbox.vectors); without it there are none.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,19 @@ class PciBus:
         interrupt: Interrupt,
         config_interrupt: Interrupt,
         say: Say,
+        vectors: Callable[[int, int], None] | None = None,
     ) -> None:
         if len(devices) >= L.PCI_SLOTS:
             raise UsageError(f"{len(devices)} devices are too many: a Guest has room for {L.PCI_SLOTS - 1}")
         self._slots = {
-            slot: Registers(device, memory, partial(interrupt, slot), partial(config_interrupt, slot), say)
+            slot: Registers(
+                device,
+                memory,
+                partial(interrupt, slot),
+                partial(config_interrupt, slot),
+                say,
+                partial(vectors, slot) if vectors else None,
+            )
             for slot, device in enumerate(devices, 1)
         }
 
@@ -58,7 +69,8 @@ class PciBus:
                 function = host_bridge()
             elif slot in self._slots:
                 bar = bar_base + (slot - 1) * L.BAR_BYTES
-                function = virtio_function(self._slots[slot].device, bar, interrupt_pin(slot, native))
+                device = self._slots[slot].device
+                function = virtio_function(device, bar, interrupt_pin(slot, native), msix=native)
             else:
                 function = absent()
             function.write(memory, slot)

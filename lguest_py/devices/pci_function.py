@@ -23,7 +23,9 @@ CLASSES = {1: 0x020000, 2: 0x010000, 3: 0x078000, 9: 0x000200}  # by virtio devi
 CLASS_OTHER = 0x00FF00
 COMMAND_MEMORY, COMMAND_MASTER, COMMAND_NO_INTX = 1 << 1, 1 << 2, 1 << 10
 STATUS_CAPABILITIES = 1 << 4
-CAP_VENDOR = 9
+CAP_VENDOR, CAP_MSIX = 9, 0x11
+MSIX_ENABLE, MSIX_MASK = 1 << 15, 1 << 14
+MSIX = struct.Struct("<BBHII")  # id, next, control, places of the table and of the pending bits (in BAR 0)
 CAP_COMMON, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_WINDOW = range(1, 6)
 CAPABILITY = struct.Struct("<BBBBB3xII")  # id, next, length, type, BAR, offset, length
 FIRST_CAPABILITY = 0x40
@@ -40,6 +42,7 @@ class Function:
     irq: int = 0
     window: int = 0
     emergency: int = 0
+    msix: int = 0
 
     def set(self, offset: int, kind: str, value: int, writable: int = 0) -> None:
         """Put a little-endian value of struct format ``kind``, and which of its bits can be written."""
@@ -52,7 +55,7 @@ class Function:
         view = View(memory, at, L.PCI_FUNCTION)
         view.bytes("config")[:] = self.config
         view.bytes("writable")[:] = self.writable
-        view["irq"], view["window"], view["emergency"] = self.irq, self.window, self.emergency
+        view["irq"], view["window"], view["emergency"], view["msix"] = self.irq, self.window, self.emergency, self.msix
 
 
 def _function(vendor: int, device: int, revision: int, class_code: int) -> Function:
@@ -74,8 +77,8 @@ def host_bridge() -> Function:
     return _function(INTEL, HOST_BRIDGE, BRIDGE_REVISION, CLASS_HOST_BRIDGE)
 
 
-def virtio_function(device: Device, bar: int, irq: int) -> Function:
-    """A virtio 1.x device, whose BAR 0 is at ``bar`` until the Guest moves it."""
+def virtio_function(device: Device, bar: int, irq: int, msix: bool = False) -> Function:
+    """A virtio 1.x device, whose BAR 0 is at ``bar`` until the Guest moves it; with ``msix`` it can send messages."""
     result = _function(VIRTIO, FIRST_VIRTIO + device.type, VIRTIO_REVISION, CLASSES.get(device.type, CLASS_OTHER))
     result.irq = irq
     result.set(0x04, "H", COMMAND_MEMORY, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX)
@@ -95,6 +98,12 @@ def virtio_function(device: Device, bar: int, irq: int) -> Function:
     if length := len(device.config()):
         capabilities.insert(2, (CAP_DEVICE, L.BAR_DEVICE, length, b""))
     at = FIRST_CAPABILITY
+    if msix:
+        result.msix, at = at, at + MSIX.size
+        MSIX.pack_into(
+            result.config, result.msix, CAP_MSIX, at, L.MSIX_VECTORS - 1, L.BAR_MSIX_TABLE, L.BAR_MSIX_PENDING
+        )
+        struct.pack_into("<H", result.writable, result.msix + 2, MSIX_ENABLE | MSIX_MASK)
     for number, (kind, offset, length, more) in enumerate(capabilities):
         size = CAPABILITY.size + len(more)
         following = at + -(-size // 4) * 4 if number + 1 < len(capabilities) else 0

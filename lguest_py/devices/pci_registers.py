@@ -35,6 +35,7 @@ class _Queue:
 
     size: int
     enabled: int = 0
+    vector: int = NO_VECTOR
     descriptors: int = 0
     available: int = 0
     used: int = 0
@@ -47,7 +48,10 @@ def _halves(*addresses: int) -> Iterator[int]:
 
 
 class Registers:
-    """One function.  ``interrupt`` raises its interrupt for a queue, ``config_interrupt`` for its configuration."""
+    """One function.  ``interrupt`` raises its interrupt for a queue, ``config_interrupt`` for its configuration.
+
+    ``vectors`` is told which MSI-X vectors the driver has chosen (mailbox.vectors); without it there are none.
+    """
 
     def __init__(
         self,
@@ -56,11 +60,13 @@ class Registers:
         interrupt: Callable[[], None],
         config_interrupt: Callable[[], None],
         say: Say,
+        vectors: Callable[[int], None] | None = None,
     ) -> None:
         self.device = device
         self.running = self.due = False
         self._offered = device.features | RING_FEATURES | VERSION_1
         self._interrupt, self._config_interrupt, self._say = interrupt, config_interrupt, say
+        self._vectors, self._vectors_told = vectors, 0
         self._generation = 0
         self._said = False
         self._memory = memory
@@ -75,7 +81,21 @@ class Registers:
         self._status = 0
         self._accepted = 0
         self._device_select = self._driver_select = self._queue_select = 0
+        self._config_vector = NO_VECTOR
         self._queues = [_Queue(size) for size in self.device.queue_sizes]
+        self._tell_vectors()
+
+    def _vector(self, value: int) -> int:
+        """What the driver reads back: NO_VECTOR tells it that there is no such vector."""
+        return value if self._vectors and value < L.MSIX_VECTORS else NO_VECTOR
+
+    def _tell_vectors(self) -> None:
+        chosen = {queue.vector for queue in self._queues}, {self._config_vector}
+        of_queues, of_config = (sum(1 << vector for vector in each - {NO_VECTOR}) for each in chosen)
+        now = of_queues | of_config << L.MSIX_CONFIG
+        if self._vectors and now != self._vectors_told:
+            self._vectors_told = now
+            self._vectors(now)
 
     def reset(self) -> None:
         """The driver's reset, or the end of the boot."""
@@ -147,13 +167,13 @@ class Registers:
             self._offered >> 32 * self._device_select & U32 if self._device_select < 2 else 0,
             self._driver_select,
             self._accepted >> 32 * self._driver_select & U32 if self._driver_select < 2 else 0,
-            NO_VECTOR,
+            self._config_vector,
             len(self._queues),
             self._status,
             self._generation,
             self._queue_select,
             queue.size,
-            NO_VECTOR,
+            queue.vector,
             queue.enabled,
             self._queue_select if queue.size else 0,
             *_halves(queue.descriptors, queue.available, queue.used),
@@ -183,6 +203,9 @@ class Registers:
             self._driver_select = value
         elif name == "queue_select":
             self._queue_select = value
+        elif name == "config_msix_vector":
+            self._config_vector = self._vector(value)
+            self._tell_vectors()
         elif name == "driver_feature":
             if self._driver_select < 2 and not self._status & (FEATURES_OK | NEEDS_RESET):
                 shift = 32 * self._driver_select
@@ -210,6 +233,9 @@ class Registers:
 
     def _set_queue(self, name: str, value: int, number: int) -> None:
         queue, label = self._queues[number], self._virtqueues[number].name
+        if name == "queue_msix_vector":
+            queue.vector = self._vector(value)
+            self._tell_vectors()
         if name in ("queue_msix_vector", "queue_notify_off"):
             return
         if queue.enabled:

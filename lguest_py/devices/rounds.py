@@ -39,6 +39,7 @@ class Rounds:
         self._poller = poller
         self._waiting: list[tuple[Collection[int], Collection[int]]] = [((), ())] * len(self._slots)
         self._owners: dict[int, Slot] = {}
+        self._served: dict[int, Slot] = {}  # since the last ``settle``
 
     def happened(self, ready: Collection[int]) -> None:
         """Something happened to these descriptors, of which some may be the devices'."""
@@ -55,12 +56,20 @@ class Rounds:
                 continue
             slot.due = False
             if slot.running:
+                self._served[number] = slot
                 remains = slot.service()
                 if remains is not Progress.IDLE:
                     slot.due = True
                     progress = max(progress, remains)
             self._watch(number, slot)
         return progress
+
+    def settle(self) -> None:
+        """Nothing more will be done before the next wait."""
+        while self._served:
+            _, slot = self._served.popitem()
+            if slot.running:
+                slot.device.settle()
 
     def _watch(self, number: int, slot: Slot) -> None:
         device = slot.device

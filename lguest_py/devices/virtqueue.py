@@ -30,7 +30,8 @@ RING_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX
 LONGEST = 1024  # descriptors of one chain; Linux makes no longer ones, whatever the size of its ring
 _DESCRIPTOR = struct.Struct("<QIHH")  # address, length, flags, next
 _USED = struct.Struct("<II")  # head, bytes written
-_unpack, _pack_used = _DESCRIPTOR.unpack_from, _USED.pack_into
+_unpack, _walk, _pack_used = _DESCRIPTOR.unpack_from, _DESCRIPTOR.iter_unpack, _USED.pack_into
+_IN_PAGE = 0xFFF
 
 
 @dataclass(frozen=True)
@@ -149,50 +150,71 @@ class Virtqueue:
         return (self._seen_avail - self._next_avail) & 0xFFFF if self._look() else 0
 
     def pop(self) -> Chain | None:
-        """The next available chain, checked; None when there is none.  Raises GuestError for a bad one."""
+        """The next available chain, checked; None when there is none.  Raises GuestError for a bad one.
+
+        Buffers that meet at the start of a page are one piece: a driver gives large data page by page.
+        """
         position = self._next_avail
         if position == self._seen_avail and not self._look():
             return None
         head = index = self._avail[2 + (position & (self.size - 1))]
-        memory, memory_limit = self._memory, self._limit
+        memory, limit = self._memory, self._limit
         table, entries = self._descriptors, self.size
+        if index >= entries:
+            raise self._bad(f"descriptor {index} in a table of {entries}")
         readable: list[memoryview] = []
         writable: list[memoryview] = []
-        total, left, direct = 0, min(entries, LONGEST), True
+        pieces, kind, start, stop = readable, 0, 0, 0  # start to stop: buffers that are one piece of memory
+        going = -1  # the flags of a descriptor after which there is another of this kind
+        left, direct = min(entries, LONGEST), True
+        walk: Iterable[tuple[int, int, int, int]] = (_unpack(memory, table + (index << 4)),)
         while True:
-            if index >= entries:
-                raise self._bad(f"descriptor {index} in a table of {entries}")
-            address, length, flags, following = _unpack(memory, table + (index << 4))
-            end = address + length
-            if end > memory_limit:
-                raise self._bad(f"{length} bytes at {address:#x} are beyond the Guest's memory")
-            if not length:
-                raise self._bad("a descriptor of no bytes")
-            left -= 1
+            begun = index
+            for address, length, flags, following in walk:
+                index += 1
+                end = address + length
+                if not address < end <= limit:
+                    if end > limit:
+                        raise self._bad(f"{length} bytes at {address:#x} are beyond the Guest's memory")
+                    raise self._bad("a descriptor of no bytes")
+                if flags == going:
+                    if address == stop and not address & _IN_PAGE:
+                        stop = end
+                    else:
+                        pieces.append(memory[start:stop])
+                        start, stop = address, end
+                elif flags & DESC_INDIRECT:
+                    break
+                else:
+                    if stop:
+                        pieces.append(memory[start:stop])
+                    if flags & DESC_WRITE != kind:
+                        if kind:
+                            raise self._bad("a buffer to read after one to write")
+                        pieces, kind = writable, DESC_WRITE
+                    start, stop, going = address, end, DESC_NEXT | kind
+                    if not flags & DESC_NEXT:
+                        pieces.append(memory[start:stop])
+                        if sum(map(len, readable)) + sum(map(len, writable)) > limit:
+                            raise self._bad("a chain of more bytes than the Guest's memory has")
+                        self._next_avail = (position + 1) & 0xFFFF
+                        return Chain(head, tuple(readable), tuple(writable))
+                if following != index:
+                    break
+            left -= index - begun
             if flags & DESC_INDIRECT:
                 if not (direct and self._indirect):
                     raise self._bad("an indirect descriptor " + ("that was not agreed on" if direct else "in another"))
                 if flags & DESC_NEXT or length & 15:
                     raise self._bad(f"an indirect descriptor of {length} bytes with flags {flags}")
                 table, entries, index, direct = address, length >> 4, 0, False
-                left = min(entries, LONGEST - len(readable) - len(writable))
-                continue
-            total += length
-            if flags & DESC_WRITE:
-                writable.append(memory[address:end])
-            elif writable:
-                raise self._bad("a buffer to read after one to write")
-            else:
-                readable.append(memory[address:end])
-            if not flags & DESC_NEXT:
-                break
-            if left <= 0:
+                left = min(entries, left + 1 + LONGEST - min(self.size, LONGEST))
+            elif left <= 0:
                 raise self._bad("a chain of descriptors that loops")
-            index = following
-        if total > memory_limit:
-            raise self._bad("a chain of more bytes than the Guest's memory has")
-        self._next_avail = (position + 1) & 0xFFFF
-        return Chain(head, tuple(readable), tuple(writable))
+            elif (index := following) >= entries:
+                raise self._bad(f"descriptor {index} in a table of {entries}")
+            # Mostly they stand in the order of the chain.
+            walk = _walk(memory[table + (index << 4) : table + (min(index + left, entries) << 4)])
 
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back; ``written`` bytes of its writable part were filled."""

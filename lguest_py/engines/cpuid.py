@@ -37,7 +37,7 @@ FEATURES: Final = (
     Feature("edx", 3, "pse", "the Host kernel maps itself with 4 MiB pages; a Guest's large pages become small ones"),
     Feature("edx", 4, "tsc", "rdtsc works in every ring, and is the Guest's clock"),
     Feature("edx", 8, "cx8", "cmpxchg8b is an ordinary instruction"),
-    Feature("edx", 9, "apic", "the Host kernel's timer; a Guest has no way to reach it"),
+    Feature("edx", 9, "apic", "the Host kernel's timer; an unmodified Guest has an emulated one"),
     Feature("edx", 13, "pge", "tells the Host kernel which of a Guest's mappings a load of CR3 leaves alone"),
     Feature("edx", 15, "cmov", "an ordinary instruction"),
     Feature("edx", 23, "mmx", "part of the floating-point state"),

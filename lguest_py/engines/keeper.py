@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A process that stays root, outside of ``--chroot``, and does there what the Launcher cannot do any more.
 
-It starts QEMU for each boot of the Guest, and removes the Launcher's sockets at the end.  The command is fixed, and the
-QEMU enters the same folder and becomes the same user before the Guest runs.  What is to be removed it learns before the
-Launcher is confined.  It ends, and QEMU with it, when the Launcher does.
+It starts QEMU for each boot of the Guest, connects to the Unix sockets of a vsock, and removes the Launcher's sockets
+at the end.  The command is fixed, and the QEMU enters the same folder and becomes the same user before the Guest runs.
+It connects as that user.  It learns the names of sockets before the Launcher is confined.  It ends, and QEMU with it,
+when the Launcher does.
 
 The Launcher sends a request, a JSON object in one message, and waits for the answer, another.
 Read next: lguest_py/cli/confinement.py, which makes it.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -24,6 +26,7 @@ from typing import Any, NoReturn
 from lguest_py.engines.ram import OPEN_FILES
 from lguest_py.engines.tcg import find_qemu, qemu_command, start_qemu
 from lguest_py.errors import EngineError, UsageError
+from lguest_py.files.unix_sockets import connected
 
 MESSAGE, DESCRIPTORS = 4096, 5
 IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
@@ -48,13 +51,20 @@ def confining_options(chroot: str, user: str) -> list[str]:
     return options
 
 
+def _vsock_of(path: str) -> str:
+    """The vsock's socket beside which this one is; "": it cannot be one."""
+    match = re.fullmatch(r"(.+)_[0-9]{1,10}", path, re.ASCII | re.DOTALL)
+    return match[1] if match else ""
+
+
 class _Process:
     """The other process."""
 
-    def __init__(self, link: socket.socket, confining: Sequence[str] | None) -> None:
-        self._link, self._confining = link, confining
+    def __init__(self, link: socket.socket, confining: Sequence[str] | None, user: str) -> None:
+        self._link, self._confining, self._user = link, confining, user
         self._qemu: subprocess.Popen[bytes] | None = None
         self._files: list[Identity] = []
+        self._vsocks: list[str] = []
         self._sealed = False
 
     def run(self) -> None:
@@ -63,13 +73,16 @@ class _Process:
             if not data:
                 break
             answer: dict[str, Any] = {"error": "a request that cannot be"}
+            given: list[socket.socket] = []
             try:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
-                    answer = self._serve(json.loads(data), fds) or answer
+                    answer = self._serve(json.loads(data), fds, given) or answer
+                socket.send_fds(self._link, [json.dumps(answer).encode()], [each.fileno() for each in given])
             finally:
                 for fd in fds:
                     os.close(fd)
-            self._link.send(json.dumps(answer).encode())
+                for each in given:
+                    each.close()
         if self._qemu and self._qemu.poll() is None:
             self._qemu.kill()
             self._qemu.wait()
@@ -79,10 +92,13 @@ class _Process:
                 if (facts.st_dev, facts.st_ino) == (device, inode):
                     os.unlink(path)
 
-    def _serve(self, request: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    def _serve(self, request: dict[str, Any], fds: Sequence[int], given: list[socket.socket]) -> dict[str, Any]:
         match request:
-            case {"do": "remove", "files": [*files]} if not self._sealed:
+            case {"do": "remove", "files": [*files], "vsocks": [*vsocks]} if not self._sealed:
                 self._files, self._sealed = [(str(path), int(dev), int(ino)) for path, dev, ino in files], True
+                self._vsocks = [str(path) for path in vsocks]
+            case {"do": "connect", "to": str(path)} if _vsock_of(path) in self._vsocks:
+                return self._connect(path, given)
             case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining:
                 return self._start(size, fds, self._confining)
             case {"do": "kill"} if self._qemu:
@@ -92,6 +108,23 @@ class _Process:
                     return {"status": self._qemu.wait(max(0.0, min(seconds, 60.0)))}
             case _:
                 return {}
+        return {"done": True}
+
+    def _connect(self, path: str, given: list[socket.socket]) -> dict[str, Any]:
+        groups, group = os.getgroups(), os.getegid()
+        try:
+            if self._user:
+                user = pwd.getpwnam(self._user)
+                os.initgroups(self._user, user.pw_gid)
+                os.setegid(user.pw_gid)
+                os.seteuid(user.pw_uid)
+            given.append(connected(path))
+        except OSError as error:
+            return {"refused": error.errno or 0}
+        finally:
+            os.seteuid(0)
+            os.setegid(group)
+            os.setgroups(groups)
         return {"done": True}
 
     def _start(self, size: int, fds: Sequence[int], confining: Sequence[str]) -> dict[str, Any]:
@@ -110,24 +143,32 @@ class _Process:
 class Keeper:
     """The Launcher's end.  Made before any thread is; ``close`` it."""
 
-    def __init__(self, confining: Sequence[str] | None) -> None:
-        """``confining``: QEMU's options for it (``confining_options``); None: it starts no QEMU."""
+    def __init__(self, confining: Sequence[str] | None, user: str = "") -> None:
+        """``confining``: QEMU's options for it (``confining_options``); None: it starts no QEMU.
+
+        ``user``: as whom it connects; "": as who it is.
+        """
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if not self._pid:
             self._link.close()
-            _be_the_process(theirs, confining)
+            _be_the_process(theirs, confining, user)
         theirs.close()
 
-    def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+    def _exchange(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
+        given: list[int] = []
         try:
             socket.send_fds(self._link, [json.dumps(request).encode()], fds)
-            answer: dict[str, Any] = json.loads(self._link.recv(MESSAGE) or b'{"error": "it has ended"}')
+            data, given, _, _ = socket.recv_fds(self._link, MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+            answer: dict[str, Any] = json.loads(data or b'{"error": "it has ended"}')
         except OSError as error:
             answer = {"error": error.strerror}
         if "error" in answer:
             raise EngineError(f"the process that starts QEMU for --chroot: {answer['error']}; start the Guest anew")
-        return answer
+        return answer, given
+
+    def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        return self._exchange(request, fds)[0]
 
     def spawn(self, size: int, fds: Sequence[int]) -> Keeper:
         """Start QEMU (lguest_py.engines.tcg.Spawn)."""
@@ -151,10 +192,23 @@ class Keeper:
         """See Child."""
         self._ask({"do": "kill"})
 
-    def remove_at_the_end(self, paths: Sequence[str]) -> None:
-        """Make it remove these files at the end.  Once only, before the Launcher is confined."""
+    def remove_at_the_end(self, paths: Sequence[str], vsocks: Sequence[str] = ()) -> None:
+        """Make it remove these files at the end, and let it connect to the sockets of ``vsocks``.
+
+        Once only, before the Launcher is confined.
+        """
         files = [(os.path.abspath(path), facts.st_dev, facts.st_ino) for path in paths if (facts := os.lstat(path))]
-        self._ask({"do": "remove", "files": files})
+        self._ask({"do": "remove", "files": files, "vsocks": list(vsocks)})
+
+    def connect(self, path: str) -> socket.socket:
+        """A connection to this Unix socket: one of ``vsocks`` with _ and a port behind it.  Raises OSError."""
+        answer, given = self._exchange({"do": "connect", "to": path})
+        if not given:
+            error = int(answer.get("refused", 0))
+            raise OSError(error, os.strerror(error))
+        made = socket.socket(fileno=given[0])
+        made.setblocking(False)
+        return made
 
     def close(self) -> None:
         """End it, and QEMU with it."""
@@ -163,7 +217,7 @@ class Keeper:
             os.waitpid(self._pid, 0)
 
 
-def _be_the_process(link: socket.socket, confining: Sequence[str] | None) -> NoReturn:
+def _be_the_process(link: socket.socket, confining: Sequence[str] | None, user: str) -> NoReturn:
     """The rest of the other process's life, which no handler of the Launcher's sees."""
     status = 1
     try:
@@ -177,7 +231,7 @@ def _be_the_process(link: socket.socket, confining: Sequence[str] | None) -> NoR
         keep = link.fileno()
         os.closerange(3, keep)
         os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 4096)
-        _Process(link, confining).run()
+        _Process(link, confining, user).run()
         status = 0
     finally:
         os._exit(status)

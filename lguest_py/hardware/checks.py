@@ -115,9 +115,16 @@ def port(what: str, value: object) -> int:
     return value
 
 
-def socket(what: str, value: object) -> str:
-    """The name of a Unix socket."""
-    found = path(what, value)
-    if len(os.fsencode(found)) > SOCKET_BYTES:
-        raise _wrong(what, found, f"a name of at most {SOCKET_BYTES} bytes: a socket has no room for more")
+def socket(what: str, value: object, behind: int = 0) -> str:
+    """The name of a Unix socket; other sockets have up to ``behind`` more bytes behind the same name."""
+    found, most = path(what, value), SOCKET_BYTES - behind
+    if len(os.fsencode(found)) > most:
+        raise _wrong(what, found, f"a name of at most {most} bytes: a socket has no room for more")
     return found
+
+
+def cid(what: str, value: object) -> int:
+    """A Guest's address for AF_VSOCK: 0 to 2 are not a Guest's, and the greatest is for any."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 3 <= value < 0xFFFFFFFF:
+        raise _wrong(what, value, "a number, 3 to 4294967294")
+    return value

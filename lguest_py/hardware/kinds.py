@@ -144,4 +144,20 @@ class Console:
         _set(self, path=checks.socket("a console's socket", self.path))
 
 
-Hardware = Disk | Network | Share | Entropy | Console
+@dataclass(frozen=True)
+class Vsock:
+    """Connections between programs here and in the Guest, which has AF_VSOCK for them (virtio-vsock).
+
+    ``path`` is a Unix socket that is made: who connects there and sends ``CONNECT PORT`` reaches this port of the
+    Guest.  A connection of the Guest to port N of CID 2 reaches who listens at the Unix socket ``path_N``.
+    """
+
+    path: str
+    cid: int = 3  # the Guest's address
+
+    def __post_init__(self) -> None:
+        _set(self, path=checks.socket("a vsock's socket", self.path, len("_4294967295")))
+        checks.cid("a vsock's cid", self.cid)
+
+
+Hardware = Disk | Network | Share | Entropy | Console | Vsock

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from lguest_py.errors import UsageError
-from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share
+from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
 from lguest_py.hardware.text import parse
 from lguest_py.hardware.words import instead, quoted
 
@@ -27,8 +27,12 @@ TABLES: dict[str, tuple[type[Hardware | Publish], dict[str, str]]] = {
     "publish": (Publish, {"host": "host", "guest": "guest", "protocol": "protocol", "address": "address"}),
     "share": (Share, {"dir": "path", "tag": "tag", "readonly": "readonly"}),
     "console": (Console, {"socket": "path"}),
+    "vsock": (Vsock, {"socket": "path", "cid": "cid"}),
 }
-NEEDED = {"publish": ("host", "guest"), "disk": ("file",), "share": ("dir",), "console": ("socket",), "net": ("kind",)}
+NEEDED = {
+    **{"publish": ("host", "guest"), "disk": ("file",), "share": ("dir",), "net": ("kind",)},
+    **dict.fromkeys(("console", "vsock"), ("socket",)),
+}
 
 
 def _from_table(option: str, table: dict[str, Any]) -> Hardware | Publish:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lguest_py.errors import UsageError
-from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share
+from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
 from lguest_py.hardware.words import instead, keys, listed, quoted, split
 
 NETWORKS = "user", "tap:NAME", "bridge:NAME"
@@ -85,6 +85,18 @@ def share(text: str) -> Share:
     return Share(folder, **options)
 
 
+def vsock(text: str) -> Vsock:
+    """SOCKET[,cid=N]."""
+    path, *rest = split(text)
+    if re.match(r"(cid|socket)=", path):  # cloud-hypervisor's form
+        raise UsageError(f"a vsock cannot be {quoted(text)}: give SOCKET[,cid=N], as vm.sock,cid=3")
+    options = keys("a vsock", rest, (), ("cid",))
+    number = str(options.get("cid", "3"))
+    if not re.fullmatch(r"[0-9]+", number, re.ASCII):
+        raise UsageError(f"a vsock's cid cannot be {quoted(number)}: give a number, 3 to 4294967294")
+    return Vsock(path, int(number[:11]))
+
+
 # By the option's name, without the dashes; "publish" is not hardware of its own (together.py).
 FORMS: dict[str, Callable[[str], Hardware | Publish]] = {
     "disk": disk,
@@ -95,6 +107,7 @@ FORMS: dict[str, Callable[[str], Hardware | Publish]] = {
     "share": share,
     "rng": Entropy,
     "console": Console,
+    "vsock": vsock,
 }
 
 

@@ -13,7 +13,7 @@ from typing import get_args
 
 from lguest_py.errors import UsageError
 from lguest_py.files.inputs import printable
-from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share
+from lguest_py.hardware.kinds import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
 from lguest_py.hardware.words import quoted
 from lguest_py.shared_memory import _layouts as L
 
@@ -72,8 +72,9 @@ def _check_once(devices: Iterable[Hardware]) -> None:
             claims += [((port.host, port.protocol, port.address), f"port {port}") for port in each.publish]
         elif isinstance(each, Share) and each.tag:
             claims.append((("tag", each.tag), f"the tag {each.tag}"))
-        elif isinstance(each, Console):
+        elif isinstance(each, Console | Vsock):
             claims.append((os.path.abspath(each.path), f"the socket {printable(each.path)}"))
+            claims += [(Vsock, "a vsock")] if isinstance(each, Vsock) else []
         elif isinstance(each, Entropy):
             claims.append((Entropy, "a source of random bytes (rng)"))
         for claim, said in claims:

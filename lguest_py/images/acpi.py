@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ACPI tables of a native Guest: the minimum for power-off, restart and the PCI bus.
 
-They are RSDP, RSDT, FADT, FACS and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements the
-registers that they name.  Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
+They are RSDP, RSDT, FADT, FACS, MADT and a DSDT with \\_S5 and the PCI root.  host_kernel/native/pc/ports.c implements
+the registers that the FADT names, local_apic.c and io_apic.c there what the MADT names.
+Source: ACPI specification 6.5, chapter 5 (tables) and 20 (AML).
 
 Read next: aml.py, the DSDT's encoding; lguest_py/images/native.py, which writes them into the Guest's memory.
 """
@@ -17,15 +18,21 @@ from lguest_py.shared_memory import _layouts as at
 
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
 SCI_IRQ = 9
+CLOCK_IRQ, CLOCK_PIN = 0, 2
+LOCAL_APIC, IO_APIC = 0xFEE00000, 0xFEC00000
+MADT_HAS_PIC = 1
+MADT_PROCESSOR, MADT_IO_APIC, MADT_OVERRIDE = 0, 1, 2
+PROCESSOR_ENABLED = 1
+AS_THE_BUS, LEVEL_LOW = 0, 0xF  # of an override: trigger mode and polarity
 RESET_PORT, RESET_VALUE = 0xCF9, 6
 NO_C_STATE = 0xFFFF  # a latency above the limits of C2 (100) and C3 (1000 microseconds) means that there is none
-LEGACY_DEVICES, NO_VGA, NO_MSI = 0x1, 0x4, 0x8  # IAPC_BOOT_ARCH
+LEGACY_DEVICES, NO_VGA = 0x1, 0x4  # IAPC_BOOT_ARCH
 # Fixed feature flags: WBINVD, PROC_C1, PWR_BUTTON and SLP_BUTTON (no fixed buttons), FIX_RTC (no fixed wake-up),
-# RESET_REG_SUP.
-FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10
+# TMR_VAL_EXT (the PM timer has 32 bits), RESET_REG_SUP.
+FEATURES = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 10
 CONFIG_PORTS = 0xCF8  # eight of them
 ANY_FUNCTION = 0xFFFF
-BYTE_ACCESS, WORD_ACCESS = 1, 2
+BYTE_ACCESS, WORD_ACCESS, DWORD_ACCESS = 1, 2, 3
 HEADER_SIZE, FACS_SIZE, FADT_SIZE = 36, 64, 244  # bytes
 
 
@@ -81,17 +88,28 @@ def _dsdt(window: tuple[int, int], pins: Sequence[int]) -> bytes:
 
 
 def _fadt(facs: int, dsdt: int) -> bytes:
-    event, control = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL
+    event, control, timer = at.ACPI_PM1_EVENT, at.ACPI_PM1_CONTROL, at.ACPI_PM_TIMER
     # desktop; no SMI command, because ACPI mode is always on
     body = struct.pack("<IIBBHI4B", facs, dsdt, 0, 1, SCI_IRQ, 0, 0, 0, 0, 0)
-    body += struct.pack("<8I", event, 0, control, 0, 0, 0, 0, 0)  # PM1a only: no PM1b, PM2, PM timer, GPE
-    body += struct.pack("<8B", 4, 2, 0, 0, 0, 0, 0, 0)  # the lengths of these register blocks
+    body += struct.pack("<8I", event, 0, control, 0, 0, timer, 0, 0)  # no PM1b, PM2, GPE
+    body += struct.pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)  # the lengths of these register blocks
     body += struct.pack("<4H5BHBI", NO_C_STATE, NO_C_STATE, 0, 0, 0, 0, 0, 0, 0,
-                        LEGACY_DEVICES | NO_VGA | NO_MSI, 0, FEATURES)  # fmt: skip
+                        LEGACY_DEVICES | NO_VGA, 0, FEATURES)  # fmt: skip
     body += _port(RESET_PORT, 8, BYTE_ACCESS) + bytes([RESET_VALUE, 0, 0, 0])
     body += struct.pack("<QQ", 0, dsdt)
-    body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 5 * _port(0, 0, 0)
+    body += _port(event, 32, WORD_ACCESS) + _port(0, 0, 0) + _port(control, 16, WORD_ACCESS) + 2 * _port(0, 0, 0)
+    body += _port(timer, 32, DWORD_ACCESS) + 2 * _port(0, 0, 0)
     return _table(b"FACP", 3, body)
+
+
+def _madt() -> bytes:
+    """One processor with its local APIC, one I/O APIC, and the ISA interrupts that are not as usual there."""
+    body = struct.pack("<II", LOCAL_APIC, MADT_HAS_PIC)
+    body += struct.pack("<BBBBI", MADT_PROCESSOR, 8, 0, 0, PROCESSOR_ENABLED)
+    body += struct.pack("<BBBBII", MADT_IO_APIC, 12, 0, 0, IO_APIC, 0)
+    for irq, pin, flags in ((CLOCK_IRQ, CLOCK_PIN, AS_THE_BUS), (SCI_IRQ, SCI_IRQ, LEVEL_LOW)):
+        body += struct.pack("<BBBBIH", MADT_OVERRIDE, 10, 0, irq, pin, flags)
+    return _table(b"APIC", 1, body)
 
 
 def _facs() -> bytes:
@@ -114,12 +132,14 @@ def tables(address: int, window: tuple[int, int] = (0, 0), pins: Sequence[int] =
     facs = address + 64
     fadt = facs + FACS_SIZE
     rsdt = fadt + FADT_SIZE
-    dsdt = rsdt + HEADER_SIZE + 4
+    madt = rsdt + HEADER_SIZE + 2 * 4
+    dsdt = madt + len(_madt())
     parts = (
         _rsdp(rsdt).ljust(64, b"\0"),
         _facs(),
         _fadt(facs, dsdt),
-        _table(b"RSDT", 1, struct.pack("<I", fadt)),
+        _table(b"RSDT", 1, struct.pack("<II", fadt, madt)),
+        _madt(),
         _dsdt(window, pins),
     )
     return b"".join(parts)

@@ -33,6 +33,7 @@ LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searc
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
 TESTED_VERSION = (6, 1)
+NO_MSI = "pci=nomsi"
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # for an ELF, which has no setup header: the oldest version that needs no other field
 ADDITIONS = (  # (prefix, parameter): added to the command line unless the user gave a parameter with this prefix
@@ -40,7 +41,6 @@ ADDITIONS = (  # (prefix, parameter): added to the command line unless the user 
     ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel overwrites the digits with the rate
     ("tsc=", "tsc=reliable"),  # no clocksource watchdog: its timer is late more often than the TSC is wrong
     ("io_delay=", "io_delay=none"),  # each delay is an I/O instruction, which traps
-    ("nolapic", "nolapic"),  # CPUID shows the local APIC, which the Host kernel uses
     ("console=", "console=ttyS0"),  # hvc0 would need a module
 )
 
@@ -48,7 +48,10 @@ ADDITIONS = (  # (prefix, parameter): added to the command line unless the user 
 def additions(command_line: str) -> list[str]:
     """The parameters that a native Guest needs and ``command_line`` lacks."""
     words = split(command_line)
-    return [addition for start, addition in ADDITIONS if not any(word.startswith(start) for word in words)]
+    added = [addition for start, addition in ADDITIONS if not any(word.startswith(start) for word in words)]
+    if "nolapic" in words and NO_MSI not in words:  # Linux offers MSI to its drivers all the same, and complains then
+        added.append(NO_MSI)
+    return added
 
 
 def personality_line(image: Image, command_line: str) -> str:

@@ -69,7 +69,6 @@ unset run
 for word in "$@"; do
     case $word in
         run=*) run_given=yes command=${word#run=} ;; # behind --
-        nolapic) ;; # lguest-py gives it, and not every kernel knows it
         *) more="$more $word" ;;
     esac
 done

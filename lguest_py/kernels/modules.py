@@ -24,7 +24,10 @@ from lguest_py.files.inputs import printable
 from lguest_py.kernels.mkinitrd import Entry, Tree
 
 # For the devices that a Guest can be given, and a disk's usual file system.
-DRIVERS = "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "9p", "9pnet_virtio", "ext4"
+DRIVERS = (
+    *("virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "9p", "9pnet_virtio", "ext4"),
+    "vmw_vsock_virtio_transport",
+)
 UNPACKERS = {"": lambda data: data, ".xz": lzma.decompress, ".gz": gzip.decompress}
 
 

@@ -26,6 +26,7 @@ from lguest_py.errors import LguestError
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
 from lguest_py.files.poller import READABLE, Poller
+from lguest_py.files.unix_sockets import Connect, connected
 from lguest_py.hardware.kinds import Hardware, Publish
 from lguest_py.hardware.together import complete, with_ports
 from lguest_py.images import Image
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
-SPIN = 100e-6  # seconds for which the Launcher looks for another request before it sleeps
+SPIN = 300e-6  # seconds for which the Launcher looks for another request before it sleeps
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
@@ -131,7 +132,7 @@ def prepare(
 class Launcher:
     """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose).
 
-    ``confine`` is called once, when all files are open and the Guest was not started.
+    ``confine`` is called once, when all files are open and the Guest was not started.  ``connect`` works after it too.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Launcher:
         say: Callable[[str], None] = lambda text: None,
         announcement: str = "",
         confine: Callable[[], None] = lambda: None,
+        connect: Connect = connected,
     ) -> None:
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
@@ -154,6 +156,7 @@ class Launcher:
         self._say = say
         self._announcement = announcement
         self._confine = confine
+        self._connect = connect
         self._inbox = bytearray()
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
@@ -168,7 +171,7 @@ class Launcher:
         if self._settings.timeout is not None:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
         with ExitStack() as stack:
-            self._devices = open_devices(self._settings.devices, self._say, stack)
+            self._devices = open_devices(self._settings.devices, self._say, stack, self._connect)
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:

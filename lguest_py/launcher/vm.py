@@ -89,7 +89,9 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
-            self._irqs = self._was_looked_at = False  # some were raised; the Host kernel looked at the mailbox then
+            self._irqs: set[int] = set()  # that the devices raised, and the Host kernel was not told of
+            self._configs: set[int] = set()
+            self._raised = self._was_looked_at = False  # some were told; the Host kernel looked at the mailbox then
             self._panic = PanicWatch() if self._native else None
             self._sink = _WatchedSink(sink, self._panic.feed) if self._panic else sink
             self._console = console
@@ -109,8 +111,9 @@ class Vm:
         plan = self._plan
         guest = self.engine.memory[plan.guest_base : plan.guest_base + plan.guest_bytes + plan.device_bytes]
         if plan.bus == "pci":
-            return PciBus(guest, (console, *devices), self._raise_irq, self._raise_config, say)
-        bus = PageBus(guest, plan.guest_bytes, self._raise_irq)
+            vectors = self._mailbox.set_vectors if self._native else None
+            return PciBus(guest, (console, *devices), self._irqs.add, self._configs.add, say, vectors)
+        bus = PageBus(guest, plan.guest_bytes, self._irqs.add)
         for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
         return bus
@@ -124,14 +127,15 @@ class Vm:
         self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS)
         self.running = time.monotonic()
 
-    def _raise_irq(self, irq: int) -> None:
-        self._was_looked_at |= self._mailbox.polled()
-        self._mailbox.raise_irq(irq)
-        self._irqs = True
-
-    def _raise_config(self, slot: int) -> None:
-        self._mailbox.raise_config(slot)
-        self._irqs = True
+    def _raise(self) -> None:
+        """Tell of each interrupt once: of two in a row the Host kernel may have handled the first one alone."""
+        if self._irqs or self._configs:
+            self._was_looked_at |= self._mailbox.polled()
+            while self._irqs:
+                self._mailbox.raise_irq(self._irqs.pop())
+            while self._configs:
+                self._mailbox.raise_config(self._configs.pop())
+            self._raised = True
 
     def _wake(self) -> None:
         """The Host kernel must see what was just written: by an interrupt, unless it is looking."""
@@ -193,13 +197,20 @@ class Vm:
         if mailbox.anything():  # more of it, or text that found no room
             only_text = mailbox.next_notify() is None and not mailbox.next_access()
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
-        if self._irqs:
-            self._irqs = False
+        self._tell(mailbox)
+        return progress
+
+    def _tell(self, mailbox: Mailbox) -> None:
+        """Tell the Host kernel of what was written, if it has to be told."""
+        self._raise()
+        if self._raised:
+            self._raised = False
             self._tell_of_irqs(mailbox)
         if self._interrupt:
             self._interrupt = False
             self.engine.interrupt()
-        return progress
+        elif not self._looked_at:
+            self._looked_at = mailbox.polled()  # it waits for more than this
 
     @property
     def may_spin(self) -> bool:
@@ -249,6 +260,8 @@ class Vm:
         ``progress`` is that of the last ``service``: when it is BLOCKED, text that waits for room does not count.
         ``input_is_watched``: the Guest wanted some when that was last asked.
         """
+        self._rounds.settle()
+        self._tell(self._mailbox)
         self._mailbox.clear_doorbell()
         if self._serial and self._serial.has_room and (self._inbox or not input_is_watched):
             return True
@@ -261,7 +274,9 @@ class Vm:
             text, wake = mailbox.take_text(self._sink.room)
             self._sink.write(text)
         if access := mailbox.next_access():
-            mailbox.answer_access(self._bus.access(*access))
+            answer = self._bus.access(*access)
+            self._raise()
+            mailbox.answer_access(answer)
             self._wake()
         for _ in range(L.NOTIFY_RECORDS):
             address = mailbox.next_notify()
@@ -269,6 +284,7 @@ class Vm:
                 break
             if self._bus.holds(address):  # the Guest waits until it is consumed
                 self._bus.notify(address)
+                self._raise()
                 mailbox.consume_notify()
                 self._wake()
             else:  # a ring that is kicked again while it is queued gets no second entry: consume first

@@ -30,7 +30,7 @@ HOST_BYTES = 16 * MIB  # the least room for the Host kernel
 SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
 BAR_GAP = MIB  # reserved above the RAM by kernels of generation 2
 BAR_WINDOW = 16 * MIB
-POLL_MICROSECONDS = 100  # more than the Launcher needs for most requests
+POLL_MICROSECONDS = 300  # more than the Launcher needs for most requests
 Switcher = Literal["classic", "lean"]
 Bus = Literal["page", "pci"]
 

@@ -23,7 +23,7 @@ from lguest_py.files.children import die_with_parent
 from lguest_py.files.descriptors import check
 from lguest_py.hardware import Publish
 from lguest_py.networks.link import LinkGone
-from lguest_py.networks.stream import Stream
+from lguest_py.networks.stream import SOCKET_BYTES, Stream
 
 PASST = "passt"
 MTU = 65520
@@ -75,6 +75,8 @@ class _Process:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.socket, theirs = socket.socketpair()
+        # What finds no room there is dropped by passt, and a TCP connection may then stand still for two seconds.
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         self._says, says = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._process = subprocess.Popen(

@@ -23,7 +23,7 @@ from lguest_py.networks.link import ETHERNET, LONGEST, MOST_PIECES, LinkGone, Of
 
 _PREFIX = struct.Struct("!I")
 _TOGETHER = 0x7000  # bytes written at once
-_SOCKET_BYTES = 1 << 22  # wanted; the system's limit may be lower
+SOCKET_BYTES = 1 << 22  # wanted; the system's limit may be lower
 
 
 class Stream:
@@ -38,7 +38,7 @@ class Stream:
         self._socket = sock
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
         self._fd = sock.fileno()
         self._prefix = memoryview(bytearray(_PREFIX.size))
         self._prefix_got = 0

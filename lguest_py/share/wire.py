@@ -174,14 +174,13 @@ def skip(pieces: Sequence[memoryview], count: int) -> list[memoryview]:
 
 def first(pieces: Sequence[memoryview], count: int) -> list[memoryview]:
     """The first ``count`` bytes of ``pieces``, or all."""
-    kept = []
-    for piece in pieces:
-        if count < len(piece):
-            if count:
-                kept.append(piece[:count])
-            break
-        kept.append(piece)
-        count -= len(piece)
+    kept = list(pieces)
+    beyond = sum(map(len, kept)) - count
+    while beyond > 0:
+        last = kept.pop()
+        beyond -= len(last)
+        if beyond < 0:
+            kept.append(last[:-beyond])
     return kept
 
 

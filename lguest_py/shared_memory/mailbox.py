@@ -142,7 +142,7 @@ _DOORBELL, _POLLING, _NOTIFY_RECORDS = _word("doorbell"), _word("polling"), _wor
 _IDLES = _word("idles")
 _ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
 _INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
-_IRQ_RAISED, _CONFIG_RAISED = _word("irq_raised"), _word("config_raised")
+_IRQ_RAISED, _CONFIG_RAISED, _MSIX_VECTORS = _word("irq_raised"), _word("config_raised"), _word("vectors")
 _IRQ_SEEN = _word("irq_seen")
 assert _word("config_seen") - _IRQ_SEEN == _CONFIG_RAISED - _IRQ_RAISED == L.VIRTUAL_IRQS
 
@@ -263,6 +263,10 @@ class Mailbox:
     def raise_config(self, slot: int) -> None:
         """Count one more interrupt of a PCI slot for a change of its configuration."""
         self._words[_CONFIG_RAISED + slot] = (self._words[_CONFIG_RAISED + slot] + 1) & 0xFFFFFFFF
+
+    def set_vectors(self, slot: int, vectors: int) -> None:
+        """The MSI-X vectors of a PCI slot's queues, as bits, and from bit MSIX_CONFIG on of its configuration."""
+        self._words[_MSIX_VECTORS + slot] = vectors
 
     def irqs_seen(self) -> bool:
         """Whether the Host kernel has handled all that was raised."""

@@ -60,6 +60,7 @@ struct machine {
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
 #define ACPI_PM1_EVENT      0x600
 #define ACPI_PM1_CONTROL    0x604
+#define ACPI_PM_TIMER       0x608
 #define ACPI_SLEEP_TYPE_OFF 5
 
 /*
@@ -71,6 +72,10 @@ struct machine {
 #define PCI_SLOTS    32
 #define BAR_COMMON   0x0000 /* struct virtio_pci_common_cfg (virtio 1.2, 4.1.4.3): answered by the Launcher */
 #define BAR_ISR      0x1000 /* answered by the Host kernel */
+#define BAR_MSIX_TABLE   0x1800 /* answered by the Host kernel, like the next */
+#define BAR_MSIX_PENDING 0x1C00
+#define MSIX_VECTORS 2
+#define MSIX_CONFIG  16     /* in mailbox.vectors: the first bit for interrupts of the configuration */
 #define BAR_DEVICE   0x2000 /* the device's configuration space: answered by the Launcher */
 #define BAR_NOTIFY   0x3000 /* queue n's doorbell is at 4 * n: one NOTIFY record, and the Guest continues */
 #define BAR_BYTES    0x4000
@@ -79,10 +84,10 @@ struct machine {
 struct pci_function {
 	u8 config[256];   /* configuration space; vendor 0xFFFF: there is no function here */
 	u8 writable[256]; /* the bits of it that the Guest can change */
-	u32 irq;          /* its interrupt: a virtual interrupt of lguest, or a pin of the PIC; 0: none */
+	u32 irq;          /* its interrupt: a virtual interrupt of lguest, or a line of the PC; 0: none */
 	u32 window;       /* offset in config of the capability that reaches BAR 0 through config space (4.1.4.9); 0: none */
 	u32 emergency;    /* offset in BAR 0 of a console's emergency write: its bytes are console text; 0: none */
-	u32 pad;
+	u32 msix;         /* offset in config of the capability for MSI-X; 0: none */
 };
 
 /* Why the run ended: mailbox.end_kind. */
@@ -189,6 +194,7 @@ struct mailbox {
 	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n, n from 1 (0 is the clock); BUS_PCI: a queue of slot n did */
 	u32 config_raised[32]; /* BUS_PCI: how often slot n raised an interrupt for a change of its configuration */
+	u32 vectors[32];       /* BUS_PCI: the MSI-X vectors of slot n that its queues raise, as bits; from bit MSIX_CONFIG on those of its configuration */
 };
 
 #endif

@@ -167,8 +167,8 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hardware_that_begins_with_a_files_name(complete: Complete) -> None:
-    assert complete("lguest-py boot --") >= {"--disk", "--net", "--publish", "--share", "--rng", "--console"}
-    for option in ("--disk", "--block", "-b", "--share", "--console"):
+    assert complete("lguest-py boot --") >= {"--disk", "--net", "--publish", "--share", "--rng", "--console", "--vsock"}
+    for option in ("--disk", "--block", "-b", "--share", "--console", "--vsock"):
         assert "bzImage-of-mine" in complete(f"lguest-py boot {option} ")
     assert "bzImage-of-mine" not in complete("lguest-py boot --net ")
     assert complete("lguest-py boot --bus ") >= {"auto", "page", "pci"}

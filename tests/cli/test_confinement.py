@@ -6,12 +6,16 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -256,9 +260,55 @@ def test_the_keeper_does_nothing_else_for_who_asks(tmp_path: Path) -> None:
         made.poll()
 
 
+def test_the_keeper_connects_beside_a_vsock_only(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("vm_52", "vm_", "vm", "other_52", "vm_52_x")]
+    with ExitStack() as stack:
+        for place in places:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(place))
+            listener.listen()
+        made = keeper.Keeper(None)
+        stack.callback(made.close)
+        made.remove_at_the_end([], [str(tmp_path / "vm")])
+        with made.connect(str(places[0])) as program:
+            assert program.getpeername() == str(places[0])
+            assert not program.getblocking()
+        with pytest.raises(FileNotFoundError):
+            made.connect(str(tmp_path / "vm_53"))
+        for place in places[1:]:
+            with pytest.raises(EngineError, match="cannot be"):
+                made.connect(str(place))
+
+
+@as_root
+def test_the_keeper_connects_as_the_user_and_stays_root() -> None:
+    folder = tempfile.mkdtemp()
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(f"{folder}/vm_1")
+        listener.listen()
+        made = keeper.Keeper(None, USER)
+        stack.callback(made.close)
+        made.remove_at_the_end([], [f"{folder}/vm"])
+        os.chmod(f"{folder}/vm_1", 0o700)
+        with pytest.raises(PermissionError):
+            made.connect(f"{folder}/vm_1")
+        os.chmod(f"{folder}/vm_1", 0o777)
+        made.connect(f"{folder}/vm_1").close()
+        with listener.accept()[0] as program:
+            _, user, _ = struct.unpack("3i", program.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        assert user == pwd.getpwnam(USER).pw_uid
+        users, groups, more, _ = rights(made._pid)
+        assert users == groups == {0}
+        assert more == set(os.getgroups())
+
+
 def test_the_keeper_survives_any_message() -> None:
     made = keeper.Keeper(None)
-    for message in (b"{", b"[]", b'"x"', b"\xff", b'{"do": []}', b'{"do": "remove", "files": [1]}', b"x" * 5000):
+    wrong = (b'{"do": []}', b'{"do": "remove", "files": [1], "vsocks": []}', b'{"do": "connect", "to": 1}')
+    for message in (b"{", b"[]", b'"x"', b"\xff", *wrong, b"x" * 5000):
         made._link.send(message)
         assert b"error" in made._link.recv(4096)
     made.close()

@@ -16,7 +16,7 @@ from lguest_py.cli import main
 from lguest_py.cli.boot_options import machine_options, misplaced, parse
 from lguest_py.cli.parser import Parser
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.hardware import Console, Disk, Entropy, Network, Publish, Share
+from lguest_py.hardware import Console, Disk, Entropy, Network, Publish, Share, Vsock
 from lguest_py.hardware.table import TABLES
 from lguest_py.hardware.text import FORMS
 from lguest_py.launcher.machine_file import CHECKS, KEYS
@@ -60,6 +60,8 @@ RIGHT: list[tuple[list[str], Any]] = [
     (["--rng=/dev/random"], Entropy("/dev/random")),
     (["-r/dev/random"], Entropy("/dev/random")),
     (["--console", "/tmp/socket"], Console("/tmp/socket")),
+    (["--vsock", "vm.sock"], Vsock("vm.sock")),
+    (["--vsock=a,,b,cid=42"], Vsock("a,b", 42)),
 ]
 
 
@@ -97,6 +99,9 @@ WRONG = [  # an option with a wrong value, and what is right
     (["--share", ".,tag=a", "--share", "/,tag=a"], "the tag a is given twice"),
     (["--rng", "--rng"], "is given twice"),
     (["--console", "x" * 200], "at most 107 bytes"),
+    (["--vsock", "x" * 97], "at most 96 bytes"),
+    (["--vsock", "cid=3,socket=vm.sock"], "give SOCKET[,cid=N], as vm.sock,cid=3"),
+    (["--vsock", "a", "--vsock", "b,cid=4"], "a vsock is given twice: give it once"),
     (["--bus", "isa"], "auto"),
     (["--engine", "xen"], "kvm"),
     (["64", "bzImage"], "lguest-py boot --memory 64M bzImage"),
@@ -164,6 +169,9 @@ WRONG_KEYS: list[tuple[str, str]] = [
     ('share = { dir = ".", tga = "x" }', "share: there is no 'tga' in it: did you mean tag?"),
     ("rng = 1", "rng: it cannot be 1: give true, or a text"),
     ("console = true", "console: it cannot be True: give a text or a table"),
+    ("vsock = true", "vsock: it cannot be True: give a text or a table"),
+    ("vsock = { cid = 3 }", "vsock: socket is missing: give socket = …"),
+    ('vsock = { socket = "a", cid = "3" }', "vsock: a vsock's cid cannot be '3': give a number, 3 to 4294967294"),
     ("disk = [", "line 1: "),
     ('image = "x"\n\nimage = "y"', "line 3: "),
     ('image = "x"\nnonsense', "line 2: "),
@@ -218,6 +226,7 @@ publish = ["8080:80", { host = 53, guest = 53, protocol = "udp", address = "127.
 share = [".", { dir = "~/x", tag = "home", readonly = true }]
 rng = true
 console = "one.socket"
+vsock = { socket = "vm.socket", cid = 5 }
 """
 
 
@@ -235,6 +244,7 @@ def test_a_machine_file_says_all_that_the_options_say(
             Disk(base + "d,e"), Network(), Network("tap", "lg0", mac="02:00:00:00:00:02"),
             Network("host", address="192.168.19.1"), Publish(8080, 80), Publish(53, 53, "udp", "127.0.0.1"),
             Share(base + "."), Share("/home/me/x", "home", readonly=True), Entropy(), Console(base + "one.socket"),
+            Vsock(base + "vm.socket", 5),
         ),
     )  # fmt: skip
 

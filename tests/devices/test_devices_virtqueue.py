@@ -71,6 +71,24 @@ def test_a_chain_comes_with_its_bytes_and_goes_back(pair: Pair) -> None:
     assert pair.queue.pop() is None
 
 
+def test_buffers_that_meet_at_a_page_are_one(pair: Pair) -> None:
+    """Not those that meet elsewhere, and not one to read with one to write."""
+    pair.driver.chain(
+        *((0x1000 * page, 0x1000, 0) for page in (3, 4, 5, 9)),
+        (0xA000, 0x10, 0),
+        (0xA010, 0x10, 0),
+        *((0x1000 * page, 0x1000, DESC_WRITE) for page in (6, 7, 1, 2)),
+        (0x8000, 1, DESC_WRITE),
+    )
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert [len(piece) for piece in chain.readable] == [0x3000, 0x1010, 0x10]
+    assert [len(piece) for piece in chain.writable] == [0x2000, 0x2000, 1]
+    for piece, place in zip(chain.writable, (0x6000, 0x1000, 0x8000), strict=True):
+        piece[:] = bytes([place >> 12]) * len(piece)
+        assert bytes(pair.memory[place : place + len(piece)]) == bytes(piece)
+
+
 def test_indices_wrap_at_65536(pair: Pair) -> None:
     for round_trip in range(66_000):
         head = round_trip % SIZE

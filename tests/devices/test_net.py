@@ -70,6 +70,36 @@ def test_frames_go_both_ways(peer: Peer, features: int, header: int, legacy: boo
     assert len(rig.drivers[1].finished()) == 2
 
 
+def test_the_end_of_a_small_frame_is_told_with_its_answer(peer: Peer) -> None:
+    rig = Rig(peer.card(), MERGED)
+    buffers(rig, 8, 2048)
+    rig.service()
+    transmit(rig, frame(100))
+    assert not rig.interrupts
+    peer.give(frame(60))
+    rig.service(0.1)
+    assert sorted(rig.interrupts) == [0, 1]
+    assert len(rig.drivers[1].finished()) == 1
+
+
+def test_the_end_of_a_small_frame_is_told_before_a_wait(peer: Peer) -> None:
+    rig = Rig(peer.card(), MERGED)
+    transmit(rig, frame(100))
+    assert not rig.interrupts
+    rig.device.settle()
+    rig.device.settle()
+    assert rig.interrupts == [1]
+    rig.reset()
+    rig.device.settle()
+
+
+@pytest.mark.parametrize("frames", [[frame(3000)], [frame(900)] * 3])
+def test_the_end_of_many_bytes_is_told_at_once(peer: Peer, frames: list[bytes]) -> None:
+    rig = Rig(peer.card(), MERGED)
+    transmit(rig, *frames)
+    assert rig.interrupts == [1]
+
+
 def test_the_header_may_lie_in_any_buffers(peer: Peer) -> None:
     rig = Rig(peer.card(), MERGED)
     rig.drivers[0].add([], [5, 4, 2, 1, 70, 3, 2000])

@@ -55,6 +55,9 @@ class Probe:
     def blocked(self) -> Collection[int]:
         return ()
 
+    def settle(self) -> None:
+        pass
+
     def service(self) -> Progress:
         self.log.append("service")
         return Progress.IDLE

@@ -85,6 +85,9 @@ class Probe:
     def blocked(self) -> Collection[int]:
         return ()
 
+    def settle(self) -> None:
+        pass
+
     def service(self) -> Progress:
         self._break()
         return Progress.IDLE
@@ -96,7 +99,8 @@ class Probe:
 class Setup:
     """A bus with a console in slot 1 and the probe in slot 2, and a driver's view of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, msix: bool = False) -> None:
+        self.vectors: list[tuple[int, int]] = []
         self.backing = bytearray(RAM)
         self.memory = memoryview(self.backing)
         self.interrupts: list[int] = []
@@ -105,7 +109,8 @@ class Setup:
         self.probe = Probe()
         self.console = Console(bytearray(), None)  # type: ignore[arg-type]
         devices = (self.console, self.probe)
-        self.bus = PciBus(self.memory, devices, self.interrupts.append, self.changes.append, self.said.append)
+        told = (lambda slot, vectors: self.vectors.append((slot, vectors))) if msix else None
+        self.bus = PciBus(self.memory, devices, self.interrupts.append, self.changes.append, self.said.append, told)
         self.rounds = Rounds(self.bus.slots, Poller())
 
     def read(self, name: str, slot: int = 2) -> int:
@@ -215,6 +220,37 @@ def test_there_are_no_msix_vectors(setup: Setup) -> None:
     setup.write("msix_config", 0)
     setup.write("queue_msix", 1)
     assert setup.read("msix_config") == setup.read("queue_msix") == 0xFFFF
+
+
+def test_the_host_kernel_is_told_of_msix_vectors() -> None:
+    """Those that exist; a reset takes them away."""
+    setup = Setup(msix=True)
+    setup.write("msix_config", 0)
+    setup.write("queue_msix", 1)
+    setup.write("queue_select", 1)
+    setup.write("queue_msix", 0)
+    assert [setup.read("msix_config"), setup.read("queue_msix")] == [0, 0]
+    setup.write("queue_select", 0)
+    assert setup.read("queue_msix") == 1
+    config = 1 << L.MSIX_CONFIG
+    assert setup.vectors == [(2, config), (2, config | 2), (2, config | 3)]
+    for vector in (L.MSIX_VECTORS, 0xFFFF):
+        setup.write("queue_msix", vector)
+        assert setup.read("queue_msix") == 0xFFFF
+    setup.write("queue_select", 2)  # there is none
+    setup.write("queue_msix", 0)
+    setup.write("status", 0)
+    assert setup.vectors[3:] == [(2, config | 1), (2, 0)]
+    assert setup.read("msix_config") == 0xFFFF
+
+
+def test_a_queue_that_runs_may_get_another_vector() -> None:
+    setup = Setup(msix=True)
+    setup.start()
+    setup.write("queue_select", 0)
+    setup.write("queue_msix", 1)
+    assert setup.vectors == [(2, 2)]
+    assert not setup.broken()
 
 
 def test_a_reset_forgets_all(setup: Setup) -> None:

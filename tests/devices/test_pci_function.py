@@ -22,6 +22,7 @@ from lguest_py.shared_memory.layout import View
 
 RAM = 1 << 20
 BASE = 0x5000000
+MSIX = 0x11  # capability ID
 
 
 class Setup:
@@ -67,12 +68,38 @@ def capabilities(function: View) -> dict[int, tuple[int, int, int, int]]:
         assert at % 4 == 0
         seen.append(at)
         identity, following, length, kind, bar = function.bytes("config")[at : at + 5]
+        if identity == MSIX:
+            assert at == function["msix"]
+            at = following
+            continue
         assert identity == 9
         assert length == {2: 20, 5: 20}.get(kind, 16)
         assert at + length <= (following or 256)
         found[kind] = at, bar, word(function, at + 8, 4), word(function, at + 12, 4)
         at = following
     return found
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_kernel_with_a_local_apic_finds_msix(setup: Setup, native: bool) -> None:
+    for function in functions(setup, native)[1:4]:
+        at = function["msix"]
+        assert bool(at) == native
+        if native:
+            assert (word(function, at, 1), word(function, at + 2, 2)) == (MSIX, L.MSIX_VECTORS - 1)
+            places = word(function, at + 4, 4), word(function, at + 8, 4)
+            assert places == (L.BAR_MSIX_TABLE, L.BAR_MSIX_PENDING)
+            assert bytes(function.bytes("writable")[at : at + 12]) == bytes([0, 0, 0, 0xC0, *bytes(8)])
+            assert at in walked(function)
+
+
+def walked(function: View) -> list[int]:
+    """Where its capabilities are."""
+    at, seen = word(function, 0x34, 1), []
+    while at:
+        seen.append(at)
+        at = word(function, at + 1, 1)
+    return seen
 
 
 def test_slots_are_a_host_bridge_the_console_and_the_others(setup: Setup) -> None:

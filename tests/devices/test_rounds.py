@@ -24,7 +24,7 @@ class Device:
         self.reads: list[int] = []
         self.writes: list[int] = []
         self.says: list[Progress] = []
-        self.count = 0
+        self.count = self.settled = 0
 
     def config(self) -> bytes:
         return b""
@@ -50,6 +50,9 @@ class Device:
     def service(self) -> Progress:
         self.count += 1
         return self.says.pop(0) if self.says else Progress.IDLE
+
+    def settle(self) -> None:
+        self.settled += 1
 
     def close(self) -> None:
         pass
@@ -143,6 +146,20 @@ def test_what_a_device_waits_for_may_change_whenever_it_works(setup: Setup) -> N
     assert write not in setup.poller.wait(0)
     os.write(write, b"x")
     assert list(setup.poller.wait(0)) == [read]
+
+
+def test_who_worked_settles_once_before_the_wait(setup: Setup) -> None:
+    setup.rounds.service()
+    setup.slots[0].due = True
+    setup.rounds.service()
+    for _ in range(2):
+        setup.rounds.settle()
+    assert [slot.device.settled for slot in setup.slots] == [1, 1]
+    setup.slots[1].due = True
+    setup.rounds.service()
+    setup.slots[1].running = False  # reset meanwhile
+    setup.rounds.settle()
+    assert [slot.device.settled for slot in setup.slots] == [1, 1]
 
 
 def test_a_device_that_was_stopped_waits_for_nothing(setup: Setup) -> None:

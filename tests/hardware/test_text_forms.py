@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lguest_py.errors import UsageError
-from lguest_py.hardware import Console, Disk, Entropy, Hardware, Network, Publish, Share
+from lguest_py.hardware import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
 from lguest_py.hardware.text import FORMS, parse
 from lguest_py.hardware.together import LARGEST, complete, with_ports
 from lguest_py.hardware.words import split
@@ -42,6 +42,9 @@ RIGHT: list[tuple[str, str, Hardware | Publish]] = [
     ("rng", "", Entropy()),
     ("rng", "/dev/a,b", Entropy("/dev/a,b")),
     ("console", "a,b", Console("a,b")),
+    ("vsock", "a", Vsock("a")),
+    ("vsock", "a,,b,cid=4294967294", Vsock("a,b", (1 << 32) - 2)),
+    ("vsock", "./cid=3", Vsock("./cid=3")),
 ]
 WRONG = [
     ("disk", "", "a disk's file cannot be '': give a file's name"),
@@ -102,6 +105,15 @@ WRONG = [
     ("rng", "\0", "a source of random bytes cannot be '\\x00': give a file's name"),
     ("console", "", "a console's socket cannot be ''"),
     ("console", "x" * 108, "a name of at most 107 bytes"),
+    ("vsock", "", "a vsock's socket cannot be ''"),
+    ("vsock", "x" * 97, "a name of at most 96 bytes"),
+    ("vsock", "cid=3,socket=a", "give SOCKET[,cid=N], as vm.sock,cid=3"),
+    ("vsock", "a,cid=2", "a vsock's cid cannot be 2: give a number, 3 to 4294967294"),
+    ("vsock", "a,cid=4294967295", "a vsock's cid cannot be 4294967295"),
+    ("vsock", f"a,cid={'9' * 5000}", "give a number, 3 to 4294967294"),
+    ("vsock", "a,cid=-1", "a vsock's cid cannot be '-1': give a number"),
+    ("vsock", "a,cid", "cid lacks its value: give cid=…"),
+    ("vsock", "a,port=3", "a vsock has no option port: give cid="),
 ]
 
 
@@ -163,6 +175,9 @@ def test_any_text_is_hardware_or_one_line(option: str, text: str) -> None:
         (lambda: Share(".", tag=None), "a share's tag cannot be None"),  # type: ignore[arg-type]
         (lambda: Entropy(None), "a source of random bytes cannot be None"),  # type: ignore[arg-type]
         (lambda: Console(3), "a console's socket cannot be 3"),  # type: ignore[arg-type]
+        (lambda: Vsock("a", "3"), "a vsock's cid cannot be '3'"),  # type: ignore[arg-type]
+        (lambda: Vsock("a", True), "a vsock's cid cannot be True"),
+        (lambda: Vsock(None), "a vsock's socket cannot be None"),  # type: ignore[arg-type]
     ],
 )
 def test_a_wrong_argument_in_python_is_one_line(make: Any, said: str) -> None:
@@ -198,6 +213,8 @@ def test_ports_go_to_the_first_network_of_the_user_or_to_a_new_one() -> None:
     [
         ([Share("a", "x"), Share("b", "x")], "the tag x is given twice"),
         ([Console("a"), Console("./a")], "the socket ./a is given twice"),
+        ([Console("a"), Vsock("./a")], "the socket ./a is given twice"),
+        ([Vsock("a"), Vsock("b", 4)], "a vsock is given twice"),
         ([Entropy(), Entropy("/dev/random")], "a source of random bytes (rng) is given twice"),
         ([Network("tap", "t"), Network("tap", "t")], "the tap t is given twice"),
         ([Network(mac=MAC), Network(mac=MAC)], f"the mac {MAC} is given twice"),

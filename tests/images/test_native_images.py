@@ -178,7 +178,7 @@ def test_acpi_tables_are_found_and_lead_to_each_other(tmp_path: Path) -> None:
     rsdp = find_rsdp(ram)
     assert sum(rsdp) % 256 == 0
     rsdt = table_at(ram, struct.unpack_from("<I", rsdp, 16)[0])
-    assert (rsdt[:4], len(rsdt)) == (b"RSDT", 40)
+    assert (rsdt[:4], len(rsdt)) == (b"RSDT", 44)
     fadt = table_at(ram, struct.unpack_from("<I", rsdt, 36)[0])
     assert (fadt[:4], len(fadt), fadt[8]) == (b"FACP", 244, 3)
     facs, dsdt = struct.unpack_from("<II", fadt, 36)
@@ -187,12 +187,14 @@ def test_acpi_tables_are_found_and_lead_to_each_other(tmp_path: Path) -> None:
     assert struct.unpack_from("<H", fadt, 46)[0] == 9  # SCI
     assert struct.unpack_from("<I", fadt, 48)[0] == 0  # no SMI command port: ACPI is on
     assert struct.unpack_from("<IIII", fadt, 56) == (0x600, 0, 0x604, 0)
-    assert tuple(fadt[88:92]) == (4, 2, 0, 0)
+    assert struct.unpack_from("<I", fadt, 76)[0] == 0x608
+    assert tuple(fadt[88:92]) == (4, 2, 0, 4)
     assert fadt[113] & 4  # the reset register is there (bit 10 of the flags)
     assert struct.unpack_from("<BBBBQB", fadt, 116) == (1, 8, 0, 1, 0xCF9, 6)
     assert struct.unpack_from("<QQ", fadt, 132) == (0, dsdt)
     assert struct.unpack_from("<BBBBQ", fadt, 148) == (1, 32, 0, 2, 0x600)
     assert struct.unpack_from("<BBBBQ", fadt, 172) == (1, 16, 0, 2, 0x604)
+    assert struct.unpack_from("<BBBBQ", fadt, 208) == (1, 32, 0, 3, 0x608)
     # Name (\_S5, Package {5, 5, 0, 0}): NameOp, name, PackageOp, its length, how many, two bytes, two zeros
     assert table_at(ram, dsdt)[36:] == bytes.fromhex("08 5c5f53355f 12 08 04 0a05 0a05 00 00")
 

@@ -11,8 +11,9 @@ import pytest
 from lguest_py.devices.block import Block
 from lguest_py.devices.entropy import EntropyDevice
 from lguest_py.devices.share import Share9p
+from lguest_py.devices.vsock import VsockDevice
 from lguest_py.errors import LguestError
-from lguest_py.hardware import Disk, Entropy, Network, Share
+from lguest_py.hardware import Disk, Entropy, Network, Share, Vsock
 from lguest_py.launcher import device_list
 from lguest_py.launcher.device_list import open_devices
 
@@ -26,11 +27,11 @@ def disks(tmp_path: Path) -> list[Disk]:
 
 
 def test_each_kind_becomes_its_device_in_order(tmp_path: Path, disks: list[Disk]) -> None:
-    hardware = (disks[0], Share(str(tmp_path)), Entropy(), disks[1])
+    hardware = (disks[0], Share(str(tmp_path)), Entropy(), disks[1], Vsock(str(tmp_path / "s")))
     with ExitStack() as stack:
         devices = open_devices(hardware, print, stack)
-        assert [type(device) for device in devices] == [Block, Share9p, EntropyDevice, Block]
-        assert [device.name for device in devices][::3] == [f"disk {disk.path}" for disk in disks[:2]]
+        assert [type(device) for device in devices] == [Block, Share9p, EntropyDevice, Block, VsockDevice]
+        assert [device.name for device in devices][:4:3] == [f"disk {disk.path}" for disk in disks[:2]]
 
 
 def test_they_are_closed_from_the_last_to_the_first_even_when_one_fails(
@@ -72,7 +73,7 @@ def test_what_was_opened_before_a_failure_is_closed(
 def test_cards_are_counted_by_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers: list[int] = []
 
-    def make(spec: object, number: int, say: object) -> EntropyDevice:
+    def make(spec: object, number: int, say: object, connect: object) -> EntropyDevice:
         numbers.append(number)
         return EntropyDevice(Entropy(), print)
 

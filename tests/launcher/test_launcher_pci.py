@@ -15,7 +15,9 @@ from fake_engine import AGAIN, IMAGE, LATER, WAIT, FakeEngine, PciConsole, fake_
 from launcher_lab import Lab, lab, pipes, power_off
 
 from lguest_py.console.streams import Input
+from lguest_py.devices.console import Console
 from lguest_py.devices.device import Progress
+from lguest_py.devices.virtqueue import Virtqueue
 from lguest_py.errors import UsageError
 from lguest_py.launcher import launcher, vm
 from lguest_py.launcher.result import End
@@ -183,6 +185,63 @@ def test_no_interrupt_for_what_the_host_kernel_has_handled(
 
     assert lab.run(script, image=LATER).status == 0
     assert counts == [0 if handled else 1]
+
+
+def test_two_queues_raise_the_interrupt_of_their_function_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Host kernel looks no more after the first one, and the second one would need an interrupt of the machine."""
+    real = Virtqueue.notify
+
+    def notify(queue: Virtqueue) -> None:
+        if queue._pushed:
+            queue._interrupt()  # as another queue of this function
+        real(queue)
+
+    monkeypatch.setattr(Virtqueue, "notify", notify)
+    raised: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not console.drivers[1].used_index:
+            yield WAIT
+        raised.append(engine.mailbox["irq_raised", 1])
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert raised == [1]
+
+
+def test_what_a_device_puts_off_is_told_before_the_launcher_waits(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Virtqueue.notify
+    queues: set[Virtqueue] = set()
+
+    def notify(queue: Virtqueue) -> None:
+        queues.add(queue)
+
+    def settle(console: Console) -> None:
+        for queue in queues:
+            real(queue)
+
+    monkeypatch.setattr(Virtqueue, "notify", notify)
+    monkeypatch.setattr(Console, "settle", settle)
+    counts: list[int] = []
+
+    def script(engine: FakeEngine) -> Generator[str, None, None]:
+        console = PciConsole(engine)
+        yield from console.start()
+        before = engine.interrupts
+        console.drivers[1].add([b"hello"])
+        console.notify(1)
+        while not engine.mailbox["irq_raised", 1]:
+            yield AGAIN
+        yield AGAIN
+        counts.append(engine.interrupts - before)
+        yield from power_off(engine)
+
+    assert lab.run(script, image=LATER).status == 0
+    assert counts == [1]
 
 
 def test_a_native_guest_types_at_its_serial_port_or_at_hvc0(lab: Lab) -> None:

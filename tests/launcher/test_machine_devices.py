@@ -112,10 +112,12 @@ def test_by_machine(engine_name: str, folder: Path, from_file: bool) -> None:
 FIXTURE = """
 import lguest_py
 def test_disk(lguest):
-    guest = lguest(devices=[lguest_py.Disk({disk!r}, readonly=True)], bus="pci")
+    guest = lguest(devices=[lguest_py.Disk({disk!r}, readonly=True), lguest_py.Vsock({vsock!r}, cid=9)], bus="pci")
     guest.console.expect("lguest> ", 300)
     guest.console.sendline("read 0")
     guest.console.expect("from the disk", 300)
+    guest.console.sendline("devices")
+    guest.console.expect("vsock, type 19", 300)
 def test_file(lguest):
     guest = lguest({file!r}, command_line=["run=echo second"], devices=[lguest_py.Network("user")])
     guest.console.expect("first", 300)
@@ -124,7 +126,8 @@ def test_file(lguest):
 
 def test_by_the_fixture(pytester: pytest.Pytester, engine_name: str, folder: Path) -> None:
     (folder / "machine.toml").write_text(MACHINE)
-    names = {"disk": str(folder / "disk, of mine.img"), "file": str(folder / "machine.toml")}
+    paths = {"disk": "disk, of mine.img", "file": "machine.toml", "vsock": "vm.sock"}
+    names = {name: str(folder / path) for name, path in paths.items()}
     pytester.makepyfile(FIXTURE.format(**names))
     done = pytester.runpytest_subprocess("-W", "error", f"--lguest-engine={engine_name}")
     done.assert_outcomes(passed=2)
@@ -210,6 +213,7 @@ def test_a_restart_keeps_disk_share_and_console(engine_name: str, folder: Path, 
         lguest_py.Disk(str(folder / "disk, of mine.img"), overlay=True),
         lguest_py.Share(str(folder / "shared")),
         lguest_py.Console(str(place)),
+        lguest_py.Vsock(str(folder / "vm.sock")),
     ]
     machine = lguest_py.Machine(engine=engine_name, devices=devices, bus=bus, timeout=PATIENCE)  # type: ignore[arg-type]
     with machine, socket.socket(socket.AF_UNIX) as program:
@@ -234,4 +238,5 @@ def test_a_restart_keeps_disk_share_and_console(engine_name: str, folder: Path, 
         machine.console.sendline("poweroff")
         assert machine.wait(PATIENCE).status == 0
     assert not place.exists()
+    assert not (folder / "vm.sock").exists()
     assert b"kept" not in (folder / "disk, of mine.img").read_bytes()

@@ -173,8 +173,9 @@ LINE = "The quick brown fox jumps over the lazy dog"
 
 
 def there_and_back(engine: str, mib: int, *options: str, limit: int = LIMIT, **kernel: str) -> None:
-    """First in, then out.  Who takes what goes out answers now and then: passt of 2023 resets a connection 24 seconds
-    after its Host's end last sent something, whatever else goes on, and may not tell the end of what the Guest sends.
+    """First in, then out.  Who takes what goes out answers each MiB: passt of 2023 resets a connection 24 seconds after
+    its Host's end last sent something, whatever else goes on.  Nor does it always tell the end of a connection, so that
+    each side stops at what it was promised.
     """
     sent, came = hashlib.md5(), hashlib.md5()
     back = 0
@@ -193,10 +194,12 @@ def there_and_back(engine: str, mib: int, *options: str, limit: int = LIMIT, **k
                 connection.sendall(b"\n")
 
     with closing(Server(give)) as source, closing(Server(take)) as sink:
-        start, give_back = f"{OPEN}{DHCP} >/dev/null; ", f"nc {GATEWAY} {sink.port}"
-        take_in = f"nc {GATEWAY} {source.port} <&3"
         lines = f"yes '{LINE}' | head -c {mib * PIECE}"
-        script = f"{start}{take_in} | md5sum; {lines} | {give_back}"
+        script = (
+            f"{OPEN}mkfifo /in /out; {DHCP} >/dev/null; nc {GATEWAY} {source.port} <&3 >/in & taking=$!; "
+            f"head -c {mib * PIECE} /in | md5sum; kill $taking; head -c {mib} /in >/dev/null & answers=$!; "
+            f"nc {GATEWAY} {sink.port} </out >/in & giving=$!; {lines} >/out; wait $answers; kill $giving"
+        )
         with closing(Guest(engine, script, "--net", "user", *options, limit=limit, **kernel)) as guest:
             output = guest.finish()
     found = re.search(r"^([0-9a-f]{32})  -$", output, re.M)

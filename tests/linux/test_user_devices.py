@@ -40,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shell(engine_name: str, stock: Kernel, folder: Path) -> Iterator[Linux]:
     """A Guest at its prompt."""
-    words = ("--disk", f"{folder}/root.img", "--share", f"{folder}/here", "--rng", "--console", f"{folder}/socket")
+    words = ("--disk", f"{folder}/root.img", "--share", f"{folder}/here", "--rng", "--console", f"{folder}/socket",
+             "--vsock", f"{folder}/vm.sock,cid=5")  # fmt: skip
     guest = Linux(engine_name, NAME, None, "quiet", console="ttyS0", options=words)
     with at_its_prompt(guest):
         yield guest
@@ -49,6 +50,7 @@ def shell(engine_name: str, stock: Kernel, folder: Path) -> Iterator[Linux]:
 def test_drivers_of_devices_are_there_and_those_of_file_systems_come_when_wanted(shell: Linux) -> None:
     loaded = {line.split()[0] for line in shell.ask("lsmod").splitlines()[1:]}
     assert loaded >= {"virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "9pnet_virtio"}
+    assert "vmw_vsock_virtio_transport" in loaded
     assert not loaded & {"ext4", "9p", "virtio_net"}
 
 

@@ -236,3 +236,18 @@ def test_it_works_without_root() -> None:
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_passts_end_of_the_socket_has_room_for_a_burst() -> None:
+    """What finds no room there is lost, and its connection stands still until it is sent again."""
+    fill = "import os, sys\nfd = int(sys.argv[-1])\nos.set_blocking(fd, False)\nsent = 0\n"
+    fill += "try:\n    while True:\n        sent += os.write(fd, bytes(4096))\nexcept BlockingIOError:\n    pass\n"
+    command = [sys.executable, "-c", f"{fill}print(sent)"]
+    usual, theirs = socket.socketpair()
+    with usual, theirs:
+        room = int(subprocess.check_output([*command, str(theirs.fileno())], pass_fds=[theirs.fileno()]))
+    process = passt._Process(command)
+    try:
+        assert int(process.end(30)) > room
+    finally:
+        process.close()

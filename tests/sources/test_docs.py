@@ -45,6 +45,7 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
     ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/linux/test_modules.py",
     ("docs/devices.md", "lguest-py boot"): "needs the fetched kernel; tests/linux/test_user_devices.py",
+    ("docs/devices.md", "lguest-py boot --vsock"): "needs the fetched kernel; tests/linux/test_linux_vsock.py",
     ("docs/devices.md", "lguest-py boot --console"): "needs a terminal; tests/devices/test_extra_console.py",
 }
 
@@ -62,7 +63,7 @@ class Block:
     def start(self) -> str:
         """Its first two words, or three where a second block of the page has the same two."""
         words = self.code.split()
-        return " ".join(words[: 3 if "mkinitrd" in words[1:2] or "--console" in words[2:3] else 2])
+        return " ".join(words[: 3 if "mkinitrd" in words[1:2] or words[2:3] in (["--console"], ["--vsock"]) else 2])
 
 
 def blocks() -> list[Block]:

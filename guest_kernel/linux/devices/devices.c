@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Measures devices from a Linux's programs: its arguments are names of measurements. Prints their samples and "BENCH done".
- * It is no init: one of lguest-py mkinitrd loads the drivers and runs it (lguest_py/bench/devices.py). A measurement is
+ * NET_PORT in its environment is the port of the other end of a network.  It is no init: one of lguest-py mkinitrd loads the drivers and runs it (lguest_py/bench/devices.py). A measurement is
  * registered as a benchmark is (guest_kernel/linux/bench/bench.h), by the name of its row.
  *
  * Read next: disk.c.
@@ -15,7 +15,10 @@
 
 #define ROUNDS 200 /* samples without a new minimum that are enough */
 
+#define PORT_VARIABLE "NET_PORT="
+
 extern const struct bench __start_benches[], __stop_benches[];
+u16 network_port;
 
 BENCH(clock, "clock", 1)
 {
@@ -26,9 +29,23 @@ BENCH(clock, "clock", 1)
 	while (sample(now() - start));
 }
 
+/* Keep the value of this entry of the environment, if it is the port's. */
+static void take_port(const char *entry)
+{
+	u32 value = 0;
+
+	for (const char *name = PORT_VARIABLE; *name; name++, entry++)
+		if (*entry != *name)
+			return;
+	for (; *entry >= '0' && *entry <= '9'; entry++)
+		value = value * 10 + (u32)(*entry - '0');
+	network_port = (u16)value;
+}
+
 static s32 program(u32 argc, char **argv, char **envp)
 {
-	(void)envp;
+	for (; *envp; envp++)
+		take_port(*envp);
 	samples_start(ROUNDS);
 	for (const struct bench *bench = __start_benches; bench < __stop_benches; bench++) {
 		bool wanted = bench == &clock_bench;

@@ -12,9 +12,10 @@
 
 #define CHUNK (1u << 20)
 #define PART (256u << 10) /* bytes of one system call */
-#define PORT 5201
 #define GATEWAY 0x0A000202u
 #define WAIT_SECONDS 1
+
+extern u16 network_port; /* devices.c */
 
 enum { NR_SOCKETCALL = 102, SOCKET = 1, CONNECT = 3, SETSOCKOPT = 14 };
 enum { INET = 2, TCP = 1, UDP = 2, SOL_SOCKET = 1, SO_RCVTIMEO = 20 };
@@ -32,7 +33,7 @@ static u32 network_order(u32 value)
 
 static s32 connected(u32 type)
 {
-	struct address gateway = { .family = INET, .port = __builtin_bswap16(PORT), .ip = network_order(GATEWAY) };
+	struct address gateway = { .family = INET, .port = __builtin_bswap16(network_port), .ip = network_order(GATEWAY) };
 	s32 file = MUST(CALL(NR_SOCKETCALL, SOCKET, (u32)(u32[]){ INET, type, 0 }));
 
 	MUST(CALL(NR_SOCKETCALL, CONNECT, (u32)(u32[]){ (u32)file, (u32)&gateway, sizeof(gateway) }));

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The 8254 timer: channel 0 is the clock interrupt; kernels measure time by channel 2 (its gate and output are in port
- * 0x61).  All times are in TSC cycles.  Source: Intel 8254 datasheet.  Read next: uart.c.
+ * 0x61).  All times are in TSC cycles.  Source: Intel 8254 datasheet.  Read before: timers.c.  Read next: uart.c.
  */
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/cpu.h"
-#include "host_kernel/base/guest.h"
 #include "host_kernel/base/host.h"
-#include "host_kernel/machine/clock.h"
 
 #define PIT_HZ 1193182u
-#define LONGEST_SLACK 100u /* milliseconds */
 
 struct channel {
 	u64 start;  /* TSC when the count was loaded */
@@ -24,7 +21,6 @@ struct channel {
 };
 
 static struct channel channels[3];
-static u64 idle_since; /* TSC since when no program ran and only the clock interrupted; 0: the Guest is not idle */
 static u8 speaker; /* port 0x61: bit 0 is channel 2's gate, bit 1 enables the sound */
 
 static u64 to_ticks(u64 cycles)
@@ -84,64 +80,24 @@ static bool output(const struct channel *channel)
 	}
 }
 
-/*
- * How late a one-shot interrupt may be, in cycles, so that an idle kernel with a fixed tick rate does not wake for each tick.
- * A sleep is prolonged by at most a sixteenth, and by at most LONGEST_SLACK.  A kernel with one-shot interrupts reads the
- * time from another clock.
- */
-static u64 slack(void)
-{
-	u64 idle = idle_since ? rdtsc() - idle_since : 0, longest = LONGEST_SLACK * (u64)machine.tsc_khz;
-
-	return idle / 16 < longest ? idle / 16 : longest;
-}
-
 /* Set the deadline of channel 0's next interrupt. */
 static void schedule(void)
 {
 	const struct channel *clock = &channels[0];
 	u64 periods;
 
-	clock_set_deadline(0);
-	if (!clock->reload)
-		return;
-	if (!is_periodic(clock)) {
-		clock_set_deadline(clock->start + to_cycles(clock->reload) + slack());
+	if (!clock->reload) {
+		timer_set(TIMER_PIT, 0, false);
 		return;
 	}
-	periods = divide(elapsed(clock), clock->reload, NULL) + 1;
-	clock_set_deadline(clock->start + to_cycles(periods * clock->reload));
+	periods = is_periodic(clock) ? divide(elapsed(clock), clock->reload, NULL) + 1 : 1;
+	timer_set(TIMER_PIT, clock->start + to_cycles(periods * clock->reload), !is_periodic(clock));
 }
 
-/* The Guest is halted. */
-void pit_idle(void)
+static void expired(void)
 {
-	if (!idle_since)
-		idle_since = rdtsc();
-}
-
-bool pit_is_idle(void)
-{
-	return idle_since != 0;
-}
-
-/*
- * A program runs, or another interrupt than the clock was injected; work of the kernel alone does not count.  A one-shot
- * interrupt that is outstanding loses its slack.
- */
-void pit_not_idle(void)
-{
-	if (!idle_since)
-		return;
-	idle_since = 0;
-	if (guest.clock_deadline && !is_periodic(&channels[0]))
-		schedule();
-}
-
-void pit_expired(void)
-{
-	pic_line(0, false);
-	pic_line(0, true);
+	irq_line(IRQ_CLOCK, false);
+	irq_line(IRQ_CLOCK, true);
 	if (is_periodic(&channels[0]))
 		schedule();
 }
@@ -242,6 +198,7 @@ u8 pit_in(u16 port)
 
 void pit_init(void)
 {
+	timer_init(TIMER_PIT, expired);
 	for (u32 number = 0; number < 3; number++)
 		channels[number] = (struct channel){ .mode = 3, .access = 3 };
 }

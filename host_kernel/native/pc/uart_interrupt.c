@@ -25,5 +25,5 @@ u8 uart_cause(void)
 /* OUT2 connects the line to the interrupt controller; loopback mode disconnects it. */
 void uart_update(void)
 {
-	pic_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE);
+	irq_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE);
 }

@@ -48,6 +48,7 @@ class Function:
     bar: int = BAR
     irq: int = IRQ
     command: int = MEMORY
+    msix: int = 0
     config: dict[int, bytes] = field(default_factory=dict)
 
     def write(self, memory: memoryview) -> None:
@@ -60,12 +61,15 @@ class Function:
         struct.pack_into("<BBBBB", config, WINDOW, 9, 0, 20, 5, 0)
         writable[WINDOW + 4 : WINDOW + 20] = b"\xff" + bytes(3) + b"\xff" * 12
         writable[0x3C] = 0xFF
+        if self.msix:
+            struct.pack_into("<BBHII", config, self.msix, 0x11, 0, 1, L.BAR_MSIX_TABLE, L.BAR_MSIX_PENDING)
+            struct.pack_into("<H", writable, self.msix + 2, 0xC000)
         for at, data in self.config.items():
             config[at : at + len(data)] = data
         start = L.PCI_ADDRESS + self.slot * L.PCI_FUNCTION.size
         memory[start : start + 512] = bytes(config) + bytes(writable)
         view = View(memory, start, L.PCI_FUNCTION)
-        view["irq"], view["window"], view["emergency"] = self.irq, WINDOW, EMERGENCY
+        view["irq"], view["window"], view["emergency"], view["msix"] = self.irq, WINDOW, EMERGENCY, self.msix
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The GDT that the CPU uses for an unmodified kernel: a copy, with safe descriptors, of the one in the kernel's own memory.
+ * That page is write-protected, since it changes by plain stores.
+ *
+ * A few descriptors of data segments are stored to at each change of tasks.  Where they are next to each other, the Switcher
+ * does the next stores to them itself (FAST_STORES, switcher/descriptor_stores.h); this file tells it where they are.
+ * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read before: write_protect.c.  Read next: segments.c.
+ */
+#include "host_kernel/native/descriptors.h"
+#include "host_kernel/native/native.h"
+#include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
+#include "host_kernel/memory/walk.h"
+
+#define MOST (sizeof(state->stores_seen) / sizeof(*state->stores_seen))
+
+static u32 guest_gdt[GDT_ENTRIES][2]; /* the Guest's own descriptors, as of the last sync */
+static u32 first_entry, entries; /* that the Switcher stores to; 0 entries: there are none */
+static u32 stored_frame;
+
+void gdt_load(u32 base, u32 limit)
+{
+	native.gdt_base = base;
+	native.gdt_limit = limit;
+}
+
+void gdt_set(u32 entry, u64 descriptor)
+{
+	if (state->gdt_user[entry] == descriptor && (state->gdt[entry] == descriptor || is_user_code(descriptor >> 32)))
+		return;
+	state->gdt[entry] = descriptor;
+	state->gdt_user[entry] = descriptor;
+	native.descriptors_differ = true;
+}
+
+/* The CPU's copy of these entries is the Guest's now. */
+static void stores_copied(u32 first, u32 last)
+{
+	for (u32 entry = 0; entry < entries; entry++)
+		if (first_entry + entry - first <= last - first)
+			state->stores_seen[entry] = guest_descriptor(first_entry + entry);
+	if (first <= first_entry && first_entry + entries - 1 <= last)
+		untrusted->stale = 0;
+}
+
+/*
+ * Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses.  Returns whether a code segment of ring 1
+ * changed.
+ */
+bool gdt_sync_entries(u32 first, u32 last)
+{
+	bool code = false;
+
+	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
+		return false;
+	if (last >= GDT_ENTRIES)
+		last = GDT_ENTRIES - 1;
+	for (u32 entry = first; entry <= last; entry++)
+		guest_gdt[entry][0] = guest_gdt[entry][1] = 0;
+	if (last * 8 + 7 > native.gdt_limit || !guest_try_read(guest_gdt[first], native.gdt_base + first * 8, (last - first + 1) * 8))
+		for (u32 entry = first; entry <= last && entry * 8 + 7 <= native.gdt_limit; entry++)
+			guest_try_read(guest_gdt[entry], native.gdt_base + entry * 8, 8);
+	for (u32 entry = first ? first : 1; entry <= last; entry++) {
+		u32 low = guest_gdt[entry][0], high = guest_gdt[entry][1];
+
+		if (entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS)
+			continue;
+		if (native.ldt_selector && entry == native.ldt_selector >> 3)
+			continue;
+		/* The registers may still hold the boot protocol's selectors, which the next entry loads again. */
+		if ((entry == BOOT_CS || entry == BOOT_DS) && !(high & HIGH_P))
+			continue;
+		code |= ((state->gdt[entry] >> 32 | high) & HIGH_CODE) != 0;
+		gdt_set(entry, safe_descriptor(low, high));
+		/* The programs' code is present only while they run, so that the kernel's iret to it faults. */
+		if (is_user_code(high))
+			state->gdt[entry] &= ~((u64)HIGH_P << 32);
+	}
+	stores_copied(first, last);
+	return code;
+}
+
+/* The Guest's own descriptor, as of the last sync. */
+u64 guest_descriptor(u32 entry)
+{
+	return (u64)guest_gdt[entry][1] << 32 | guest_gdt[entry][0];
+}
+
+/* Are all of these entries data segments for programs, or not present, and none of them one that this kernel needs? */
+static bool are_data(u32 first, u32 last)
+{
+	for (u32 entry = first; entry <= last; entry++) {
+		u32 high = entry < GDT_ENTRIES ? guest_gdt[entry][1] : HIGH_P;
+
+		if (!entry || entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS || entry == native.ldt_selector >> 3 ||
+		    ((high & HIGH_P) && (high & (HIGH_S | HIGH_CODE | HIGH_DPL)) != (HIGH_S | HIGH_DPL)))
+			return false;
+	}
+	return true;
+}
+
+void gdt_sync(void)
+{
+	gdt_sync_entries(1, GDT_ENTRIES - 1);
+}
+
+/* Is this a code segment of ring 1 in the GDT that the CPU uses? */
+bool is_kernel_code(u16 selector)
+{
+	u32 entry = selector >> 3, high = entry < GDT_ENTRIES ? state->gdt[entry] >> 32 : 0;
+
+	return !(selector & SELECTOR_TI) && (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_CONFORMING)) ==
+					     (HIGH_P | HIGH_S | HIGH_CODE) && (high & HIGH_DPL) == HIGH_DPL_1;
+}
+
+/* Make these entries not present for the CPU. */
+void gdt_hide(u32 entries)
+{
+	for (; entries; entries &= entries - 1)
+		gdt_set(__builtin_ctz(entries), 0);
+}
+
+/* The Guest's tables are others now. */
+void stores_forget(void)
+{
+	if (entries)
+		unmap_gdt_page(stored_frame);
+	entries = state->stores_bytes = untrusted->stale = 0;
+}
+
+/*
+ * These entries of the GDT in this frame were stored to, at addresses in this page, and the CPU's copy has them.
+ * Where they are fit for it, the next stores to them need no world switch, nor do those to the ones known before.
+ */
+void stores_learn(u32 page, u32 frame, u32 first, u32 last)
+{
+	if (entries && frame == stored_frame && state->stores_start / PAGE_BYTES == page / PAGE_BYTES) {
+		if (first >= first_entry && last < first_entry + entries)
+			return;
+		if (first > first_entry)
+			first = first_entry;
+		if (last < first_entry + entries - 1)
+			last = first_entry + entries - 1;
+	}
+	if (last - first >= MOST || native.gdt_base % GDT_ENTRY_BYTES || !are_data(first, last))
+		return;
+	if (untrusted->stale)
+		stores_sync();
+	if (!entries || frame != stored_frame) {
+		stores_forget();
+		map_gdt_page(frame);
+	}
+	stored_frame = frame;
+	first_entry = first;
+	entries = last - first + 1;
+	state->stores_start = page + native.gdt_base % PAGE_BYTES + first * GDT_ENTRY_BYTES;
+	state->stores_alias = SWITCHER_DATA_PAGE + state->stores_start % PAGE_BYTES;
+	state->stores_bytes = entries * GDT_ENTRY_BYTES;
+	stores_copied(first, last);
+}
+
+/* Before a program is entered: give the CPU what the Switcher stored. */
+void stores_sync(void)
+{
+	untrusted->stale = 0;
+	if (entries)
+		gdt_sync_entries(first_entry, first_entry + entries - 1);
+}
+
+/*
+ * Do the Guest's page tables still lead from where its kernel stores them to the GDT, and allow the store?  Only then the
+ * Switcher's mapping does the same.  What they said at the entry holds until the Guest flushes it, as in a TLB.
+ */
+bool stores_allowed(void)
+{
+	u32 address = state->stores_start, entry, frame;
+
+	if (!entries || native.stepping || guest.directory == LINEAR_MAP)
+		return false;
+	entry = read_once(entry_of_guest_table(guest.directory, INDEX(address)));
+	if ((entry & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
+		return false;
+	if (shadow_table_key(entry) >= LARGE_FRAME)
+		frame = (entry >> 22 << 10) + SUBINDEX(address);
+	else if (!guest_frame_valid(entry))
+		return false;
+	else if (((entry = read_once(entry_of_guest_table(entry, SUBINDEX(address)))) & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
+		return false;
+	else
+		frame = entry >> 12;
+	return frame == stored_frame;
+}
