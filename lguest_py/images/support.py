@@ -39,7 +39,7 @@ CONFIG_MAX = 4 << 20  # bytes, compressed and uncompressed
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 OVERLAP = 1024  # bytes: longer than any match
 
-FIRST = (2, 6, 32)  # 2.6.30 and before: a struct lguest_data without irq_pending, other hypercalls
+FIRST = (2, 6, 32)  # 2.6.30: lguest_data has no irq_pending, its calls fewer arguments; 2.6.31: never booted
 FIRST_TABLES = (3, 1, 0)  # with page tables of its own at its entry, and without vmcall
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)  # lguest was removed from Linux
