@@ -96,8 +96,20 @@ def linux_directories() -> list[Path]:
     return several
 
 
+KERNELS = {"linux", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """With several kernels in LGUEST_LINUX each test runs with each."""
+    """With several kernels in LGUEST_LINUX each test runs with each.
+
+    A parameter with the name of one of these fixtures would have its test left out.
+    """
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0].replace(" ", "").split(",") if isinstance(mark.args[0], str) else mark.args[0]
+        if hidden := KERNELS.intersection(names):
+            raise pytest.UsageError(
+                f"{metafunc.definition.nodeid}: {min(hidden)!r} is a fixture; name the parameter otherwise"
+            )
     several = linux_directories()
     if "linux" in metafunc.fixturenames and len(several) > 1:
         metafunc.parametrize("linux", several, indirect=True, scope="session", ids=[each.name for each in several])

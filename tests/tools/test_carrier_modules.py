@@ -12,22 +12,22 @@ import pytest
 from carrier import pick_modules
 
 
-def module(tree: Path, name: str, depends: str = "", packed: bool = False) -> bytes:
+def module(tree: Path, name: str, depends: str = "", compressed: bool = False) -> bytes:
     """Put a module into a tree, in its own directory as kernels have it."""
     elf = b"\x7fELF...\0license=GPL\0depends=" + depends.encode() + b"\0name=" + name.encode() + b"\0"
-    path = tree / "lib" / "modules" / "6.1" / name / f"{name}.ko{'.xz' if packed else ''}"
+    path = tree / "lib" / "modules" / "6.1" / name / f"{name}.ko{'.xz' if compressed else ''}"
     path.parent.mkdir(parents=True)
-    path.write_bytes(lzma.compress(elf) if packed else elf)
+    path.write_bytes(lzma.compress(elf) if compressed else elf)
     return elf
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "xz"])
-def test_each_comes_behind_what_it_needs(tmp_path: Path, packed: bool) -> None:
-    elf = module(tmp_path, "kvm-amd", "kvm,ccp", packed)
-    module(tmp_path, "kvm", "irqbypass", packed)
-    module(tmp_path, "ccp", "", packed)
-    module(tmp_path, "irqbypass", "", packed)
-    module(tmp_path, "not_asked_for", "kvm", packed)
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "xz"])
+def test_each_comes_behind_what_it_needs(tmp_path: Path, compressed: bool) -> None:
+    elf = module(tmp_path, "kvm-amd", "kvm,ccp", compressed)
+    module(tmp_path, "kvm", "irqbypass", compressed)
+    module(tmp_path, "ccp", "", compressed)
+    module(tmp_path, "irqbypass", "", compressed)
+    module(tmp_path, "not_asked_for", "kvm", compressed)
     picked = pick_modules.pick(tmp_path, ["kvm-amd", "irqbypass"])
     assert list(picked) == ["irqbypass", "kvm", "ccp", "kvm_amd"]
     assert picked["kvm_amd"] == elf
@@ -47,7 +47,7 @@ def test_a_module_that_is_nowhere_is_named(tmp_path: Path) -> None:
 
 
 def test_the_program_writes_them_with_their_order(tmp_path: Path) -> None:
-    elf = module(tmp_path, "kvm", packed=True)
+    elf = module(tmp_path, "kvm", compressed=True)
     output = tmp_path / "output"
     output.mkdir()
     program = Path(pick_modules.__file__)
