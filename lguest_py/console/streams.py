@@ -80,6 +80,7 @@ class Output:
         self._notify_at: int | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread: threading.Thread | None = None
+        self._closed = False
         self.error: OSError | None = None
         self.last = b"\n"  # the byte written last, to know whether a line is open
 
@@ -94,7 +95,7 @@ class Output:
             self._notify()
 
     def _notify(self) -> None:
-        if self.error or (self._notify_at is not None and len(self._data) <= self._notify_at):
+        if not self._closed and (self.error or (self._notify_at is not None and len(self._data) <= self._notify_at)):
             self._notify_at = None
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"!")
@@ -120,7 +121,7 @@ class Output:
     def write(self, data: bytes | bytearray) -> None:
         """Append ``data``; never blocks.  After an error it is dropped."""
         with self._changed:
-            if self.error or not data:
+            if self.error or self._closed or not data:
                 return
             self._data += data
             self.last = bytes(data[-1:])
@@ -139,10 +140,23 @@ class Output:
                 self.last = b""
             return dropped
 
+    def close(self) -> None:
+        """End its thread, after a write in progress, and close ``fileno``; what was not written is dropped."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._data.clear()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._changed.notify_all()
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._data))
+                self._changed.wait_for(lambda: bool(self._data) or self._closed)
+                if self._closed:
+                    return
                 piece = bytes(self._data[:CHUNK])
             try:
                 written = self._write_some(piece)

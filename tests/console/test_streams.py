@@ -94,6 +94,45 @@ def test_what_finish_gave_up_does_not_come_out_later() -> None:
     assert LIMIT - left <= len(b"".join(got)) - 1 <= LIMIT - left + CHUNK
 
 
+def test_it_can_be_closed_with_its_thread_and_its_descriptors() -> None:
+    """Also a program that boots many Guests has room for each."""
+    read, write = os.pipe()
+    before, threads = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
+    output = Output(write)
+    output.write(b"all of it")
+    assert output.finish(PATIENCE) == 0
+    (thread,) = set(threading.enumerate()) - threads
+    output.close()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    output.close()
+    output.write(b"dropped")
+    assert output.empty
+    assert set(os.listdir("/proc/self/fd")) == before
+    os.close(write)
+    assert os.read(read, 100) == b"all of it"
+    os.close(read)
+
+
+def test_closing_one_that_cannot_write_drops_the_rest() -> None:
+    read, write = os.pipe()
+    threads = set(threading.enumerate())
+    output = Output(write)
+    output.write(b"x" * LIMIT)
+    output.notify_when(0)
+    output.close()
+    writers = set(threading.enumerate()) - threads
+    got: list[bytes] = []
+    thread = collect(read, got)
+    for writer in writers:
+        writer.join(PATIENCE)
+        assert not writer.is_alive()
+    os.close(write)
+    thread.join()
+    os.close(read)
+    assert len(b"".join(got)) < LIMIT
+
+
 def test_an_error_is_kept_and_told() -> None:
     read, write = os.pipe()
     os.close(read)

@@ -91,8 +91,6 @@ def test_a_guest_with_more_to_do_is_not_held_up(engine_name: str, personality: P
     program.raw(store(RAN_ON, 1))
     program.wait()
     program.tell(0)
-    done = run_program(
-        engine_name, program, more=program.handler, kicked=kicked, polls=LONG_POLL, made=machines.append
-    )
+    done = run_program(engine_name, program, more=program.handler, kicked=kicked, polls=LONG_POLL, made=machines.append)
     assert ran_on == [1]
     assert done.results == [2 if before else 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from contextlib import closing
 
 import pytest
 from churn_lab import churn
@@ -129,10 +130,13 @@ class NearTheEnd(EngineWrapper):
 def run(engine_name: str, image: Image, switcher: Switcher, typed: bytes) -> tuple[Result, bytes]:
     choice = engines.choose(engine_name)
     settings = Settings(image, 16 * MIB, restart=False, timeout=LIMIT, switcher=switcher)
-    with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
+    with (
+        tempfile.TemporaryFile() as keys,
+        tempfile.TemporaryFile() as shown,
+        closing(Output(shown.fileno())) as output,
+    ):
         keys.write(typed)
         keys.seek(0)
-        output = Output(shown.fileno())
         result = Launcher(settings, lambda size: NearTheEnd(choice.make(size)), Input(keys.fileno()), output).run()
         assert not output.finish(60)
         shown.seek(0)

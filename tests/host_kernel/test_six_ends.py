@@ -278,9 +278,7 @@ def test_a_guest_that_says_something_restarts_on(ended: Ended, tmp_path: Path) -
 @pytest.mark.parametrize("word", ["reboot=t", "reboot=k"])
 def test_a_distributions_kernel_reboots_by_its_last_resort_too(engine_name: str, stock: Kernel, word: str) -> None:
     words = "quiet", word, 'run="reboot -f"'
-    guest = Linux(
-        engine_name, "debian-6.1-686", None, *words, console="ttyS0", options=("--on-reboot", "exit")
-    )
+    guest = Linux(engine_name, "debian-6.1-686", None, *words, console="ttyS0", options=("--on-reboot", "exit"))
     try:
         data = guest.finish()
     finally:

@@ -138,9 +138,7 @@ class ConsoleDriver:
         assert page[1] == 2
         words = memoryview(bytes(page[5:21])).cast("H")
         self.irqs = words[1], words[5]
-        self.receive, self.transmit = (
-            Driver(engine.guest, (words[n] | words[n + 1] << 16) * 4096) for n in (2, 6)
-        )
+        self.receive, self.transmit = (Driver(engine.guest, (words[n] | words[n + 1] << 16) * 4096) for n in (2, 6))
 
     def accept(self, status: int = 3) -> None:
         self.engine.guest[self.base + 4] = status

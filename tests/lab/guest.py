@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from lguest_py import engines, images
@@ -63,10 +64,13 @@ def boot_image(
         image, memory, command_line, restart=restart, timeout=LIMIT, switcher=switcher,
         devices=complete(devices), bus=bus,
     )  # fmt: skip
-    with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
+    with (
+        tempfile.TemporaryFile() as keys,
+        tempfile.TemporaryFile() as shown,
+        closing(Output(shown.fileno())) as output,
+    ):
         keys.write(typed)
         keys.seek(0)
-        output = Output(shown.fileno())
         make, said = engines.choose(engine_name).make, list[str]()
         result = Launcher(settings, make, Input(keys.fileno()), output, say=said.append).run()
         assert not output.finish(60)

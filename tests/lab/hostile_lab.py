@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -314,9 +315,9 @@ def run_image(
         with tempfile.TemporaryFile() as keys:
             keys.write(typed)
             keys.seek(0)
-            output = Output(sink)
-            result = Launcher(settings, make, Input(keys.fileno()), output).run()
-            output.finish(60)
+            with closing(Output(sink)) as output:
+                result = Launcher(settings, make, Input(keys.fileno()), output).run()
+                output.finish(60)
     finally:
         os.close(sink)
     return Run(result, made[-1].wrong)

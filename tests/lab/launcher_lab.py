@@ -64,6 +64,7 @@ class Pipes:
         """All that was written."""
         self.go.set()
         self.output.finish(60)
+        self.output.close()
         os.close(self.write)
         self._thread.join()
         os.close(self._read)

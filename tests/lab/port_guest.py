@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from lguest_py import engines
@@ -83,9 +84,9 @@ class PortGuest:
             source = os.open(keys, os.O_RDONLY)
             sink = os.open(shown, os.O_WRONLY | os.O_CREAT)
             try:
-                output = Output(sink)
-                result = Launcher(settings, engines.choose(engine_name).make, Input(source), output).run()
-                output.finish(LIMIT)
+                with closing(Output(sink)) as output:
+                    result = Launcher(settings, engines.choose(engine_name).make, Input(source), output).run()
+                    output.finish(LIMIT)
             finally:
                 os.close(source)
                 os.close(sink)

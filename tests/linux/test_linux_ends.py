@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,11 @@ def variant(linux: RealLinux, form: str) -> Path:
 def run(engine_name: str, image: Image, linux: RealLinux, words: str) -> tuple[Result, str]:
     """Boot in this process; how it ended, and all that the console showed."""
     settings = Settings(image, 64 << 20, f"console=hvc0 {words}", str(linux.initrd), restart=False, timeout=LIMIT)
-    with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
-        output = Output(shown.fileno())
+    with (
+        tempfile.TemporaryFile() as keys,
+        tempfile.TemporaryFile() as shown,
+        closing(Output(shown.fileno())) as output,
+    ):
         result = Launcher(settings, engines.choose(engine_name).make, Input(keys.fileno()), output).run()
         assert not output.finish(60)
         shown.seek(0)

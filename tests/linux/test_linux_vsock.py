@@ -101,9 +101,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture(scope="module")
-def shell(
-    engine_name: str, stock: Kernel, host: Host, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Linux]:
+def shell(engine_name: str, stock: Kernel, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linux]:
     """A Guest at its prompt."""
     initrd = make_initrd(tmp_path_factory.mktemp("initrd") / "initrd", stock, True)
     words = ("--vsock", f"{host.path},cid=42")

@@ -14,6 +14,7 @@ import lzma
 import struct
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,11 @@ def boot(engine_name: str, image: Image, initrd: Path) -> Result:
     console = "ttyS0" if image.personality == "native" else "hvc0"
     words = f"console={console} quiet run=true"
     settings = Settings(image, 64 << 20, words, str(initrd), restart=False, timeout=LIMIT)
-    with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shown:
-        output = Output(shown.fileno())
+    with (
+        tempfile.TemporaryFile() as keys,
+        tempfile.TemporaryFile() as shown,
+        closing(Output(shown.fileno())) as output,
+    ):
         result = Launcher(settings, engines.choose(engine_name).make, Input(keys.fileno()), output).run()
         assert not output.finish(60)
         shown.seek(0)

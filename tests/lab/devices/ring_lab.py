@@ -87,9 +87,7 @@ class Request:
 class Driver:
     """One virtqueue in ``memory``.  ``place``: its Ring, or the address of a legacy one of 256 entries."""
 
-    def __init__(
-        self, memory: memoryview, place: Ring | int, features: int = 0, arena: Arena | None = None
-    ) -> None:
+    def __init__(self, memory: memoryview, place: Ring | int, features: int = 0, arena: Arena | None = None) -> None:
         self.ring = place if isinstance(place, Ring) else legacy_ring(place, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN)
         self.memory = memory
         self.features = features
