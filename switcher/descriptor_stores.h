@@ -24,8 +24,6 @@
  */
 #define STORE_ERROR  0 /* on entry */
 #define STORE_EFLAGS 12
-#define STORED_EAX   28 /* after the pushal */
-#define STORED_EIP   36
 #define STORE_TO_PRESENT 3 /* an error code: ring 1 wrote to a read-only page */
 #define LONGEST_MOV 7
 #define MOV_STORE 0x89
@@ -33,7 +31,6 @@
 #define MOD_WORD  0x80 /* or of four */
 #define RM_SIB    4
 #define RM_NO_BASE 5
-#define ESP_NUMBER 4
 #define HIGH_PRESENT 0x8000
 descriptor_store:
 	testb $FAST_STORES, %cs:STATE(fast_path)
@@ -49,7 +46,7 @@ descriptor_store:
 	jae 8f
 	testb $3, %bl
 	jnz 8f
-	movl STORED_EIP(%esp), %esi
+	movl PUSHED_EIP(%esp), %esi
 	movl %esi, %eax
 	andl $0xFFF, %eax
 	cmpl $0x1000 - LONGEST_MOV, %eax	/* in one page */
@@ -79,8 +76,8 @@ descriptor_store:
 	andl $7, %edx
 	cmpl $ESP_NUMBER, %edx
 	je 8f
-	negl %edx				/* pushal pushes register 0 first */
-	movl STORED_EAX(%esp, %edx, 4), %edx	/* the value */
+	negl %edx
+	movl PUSHED_EAX(%esp, %edx, 4), %edx	/* the value */
 	movl %ebx, %edi
 	andl $~7, %edi				/* the descriptor, as it would be: esi and eax */
 	movl %cs:STATE(stores_alias), %ebp
@@ -100,7 +97,7 @@ descriptor_store:
 	cmpl %cs:STATE(stores_seen) + 4(%edi), %esi
 	jne 8f
 7:	movl %edx, %ss:(%ebp, %ebx)
-	addl %ecx, STORED_EIP(%esp)
+	addl %ecx, PUSHED_EIP(%esp)
 	xorl %edx, %edx
 	movl %cs:STATE(stores_bytes), %edi
 0:	movl %cs:-4(%ebp, %edi), %eax

@@ -72,7 +72,8 @@ general_protection:
 #define TWO_BYTES 0x0F /* the first of an opcode of two: only then the next byte was executed too, and is mapped */
 #define MOV_FROM_CR 0x20
 #define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register */
-#define PUSHED_EAX 28
+#define ESP_NUMBER 4
+#define PUSHED_EAX 28 /* after pushal, which pushes register 0 first; descriptor_stores.h uses it too */
 #define PUSHED_EIP 36
 read_cr2:
 	cmpb $TWO_BYTES, %cs:(%eax)
@@ -83,14 +84,14 @@ read_cr2:
 	xorl $MOV_CR2_EAX, %eax
 	cmpl $7, %eax
 	ja 2b
-	cmpl $4, %eax				/* esp */
+	cmpl $ESP_NUMBER, %eax
 	je 2b
 	popl %eax
 	pushal
 	movl PUSHED_EIP(%esp), %eax
 	movzbl %cs:2(%eax), %eax
 	subl $MOV_CR2_EAX, %eax
-	negl %eax				/* pushal pushes register 0 first */
+	negl %eax
 	movl %cs:STATE(guest_cr2), %edx
 	movl %edx, PUSHED_EAX(%esp, %eax, 4)
 	addl $3, PUSHED_EIP(%esp)
@@ -99,6 +100,27 @@ read_cr2:
 	popal
 	addl $4, %esp
 	iret
+
+#define IRET 0xCF
+
+/*
+ * Jump elsewhere unless the trap is a fault of the kernel's iret, with its stack segment and without special flags.  eax:
+ * where in its page the Guest's frame begins.  more: bytes pushed after eax.
+ */
+.macro UNLESS_IRET_OF_KERNEL elsewhere, more=0
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS + \more(%esp)
+	jnz \elsewhere
+	testb $2, SAVED_CS + \more(%esp)	/* ring 3 */
+	jnz \elsewhere
+	movl SAVED_SS + \more(%esp), %eax
+	cmpl %cs:STATE(kernel_ss), %eax
+	jne \elsewhere
+	movl SAVED_EIP + \more(%esp), %eax
+	cmpb $IRET, %cs:(%eax)
+	jne \elsewhere
+	movl SAVED_ESP + \more(%esp), %eax
+	andl $0xFFF, %eax
+.endm
 
 /*
  * The same fault with a selector as its error code: the kernel's iret to itself, whose frame has RPL 0 (FAST_IRET_KERNEL).
@@ -110,24 +132,12 @@ read_cr2:
 #define IRET_CS      4
 #define IRET_EFLAGS  8
 #define IRET_KERNEL_BYTES 12
-#define IRET 0xCF
 #define FLAG_FIXED 0x2
 #define UNUSUAL_FLAGS 0x1A7100 /* VIP, VIF, VM, NT, IOPL, TF */
 iret_to_kernel:
 	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path)
 	jz 2b
-	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
-	jnz 2b
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz 2b
-	movl SAVED_SS(%esp), %eax
-	cmpl %cs:STATE(kernel_ss), %eax
-	jne 2b
-	movl SAVED_EIP(%esp), %eax
-	cmpb $IRET, %cs:(%eax)
-	jne 2b
-	movl SAVED_ESP(%esp), %eax
-	andl $0xFFF, %eax
+	UNLESS_IRET_OF_KERNEL 2b
 	cmpl $0x1000 - IRET_KERNEL_BYTES, %eax	/* all in a page that the CPU has read from */
 	ja 2b
 	movl SAVED_ESP(%esp), %eax
@@ -193,21 +203,10 @@ segment_not_present:
 	jne 3f
 	pushl %eax
 	pushl %edx
-	testl $FLAG_VM, FRAME_EFLAGS(%esp)
-	jnz 2f
-	testb $2, FRAME_CS(%esp)		/* ring 3 */
-	jnz 2f
-	movl FRAME_SS(%esp), %eax
-	cmpl %cs:STATE(kernel_ss), %eax
-	jne 2f
-	movl FRAME_EIP(%esp), %eax
-	cmpb $IRET, %cs:(%eax)
-	jne 2f
-	movl FRAME_ESP(%esp), %eax
-	movl %eax, %edx
-	andl $0xFFF, %edx
-	cmpl $0x1000 - IRET_BYTES, %edx		/* esp and ss, which the CPU did not read, must be in the same page */
+	UNLESS_IRET_OF_KERNEL 2f, 4
+	cmpl $0x1000 - IRET_BYTES, %eax		/* esp and ss, which the CPU did not read, must be in the same page */
 	ja 2f
+	movl FRAME_ESP(%esp), %eax
 	movl %cs:IRET_CS(%eax), %edx
 	cmpl %cs:STATE(user_cs), %edx
 	jne 2f

@@ -24,7 +24,8 @@
  *
  * The Host kernel's stack ends in ebp, ebx, esi, edi, the callee-saved registers; STATE(host_esp) points to edi.
  *
- * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, descriptor_stores.h, reflect.h, host_kernel/machine/tables.c.
+ * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, descriptor_stores.h, reflect.h,
+ * host_kernel/machine/tables.c.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"

@@ -102,6 +102,15 @@ bool text_same(const char *one, const char *other)
 	return length == strlen(other) && !memcmp(one, other, length);
 }
 
+u32 number_of(const char *text)
+{
+	u32 value = 0;
+
+	while (*text >= '0' && *text <= '9')
+		value = value * 10 + (u32)(*text++ - '0');
+	return value;
+}
+
 struct line {
 	char text[512];
 	u32 length;

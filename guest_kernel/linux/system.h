@@ -119,6 +119,7 @@ void *memset(void *to, int value, size_t bytes);
 int memcmp(const void *one, const void *other, size_t bytes);
 size_t strlen(const char *text);
 bool text_same(const char *one, const char *other);
+u32 number_of(const char *text); /* the decimal digits that it begins with */
 
 /* Registers the program's main function, which returns the exit status. start.S calls it. */
 typedef s32 main_function(u32 argc, char **argv, char **envp);

@@ -5,11 +5,10 @@
  * Read next: inject.c.
  */
 #include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/descriptor.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/machine/tables.h"
 
-#define HIGH_P     0x8000u
-#define HIGH_DPL   0x6000u
 #define HIGH_TYPE  0x1F00u
 
 static bool is_host_vector(u32 vector)

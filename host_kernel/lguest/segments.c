@@ -5,14 +5,10 @@
  * Source: Intel SDM vol. 3, 3.4.5.
  */
 #include "host_kernel/lguest/lguest.h"
+#include "host_kernel/base/descriptor.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/memory/page_tables.h"
 
-#define HIGH_ACCESSED 0x100u
-#define HIGH_S        0x1000u /* a code or data segment, not a system one */
-#define HIGH_DPL      0x6000u
-#define HIGH_DPL_1    0x2000u
-#define HIGH_P        0x8000u
 #define GDT_DOUBLE_FAULT 31
 #define GDT_TLS       6
 

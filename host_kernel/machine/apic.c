@@ -7,8 +7,6 @@
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/host.h"
 
-#define LOCAL_APIC 0xFEE00000u
-#define IO_APIC    0xFEC00000u
 #define APIC_EOI        0x0B0
 #define APIC_SPURIOUS   0x0F0
 #define APIC_LVT_TIMER  0x320
@@ -30,18 +28,18 @@
 
 static void apic_write(u32 at, u32 value)
 {
-	*(volatile u32 *)(LOCAL_APIC + at) = value;
+	*(volatile u32 *)(LOCAL_APIC_ADDRESS + at) = value;
 }
 
 static u32 apic_read(u32 at)
 {
-	return *(volatile u32 *)(LOCAL_APIC + at);
+	return *(volatile u32 *)(LOCAL_APIC_ADDRESS + at);
 }
 
 static void io_apic_write(u32 at, u32 value)
 {
-	*(volatile u32 *)IO_APIC = at;
-	*(volatile u32 *)(IO_APIC + 0x10) = value;
+	*(volatile u32 *)IO_APIC_ADDRESS = at;
+	*(volatile u32 *)(IO_APIC_ADDRESS + 0x10) = value;
 }
 
 /* Empty the serial port's receiver, which lowers its line: without that the edge-triggered pin sees no further edge. */

@@ -5,6 +5,7 @@
  */
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/base/cpu.h"
+#include "host_kernel/base/descriptor.h"
 #include "host_kernel/base/host.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
@@ -13,7 +14,6 @@
 #define CODE_RING_0 0x00CF9B000000FFFFull /* flat, and accessed: the CPU need not write the descriptor */
 #define DATA_RING_0 0x00CF93000000FFFFull
 #define GATE_INTERRUPT 0x8E00u
-#define HIGH_P         0x8000u
 #define TSS_AVAILABLE  0x89ull /* present, type 9: a 32-bit TSS that is not busy */
 
 /* For the classic Switcher; with the lean one the Host kernel runs on the Guest's tables. */

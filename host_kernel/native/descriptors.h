@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The upper word of a segment descriptor.  Source: Intel SDM vol. 3, 3.4.5.  Read next: gdt.c. */
+/* What the native personality makes of segment descriptors.  Read before: host_kernel/base/descriptor.h.  Read next: gdt.c. */
 #ifndef HOST_KERNEL_NATIVE_DESCRIPTORS_H
 #define HOST_KERNEL_NATIVE_DESCRIPTORS_H
 #include <stdbool.h>
-#include "switcher/layouts/types.h"
-
-#define HIGH_TYPE_ACCESSED 0x100u
-#define HIGH_WRITABLE 0x200u /* data */
-#define HIGH_CONFORMING 0x400u /* code */
-#define HIGH_CODE     0x800u
-#define HIGH_S        0x1000u
-#define HIGH_DPL      0x6000u
-#define HIGH_DPL_1    0x2000u
-#define HIGH_P        0x8000u
-#define HIGH_D        0x400000u
-#define HIGH_G        0x800000u
+#include "host_kernel/base/descriptor.h"
 
 #define BOOT_CS 2 /* the boot protocol: flat segments in entries 2 and 3 */
 #define BOOT_DS 3
@@ -35,7 +24,7 @@ static inline u64 safe_descriptor(u32 low, u32 high)
 	if (!(high & HIGH_DPL))
 		high |= HIGH_DPL_1;
 	if (high & HIGH_P)
-		high |= HIGH_TYPE_ACCESSED;
+		high |= HIGH_ACCESSED;
 	return (u64)high << 32 | low;
 }
 

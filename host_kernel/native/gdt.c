@@ -16,7 +16,7 @@
 #define MOST (sizeof(state->stores_seen) / sizeof(*state->stores_seen))
 
 static u32 guest_gdt[GDT_ENTRIES][2]; /* the Guest's own descriptors, as of the last sync */
-static u32 first_entry, entries; /* that the Switcher stores to; 0 entries: there are none */
+static u32 stored_first, stored_count; /* the entries that the Switcher stores to; 0: there are none */
 static u32 stored_frame;
 
 void gdt_load(u32 base, u32 limit)
@@ -37,16 +37,16 @@ void gdt_set(u32 entry, u64 descriptor)
 /* The CPU's copy of these entries is the Guest's now. */
 static void stores_copied(u32 first, u32 last)
 {
-	for (u32 entry = 0; entry < entries; entry++)
-		if (first_entry + entry - first <= last - first)
-			state->stores_seen[entry] = guest_descriptor(first_entry + entry);
-	if (first <= first_entry && first_entry + entries - 1 <= last)
+	for (u32 entry = 0; entry < stored_count; entry++)
+		if (stored_first + entry - first <= last - first)
+			state->stores_seen[entry] = guest_descriptor(stored_first + entry);
+	if (first <= stored_first && stored_first + stored_count - 1 <= last)
 		untrusted->stale = 0;
 }
 
 /*
- * Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses.  Returns whether a code segment of ring 1
- * changed.
+ * Copy entries of the Guest's GDT, as they are now, into the one that the CPU uses.  Returns whether a code segment is or was
+ * among them.
  */
 bool gdt_sync_entries(u32 first, u32 last)
 {
@@ -58,9 +58,10 @@ bool gdt_sync_entries(u32 first, u32 last)
 		last = GDT_ENTRIES - 1;
 	for (u32 entry = first; entry <= last; entry++)
 		guest_gdt[entry][0] = guest_gdt[entry][1] = 0;
-	if (last * 8 + 7 > native.gdt_limit || !guest_try_read(guest_gdt[first], native.gdt_base + first * 8, (last - first + 1) * 8))
-		for (u32 entry = first; entry <= last && entry * 8 + 7 <= native.gdt_limit; entry++)
-			guest_try_read(guest_gdt[entry], native.gdt_base + entry * 8, 8);
+	if (last * GDT_ENTRY_BYTES + 7 > native.gdt_limit ||
+	    !guest_try_read(guest_gdt[first], native.gdt_base + first * GDT_ENTRY_BYTES, (last - first + 1) * GDT_ENTRY_BYTES))
+		for (u32 entry = first; entry <= last && entry * GDT_ENTRY_BYTES + 7 <= native.gdt_limit; entry++)
+			guest_try_read(guest_gdt[entry], native.gdt_base + entry * GDT_ENTRY_BYTES, GDT_ENTRY_BYTES);
 	for (u32 entry = first ? first : 1; entry <= last; entry++) {
 		u32 low = guest_gdt[entry][0], high = guest_gdt[entry][1];
 
@@ -124,9 +125,9 @@ void gdt_hide(u32 entries)
 /* The Guest's tables are others now. */
 void stores_forget(void)
 {
-	if (entries)
+	if (stored_count)
 		unmap_gdt_page(stored_frame);
-	entries = state->stores_bytes = untrusted->stale = 0;
+	stored_count = state->stores_bytes = untrusted->stale = 0;
 }
 
 /*
@@ -135,28 +136,28 @@ void stores_forget(void)
  */
 void stores_learn(u32 page, u32 frame, u32 first, u32 last)
 {
-	if (entries && frame == stored_frame && state->stores_start / PAGE_BYTES == page / PAGE_BYTES) {
-		if (first >= first_entry && last < first_entry + entries)
+	if (stored_count && frame == stored_frame && state->stores_start / PAGE_BYTES == page / PAGE_BYTES) {
+		if (first >= stored_first && last < stored_first + stored_count)
 			return;
-		if (first > first_entry)
-			first = first_entry;
-		if (last < first_entry + entries - 1)
-			last = first_entry + entries - 1;
+		if (first > stored_first)
+			first = stored_first;
+		if (last < stored_first + stored_count - 1)
+			last = stored_first + stored_count - 1;
 	}
 	if (last - first >= MOST || native.gdt_base % GDT_ENTRY_BYTES || !are_data(first, last))
 		return;
 	if (untrusted->stale)
 		stores_sync();
-	if (!entries || frame != stored_frame) {
+	if (!stored_count || frame != stored_frame) {
 		stores_forget();
 		map_gdt_page(frame);
 	}
 	stored_frame = frame;
-	first_entry = first;
-	entries = last - first + 1;
+	stored_first = first;
+	stored_count = last - first + 1;
 	state->stores_start = page + native.gdt_base % PAGE_BYTES + first * GDT_ENTRY_BYTES;
 	state->stores_alias = SWITCHER_DATA_PAGE + state->stores_start % PAGE_BYTES;
-	state->stores_bytes = entries * GDT_ENTRY_BYTES;
+	state->stores_bytes = stored_count * GDT_ENTRY_BYTES;
 	stores_copied(first, last);
 }
 
@@ -164,8 +165,8 @@ void stores_learn(u32 page, u32 frame, u32 first, u32 last)
 void stores_sync(void)
 {
 	untrusted->stale = 0;
-	if (entries)
-		gdt_sync_entries(first_entry, first_entry + entries - 1);
+	if (stored_count)
+		gdt_sync_entries(stored_first, stored_first + stored_count - 1);
 }
 
 /*
@@ -176,7 +177,7 @@ bool stores_allowed(void)
 {
 	u32 address = state->stores_start, entry, frame;
 
-	if (!entries || native.stepping || guest.directory == LINEAR_MAP)
+	if (!stored_count || native.stepping || guest.directory == LINEAR_MAP)
 		return false;
 	entry = read_once(entry_of_guest_table(guest.directory, INDEX(address)));
 	if ((entry & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))

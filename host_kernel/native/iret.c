@@ -5,11 +5,8 @@
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/descriptor.h"
 
-#define HIGH_CODE 0x800u
-#define HIGH_S    0x1000u
-#define HIGH_P    0x8000u
-#define HIGH_DPL  0x6000u
 #define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
 
 /* The return itself faults: at its own address, with nothing popped. */

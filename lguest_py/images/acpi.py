@@ -18,8 +18,7 @@ from lguest_py.shared_memory import _layouts as at
 
 OEM, OEM_TABLE, CREATOR = b"LGUEST", b"LGUESTPY", b"LGPY"
 SCI_IRQ = 9
-CLOCK_IRQ, CLOCK_PIN = 0, 2
-LOCAL_APIC, IO_APIC = 0xFEE00000, 0xFEC00000
+CLOCK_IRQ = 0
 MADT_HAS_PIC = 1
 MADT_PROCESSOR, MADT_IO_APIC, MADT_OVERRIDE = 0, 1, 2
 PROCESSOR_ENABLED = 1
@@ -104,10 +103,10 @@ def _fadt(facs: int, dsdt: int) -> bytes:
 
 def _madt() -> bytes:
     """One processor with its local APIC, one I/O APIC, and the ISA interrupts that are not as usual there."""
-    body = struct.pack("<II", LOCAL_APIC, MADT_HAS_PIC)
+    body = struct.pack("<II", at.LOCAL_APIC_ADDRESS, MADT_HAS_PIC)
     body += struct.pack("<BBBBI", MADT_PROCESSOR, 8, 0, 0, PROCESSOR_ENABLED)
-    body += struct.pack("<BBBBII", MADT_IO_APIC, 12, 0, 0, IO_APIC, 0)
-    for irq, pin, flags in ((CLOCK_IRQ, CLOCK_PIN, AS_THE_BUS), (SCI_IRQ, SCI_IRQ, LEVEL_LOW)):
+    body += struct.pack("<BBBBII", MADT_IO_APIC, 12, 0, 0, at.IO_APIC_ADDRESS, 0)
+    for irq, pin, flags in ((CLOCK_IRQ, at.IO_APIC_CLOCK_PIN, AS_THE_BUS), (SCI_IRQ, SCI_IRQ, LEVEL_LOW)):
         body += struct.pack("<BBBBIH", MADT_OVERRIDE, 10, 0, irq, pin, flags)
     return _table(b"APIC", 1, body)
 

@@ -61,6 +61,9 @@ struct machine {
 #define ACPI_PM1_EVENT      0x600
 #define ACPI_PM1_CONTROL    0x604
 #define ACPI_PM_TIMER       0x608
+#define LOCAL_APIC_ADDRESS  0xFEE00000 /* the machine's own and a native Guest's are at the usual places */
+#define IO_APIC_ADDRESS     0xFEC00000
+#define IO_APIC_CLOCK_PIN   2          /* of a native Guest: the clock is interrupt 0 elsewhere */
 #define ACPI_SLEEP_TYPE_OFF 5
 
 /*

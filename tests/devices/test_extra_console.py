@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from ring_lab import Rig
 
 from lguest_py.devices.device import Progress
 from lguest_py.devices.extra_console import KEPT, LIMIT, TAKEN, ExtraConsole
-from lguest_py.errors import UsageError
 from lguest_py.hardware import Console
 
 RECEIVE, TRANSMIT = 0, 1
@@ -174,31 +171,3 @@ def test_a_restart_keeps_the_program_and_its_input(setup: Setup) -> None:
     assert setup.read() == [b"cd"]
     setup.print(b"again")
     assert program.recv(99) == b"again"
-
-
-def test_only_this_user_may_connect(setup: Setup) -> None:
-    assert stat.S_IMODE(os.stat(setup.path).st_mode) == 0o600
-
-
-def test_a_socket_that_nobody_listens_at_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
-    with socket.socket(socket.AF_UNIX) as old:
-        old.bind(str(path))
-    device = ExtraConsole(Console(str(path)), print)
-    with pytest.raises(UsageError, match="another program listens there"):
-        ExtraConsole(Console(str(path)), print)
-    assert path.exists()
-    path.unlink()
-    path.write_text("made by someone else meanwhile")
-    device.close()
-    assert path.exists()
-
-
-@pytest.mark.parametrize("name", ["folder", "file", "none/socket"])
-def test_where_no_socket_can_be_is_one_line(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match=r"cannot be a console's socket.*name") as caught:
-        ExtraConsole(Console(str(tmp_path / name)), print)
-    assert str(caught.value).isprintable()
-    assert (tmp_path / "file").read_text() == "mine"

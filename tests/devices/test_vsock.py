@@ -7,7 +7,6 @@ Read next: test_vsock_limits.py.
 from __future__ import annotations
 
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from vsock_lab import CID, EVENTS, VsockLab, data, ops, vsocks
 from lguest_py.devices.vsock import F_STREAM, VsockDevice
 from lguest_py.devices.vsock_connection import BUFFER, NOBODY, SAY_CONNECT
 from lguest_py.devices.vsock_packet import SHUTDOWN_RECEIVE, SHUTDOWN_SEND, Op
-from lguest_py.errors import UsageError
 from lguest_py.hardware import Vsock
 
 BOTH = SHUTDOWN_RECEIVE | SHUTDOWN_SEND
@@ -284,24 +282,6 @@ def test_a_driver_that_starts_without_a_past_is_told_nothing(vsock: VsockLab) ->
 # --- the socket ----------------------------------------------------------------------------------------------------
 
 
-def test_only_this_user_may_connect(vsock: VsockLab) -> None:
-    assert stat.S_IMODE(vsock.path.stat().st_mode) == 0o600
-
-
-def test_a_socket_that_nobody_listens_at_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
-    with socket.socket(socket.AF_UNIX) as old:
-        old.bind(str(path))
-    device = VsockDevice(Vsock(str(path)), print)
-    with pytest.raises(UsageError, match="another program listens there"):
-        VsockDevice(Vsock(str(path)), print)
-    assert path.exists()
-    path.unlink()
-    path.write_text("made by someone else meanwhile")
-    device.close()
-    assert path.exists()
-
-
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_relative_name_lasts_where_there_is_room_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
@@ -316,13 +296,3 @@ def test_a_relative_name_lasts_where_there_is_room_for_it(
             monkeypatch.chdir("/")
         lab.from_guest(server)
         monkeypatch.chdir(folder)
-
-
-@pytest.mark.parametrize("name", ["folder", "file", "none/socket"])
-def test_where_no_socket_can_be_is_one_line(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match=r"cannot be a vsock's socket.*name") as caught:
-        VsockDevice(Vsock(str(tmp_path / name)), print)
-    assert str(caught.value).isprintable()
-    assert (tmp_path / "file").read_text() == "mine"

@@ -21,8 +21,6 @@
 #define IDT      0x3000
 #define STACK    0x5000
 
-#define LOCAL_APIC 0xFEE00000
-#define IO_APIC    0xFEC00000
 #define AT(label) (label - start + BASE)
 
         .macro  SEND port, value
@@ -77,7 +75,7 @@ ring:   SEND    DOORBELL, $1
 /* Wait for WANTED doorbell interrupts; ring after each. */
 receive:
         call    interrupts_on
-        movl    $IO_APIC, %edi
+        movl    $IO_APIC_ADDRESS, %edi
         mov     PIN, %eax
         lea     0x11(, %eax, 2), %eax
         mov     %eax, (%edi)
@@ -108,12 +106,12 @@ receive:
 
 /* WANTED shots of the local APIC's timer, a millisecond each. */
 tick:   call    interrupts_on
-        movl    $0xB, LOCAL_APIC + 0x3E0
-        movl    $VECTOR_TIMER, LOCAL_APIC + 0x320
+        movl    $0xB, LOCAL_APIC_ADDRESS + 0x3E0
+        movl    $VECTOR_TIMER, LOCAL_APIC_ADDRESS + 0x320
         rdtsc
         mov     %eax, FLAGS
         mov     %edx, FLAGS + 4
-1:      movl    $1000000, LOCAL_APIC + 0x380
+1:      movl    $1000000, LOCAL_APIC_ADDRESS + 0x380
         mov     TICKS, %ecx
 2:      sti
         hlt
@@ -145,8 +143,8 @@ interrupts_on:
         mov     $(IDT + VECTOR_SPURIOUS * 8), %edi
         call    gate
         lidt    AT(idt_register)
-        movl    $0x10000, LOCAL_APIC + 0x350
-        movl    $(0x100 | VECTOR_SPURIOUS), LOCAL_APIC + 0xF0
+        movl    $0x10000, LOCAL_APIC_ADDRESS + 0x350
+        movl    $(0x100 | VECTOR_SPURIOUS), LOCAL_APIC_ADDRESS + 0xF0
         ret
 gate:   mov     %ax, (%edi)
         movw    $0x08, 2(%edi)
@@ -166,12 +164,12 @@ on_doorbell:
         in      %dx, %al
         jmp     1b
 2:      incl    TAKEN
-        movl    $0, LOCAL_APIC + 0xB0
+        movl    $0, LOCAL_APIC_ADDRESS + 0xB0
         SEND    DOORBELL, $1
         iret
 on_timer:
         incl    TICKS
-        movl    $0, LOCAL_APIC + 0xB0
+        movl    $0, LOCAL_APIC_ADDRESS + 0xB0
 on_spurious:
         iret
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hostile_code import DIRECTORY, EAX, EBP, ESP, GDT, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
-from hostile_lab import LONG, Watched, harmless, image_of, run_image, symbols, word
+from hostile_code import DIRECTORY, EAX, EBP, ESP, GDT, PLACES, SCRATCH, le32, mov, push, store
+from hostile_lab import image_of
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
 
-from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
-from lguest_py.shared_memory import _layouts as L
 
 CODE, BACK, FAULTED = 0x160000, 0x135000, 0x135200  # BACK: where a program's int leads
 NEXT, TOLD, MARKS, STACK = SCRATCH, SCRATCH + 0x1000, SCRATCH + 0x2000, SCRATCH + 0x8000
-VECTOR, KERNEL, USER_CODE, USER_DATA = 0x30, 0x10, 0x23, 0x2B
+VECTOR, USER_CODE, USER_DATA = 0x30, 0x23, 0x2B
 FIRST, ENTRIES, BASES, ROUNDS = 20, 3, 3, 40
 FAULT = 0xDEAD
 PRESENT = 0x8000
@@ -89,39 +88,22 @@ def script(r: Random) -> tuple[bytes, list[int], list[int]]:
         before = mov(EAX, (FIRST + asked) << 3 | 3)
         resume = CODE + len(code + before + store(NEXT, 0) + entering)
         code += before + store(NEXT, resume) + entering + b"\xa3" + le32(TOLD + 4 * (len(expected) - 1))
-    return code + store(PLACES["BUDGET"], 1) + b"\x0f\x0b", expected, table
+    return code + END, expected, table
 
 
 @pytest.mark.parametrize("switcher", ["lean", "classic"])
 @pytest.mark.parametrize("seed", range(4))
 def test_programs_find_what_was_stored(engine_name: str, seed: int, switcher: Switcher) -> None:
     code, expected, table = script(Random(seed))
-    seen: list[list[int]] = []
-
-    class Told(Watched):
-        def close(self) -> None:
-            if not self.closed:
-                start, own = self.guest.start, symbols()["stack_page"] + L.UNTRUSTED.fields["fast_paths"][0]
-                seen.append([word(self.memory, start + TOLD + 4 * n) for n in range(len(expected))])
-                seen.append([word(self.memory, start + GDT + 8 * FIRST + 4 * n) for n in range(2 * ENTRIES)])
-                seen.append([word(self.memory, own)])
-            super().close()
-
     marks = b"".join(store(MARKS + 0x100 * n, n + 1) for n in range(BASES))
-    gates = b"".join(
-        two_words(IDT + 8 * vector, gate(place, KERNEL, access))
-        for vector, place, access in ((VECTOR, BACK, 0xEE), (11, FAULTED, 0x8E), (13, FAULTED, 0x8E))
-    )
-    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + marks + gates + mov(EAX, CODE) + b"\xff\xe0"
+    handlers = gates({VECTOR: (BACK, FOR_PROGRAMS), 11: (FAULTED, FOR_THE_KERNEL), 13: (FAULTED, FOR_THE_KERNEL)})
+    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + marks + handlers + mov(EAX, CODE) + b"\xff\xe0"
     back = b"\xb9\x18\x00\x00\x00\x8e\xd9\x8e\xc1" + mov(ESP, STACK) + b"\xff\x25" + le32(NEXT)
     program = b"\x8e\xe8\x65\xa1\x00\x00\x00\x00\xcd" + bytes([VECTOR])
     more = {CODE: code, BACK: back, FAULTED: mov(EAX, FAULT) + b"\xe9" + le32(BACK - FAULTED - 10)}
-    run = harmless(
-        run_image(engine_name, image_of("native", start, program, more), seconds=LONG, watched=Told, switcher=switcher)
-    )
-    assert run.result.outcome.end is End.POWERED_OFF
-    told, words, (answered,) = seen
-    assert told == expected
+    image = image_of("native", start, program, more)
+    (found, words), answered = told(engine_name, switcher, image, (TOLD, len(expected)), (GDT + 8 * FIRST, 2 * ENTRIES))
+    assert found == expected
     assert words == [half for value in table for half in (value & 0xFFFFFFFF, value >> 32)]
     assert answered > ROUNDS
 
@@ -130,15 +112,6 @@ def test_programs_find_what_was_stored(engine_name: str, seed: int, switcher: Sw
 def test_a_page_that_the_kernel_made_read_only_faults(engine_name: str, switcher: Switcher) -> None:
     """The Switcher's own mapping of it stays writable, and must not be used."""
     place, handler = GDT + 8 * FIRST, 0x135000
-    seen: list[list[int]] = []
-
-    class Told(Watched):
-        def close(self) -> None:
-            if not self.closed:
-                start = self.guest.start
-                seen.append([word(self.memory, start + at) for at in (place, place + 4, TOLD)])
-            super().close()
-
     entry = DIRECTORY + 0x1000 + 4 * (GDT >> 12)
     value = (
         mov(EAX, VALUES[1] & 0xFFFFFFFF) + b"\xa3" + le32(place) + mov(EAX, VALUES[1] >> 32) + b"\xa3" + le32(place + 4)
@@ -148,12 +121,10 @@ def test_a_page_that_the_kernel_made_read_only_faults(engine_name: str, switcher
     )
     to_program = push(USER_DATA, PLACES["USER_STACK"], 2, USER_CODE, PLACES["USER_SLOTS"]) + b"\xcf"
     read_only = store(entry, GDT | 0x65) + b"\x0f\x01\x3d" + le32(GDT)
-    end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
-    rest = mov(ESP, STACK) + value + moves * 2 + read_only + b"\xb9\0\0\0\0\x89\x0d" + le32(place) + end
-    gates = two_words(IDT + 8 * VECTOR, gate(CODE, KERNEL, 0xEE)) + two_words(IDT + 8 * 14, gate(handler, KERNEL, 0x8E))
-    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + gates + to_program
-    more = {CODE: b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1" + rest, handler: b"\x58\xa3" + le32(TOLD) + end}
+    rest = mov(ESP, STACK) + value + moves * 2 + read_only + b"\xb9\0\0\0\0\x89\x0d" + le32(place) + END
+    handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (handler, FOR_THE_KERNEL)})
+    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + handlers + to_program
+    more = {CODE: b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1" + rest, handler: b"\x58\xa3" + le32(TOLD) + END}
     image = image_of("native", start, b"\xcd" + bytes([VECTOR]), more)
-    run = harmless(run_image(engine_name, image, seconds=LONG, watched=Told, switcher=switcher))
-    assert run.result.outcome.end is End.POWERED_OFF
-    assert seen[0] == [VALUES[1] & 0xFFFFFFFF, VALUES[1] >> 32, 3]
+    (words, error), _ = told(engine_name, switcher, image, (place, 2), (TOLD, 1))
+    assert words + error == [VALUES[1] & 0xFFFFFFFF, VALUES[1] >> 32, 3]

@@ -3,18 +3,18 @@
 
 There is a fast path once a program has run: each frame is tried in a Guest that has run one, and in one that has not.
 QEMU lets ring 1 enter virtual-8086 mode, so that no frame has that flag.
-Source: Intel SDM vol. 2, IRET.  Read before: test_native_operands.py.
+Source: Intel SDM vol. 2, IRET.  Read before: told_lab.py.
 """
 
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, IDT, PLACES, SCRATCH, gate, le32, mov, push, store, two_words
-from hostile_lab import LONG, Watched, harmless, image_of, run_image, symbols, word
+from hostile_code import EAX, ESP, PLACES, SCRATCH, le32, mov, push, store
+from hostile_lab import image_of
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import KERNEL_CODE as KERNEL
 
-from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
-from lguest_py.shared_memory import _layouts as L
 
 SETUP, CODE, TARGET, BACK, HANDLERS = (0x135000 + 0x200 * n for n in range(5))  # BACK: where a program's int leads
 TOLD = SCRATCH + 0xF000  # flags, cs, esp; or what a fault pushed
@@ -22,8 +22,7 @@ WORDS = 8
 STACK = SCRATCH + 0x8000
 VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
 FIXED, IF, TF, DF, NT, IOPL, AC, VIF = 2, 0x200, 0x100, 0x400, 0x4000, 0x3000, 0x40000, 0x80000
-END = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
-KERNEL, USER, DATA = 0x10, 0x23, 0x18
+USER, DATA = 0x23, 0x18
 
 
 def told_by(handler: int) -> bytes:
@@ -34,31 +33,19 @@ def told_by(handler: int) -> bytes:
 
 def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, program: bool) -> tuple[list[int], int]:
     """What was told, and how many traps the Switcher answered.  ``frame`` pushes one, after ``before``."""
-    seen: list[list[int]] = []
-    answered: list[int] = []
-
-    class Told(Watched):
-        def close(self) -> None:
-            if not self.closed:
-                told = self.guest.start + TOLD
-                seen.append([word(self.memory, told + 4 * n) for n in range(WORDS)])
-                answered.append(word(self.memory, symbols()["stack_page"] + L.UNTRUSTED.fields["fast_paths"][0]))
-            super().close()
-
-    gates = b"".join(
-        two_words(IDT + 8 * vector, gate(place, KERNEL, access))
-        for vector, place, access in (
-            (VECTOR, BACK, 0xEE),
-            (GENERAL, HANDLERS, 0x8E),
-            (DEBUG, HANDLERS + 0x80, 0x8E),
-            (IRQ, HANDLERS + 0x100, 0x8E),
-        )
+    handlers = gates(
+        {
+            VECTOR: (BACK, FOR_PROGRAMS),
+            GENERAL: (HANDLERS, FOR_THE_KERNEL),
+            DEBUG: (HANDLERS + 0x80, FOR_THE_KERNEL),
+            IRQ: (HANDLERS + 0x100, FOR_THE_KERNEL),
+        }
     )
     clear = b"".join(store(TOLD + 4 * n, 0xFFFFFFFF) for n in range(WORDS))
     to_program = push(0x2B, PLACES["USER_STACK"], 2, USER, PLACES["USER_SLOTS"]) + b"\xcf"
     go_on = mov(EAX, CODE) + b"\xff\xe0"
     more = {
-        SETUP: gates + clear + (to_program if program else go_on),
+        SETUP: handlers + clear + (to_program if program else go_on),
         BACK: go_on,
         CODE: mov(ESP, STACK) + push(FIXED) + b"\x9d" + before + frame + b"\xcf" + END,
         TARGET: b"\x9c\x8f\x05" + le32(TOLD) + b"\x8c\x0d" + le32(TOLD + 4) + b"\x89\x25" + le32(TOLD + 8) + END,
@@ -67,9 +54,8 @@ def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, prog
         HANDLERS + 0x100: told_by(IRQ),
     }
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
-    run = harmless(run_image(engine, image, seconds=LONG, watched=Told, switcher=switcher))
-    assert run.result.outcome.end is End.POWERED_OFF
-    return seen[0], answered[0]
+    (words,), answered = told(engine, switcher, image, (TOLD, WORDS))
+    return words, answered
 
 
 MASKED = b"\xfa\xb0\xff\xe6\x21"  # cli, and no interrupt gets through
@@ -107,14 +93,14 @@ def test_each_frame_does_the_same_on_either_path(engine_name: str, name: str, sw
 
 
 def test_the_frames_that_are_told_are_right(engine_name: str) -> None:
-    def told(name: str) -> list[int]:
+    def words(name: str) -> list[int]:
         return run_frame(engine_name, "lean", *(FAST | SLOW)[name], program=True)[0]
 
-    flags, selector, stack, *_ = told("plain")
+    flags, selector, stack, *_ = words("plain")
     assert (flags, selector & 0xFFFF, stack) == (FIXED, KERNEL | 1, STACK)
-    assert told("unmasks")[0] == FIXED | IF
-    assert told("other-flags")[0] & ~0x8D5 == FIXED | DF | AC
-    interrupted = told("unmasks-a-pending-one")
+    assert words("unmasks")[0] == FIXED | IF
+    assert words("other-flags")[0] & ~0x8D5 == FIXED | DF | AC
+    interrupted = words("unmasks-a-pending-one")
     assert (interrupted[0], interrupted[5]) == (TARGET, IRQ)
-    assert told("trap-flag")[5] == DEBUG
-    assert [told(name)[0] for name in ("data", "null")] == [DATA, 0]
+    assert words("trap-flag")[5] == DEBUG
+    assert [words(name)[0] for name in ("data", "null")] == [DATA, 0]

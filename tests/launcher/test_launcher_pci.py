@@ -33,6 +33,16 @@ MIB = 1 << 20
 NATIVE = replace(IMAGE, personality="native", version="6.1.0", segments=(replace(IMAGE.segments[0], address=2 * MIB),))
 
 
+def hello(engine: FakeEngine) -> Generator[str, None, tuple[PciConsole, int]]:
+    """The Guest's driver starts and writes text; its console, and how many interrupts there were before that."""
+    console = PciConsole(engine)
+    yield from console.start()
+    before = engine.interrupts
+    console.drivers[1].add([b"hello"])
+    console.notify(1)
+    return console, before
+
+
 @contextmanager
 def typed(text: bytes = b"typed") -> Iterator[Input]:
     """Input that somebody typed."""
@@ -173,11 +183,7 @@ def test_no_interrupt_for_what_the_host_kernel_has_handled(
     counts: list[int] = []
 
     def script(engine: FakeEngine) -> Generator[str, None, None]:
-        console = PciConsole(engine)
-        yield from console.start()
-        before = engine.interrupts
-        console.drivers[1].add([b"hello"])
-        console.notify(1)
+        console, before = yield from hello(engine)
         while not console.drivers[1].used_index:
             yield AGAIN
         counts.append(engine.interrupts - before)
@@ -200,10 +206,7 @@ def test_two_queues_raise_the_interrupt_of_their_function_once(lab: Lab, monkeyp
     raised: list[int] = []
 
     def script(engine: FakeEngine) -> Generator[str, None, None]:
-        console = PciConsole(engine)
-        yield from console.start()
-        console.drivers[1].add([b"hello"])
-        console.notify(1)
+        console, _ = yield from hello(engine)
         while not console.drivers[1].used_index:
             yield WAIT
         raised.append(engine.mailbox["irq_raised", 1])
@@ -229,11 +232,7 @@ def test_what_a_device_puts_off_is_told_before_the_launcher_waits(lab: Lab, monk
     counts: list[int] = []
 
     def script(engine: FakeEngine) -> Generator[str, None, None]:
-        console = PciConsole(engine)
-        yield from console.start()
-        before = engine.interrupts
-        console.drivers[1].add([b"hello"])
-        console.notify(1)
+        _, before = yield from hello(engine)
         while not engine.mailbox["irq_raised", 1]:
             yield AGAIN
         yield AGAIN

@@ -117,15 +117,6 @@ static void write_number(u32 number)
 	sync_and_close(file);
 }
 
-static u32 number_of(const char *text)
-{
-	u32 value = 0;
-
-	while (*text >= '0' && *text <= '9')
-		value = value * 10 + (u32)(*text++ - '0');
-	return value;
-}
-
 static s32 program(u32 argc, char **argv, char **envp)
 {
 	u32 last, count;

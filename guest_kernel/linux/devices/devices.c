@@ -32,14 +32,10 @@ BENCH(clock, "clock", 1)
 /* Keep the value of this entry of the environment, if it is the port's. */
 static void take_port(const char *entry)
 {
-	u32 value = 0;
-
 	for (const char *name = PORT_VARIABLE; *name; name++, entry++)
 		if (*entry != *name)
 			return;
-	for (; *entry >= '0' && *entry <= '9'; entry++)
-		value = value * 10 + (u32)(*entry - '0');
-	network_port = (u16)value;
+	network_port = (u16)number_of(entry);
 }
 
 static s32 program(u32 argc, char **argv, char **envp)

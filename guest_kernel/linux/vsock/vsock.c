@@ -138,15 +138,6 @@ static s32 open_many(u32 port, u32 count)
 	return 0;
 }
 
-static u32 number_of(const char *text)
-{
-	u32 value = 0;
-
-	while (*text >= '0' && *text <= '9')
-		value = value * 10 + (u32)(*text++ - '0');
-	return value;
-}
-
 static s32 program(u32 argc, char **argv, char **envp)
 {
 	u32 port, count;

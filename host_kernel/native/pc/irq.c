@@ -7,10 +7,10 @@
 
 #define MESSAGE_LOGICAL 4u
 
-/* The I/O APIC's pin: the 8259s' cascade leaves pin 2 free, and the clock is there (lguest_py/images/acpi.py). */
+/* The I/O APIC's pin: the 8259s' cascade leaves one free, and the clock is there (lguest_py/images/acpi.py). */
 static u32 pin_of(u32 irq)
 {
-	return irq == IRQ_CLOCK ? 2 : irq;
+	return irq == IRQ_CLOCK ? IO_APIC_CLOCK_PIN : irq;
 }
 
 void irq_line(u32 irq, bool high)

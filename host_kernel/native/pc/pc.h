@@ -3,7 +3,7 @@
 #ifndef HOST_KERNEL_NATIVE_PC_PC_H
 #define HOST_KERNEL_NATIVE_PC_PC_H
 #include <stdbool.h>
-#include "switcher/layouts/types.h"
+#include "switcher/layouts/machine.h"
 
 /* ports.c; sizes in bytes */
 u32 port_in(u16 port, u32 size);
@@ -25,7 +25,6 @@ void pic_out(u16 port, u8 value);
 void pic_init(void);
 
 /* local_apic.c */
-#define LOCAL_APIC_ADDRESS 0xFEE00000u
 extern u32 local_apic_vector;      /* of its interrupt that the CPU takes next; 0: none */
 extern bool local_apic_passes_pic; /* the CPU takes those of the 8259s, too */
 void local_apic_init(void);
@@ -43,7 +42,6 @@ static inline bool irq_pending(void)
 }
 
 /* io_apic.c */
-#define IO_APIC_ADDRESS 0xFEC00000u
 void io_apic_init(void);
 void io_apic_line(u32 pin, bool high);
 void io_apic_end(u32 vector);

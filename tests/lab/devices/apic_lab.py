@@ -13,7 +13,9 @@ from hostile_code import EAX, ECX, EDX, IDT, gate, le32, mov, store, two_words
 from interrupt_lab import PIC_MASK, out_byte
 from pci_lab import MMIO, RESULTS, Program
 
-LOCAL, IO, BARS = 0xFEE00000, 0xFEC00000, MMIO + 0x2000  # physical; where a function's first two pages are mapped
+from lguest_py.shared_memory import _layouts as L
+
+LOCAL, IO, BARS = L.LOCAL_APIC_ADDRESS, L.IO_APIC_ADDRESS, MMIO + 0x2000  # BARS: where a function's are mapped
 LOCAL_AT, IO_AT = MMIO, MMIO + 0x1000  # where the program has mapped them
 ID, VERSION, TPR, PPR, EOI, LDR, DFR, SVR = 0x20, 0x30, 0x80, 0xA0, 0xB0, 0xD0, 0xE0, 0xF0
 ISR, TMR, IRR, ESR, ICR, ICR_HIGH = 0x100, 0x180, 0x200, 0x280, 0x300, 0x310
