@@ -59,7 +59,6 @@ static void enter(void)
 	if (!mailbox->switches++)
 		mailbox->guest_tsc = rdtsc();
 	frame = world_switch();
-	untrusted->reflected = 0;
 	if (frame != FRAME_ADDRESS)
 		switcher_faulted((const struct registers *)frame);
 	if (guest.regs->trapnum == TRAP_PAGE_FAULT)

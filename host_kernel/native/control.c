@@ -25,7 +25,7 @@ u32 read_control(u32 number)
 	case 0:
 		return native.cr0;
 	case 2:
-		return state->guest_cr2;
+		return untrusted->guest_cr2;
 	case 3:
 		return native.cr3;
 	default:
@@ -36,6 +36,7 @@ u32 read_control(u32 number)
 static void use_directory(void)
 {
 	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & ~(PAGE_BYTES - 1) : LINEAR_MAP);
+	reflect_allow();
 }
 
 static void write_cr0_for_guest(u32 value)
@@ -71,7 +72,7 @@ bool write_control(u32 number, u32 value)
 		write_cr0_for_guest(value);
 		return true;
 	case 2:
-		state->guest_cr2 = value;
+		untrusted->guest_cr2 = value;
 		return true;
 	case 3:
 		native.cr3 = value;

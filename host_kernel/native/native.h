@@ -25,7 +25,7 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
-	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
+	u32 cr0, cr3, cr4; /* untrusted->guest_cr2 is where the Switcher can read it */
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
@@ -103,6 +103,7 @@ void unprotected_page_hide(void);
 bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
+void reflect_allow(void);
 
 /* inject.c */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);

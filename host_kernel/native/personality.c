@@ -16,8 +16,6 @@
 #include "host_kernel/memory/walk.h"
 #include "host_kernel/pci/pci.h"
 
-#define KERNEL_HALF 0xC0000000u /* Linux shares the page tables from here on: an optimisation only */
-
 /*
  * Write the TSC's rate into the kernel's command line.  The kernel's own measurement, against a timer that traps, would be
  * inexact.  Left-aligned, because a leading zero would mean octal.
@@ -40,7 +38,7 @@ static void init(void)
 	native.cr0 = CR0_PE | CR0_ET;
 	native.dr[6] = DR6_RESET;
 	native.dr[7] = DR7_RESET;
-	guest.kernel_address = KERNEL_HALF;
+	guest.kernel_address = NATIVE_KERNEL_HALF; /* an optimisation only */
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
 	state->fast_path = FAST_FLAGS;
@@ -129,6 +127,7 @@ static void page_fault(u32 address, u32 error)
 {
 	u32 access = error, entry, pde, how;
 
+	untrusted->reflected = 0;
 	/* A store to a page that is mapped and write-protected: each change of tasks makes one. */
 	if ((access & (FAULT_P | FAULT_W)) == (FAULT_P | FAULT_W) && walk(address, access, &entry, &pde, &error) &&
 	    is_write_protected(entry >> 12) && is_mapped(address, entry)) {

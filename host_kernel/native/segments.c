@@ -105,7 +105,7 @@ void choose_gdt(u32 ring)
 	else if (!stack_is_flat || native.page_unprotected)
 		state->fast_path = FAST_FLAGS;
 	else
-		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
+		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | FAST_REFLECT | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
 				   (stores_allowed() ? FAST_STORES : 0);
 }
 

@@ -43,6 +43,9 @@
 #define FAST_IRET  2 /* its iret to an ordinary program */
 #define FAST_IRET_KERNEL 4 /* its iret to itself */
 #define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
+#define FAST_REFLECT 16 /* page faults of its programs, to native_handler */
+
+#define NATIVE_KERNEL_HALF 0xC0000000 /* from here on Linux maps its memory, and all its directories are the same */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
@@ -73,9 +76,10 @@ struct registers {
 
 /* The start of the stack page.  Ring 1 can write here, so these are statistics and hints, never a basis of security. */
 struct untrusted {
-	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel */
+	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel (native: for a page fault) */
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
 	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
+	u32 guest_cr2;  /* native: the Guest's CR2 */
 };
 
 /* What lgdt and lidt load: six bytes from limit on, with base aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -125,7 +129,9 @@ struct lguest_state {
 	u32 stores_start;       /* for FAST_STORES: the address of the first such descriptor in the Guest's GDT, */
 	u32 stores_bytes;       /* how many bytes they are, */
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
-	u32 guest_cr2;          /* native: of the last reflected page fault */
+	u32 native_handler;     /* native: where the lean Switcher may reflect a program's page fault to; 0: nowhere */
+	u32 native_handler_cs;  /* and its code segment */
+	u32 pad;
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	struct table_register kernel_gdt; /* gdt, for ring 1 */
 	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */
