@@ -2,6 +2,7 @@
 /* Emulation of control and model-specific registers.  Read before: system.c.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/sections.h"
 #include "host_kernel/memory/page_tables.h"
 
 #define CR4_PSE_BIT 0x10u
@@ -10,7 +11,7 @@
 #define MSR_TSC      0x10u
 #define MSR_APIC_BASE 0x1Bu
 
-struct native native;
+struct native native HOT;
 
 /* With UMIP, sgdt, sidt, sldt, str and smsw fault in rings 1 and 3, and are emulated (system.c). */
 void control_init(void)

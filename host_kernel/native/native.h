@@ -50,6 +50,9 @@ bool emulate_system(struct instruction *instruction);
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
 
+/* refill.c */
+void refill(void);
+
 /* step.c */
 void step_unprotect(bool open);
 void step_end(void);

@@ -84,6 +84,7 @@ static void pci_irq_line(u32 irq, bool high)
 
 static void before_entry(void)
 {
+	guest.unlinked = false;
 	state->interrupt_pending = irq_pending();
 	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
 		stores_sync();
@@ -166,9 +167,13 @@ static bool software_interrupt(u32 error)
 static void trap(void)
 {
 	struct registers *regs = guest.regs;
-	u32 vector = regs->trapnum, error = regs->errcode;
-	bool ring_1 = (regs->cs & RPL) == 1;
+	u32 vector, error;
+	bool ring_1;
 
+	refill();
+	vector = regs->trapnum;
+	error = regs->errcode;
+	ring_1 = (regs->cs & RPL) == 1;
 	if (native.page_unprotected && unprotected_page_trap(vector, error))
 		return;
 	switch (vector) {

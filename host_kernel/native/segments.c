@@ -22,7 +22,7 @@
 
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
-static bool ldt_has_code; /* for ring 3 */
+static bool ldt_has_code HOT; /* for ring 3 */
 
 static u32 base_of(u32 low, u32 high)
 {
