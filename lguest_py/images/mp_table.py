@@ -28,7 +28,7 @@ ISA_IRQS, CASCADE = 16, 2
 EVERY_APIC = 0xFF
 
 
-def _checksum(data: bytes) -> int:
+def _checksum(data: bytes | bytearray) -> int:
     return -sum(data) & 0xFF
 
 

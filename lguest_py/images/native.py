@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write what an unmodified Linux expects of a PC's firmware and boot loader into the first MiB of its RAM.
 
-That is boot_params, the command line with the parameters that a native Guest needs, an E820 map, and the tables of ACPI and
-of the MultiProcessor Specification.
+That is boot_params, the command line with the parameters that a native Guest needs, an E820 map, ACPI tables and the MP
+table.
 Source: Linux's Documentation/arch/x86/boot.rst and zero-page.rst.
 Read next: acpi.py, mp_table.py, and host_kernel/native/personality.c.
 """
