@@ -122,8 +122,8 @@ def test_a_kernel_stack_in_the_switcher_gets_no_frame(engine_name: str, top: int
     stack = L.SWITCHER_STACK_PAGE + top
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (HANDLER, FOR_THE_KERNEL)})
     stacks = store(TSS + 4, stack) + store(TSS_BESIDE_GDT + 4, stack)
-    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + entry(NO_ACCESS) + stacks + to_program(FIXED | IF)
-    more = {SETUP: setup, HANDLER: mov(ESP, GDT) + END, CODE: END}
+    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + entry(NO_ACCESS) + stacks + DIRECTORY_SEEN + TABLE_SEEN
+    more = {SETUP: setup + to_program(FIXED | IF), HANDLER: mov(ESP, GDT) + END, CODE: END}
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", READ, more)
     run = harmless(run_image(engine_name, image, switcher=switcher))
     assert run.result.outcome.end.value == "triple fault"
