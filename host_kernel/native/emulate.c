@@ -208,26 +208,25 @@ static bool frequent(void)
 {
 	struct registers *regs = guest.regs;
 	const u8 *text = shadow_lookup(regs->eip, false);
-	u8 opcode = text ? *text : 0;
-	u32 size = opcode & 1 ? 4 : 1;
-	u16 port = regs->edx;
+	u32 size, port;
 
-	if (regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
+	if (!text || regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
 		return false;
-	if (opcode == 0x0F && text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
+	if ((*text & 0xF4) != 0xE4) {
+		if (*text != 0x0F || text[1] != 0x22 || (text[2] & 0xF8) != 0xD8)
+			return false;
 		write_control(3, *general_register(text[2]));
 		regs->eip += 3;
 		return true;
 	}
-	if ((opcode & 0xF4) != 0xE4)
-		return false;
-	if (!(opcode & 8))
-		port = text[1];
-	if (opcode & 2)
+	size = *text & 1 ? 4 : 1;
+	port = *text & 8 ? regs->edx & 0xFFFF : text[1];
+	regs->eip += *text & 8 ? 1 : 2;
+	if (*text & 2)
 		write_port(port, regs->eax, size);
 	else
 		do_in(port, size);
-	regs->eip += opcode & 8 ? 1 : 2;
+	native.port_accessed = true;
 	return true;
 }
 

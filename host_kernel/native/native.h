@@ -33,6 +33,7 @@ struct native {
 	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
+	bool port_accessed;      /* and nothing else was done: what an entry prepares is still right, but for the GDT */
 	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
 	u32 step_pages[2]; /* two, because a store may cross pages */
 	u32 step_flags;    /* its IF and TF before that */
@@ -62,6 +63,7 @@ void native_reflect_page_fault(u32 address, u32 error);
 /* segments.c */
 void native_segments_init(void);
 void choose_gdt(u32 ring);
+void choose_kernel_gdt(void);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
 void tss_load(u16 selector);

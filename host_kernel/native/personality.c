@@ -56,13 +56,15 @@ static void interrupts(void)
 	u32 vector;
 
 	line_check();
-	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !irq_pending())
+	state->interrupt_pending = irq_pending();
+	if (!state->interrupt_pending || native.stepping || !(guest.regs->eflags & EFLAGS_IF))
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
 	if (!irq_acknowledge(&vector))
 		guest_not_idle();
 	native_inject(vector, 0);
+	state->interrupt_pending = irq_pending();
 }
 
 static bool needs_retry(void)
@@ -84,8 +86,15 @@ static void pci_irq_line(u32 irq, bool high)
 
 static void before_entry(void)
 {
+	if (native.port_accessed) {
+		native.port_accessed = false;
+		if ((guest.regs->cs & RPL) != RPL && !native.stepping && !native.page_unprotected && !native.descriptors_differ) {
+			choose_kernel_gdt();
+			drop_bad_segments();
+			return;
+		}
+	}
 	guest.unlinked = false;
-	state->interrupt_pending = irq_pending();
 	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
 		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
@@ -170,7 +179,8 @@ static void trap(void)
 	u32 vector, error;
 	bool ring_1;
 
-	refill();
+	if (regs->trapnum == TRAP_PAGE_FAULT)
+		refill();
 	vector = regs->trapnum;
 	error = regs->errcode;
 	ring_1 = (regs->cs & RPL) == 1;

@@ -81,6 +81,15 @@ static void set_program(void)
 	state->user_ss = guest.regs->ss;
 }
 
+/* A system call arrives with user_gdt. */
+void choose_kernel_gdt(void)
+{
+	if (is_lean())
+		load_gdt(&state->kernel_gdt);
+	else
+		state->guest_gdt = state->kernel_gdt;
+}
+
 /*
  * Before an entry: for ring 3 user_gdt, and the stack for direct system calls; for ring 1 kernel_gdt.  The fast paths
  * switch between the two.  While the Guest is idle there is no fast path for iret, so that its end is noticed (pit.c).
@@ -191,20 +200,27 @@ static u32 loadable_or_null(u32 selector)
 	return selector;
 }
 
-void drop_bad_segments(void)
+static u32 checked[4] HOT, checked_ring HOT;
+
+static void __attribute__((noinline)) check_segments(void)
 {
-	static u32 checked[4] HOT, ring HOT;
 	struct registers *regs = guest.regs;
 
-	if (!native.descriptors_differ && regs->ds == checked[0] && regs->es == checked[1] && regs->fs == checked[2] &&
-	    regs->gs == checked[3] && (regs->cs & RPL) == ring)
-		return;
 	native.descriptors_differ = false;
-	ring = regs->cs & RPL;
+	checked_ring = regs->cs & RPL;
 	checked[0] = regs->ds = loadable_or_null(regs->ds);
 	checked[1] = regs->es = loadable_or_null(regs->es);
 	checked[2] = regs->fs = loadable_or_null(regs->fs);
 	checked[3] = regs->gs = loadable_or_null(regs->gs);
+}
+
+void drop_bad_segments(void)
+{
+	const struct registers *regs = guest.regs;
+
+	if ((regs->ds ^ checked[0]) | (regs->es ^ checked[1]) | (regs->fs ^ checked[2]) | (regs->gs ^ checked[3]) |
+	    ((regs->cs & RPL) ^ checked_ring) | native.descriptors_differ)
+		check_segments();
 }
 
 /* ltr.  The kernel's stack in the TSS changes by plain stores, so it is read whenever it is needed. */
