@@ -33,6 +33,7 @@ struct native {
 	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
+	bool flushed;            /* the kernel flushed addresses, and nothing else was done */
 	bool port_accessed;      /* and nothing else was done: what an entry prepares is still right, but for the GDT */
 	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
 	u32 step_pages[2]; /* two, because a store may cross pages */

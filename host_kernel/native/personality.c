@@ -8,6 +8,7 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
+#include "host_kernel/machine/world_switch.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -173,17 +174,12 @@ static bool software_interrupt(u32 error)
 	return true;
 }
 
-static void trap(void)
+static inline void handle_exit(void)
 {
 	struct registers *regs = guest.regs;
-	u32 vector, error;
-	bool ring_1;
+	u32 vector = regs->trapnum, error = regs->errcode;
+	bool ring_1 = (regs->cs & RPL) == 1;
 
-	if (regs->trapnum == TRAP_PAGE_FAULT)
-		refill();
-	vector = regs->trapnum;
-	error = regs->errcode;
-	ring_1 = (regs->cs & RPL) == 1;
 	if (native.page_unprotected && unprotected_page_trap(vector, error))
 		return;
 	switch (vector) {
@@ -218,6 +214,22 @@ static void trap(void)
 	if (native.stepping)
 		step_end();
 	native_inject(vector, error);
+}
+
+static void trap(void)
+{
+	for (;;) {
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT)
+			refill();
+		handle_exit();
+		if (!native.flushed)
+			return;
+		/* Like a fill (refill.c), but that what an entry prepares may have changed. */
+		native.flushed = false;
+		guest.regs->trapnum = TRAP_NONE;
+		before_entry();
+		switch_worlds();
+	}
 }
 
 const struct personality native_personality = {

@@ -12,13 +12,13 @@
 #include "host_kernel/memory/guest_virtual.h"
 
 /* Was the exit such a fault, and is the page mapped now?  Then the Guest can be entered again. */
-static bool refilled(void)
+static bool filled(void)
 {
 	struct registers *regs = guest.regs;
 	u32 error;
 
-	if (regs->trapnum != TRAP_PAGE_FAULT || (regs->cs & RPL) != RPL || (regs->eflags & (FLAGS_CLEARED | EFLAGS_TF)) ||
-	    native.stepping || native.page_unprotected || ldt_hides_code() || untrusted->stale)
+	if (regs->trapnum != TRAP_PAGE_FAULT || (regs->cs & RPL) != RPL || (regs->eflags & UNUSUAL_FLAGS) || native.stepping ||
+	    native.page_unprotected || ldt_hides_code() || untrusted->stale)
 		return false;
 	untrusted->reflected = 0;
 	if (demand_page(guest.cr2, regs->errcode, &error) != FAULT_FILLED || guest.unlinked)
@@ -36,6 +36,6 @@ static bool refilled(void)
 /* After a world switch: as many more as there are such faults. */
 void OFTEN __attribute__((noinline)) refill(void)
 {
-	while (refilled())
+	while (filled())
 		switch_worlds();
 }
