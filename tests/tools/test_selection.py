@@ -37,7 +37,7 @@ class Tree:
         # Here KVM never serves, so that the tests below say the same on every machine.
         (root / "tests/lab/linux_lab.py").write_text((ROOT / "tests/lab/linux_lab.py").read_text())
         text = (ROOT / "tests/lab/kvm_carrier.py").read_text()
-        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\n")
+        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
         self.carrier(CARRIER)
         self.tests(TESTS)
 
@@ -95,6 +95,24 @@ def test_a_test_that_ends_the_carrier_fails_the_run(tree: Tree) -> None:
     status, output = tree.run("--engines=kvm")
     assert status == 1
     assert "the carrier ended with status 3 before this test did" in output
+
+
+HANGS = """
+import pytest, signal, time
+@pytest.mark.timeout(2)
+def test_it(engine_name):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    time.sleep(400)
+def test_after_it(engine_name): pass
+"""
+
+
+def test_a_carrier_that_hangs_fails_one_test_and_another_runs_the_others(tree: Tree) -> None:
+    tree.tests(HANGS)
+    status, output = tree.run("--engines=kvm")
+    assert status == 1
+    assert "the carrier hangs: no report for" in output
+    assert "1 passed, 2 deselected, 1 error" in output.splitlines()[-1]
 
 
 def test_a_carrier_that_does_not_start_fails_the_run(tree: Tree) -> None:
