@@ -82,6 +82,7 @@ class Carrier:
             self.limits[item.nodeid] = float(marker.args[0] if marker else config.getini("timeout"))
             item.add_marker(pytest.mark.timeout(0), append=False)
         self.reports: dict[str, list[pytest.TestReport]] = defaultdict(list)
+        self.hung = ""  # the test that was run again
         self.start(self.ids)
 
     def start(self, ids: list[str]) -> None:
@@ -133,7 +134,8 @@ class Carrier:
     def wait(self, item: pytest.Item) -> list[pytest.TestReport]:
         """The reports of one test; one that says so when the carrier ended without it, or hangs in it.
 
-        After a hang another carrier runs the tests that are left.
+        Pytest in there ends a test that takes too long, so silence means that the carrier itself hangs, as an emulated
+        machine can.  Another one then runs this test again and those that are left; a second hang is a failure.
         """
         while True:
             ended = self.process.poll()
@@ -146,10 +148,14 @@ class Carrier:
             silence = time.monotonic() - self.heard
             if silence > self.limits[item.nodeid] + MARGIN:
                 report = self.failure(item, f"hangs: no report for {silence:.0f} s")
+                again, self.hung = not self.hung, item.nodeid
                 self.end()
-                if left := self.ids[self.ids.index(item.nodeid) + 1 :]:
+                if left := self.ids[self.ids.index(item.nodeid) + (not again) :]:
                     self.start(left)
-                return [*got, report]
+                if not again:
+                    return [*got, report]
+                got.clear()
+                sys.stderr.write(f"\n{item.nodeid} is run again: {report.longrepr}\n")
             time.sleep(0.05)
 
     def failure(self, item: pytest.Item, what: str) -> pytest.TestReport:
@@ -182,6 +188,8 @@ class Carrier:
         terminalreporter.section("the kvm engine, in the carrier")
         for line in self.lines()[-1:]:
             terminalreporter.line(line)
+        if self.hung:
+            terminalreporter.line(f"a carrier hung, and another took its place: {self.hung}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """The end."""
