@@ -60,9 +60,9 @@ GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
 SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with
 HOST_PAE = tuple(pattern for pattern in HOST if pattern != "host_kernel/lguest/*.c")
 IMAGES = (
+    Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("host_kernel_pae", HOST_PAE, "host_kernel/host_kernel.ld", elf="host_kernel_pae.elf",
           flat="host_kernel_pae.bin", whole=True, defines=("PAE",)),
-    Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", GUEST, "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.[cS]",), "guest_kernel/boot/boot.ld"),

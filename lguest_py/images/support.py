@@ -162,5 +162,5 @@ def personality(facts: KernelFacts, version: str | None, name: str) -> Personali
             f"give {WANTED}"
         )
     if facts.pae and lguest:
-        raise ImageError(f"{name} makes lguest's hypercalls and has PAE, which lguest has not: build it without PAE")
+        raise ImageError(f"{name} is built with PAE, which an lguest kernel never is: give {WANTED}")
     return "lguest" if lguest else "native"
