@@ -25,6 +25,7 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
+	u32 efer;
 	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
 	u32 dr[8];
 	u32 gdt_base, gdt_limit;

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 
 from lguest_py.cli.boot_options import MakeParser
 
-NAMES = ("debian-6.1-686",)  # as in lguest_py/kernels/stock.py, which takes long to import
+NAMES = ("debian-6.1-686", "debian-6.1-686-pae", "debian-6.1-rt-686-pae")  # as in lguest_py/kernels/stock.py, which takes long to import
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
 names:
-  debian-6.1-686   Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE), with an initrd of its busybox-static
+  debian-6.1-686          Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE)
+  debian-6.1-686-pae      Debian 12's linux-image-6.1.0-…-686-pae
+  debian-6.1-rt-686-pae   Debian 12's linux-image-6.1.0-…-rt-686-pae (PREEMPT_RT)
+each with an initrd of Debian's busybox-static.
 
 The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root
 nor a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then,

@@ -63,8 +63,6 @@ REFUSED = {
     "4.14": (stock("4.14.0"), "Linux 4.14.0, which has no supported lguest"),
     "5.11": (packed("5.11.22"), "Linux 5.11.22, which has no supported lguest"),
     "3.18": (stock("3.18.24"), "Linux 3.18.24 built without lguest"),
-    "PAE by its report": (stock(more=b"*pdpt = %016Lx "), "PAE"),
-    "PAE by its name": (packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd"), "-686 instead of"),
     "no Linux": (ElfFile((Part(0x100000, b"\x90" * 64),)).bytes(), "no lguest kernel, not Linux"),
     "64-bit": (BzImage(b"?", version="6.1.0-50-amd64 (x)", xloadflags=1).bytes(), "64-bit"),
 }
@@ -76,7 +74,20 @@ def test_what_can_be_run_in_neither_way_is_refused(tmp_path: Path, kind: str) ->
     with pytest.raises(ImageError, match=reason) as caught:
         read(tmp_path, image)
     assert str(caught.value).isprintable()
-    assert "give a 32-bit Linux without PAE" in str(caught.value)
+    assert "give a 32-bit Linux:" in str(caught.value)
+
+
+def test_the_form_of_its_page_tables_is_told_by_its_contents_or_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pae = stock(more=b"*pdpt = %016Lx ")
+    assert read(tmp_path, pae).pae
+    assert not read(tmp_path, stock()).pae
+    assert read(tmp_path, BzImage(gzip.compress(pae), version="6.1.0 (x)").bytes(), False).pae
+    assert not read(tmp_path, packed("6.1.0-50-686-pae")).pae
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert read(tmp_path, packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
+    assert not read(tmp_path, packed("6.1.0-50-686", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
 
 
 def test_the_command_line_gets_what_is_needed_and_not_given() -> None:
