@@ -152,6 +152,7 @@ hypercall:
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
+#include "switcher/debug_exception.h"
 #include "switcher/reflect.h"
 
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
@@ -162,6 +163,8 @@ hypercall:
 1:
 	.if \vector == VECTOR_NMI
 	iret					/* an NMI: ignored */
+	.elseif \vector == VECTOR_DEBUG
+	jmp debug_exception
 	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION

@@ -132,6 +132,7 @@ deliver_to_host:
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
+#include "switcher/debug_exception.h"
 
 /* An NMI is ignored: neither the Guest nor the Host kernel uses NMIs. */
 nmi_return:
@@ -148,6 +149,8 @@ nmi_return:
 1:
 	.if \vector == VECTOR_NMI
 	jmp nmi_return
+	.elseif \vector == VECTOR_DEBUG
+	jmp debug_exception
 	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION

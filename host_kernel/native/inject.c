@@ -40,7 +40,7 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 		frame[count++] = error;
 	frame[count++] = regs->eip + length;
 	frame[count++] = from_program ? regs->cs : regs->cs & ~RPL;
-	frame[count++] = regs->eflags & ~EFLAGS_RF;
+	frame[count++] = length || vector == TRAP_DEBUG ? regs->eflags & ~EFLAGS_RF : regs->eflags; /* RF as after a fault */
 	stack = regs->esp;
 	ss = regs->ss;
 	if (from_program) {

@@ -16,6 +16,7 @@
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
+#define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
@@ -26,7 +27,6 @@
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
 	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
-	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
@@ -45,6 +45,11 @@ extern struct native native;
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
+
+/* debug.c */
+void inject_debug(u32 cause);
+void native_debug_exception(void);
+bool emulate_debug_register(struct instruction *instruction, bool write);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
