@@ -7,7 +7,7 @@
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/descriptor.h"
 
-#define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
+#define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP))
 
 /* The return itself faults: at its own address, with nothing popped. */
 static bool faults(u32 vector, u32 error)

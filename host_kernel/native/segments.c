@@ -23,6 +23,7 @@
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
 static bool ldt_has_code; /* for ring 3 */
+static u32 ldt_absent[LDT_ENTRIES / 32]; /* bits: such code that is really not present, and not hidden */
 
 static u32 base_of(u32 low, u32 high)
 {
@@ -48,6 +49,11 @@ void native_segments_init(void)
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
 }
 
+static bool is_hideable(u32 entry)
+{
+	return is_user_code((u32)(ldt[entry] >> 32) | HIGH_P) && !(ldt_absent[entry / 32] >> entry % 32 & 1);
+}
+
 bool ldt_hides_code(void)
 {
 	return ldt_has_code;
@@ -62,7 +68,7 @@ static void choose_ldt(u32 ring)
 	state->fast_path = 0;
 	native.descriptors_differ = true;
 	for (u32 entry = 0; entry < ldt_entries; entry++)
-		if (is_user_code((u32)(ldt[entry] >> 32) | HIGH_P))
+		if (is_hideable(entry))
 			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
 }
 
@@ -119,7 +125,7 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 			return false;
 		*low = ldt[selector >> 3];
 		*high = ldt[selector >> 3] >> 32;
-		if (is_user_code(*high | HIGH_P)) /* it can be hidden; one that is really not present is stored as 0 */
+		if (is_hideable(selector >> 3))
 			*high |= HIGH_P;
 		return true;
 	}
@@ -239,7 +245,7 @@ void ldt_load(u16 selector)
 	u32 low = 0, high = 0, base, entry = selector >> 3;
 
 	for (u32 old = 0; old < ldt_entries; old++)
-		ldt[old] = 0;
+		ldt[old] = ldt_absent[old / 32] = 0;
 	native.descriptors_differ = true;
 	ldt_entries = 0;
 	ldt_has_code = false;
@@ -254,10 +260,11 @@ void ldt_load(u16 selector)
 			u32 words[2] = { 0, 0 };
 
 			guest_try_read(words, base + each * 8, 8);
-			/* Data that is not present keeps its descriptor, to raise #NP; such code would look like hidden code. */
-			if ((words[1] & HIGH_P) || !is_user_code(words[1] | HIGH_P))
-				ldt[each] = safe_descriptor(words[0], words[1]);
-			ldt_has_code |= is_user_code(words[1]);
+			ldt[each] = safe_descriptor(words[0], words[1]);
+			if (is_user_code(words[1]))
+				ldt_has_code = true;
+			else if (is_user_code(words[1] | HIGH_P))
+				ldt_absent[each / 32] |= 1u << each % 32;
 		}
 		native.ldt_selector = selector & ~7u;
 		gdt_set(entry, (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
