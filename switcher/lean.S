@@ -70,6 +70,12 @@ switch_to_guest_lean:
 switcher_lean_iret:
 	iret
 
+/* Where the iret above goes for a program with a 16-bit stack (host_kernel/native/stack_16.c). */
+	.globl lean_return_16
+lean_return_16:
+	lss %cs:STATE(stack_16), %esp
+	iret
+
 /*
  * Back to the Host's page tables and stack.  fs and gs keep the Guest's selectors: the Host kernel does not use them, and
  * they are loaded again before the Guest runs.

@@ -79,6 +79,12 @@ switch_to_guest:
 switcher_iret:
 	iret
 
+/* Where the iret above goes for a program with a 16-bit stack (host_kernel/native/stack_16.c). */
+	.globl classic_return_16
+classic_return_16:
+	lss %cs:STATE(stack_16), %esp
+	iret
+
 /* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */
 .macro SWITCH_TO_HOST
 	addl $VECTOR_BIAS, (%esp)
