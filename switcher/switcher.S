@@ -79,6 +79,12 @@ switch_to_guest:
 switcher_iret:
 	iret
 
+/* Where the iret above goes for a program with a 16-bit stack (host_kernel/native/stack_16.c). */
+	.globl classic_return_16
+classic_return_16:
+	lss %cs:STATE(stack_16), %esp
+	iret
+
 /* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */
 .macro SWITCH_TO_HOST
 	addl $VECTOR_BIAS, (%esp)
@@ -132,6 +138,7 @@ deliver_to_host:
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
+#include "switcher/debug_exception.h"
 
 /* An NMI is ignored: neither the Guest nor the Host kernel uses NMIs. */
 nmi_return:
@@ -148,6 +155,8 @@ nmi_return:
 1:
 	.if \vector == VECTOR_NMI
 	jmp nmi_return
+	.elseif \vector == VECTOR_DEBUG
+	jmp debug_exception
 	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION

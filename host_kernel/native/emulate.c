@@ -132,7 +132,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	u8 next;
 
 	guest.regs->eflags |= EFLAGS_IF;
-	if (peek_byte(instruction, &next) && next == 0xF4) {
+	if (!(guest.regs->eflags & EFLAGS_TF) && peek_byte(instruction, &next) && next == 0xF4) {
 		instruction->next++;
 		guest.halted = true;
 	}
@@ -239,9 +239,9 @@ static bool frequent(void)
 bool native_emulate(u32 error)
 {
 	struct instruction instruction;
-	bool moved = false, done;
+	bool moved = false, done, step = guest.regs->eflags & EFLAGS_TF;
 
-	if (!error && frequent())
+	if (!error && !step && frequent())
 		return true;
 	if (!decode(&instruction))
 		return false;
@@ -251,8 +251,11 @@ bool native_emulate(u32 error)
 		done = load_stack_pointer(&instruction);
 	else
 		done = emulate_system(&instruction);
-	if (done && !moved)
+	if (done && !moved) {
 		guest.regs->eip += instruction.next;
+		if (step && instruction.next)
+			inject_debug(DR6_STEP);
+	}
 	if (!done && instruction.faulted) {
 		native_reflect_page_fault(guest_fault.address, guest_fault.error);
 		return true;
@@ -293,9 +296,8 @@ bool emulate_program_io(u32 error)
 	    !ports_used(&instruction, &port, &size) || !tss_opens_ports(port, size) || !input_output(&instruction))
 		return false;
 	regs->eip += instruction.next;
-	if (regs->eflags & EFLAGS_TF) { /* a debugger steps through it */
-		native.dr[6] |= DR6_STEP;
-		native_inject(TRAP_DEBUG, 0);
-	}
+	regs->eflags &= ~EFLAGS_RF;
+	if (regs->eflags & EFLAGS_TF) /* a debugger steps through it */
+		inject_debug(DR6_STEP);
 	return true;
 }

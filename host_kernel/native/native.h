@@ -16,6 +16,7 @@
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
+#define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
@@ -27,7 +28,6 @@
 struct native {
 	u32 efer;
 	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
-	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
@@ -46,6 +46,11 @@ extern struct native native;
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
+
+/* debug.c */
+void inject_debug(u32 cause);
+void native_debug_exception(void);
+bool emulate_debug_register(struct instruction *instruction, bool write);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
@@ -69,6 +74,9 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high);
 u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
+
+/* stack_16.c */
+void choose_stack_16(bool wanted);
 
 /* gdt.c */
 #define GDT_ENTRY_BYTES 8u

@@ -5,6 +5,7 @@
  */
 
 /* Vectors.  Source: Intel SDM vol. 3, table 6-1. */
+#define VECTOR_DEBUG              1
 #define VECTOR_NMI                2
 #define VECTOR_NOT_PRESENT        11
 #define VECTOR_GENERAL_PROTECTION 13

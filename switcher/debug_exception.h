@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Switcher or the
+ * Host kernel has too, or one on the operand of a mov to ss right before the int that came here.  It is ignored: with RF the
+ * instruction runs without the breakpoint.  So are its bits in DR6, which the Guest must not see.
+ * The file that includes this one defines VECTOR_BIAS and return_to_host.
+ * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
+ */
+#define DEBUG_CS     4 /* eip, cs and eflags, pushed by the CPU */
+#define DEBUG_EFLAGS 8
+#define FLAG_RF      0x10000
+#define DR6_NO_CAUSE 0xFFFF0FF0
+debug_exception:
+	testb $3, DEBUG_CS(%esp)
+	jnz 1f
+	testl $FLAG_VM, DEBUG_EFLAGS(%esp)	/* then cs is not a selector */
+	jnz 1f
+	orl $FLAG_RF, DEBUG_EFLAGS(%esp)
+	pushl %eax
+	movl $DR6_NO_CAUSE, %eax
+	movl %eax, %dr6
+	popl %eax
+	iret
+1:	pushl $0
+	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
+	jmp return_to_host
