@@ -153,9 +153,11 @@ static bool is_ours(void)
 	const struct registers *regs = guest.regs;
 	const u8 *byte;
 
-	if (regs->trapnum != TRAP_GENERAL || regs->errcode || (regs->cs & RPL) != 1)
+	if (regs->trapnum != TRAP_GENERAL || (regs->cs & RPL) != 1)
 		return false;
 	byte = kernel_byte(regs->eip);
+	if (regs->errcode && byte && *byte != INSTEAD_OF_POPF)
+		return false;
 	switch (byte ? *byte : 0) {
 	case CLI:
 		watch();

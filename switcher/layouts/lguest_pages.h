@@ -44,8 +44,8 @@
 #define FAST_IRET_KERNEL 4 /* its iret to itself */
 #define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
 #define FAST_POPF 16 /* in place of FAST_FLAGS, for a kernel whose popf sets the flag: the same for what stands in its code: */
-#define INSTEAD_OF_CLI  0x6C /* insb, and outsb: they fault in ring 1, and no kernel uses them without rep */
-#define INSTEAD_OF_POPF 0x6E
+#define INSTEAD_OF_CLI  0x6C /* insb, which no kernel uses without rep */
+#define INSTEAD_OF_POPF 0x17 /* pop of ss: flags have bit 1, so as a selector their RPL is not that of ring 1 */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
