@@ -189,11 +189,14 @@ popf_kernel:
 	je popf
 	cmpl $0, SAVED_ERROR(%esp)
 	jne iret_to_kernel
-	cmpb $INSTEAD_OF_CLI, %cs:(%eax)
-	je clear_interrupt_flag
 	cmpb $CLI, %cs:(%eax)
+	je 2b
+	cmpb $INSTEAD_OF_CLI, %cs:(%eax)
 	jne set_interrupt_flag
-	jmp 2b
+	testl $FLAG_IF, SAVED_EFLAGS(%esp)
+	jz next_instruction
+	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_last_cli
+	jmp clear_interrupt_flag
 popf:
 	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path) /* the stack is flat */
 	jz 2b

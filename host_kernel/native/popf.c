@@ -9,8 +9,9 @@
  * instruction: the Switcher answers that one, so that a cli that was seen costs no more than in newer kernels.
  *
  * All that is known about the kernel's code is written in the code itself.  Code that is overwritten, freed or loaded has
- * its own cli again, and is watched again.  What this does not find is found later: when an interrupt has been pending for
- * some traps while the flag is clear, the kernel is watched too.
+ * its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
+ * found later, because now and then a cli gets its place back, and so does the last one when an interrupt has been pending
+ * for some traps while the flag is clear.  Until then such a popf leaves interrupts off, up to the next sti or iret.
  *
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
  */
@@ -29,6 +30,7 @@
 #define POPPED (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_RF | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
 #define STEPS      1000u /* in which an interrupt flag is mostly set again */
 #define PATIENCE   16u   /* traps with an interrupt pending and the flag clear */
+#define AGAIN      4096u /* traps, until a cli is watched again */
 #define FOLLOWED   4000u /* instructions, at most, from one start */
 #define BRANCHES   128u  /* to be followed still */
 #define SEEN_BITS  0x20000u /* addresses alike in these bits count as one */
@@ -38,6 +40,7 @@ static bool watching;  /* the Guest is single-stepped */
 static bool flag_was_clear; /* when the watch began: then it ends with a popf */
 static u32 steps_left;
 static u32 waits;      /* traps with an interrupt pending */
+static u32 traps;      /* since a cli got its place back */
 static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watch */
 
 /* The Guest's byte at this address, which programs cannot reach; or NULL. */
@@ -101,8 +104,11 @@ static void follow(u32 address)
 	}
 }
 
+/* From here on, unless the kernel single-steps itself. */
 static void watch(void)
 {
+	if (guest.regs->eflags & EFLAGS_TF)
+		return;
 	if (!watching) {
 		memset(seen, 0, sizeof(seen));
 		flag_was_clear = !(guest.regs->eflags & EFLAGS_IF);
@@ -114,6 +120,8 @@ static void watch(void)
 
 static void emulate_cli(void)
 {
+	if (guest.regs->eflags & EFLAGS_IF)
+		untrusted->last_cli = guest.regs->eip;
 	guest.regs->eflags &= ~EFLAGS_IF;
 	guest.regs->eip++;
 }
@@ -210,22 +218,42 @@ static bool is_overdue(void)
 	return waits > PATIENCE;
 }
 
+/* The cli that cleared the flag will be watched again. */
+static void watch_again(void)
+{
+	traps = waits = 0;
+	replace(untrusted->last_cli, INSTEAD_OF_CLI, CLI);
+}
+
+/* Is this the trap after a step?  What else caused it is left to the kernel. */
+static bool stepped(void)
+{
+	u32 cause;
+
+	if (guest.regs->trapnum != TRAP_DEBUG)
+		return false;
+	cause = read_and_clear_dr6();
+	if (!(cause & DR6_BREAKPOINTS))
+		return true;
+	native.dr[6] |= cause & DR6_BREAKPOINTS;
+	return false;
+}
+
 static void popf_trap(void)
 {
-	struct registers *regs = guest.regs;
+	bool stepping = watching && !native.stepping; /* a step of step.c comes first */
 
-	if (watching && !native.stepping)
-		regs->eflags &= ~EFLAGS_TF;
-	if (watching && !native.stepping && regs->trapnum == TRAP_DEBUG && (read_and_clear_dr6() & DR6_STEP)) {
-		/* our step */
-	} else if (!is_ours()) {
+	if (stepping)
+		guest.regs->eflags &= ~EFLAGS_TF;
+	if (!(stepping && stepped()) && !is_ours())
 		plain_trap();
-	}
 	if (native.stepping)
 		return;
 	if (is_overdue()) {
-		waits = 0;
+		watch_again();
 		watch();
+	} else if (!watching && ++traps > AGAIN) {
+		watch_again();
 	}
 	step();
 }
