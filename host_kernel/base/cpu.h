@@ -28,6 +28,7 @@
 
 #define DR6_DETECTED 0x2000u  /* cause: an access to a debug register */
 #define DR6_STEP  0x4000u     /* cause: TF */
+#define DR6_BREAKPOINTS 0xFu  /* causes: the four */
 #define DR6_RESET 0xFFFF0FF0u /* no cause */
 #define DR7_RESET 0x400u      /* no breakpoint */
 

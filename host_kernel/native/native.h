@@ -39,6 +39,7 @@ struct native {
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
+	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
 };
 extern struct native native;
 
@@ -51,6 +52,9 @@ bool emulate_system(struct instruction *instruction);
 void inject_debug(u32 cause);
 void native_debug_exception(void);
 bool emulate_debug_register(struct instruction *instruction, bool write);
+
+/* popf.c */
+void popf_init(void);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);

@@ -43,7 +43,9 @@ static void init(void)
 	guest.kernel_address = KERNEL_HALF;
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
-	state->fast_path = FAST_FLAGS;
+	native.fast_flags = FAST_FLAGS;
+	popf_init();
+	state->fast_path = native.fast_flags;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();

@@ -42,7 +42,8 @@ FIRST = (2, 6, 32)  # 2.6.30: lguest_data has no irq_pending, its calls fewer ar
 FIRST_TABLES = (3, 1, 0)  # with page tables of its own at its entry, and without vmcall
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)  # lguest was removed from Linux
-FIRST_NATIVE = (5, 12, 0)
+FIRST_NATIVE = FIRST
+FIRST_STI_ONLY = (5, 12, 0)  # from here on popf never sets the interrupt flag
 
 Numbers = tuple[int, int, int]
 
@@ -82,6 +83,11 @@ def pae_by_version(version: str | None) -> bool:
 def personality_by_version(version: str | None) -> Personality:
     """The personality of a kernel whose payload cannot be inspected and whose version is supported."""
     return "native" if (parse_version(version) or FIRST) >= FIRST_NATIVE else "lguest"
+
+
+def sets_flag_by_popf(version: str | None) -> bool:
+    """Whether a kernel of this version sets its interrupt flag by popf too, not by sti alone."""
+    return (parse_version(version) or FIRST_STI_ONLY) < FIRST_STI_ONLY
 
 
 def short_version(version: str | None) -> str:
