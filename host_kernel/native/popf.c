@@ -16,6 +16,7 @@
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
@@ -232,10 +233,10 @@ static bool stepped(void)
 
 	if (guest.regs->trapnum != TRAP_DEBUG)
 		return false;
-	cause = read_and_clear_dr6();
+	cause = debug_cause();
 	if (!(cause & DR6_BREAKPOINTS))
 		return true;
-	native.dr[6] |= cause & DR6_BREAKPOINTS;
+	debug_raised(cause & DR6_BREAKPOINTS);
 	return false;
 }
 
