@@ -47,13 +47,14 @@ static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watc
 /* The Guest's byte at this address, which programs cannot reach; or NULL. */
 static u8 *kernel_byte(u32 address)
 {
-	u32 entry, pde, error;
+	pte_t entry, pde;
+	u32 error;
 
 	if (!walk(address, 0, &entry, &pde, &error) || !guest_frame_valid(entry))
 		return NULL;
 	if (guest.directory != LINEAR_MAP && (entry & pde & PTE_US))
 		return NULL;
-	return (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+	return (u8 *)(machine.guest_base + ((u32)entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
 }
 
 /* Replace an instruction of one byte. */
