@@ -144,8 +144,11 @@ bool write_control(u32 number, u32 value)
 		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))
 			return false;
 		native.cr3 = value;
-		if (native.cr0 & CR0_PG)
+		if (native.cr0 & CR0_PG) {
 			use_directory();
+			if (!(native.cr4 & CR4_PGE)) /* then no entry is global */
+				flush_all();
+		}
 		return true;
 	case 4:
 		return !(value & ~cr4_known) && write_cr4_for_guest(value);
