@@ -22,8 +22,9 @@ from typing import Any
 import build_images
 import pytest
 import toolchain
-from hostile_code import PLACES, RAM_END, SLOT, store
-from hostile_guest import guest_code, guest_tables
+from hostile_code import DIRECTORY, GDT, IDT, PLACES, RAM_END, SLOT, store
+from hostile_guest import LARGE, SECOND, THIRD, guest_code, guest_tables
+from hostile_pae import PAE_RING_1, pae_tables
 
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
@@ -54,11 +55,11 @@ DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
 
 
 @cache
-def stand(personality: Personality) -> bytes:
-    """tests/lab/hostile.S for this personality."""
+def stand(personality: Personality, pae: bool) -> bytes:
+    """tests/lab/hostile.S for this personality and this form of page tables."""
     build_images.Builder().generate()
     tools = toolchain.find()
-    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native")}
+    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native"), "PAE": int(pae)}
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
         defines = [f"-D{key}={value}" for key, value in constants.items()]
@@ -71,20 +72,33 @@ def stand(personality: Personality) -> bytes:
         return (where / "bin").read_bytes()
 
 
-def _image(personality: Personality, chance: random.Random, code: dict[int, bytes], sane: bool) -> Image:
-    parts = {START: stand(personality), **guest_tables(chance, personality, sane), **code}
+def _image(
+    personality: Personality, chance: random.Random, code: dict[int, bytes], sane: bool, pae: bool = False
+) -> Image:
+    tables = guest_tables(chance, personality, sane)
+    if pae:
+        kept, paging = pae_tables(chance, sane)
+        for place in (DIRECTORY, SECOND, THIRD, LARGE):
+            del tables[place]
+        tables |= paging
+        tables[PLACES["KEPT"]] = tables[GDT] + tables[IDT] + kept
+    parts = {START: stand(personality, pae), **tables, **code}
     segments = tuple(Segment(address, data, len(data)) for address, data in sorted(parts.items()))
-    return Image("random", "ELF", START, segments, b"", None, 1, personality=personality)
+    return Image("random", "ELF", START, segments, b"", None, 1, personality=personality, pae=pae)
 
 
-def image(personality: Personality, seed: int, sane: bool) -> Image:
+def image(personality: Personality, seed: int, sane: bool, pae: bool = False) -> Image:
     """The Guest of this seed; ``sane``: only its programs are hostile."""
-    chance = random.Random(f"{personality} {seed}")
-    return _image(personality, chance, guest_code(chance, personality, sane), sane)
+    chance = random.Random(f"{personality} {seed}" + " PAE" * pae)
+    return _image(personality, chance, guest_code(chance, personality, sane, PAE_RING_1 if pae else None), sane, pae)
 
 
 def image_of(
-    personality: Personality, code: bytes, user: bytes = b"", more: Mapping[int, bytes] | None = None
+    personality: Personality,
+    code: bytes,
+    user: bytes = b"",
+    more: Mapping[int, bytes] | None = None,
+    pae: bool = False,
 ) -> Image:
     """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it.
 
@@ -93,7 +107,7 @@ def image_of(
     words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
     end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
     parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
-    return _image(personality, random.Random(0), {**parts, **(more or {})}, True)
+    return _image(personality, random.Random(0), {**parts, **(more or {})}, True, pae)
 
 
 @dataclass(frozen=True)
@@ -327,11 +341,13 @@ class Run:
 
 
 @cache
-def run(engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False) -> Run:
+def run(
+    engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False, pae: bool = False
+) -> Run:
     """Boot the Guest of this seed under the Launcher, which has its devices; odd ones on the classic Switcher."""
     typed = random.Random(seed).randbytes(3000)
     switcher: Switcher = "classic" if seed % 2 else "lean"
-    return run_image(engine_name, image(personality, seed, sane), typed, seconds, switcher=switcher)
+    return run_image(engine_name, image(personality, seed, sane, pae), typed, seconds, switcher=switcher)
 
 
 def run_image(
