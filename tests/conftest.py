@@ -5,8 +5,8 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
-into the user's cache when it is not there.  What is long is marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
+``stock_rt``, which is fetched into the user's cache when it is not there.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lguest_py.kernels.fetch import fetch
 from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
-STOCK = "debian-6.1-686"
+STOCKS = {"stock": "debian-6.1-686", "stock_pae": "debian-6.1-686-pae", "stock_rt": "debian-6.1-rt-686-pae"}
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -96,7 +96,7 @@ def linux_directories() -> list[Path]:
     return several
 
 
-KERNELS = {"linux", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+KERNELS = {"linux", "packed", *STOCKS}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -127,10 +127,10 @@ def packed_directory() -> Path | None:
 
 
 @cache
-def stock_trouble() -> str:
+def stock_trouble(fixture: str = "stock") -> str:
     """Fetch the distribution's kernel, unless it is there; why that failed."""
     try:
-        fetch(STOCK, lambda text: None)
+        fetch(STOCKS[fixture], lambda text: None)
     except LguestError as error:
         return str(error)
     return ""
@@ -152,9 +152,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
-        elif "stock" in getattr(item, "fixturenames", ()):
+        elif needed := STOCKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker("stock")
-            if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
+            if not os.environ.get("CI") and any(map(stock_trouble, needed)):  # under CI it fails instead
                 left_out[item] = "stock kernel"
         nightly = item.get_closest_marker("nightly")
         if nightly and not config.getoption("nightly") and (not nightly.args or engine in nightly.args):
@@ -218,11 +218,28 @@ def packed() -> Path:
     return directory
 
 
+def stock_kernel(fixture: str) -> Kernel:
+    """A distribution's own kernel; without it the test fails."""
+    if trouble := stock_trouble(fixture):
+        pytest.fail(trouble, pytrace=False)
+    found = find(STOCKS[fixture])
+    assert found
+    return found
+
+
 @pytest.fixture(scope="session")
 def stock() -> Kernel:
     """A distribution's own kernel."""
-    if trouble := stock_trouble():
-        pytest.fail(trouble, pytrace=False)
-    found = find(STOCK)
-    assert found
-    return found
+    return stock_kernel("stock")
+
+
+@pytest.fixture(scope="session")
+def stock_pae() -> Kernel:
+    """The same with page tables of PAE's form, and NX."""
+    return stock_kernel("stock_pae")
+
+
+@pytest.fixture(scope="session")
+def stock_rt() -> Kernel:
+    """The same with PREEMPT_RT."""
+    return stock_kernel("stock_rt")
