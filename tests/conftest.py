@@ -5,9 +5,9 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
-into the user's cache when it is not there; one of any unmodified kernel takes ``native_kernel``.  What is long is
-marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
+``stock_rt``, which is fetched into the user's cache when it is not there; one of any unmodified kernel takes
+``native_kernel``.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from linux_lab import RealLinux
 from toolchain import BuildError
 
 from lguest_py.errors import LguestError
-from lguest_py.kernels import stock as stock_kernels
 from lguest_py.kernels.fetch import fetch
 from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
-STOCK = "debian-6.1-686"
+STOCKS = {"stock": "debian-6.1-686", "stock_pae": "debian-6.1-686-pae", "stock_rt": "debian-6.1-rt-686-pae"}
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -100,8 +99,7 @@ def linux_directories() -> list[Path]:
 
 def native_kernels() -> list[Path]:
     """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
-    stock_trouble()
-    fetched = [kernel.kernel for name in stock_kernels.STOCK if (kernel := find(name))]
+    fetched = [kernel.kernel for fixture, name in STOCKS.items() if not stock_trouble(fixture) and (kernel := find(name))]
     name = os.environ.get("LGUEST_NATIVE")
     own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
     if name and not own:
@@ -109,7 +107,7 @@ def native_kernels() -> list[Path]:
     return fetched + own
 
 
-KERNELS = {"linux", "native_kernel", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+KERNELS = {"linux", "native_kernel", "packed", *STOCKS}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -143,10 +141,10 @@ def packed_directory() -> Path | None:
 
 
 @cache
-def stock_trouble() -> str:
+def stock_trouble(fixture: str = "stock") -> str:
     """Fetch the distribution's kernel, unless it is there; why that failed."""
     try:
-        fetch(STOCK, lambda text: None)
+        fetch(STOCKS[fixture], lambda text: None)
     except LguestError as error:
         return str(error)
     return ""
@@ -168,9 +166,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
-        elif "stock" in getattr(item, "fixturenames", ()):
+        elif needed := STOCKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker("stock")
-            if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
+            if not os.environ.get("CI") and any(map(stock_trouble, needed)):  # under CI it fails instead
                 left_out[item] = "stock kernel"
         nightly = item.get_closest_marker("nightly")
         if nightly and not config.getoption("nightly") and (not nightly.args or engine in nightly.args):
@@ -234,11 +232,28 @@ def packed() -> Path:
     return directory
 
 
+def stock_kernel(fixture: str) -> Kernel:
+    """A distribution's own kernel; without it the test fails."""
+    if trouble := stock_trouble(fixture):
+        pytest.fail(trouble, pytrace=False)
+    found = find(STOCKS[fixture])
+    assert found
+    return found
+
+
 @pytest.fixture(scope="session")
 def stock() -> Kernel:
     """A distribution's own kernel."""
-    if trouble := stock_trouble():
-        pytest.fail(trouble, pytrace=False)
-    found = find(STOCK)
-    assert found
-    return found
+    return stock_kernel("stock")
+
+
+@pytest.fixture(scope="session")
+def stock_pae() -> Kernel:
+    """The same with page tables of PAE's form, and NX."""
+    return stock_kernel("stock_pae")
+
+
+@pytest.fixture(scope="session")
+def stock_rt() -> Kernel:
+    """The same with PREEMPT_RT."""
+    return stock_kernel("stock_rt")

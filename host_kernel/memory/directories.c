@@ -159,14 +159,20 @@ void shadow_directory_link(struct shadow_directory *directory, u32 index, pte_t 
 	}
 	unlink(directory, index);
 	directory_use(directory, index);
-	*directory_entry(directory, index) = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
+	*directory_entry(directory, index) = (u32)page_entries(page) | PTE_P | PTE_A | link_flags(guest_entry);
+}
+
+/* May it be linked?  While its accessed bit is clear, the first access must fault. */
+static bool is_linkable(pte_t guest_entry)
+{
+	return !(~(u32)guest_entry & (PTE_P | PTE_A));
 }
 
 /* Does the shadow's entry still match the Guest's? */
 static bool agrees(pte_t shadow_entry, pte_t guest_entry)
 {
-	return shadow_entry && (guest_entry & PTE_P) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
-	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
+	return shadow_entry && is_linkable(guest_entry) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
+	       !((shadow_entry ^ link_flags(guest_entry)) & LINK_FLAGS);
 }
 
 /* Sync one entry of a directory: unlink a stale table, link one that already has a shadow. */
@@ -180,7 +186,7 @@ void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 ind
 		check_pde(entry, index << LARGE_SHIFT);
 	if (agrees(*directory_entry(directory, index), entry))
 		return;
-	if ((entry & PTE_P) && shadow_table_find(shadow_table_key(entry)))
+	if (is_linkable(entry) && shadow_table_find(shadow_table_key(entry)))
 		shadow_directory_link(directory, index, entry);
 	else
 		unlink(directory, index);

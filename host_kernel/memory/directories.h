@@ -6,6 +6,19 @@
 
 #define LINK_FLAGS (PTE_RW | PTE_US | PTE_NX) /* of a directory entry: the CPU combines them with the table entry's */
 
+/*
+ * Those for an entry of the Guest.  A large page is not writable while its dirty bit is clear, so that the first write faults
+ * and sets it.
+ */
+static inline pte_t link_flags(pte_t guest_entry)
+{
+	pte_t flags = guest_entry & LINK_FLAGS;
+
+	if ((guest_entry & (PTE_PS | PTE_D)) == PTE_PS && is_large(guest_entry))
+		flags &= ~(pte_t)PTE_RW;
+	return flags;
+}
+
 /* The shadow of one page directory of the Guest; with PAE, of one PDPT and its four page directories. */
 struct shadow_directory {
 #ifdef PAE

@@ -131,7 +131,7 @@ static inline __attribute__((always_inline)) bool shadow_table_map(u16 page, u32
 	}
 	if (!old)
 		page_use(page, index);
-	if (!(guest_entry & PTE_G))
+	if (!(guest_entry & guest.global))
 		pages[page].local = true;
 	return true;
 }

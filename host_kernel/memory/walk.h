@@ -178,6 +178,8 @@ static inline __attribute__((always_inline)) bool walk_inline(u32 address, u32 a
 	if (used & ~(u32)*entry) {
 		*entry |= used;
 		set_in_entry(place, used);
+		if (pde & PTE_PS)
+			*pde_out |= used; /* where it is not a large page, these do no harm */
 	}
 	if ((access & FAULT_W) && !(needed & PTE_RW)) { /* a write that only CR0.WP = 0 allows: the shadow entry is not for ring 3 */
 		*pde_out |= PTE_RW;

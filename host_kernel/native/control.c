@@ -21,7 +21,8 @@
 
 struct native native;
 static u32 cr4_known, efer_known; /* the bits that the Guest may set */
-static bool paging_used;          /* paging was on at some time */
+static bool paging_used;          /* paging was on at some time, */
+static bool pge_used;             /* and CR4.PGE */
 
 /* With UMIP, sgdt, sidt, sldt, str and smsw fault in rings 1 and 3, and are emulated (system.c). */
 void control_init(void)
@@ -106,6 +107,8 @@ static bool write_cr4_for_guest(u32 value)
 	}
 	native.cr4 = value;
 	guest.large_pages = value & CR4_PSE;
+	guest.global = value & CR4_PGE ? PTE_G : 0;
+	pge_used |= value & CR4_PGE;
 	if (changed & (CR4_PSE | CR4_PGE)) {
 		use_directory();
 		flush_all();
@@ -144,8 +147,11 @@ bool write_control(u32 number, u32 value)
 		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))
 			return false;
 		native.cr3 = value;
-		if (native.cr0 & CR0_PG)
+		if (native.cr0 & CR0_PG) {
 			use_directory();
+			if (pge_used && !(native.cr4 & CR4_PGE)) /* entries were global, and are no more */
+				flush_all();
+		}
 		return true;
 	case 4:
 		return !(value & ~cr4_known) && write_cr4_for_guest(value);
