@@ -8,8 +8,8 @@
  * ways of each branch.  A popf that is found so is an instruction, not data.  The cli is then replaced too, by another such
  * instruction: the Switcher answers that one, so that a cli that was seen costs no more than in newer kernels.
  *
- * A cli in a routine that returns with interrupts off, as one does that takes a lock, is not replaced: it is watched once
- * for each caller.  All else that is known about the kernel's code is written in the code itself.  Code that is overwritten,
+ * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later: before, it is
+ * watched once for each caller.  What is known about the kernel's code is written in the code itself.  Code that is overwritten,
  * freed or loaded has its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
  * found later, because now and then a cli gets its place back, and so does the last one when an interrupt has been pending
  * for some traps while the flag is clear.  Until then such a popf leaves interrupts off, up to the next sti or iret.
@@ -39,6 +39,8 @@
 #define SEEN_BITS  0x20000u /* addresses alike in these bits count as one */
 
 #define SAVERS     64u
+#define MEETINGS   128u
+#define MEETINGS_AGAIN 32u
 #define CALLERS    4096u
 #define FARTHEST_RETURN 256u /* bytes on the stack, from a cli to the return address of its routine */
 
@@ -46,6 +48,7 @@
 static struct saver {
 	u32 cli;    /* the address of their cli */
 	u32 offset; /* from esp there to the return address */
+	u32 left;   /* how many times more, before it is replaced */
 } savers[SAVERS];
 static u32 next_saver;
 static u32 callers[CALLERS]; /* return addresses of theirs that were watched; two places for each */
@@ -81,18 +84,15 @@ static void replace(u32 address, u8 old, u8 new)
 		*byte = new;
 }
 
-/* The address to which the routine of this cli returns, or 0 if it is not known to return with the flag clear. */
-static u32 return_address(u32 cli)
+static struct saver *saver_of(u32 cli)
 {
-	u32 address;
-
 	for (u32 index = 0; index < SAVERS; index++)
-		if (savers[index].cli == cli && guest_try_read(&address, segment_base(guest.regs->ss) + guest.regs->esp + savers[index].offset, 4))
-			return address;
-	return 0;
+		if (savers[index].cli == cli)
+			return &savers[index];
+	return NULL;
 }
 
-/* Has the watch seen this return address?  If not, it is about to. */
+/* Was this return address met before? */
 static bool test_and_set_caller(u32 address)
 {
 	u32 index = (address ^ address >> 12) % CALLERS;
@@ -104,17 +104,17 @@ static bool test_and_set_caller(u32 address)
 	return false;
 }
 
-/* The watched cli's routine returns with the flag clear: its cli is not replaced, and each of its callers is watched. */
+/* A return while the kernel is watched: maybe that of the routine whose cli began the watch. */
 static void note_return(void)
 {
 	const struct registers *regs = guest.regs;
-	u32 address;
+	u32 address, offset = regs->esp - watched_esp;
 
-	if (regs->esp < watched_esp || regs->esp - watched_esp > FARTHEST_RETURN || !guest_try_read(&address, regs->esp, 4))
+	if (offset > FARTHEST_RETURN || !guest_try_read(&address, segment_base(regs->ss) + regs->esp, 4))
 		return;
-	if (!return_address(watched_cli)) {
+	if (!saver_of(watched_cli)) {
 		replace(watched_cli, INSTEAD_OF_CLI, CLI);
-		savers[next_saver++ % SAVERS] = (struct saver){ watched_cli, regs->esp - watched_esp };
+		savers[next_saver++ % SAVERS] = (struct saver){ watched_cli, offset, MEETINGS };
 	}
 	test_and_set_caller(address);
 	watched_cli = 0;
@@ -175,20 +175,37 @@ static void watch(void)
 	follow(guest.regs->eip);
 }
 
-/* A cli that was not replaced. */
+/* Is there nothing new about this saver's cli? */
+static bool is_known(struct saver *saver)
+{
+	u32 caller;
+	bool known = guest_try_read(&caller, segment_base(guest.regs->ss) + guest.regs->esp + saver->offset, 4) &&
+		     test_and_set_caller(caller) && !distrust;
+
+	if (!--saver->left) {
+		saver->left = MEETINGS_AGAIN;
+		replace(saver->cli, CLI, INSTEAD_OF_CLI);
+	}
+	return known;
+}
+
+/* A cli that stands in its place. */
 static void meet_cli(void)
 {
-	const struct registers *regs = guest.regs;
-	u32 caller = return_address(regs->eip);
+	u32 cli = guest.regs->eip;
+	struct saver *saver;
 
-	if (watching || (caller && test_and_set_caller(caller) && !distrust))
+	if (watching)
+		return;
+	saver = saver_of(cli);
+	if (saver && is_known(saver))
 		return;
 	distrust = false;
 	watch();
-	watched_cli = regs->eip;
-	watched_esp = regs->esp;
-	if (!caller)
-		replace(regs->eip, CLI, INSTEAD_OF_CLI);
+	watched_cli = cli;
+	watched_esp = guest.regs->esp;
+	if (!saver)
+		replace(cli, CLI, INSTEAD_OF_CLI);
 }
 
 static void emulate_cli(void)
