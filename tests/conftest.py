@@ -6,7 +6,8 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
 A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
-into the user's cache when it is not there.  What is long is marked ``nightly``.
+into the user's cache when it is not there; one of any unmodified kernel takes ``native_kernel``.  What is long is
+marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from linux_lab import RealLinux
 from toolchain import BuildError
 
 from lguest_py.errors import LguestError
+from lguest_py.kernels import stock as stock_kernels
 from lguest_py.kernels.fetch import fetch
 from lguest_py.kernels.stock import Kernel, find
 
@@ -96,7 +98,18 @@ def linux_directories() -> list[Path]:
     return several
 
 
-KERNELS = {"linux", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+def native_kernels() -> list[Path]:
+    """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
+    stock_trouble()
+    fetched = [kernel.kernel for name in stock_kernels.STOCK if (kernel := find(name))]
+    name = os.environ.get("LGUEST_NATIVE")
+    own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
+    if name and not own:
+        raise pytest.UsageError(f"LGUEST_NATIVE={name}: no NAME/vmlinuz there")
+    return fetched + own
+
+
+KERNELS = {"linux", "native_kernel", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -113,6 +126,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     several = linux_directories()
     if "linux" in metafunc.fixturenames and len(several) > 1:
         metafunc.parametrize("linux", several, indirect=True, scope="session", ids=[each.name for each in several])
+    if "native_kernel" in metafunc.fixturenames:
+        natives = native_kernels()
+        metafunc.parametrize("native_kernel", natives, ids=[each.parent.name for each in natives])
 
 
 def packed_directory() -> Path | None:
