@@ -8,8 +8,9 @@
  * ways of each branch.  A popf that is found so is an instruction, not data.  The cli is then replaced too, by another such
  * instruction: the Switcher answers that one, so that a cli that was seen costs no more than in newer kernels.
  *
- * All that is known about the kernel's code is written in the code itself.  Code that is overwritten, freed or loaded has
- * its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
+ * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later: before, it is
+ * watched once for each caller.  What is known about the kernel's code is written in the code itself.  Code that is overwritten,
+ * freed or loaded has its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
  * found later, because now and then a cli gets its place back, and so does the last one when an interrupt has been pending
  * for some traps while the flag is clear.  Until then such a popf leaves interrupts off, up to the next sti or iret.
  *
@@ -28,6 +29,8 @@
 #define CLI   0xFAu
 #define PUSHF 0x9Cu
 #define POPF  0x9Du
+#define RET   0xC3u
+#define RET_AND_DROP 0xC2u
 #define POPPED (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_RF | EFLAGS_VIF | EFLAGS_VIP | EFLAGS_NT))
 #define STEPS      1000u /* in which an interrupt flag is mostly set again */
 #define PATIENCE   16u   /* traps with an interrupt pending and the flag clear */
@@ -36,10 +39,27 @@
 #define BRANCHES   128u  /* to be followed still */
 #define SEEN_BITS  0x20000u /* addresses alike in these bits count as one */
 
+#define SAVERS     64u
+#define MEETINGS   128u
+#define MEETINGS_AGAIN 32u
+#define CALLERS    4096u
+#define FARTHEST_RETURN 256u /* bytes on the stack, from a cli to the return address of its routine */
+
+/* Routines that return with the flag clear, as those do that take a lock and save the flags. */
+static struct saver {
+	u32 cli;    /* the address of their cli */
+	u32 offset; /* from esp there to the return address */
+	u32 left;   /* how many times more, before it is replaced */
+} savers[SAVERS];
+static u32 next_saver;
+static u32 callers[CALLERS]; /* return addresses of theirs that were watched; two places for each */
+static bool distrust;        /* the next is watched, whether or not it was */
+
 static void (*plain_trap)(void);
 static bool watching;  /* the Guest is single-stepped */
 static bool flag_was_clear; /* when the watch began: then it ends with a popf */
 static u32 steps_left;
+static u32 watched_cli, watched_esp; /* the cli with which the watch began, until its routine returns, and esp there; or 0 */
 static u32 waits;      /* traps with an interrupt pending */
 static u32 traps;      /* since a cli got its place back */
 static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watch */
@@ -64,6 +84,42 @@ static void replace(u32 address, u8 old, u8 new)
 
 	if (byte && *byte == old)
 		*byte = new;
+}
+
+static struct saver *saver_of(u32 cli)
+{
+	for (u32 index = 0; index < SAVERS; index++)
+		if (savers[index].cli == cli)
+			return &savers[index];
+	return NULL;
+}
+
+/* Was this return address met before? */
+static bool test_and_set_caller(u32 address)
+{
+	u32 index = (address ^ address >> 12) % CALLERS;
+
+	if (callers[index] == address || callers[index ^ 1] == address)
+		return true;
+	callers[index ^ 1] = callers[index];
+	callers[index] = address;
+	return false;
+}
+
+/* A return while the kernel is watched: maybe that of the routine whose cli began the watch. */
+static void note_return(void)
+{
+	const struct registers *regs = guest.regs;
+	u32 address, offset = regs->esp - watched_esp;
+
+	if (offset > FARTHEST_RETURN || !guest_try_read(&address, segment_base(regs->ss) + regs->esp, 4))
+		return;
+	if (!saver_of(watched_cli)) {
+		replace(watched_cli, INSTEAD_OF_CLI, CLI);
+		savers[next_saver++ % SAVERS] = (struct saver){ watched_cli, offset, MEETINGS };
+	}
+	test_and_set_caller(address);
+	watched_cli = 0;
 }
 
 static u32 fetch(u8 *bytes, u32 address)
@@ -115,9 +171,43 @@ static void watch(void)
 		memset(seen, 0, sizeof(seen));
 		flag_was_clear = !(guest.regs->eflags & EFLAGS_IF);
 		steps_left = STEPS;
+		watched_cli = 0;
 	}
 	watching = true;
 	follow(guest.regs->eip);
+}
+
+/* Is there nothing new about this saver's cli? */
+static bool is_known(struct saver *saver)
+{
+	u32 caller;
+	bool known = guest_try_read(&caller, segment_base(guest.regs->ss) + guest.regs->esp + saver->offset, 4) &&
+		     test_and_set_caller(caller) && !distrust;
+
+	if (!--saver->left) {
+		saver->left = MEETINGS_AGAIN;
+		replace(saver->cli, CLI, INSTEAD_OF_CLI);
+	}
+	return known;
+}
+
+/* A cli that stands in its place. */
+static void meet_cli(void)
+{
+	u32 cli = guest.regs->eip;
+	struct saver *saver;
+
+	if (watching)
+		return;
+	saver = saver_of(cli);
+	if (saver && is_known(saver))
+		return;
+	distrust = false;
+	watch();
+	watched_cli = cli;
+	watched_esp = guest.regs->esp;
+	if (!saver)
+		replace(cli, CLI, INSTEAD_OF_CLI);
 }
 
 static void emulate_cli(void)
@@ -170,8 +260,7 @@ static bool is_ours(void)
 		return false;
 	switch (byte ? *byte : 0) {
 	case CLI:
-		watch();
-		replace(regs->eip, CLI, INSTEAD_OF_CLI);
+		meet_cli();
 		emulate_cli();
 		return true;
 	case INSTEAD_OF_CLI:
@@ -198,6 +287,8 @@ static void step(void)
 		}
 		follow(regs->eip);
 		byte = kernel_byte(regs->eip);
+		if (byte && watched_cli && (*byte == RET || *byte == RET_AND_DROP))
+			note_return();
 		if (byte && *byte == INSTEAD_OF_POPF) {
 			emulate_popf();
 		} else if (!byte || *byte != PUSHF || !emulate_pushf()) {
@@ -225,6 +316,7 @@ static void watch_again(void)
 {
 	traps = waits = 0;
 	replace(untrusted->last_cli, INSTEAD_OF_CLI, CLI);
+	distrust = true;
 }
 
 /* Is this the trap after a step?  What else caused it is left to the kernel. */
