@@ -8,19 +8,12 @@
  */
 #define DEBUG_CS     4 /* eip, cs and eflags, pushed by the CPU */
 #define DEBUG_EFLAGS 8
-#define FLAG_RF      0x10000
-#define DR6_NO_CAUSE 0xFFFF0FF0
 debug_exception:
 	testb $3, DEBUG_CS(%esp)
 	jnz 1f
 	testl $FLAG_VM, DEBUG_EFLAGS(%esp)	/* then cs is not a selector */
 	jnz 1f
-	orl $FLAG_RF, DEBUG_EFLAGS(%esp)
-	pushl %eax
-	movl $DR6_NO_CAUSE, %eax
-	movl %eax, %dr6
-	popl %eax
-	iret
+	IGNORE_DEBUG_EXCEPTION
 1:	pushl $0
 	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
 	jmp return_to_host

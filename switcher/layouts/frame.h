@@ -34,4 +34,16 @@
 	pushl %eax
 .endm
 
+/* A debug exception in ring 0: go on without it (switcher/debug_exception.h). */
+#define FLAG_RF      0x10000
+#define DR6_NO_CAUSE 0xFFFF0FF0
+.macro IGNORE_DEBUG_EXCEPTION
+	orl $FLAG_RF, 8(%esp)	/* eflags, above eip and cs */
+	pushl %eax
+	movl $DR6_NO_CAUSE, %eax
+	movl %eax, %dr6
+	popl %eax
+	iret
+.endm
+
 #define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is not a selector */

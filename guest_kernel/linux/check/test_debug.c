@@ -3,6 +3,7 @@
  * Hardware breakpoints: a tracer sets them by the debug registers of struct user, perf counts them in programs and in the
  * kernel.  Source: Intel SDM vol. 3, 18.2; perf_event_open(2).  Read before: trace.h.
  */
+#include "guest_kernel/linux/check/probe.h"
 #include "guest_kernel/linux/check/trace.h"
 
 #define ANSWER 42
@@ -391,4 +392,20 @@ CHECK(no_counters, "debug-perf-hardware")
 		CALL(NR_GETPPID, 0);
 	HOLDS(counted(file) > 0);
 	SAME("close()", 0, close(file));
+}
+
+PROBED(does_icebp, "movl $101f, probe_at; 101: .byte 0xF1")
+
+/* A debug exception without a cause, for anybody. */
+CHECK(icebp, "debug-icebp")
+{
+	struct fault got = fault_of(does_icebp, 0);
+
+	if (got.signal == SIGILL) {
+		check_note("there is no icebp");
+		return;
+	}
+	SAME("the signal", SIGTRAP, got.signal);
+	SAME("its trap", 1, got.trap);
+	SAME("where", 1, got.distance);
 }
