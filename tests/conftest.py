@@ -99,7 +99,8 @@ def linux_directories() -> list[Path]:
 
 def native_kernels() -> list[Path]:
     """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
-    fetched = [kernel.kernel for fixture, name in STOCKS.items() if not stock_trouble(fixture) and (kernel := find(name))]
+    names = [name for fixture, name in STOCKS.items() if not stock_trouble(fixture)]
+    fetched = [kernel.kernel for name in names if (kernel := find(name))]
     name = os.environ.get("LGUEST_NATIVE")
     own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
     if name and not own:
