@@ -5,8 +5,9 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
-into the user's cache when it is not there.  What is long is marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, one of a system
+on a root disk ``userland``; both are fetched into the user's cache when they are not there.  What is long is marked
+``nightly``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from lguest_py.kernels.fetch import fetch
 from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
-STOCK = "debian-6.1-686"
+FETCHED = {"stock": "debian-6.1-686", "userland": "debian-12-i386"}  # by the fixture's name
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -96,7 +97,7 @@ def linux_directories() -> list[Path]:
     return several
 
 
-KERNELS = {"linux", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+KERNELS = {"linux", "packed", *FETCHED}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -127,10 +128,10 @@ def packed_directory() -> Path | None:
 
 
 @cache
-def stock_trouble() -> str:
-    """Fetch the distribution's kernel, unless it is there; why that failed."""
+def trouble_with(name: str) -> str:
+    """Fetch the kernel or system, unless it is there; why that failed."""
     try:
-        fetch(STOCK, lambda text: None)
+        fetch(name, lambda text: None)
     except LguestError as error:
         return str(error)
     return ""
@@ -152,10 +153,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
-        elif "stock" in getattr(item, "fixturenames", ()):
-            item.add_marker("stock")
-            if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
-                left_out[item] = "stock kernel"
+        for fixture, name in FETCHED.items():
+            if fixture in getattr(item, "fixturenames", ()) and item not in left_out:
+                item.add_marker("stock")
+                if not os.environ.get("CI") and trouble_with(name):  # under CI it fails instead
+                    left_out[item] = f"fetched {name}"
         nightly = item.get_closest_marker("nightly")
         if nightly and not config.getoption("nightly") and (not nightly.args or engine in nightly.args):
             left_out.setdefault(item, "nightly")
@@ -189,7 +191,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("nightly", "--nightly"),
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with kernels in subdirectories"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
-        ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
+        *((f"fetched {name}", trouble_with(name)) for name in FETCHED.values() if f"fetched {name}" in left_out),
     ):
         if what in left_out or (what == "real Linux" and not linux_directories()):
             terminalreporter.line(f"NOT RUN: {what} ({why}): {left_out.count(what)} tests")
@@ -221,8 +223,19 @@ def packed() -> Path:
 @pytest.fixture(scope="session")
 def stock() -> Kernel:
     """A distribution's own kernel."""
-    if trouble := stock_trouble():
+    return fetched(FETCHED["stock"])
+
+
+@pytest.fixture(scope="session")
+def userland() -> Kernel:
+    """A distribution on a root disk."""
+    return fetched(FETCHED["userland"])
+
+
+def fetched(name: str) -> Kernel:
+    """What a fixture of FETCHED is; the test fails where it cannot be had."""
+    if trouble := trouble_with(name):
         pytest.fail(trouble, pytrace=False)
-    found = find(STOCK)
+    found = find(name)
     assert found
     return found

@@ -140,7 +140,7 @@ class Apt:
         lines = [words for line in found.splitlines() if len(words := line.split()) == 4]
         wanted = [words for words in lines if words[0] in (suite, f"{suite}-updates", f"{suite}-security")]
         if not any(words[0] == suite for words in wanted):
-            raise self._missing(f"Packages of {suite}")
+            raise self._missing(f"{suite}:{self._architecture}")
         return [f"deb {uri} {release} {component}" for _, uri, release, component in wanted]
 
     def proxies(self) -> str:

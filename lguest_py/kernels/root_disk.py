@@ -33,16 +33,17 @@ LOOK = 1.0  # seconds between two looks at the processes and the room
 PATIENCE = 60.0  # seconds in which mmdebstrap tidies up when it is interrupted
 ARCHITECTURE = "i386"
 HELPER = ("mmdebstrap", "--unshare-helper")
+SUBORDINATES = "/etc/subuid", "/etc/subgid"
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
 SBIN = "/usr/sbin:/sbin"  # mke2fs is not on every user's path
-# Unpacks the system from stdin and makes the file system in the file that is descriptor 3, all of it in one namespace.
+# Unpacks the system from stdin, and makes the file system in an open file: the user's folders may be closed to it.
 FORMAT = """\
 set -e
 mkdir tree
 tar -C tree -xf - --exclude='./dev/*'
-exec mke2fs -q -F -t ext4 -L {label} -E assume_storage_prezeroed=1,root_owner=0:0 -d tree /proc/self/fd/3 {size}
+exec mke2fs -q -F -t ext4 -L {label} -E assume_storage_prezeroed=1,root_owner=0:0 -d tree /proc/self/fd/{image} {size}
 """
-_CUT_SHORT = re.compile(r"Unexpected EOF|does not look like a tar archive")
+_FOLLOWS = re.compile(r"mmdebstrap failed|system failed")
 _STEP = re.compile(rb"I: ([^\n]*)\n")
 
 
@@ -58,7 +59,7 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
     helper: tuple[str, ...] = ()
     if os.geteuid() != 0:
         helper = HELPER
-        _check_namespaces(path)
+        check_namespaces(path)
     with _scratch(helper) as scratch:
         _check_room(scratch, NEEDED)
         _check_room(image.parent, ROOM)
@@ -66,8 +67,8 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
         (scratch / "apt.conf").write_text(proxies)
         system.write_tar(scratch / "files.tar", modules)
         (scratch / "finish").write_text(system.FINISH)
-        for file in scratch.iterdir():
-            file.chmod(0o644)
+        for name in ("sources.list", "apt.conf", "files.tar", "finish"):
+            (scratch / name).chmod(0o644)
         command = [
             *("mmdebstrap", f"--mode={'unshare' if helper else 'root'}", f"--architectures={ARCHITECTURE}"),
             *("--variant=minbase", "--format=tar", f"--include={','.join(system.PACKAGES)}"),
@@ -76,9 +77,13 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
             f'--customize-hook=sh {shlex.quote(str(scratch))}/finish "$1"',
             *(suite, "-", str(scratch / "sources.list")),
         ]
-        formatting = [*helper, "sh", "-c", FORMAT.format(label=system.LABEL, size=SIZE)]
         with open(image, "xb") as disk:
-            _run(command, formatting, disk.fileno(), scratch, path)
+            script = FORMAT.format(label=system.LABEL, size=SIZE, image=disk.fileno())
+            image.parent.chmod(0o700)
+            image.chmod(0o666)  # the namespace's root is a stranger, who opens it by its descriptor
+            _run(command, [*helper, "sh", "-c", script], disk.fileno(), scratch, path)
+            image.chmod(0o644)
+            image.parent.chmod(0o755)
             os.fsync(disk.fileno())
 
 
@@ -103,7 +108,7 @@ def _check_room(folder: Path, wanted: int) -> None:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {wanted >> 20} MB are needed there", str(folder))
 
 
-def _check_namespaces(path: str) -> None:
+def check_namespaces(path: str) -> None:
     """Raise LguestError where this user cannot have a user namespace with several users in it."""
     tried = subprocess.run(
         [*HELPER, "true"], env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -115,7 +120,7 @@ def _check_namespaces(path: str) -> None:
     user = pwd.getpwuid(os.geteuid()).pw_name
     if not shutil.which("newuidmap", path=path):
         raise LguestError("newuidmap is missing, without which only root can make a root disk: apt-get install uidmap")
-    listed = all(re.search(rf"^{re.escape(user)}:", _text(name), re.M) for name in ("/etc/subuid", "/etc/subgid"))
+    listed = all(re.search(rf"^{re.escape(user)}:", _text(name), re.M) for name in SUBORDINATES)
     if not listed:
         ids = "100000-165535"
         raise LguestError(
@@ -149,11 +154,10 @@ def _run(making: Sequence[str], formatting: Sequence[str], image: int, scratch: 
         processes = [first]
         try:
             assert first.stdout
-            os.set_inheritable(image, True)
             second = subprocess.Popen(
-                ["sh", "-c", 'exec 3>&"$0" && exec "$@"', str(image), *formatting], env=environment,
-                cwd=scratch / "work", stdin=first.stdout, stdout=subprocess.DEVNULL, stderr=said_later,
-                pass_fds=(image,), start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
+                formatting, env=environment, cwd=scratch / "work", stdin=first.stdout, stdout=subprocess.DEVNULL,
+                stderr=said_later, pass_fds=(image,), start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
             )  # fmt: skip
             processes.append(second)
             first.stdout.close()
@@ -173,14 +177,14 @@ def _run(making: Sequence[str], formatting: Sequence[str], image: int, scratch: 
         return
     if any(os.strerror(errno.ENOSPC) in text for text in texts):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"or to {tempfile.gettempdir()}")
-    who = int(formatted != 0 and not _CUT_SHORT.search(texts[1]))  # who failed first, as the other lacked its partner
-    raise LguestError(f"{('mmdebstrap', 'mke2fs')[who]} failed ({_reason(texts[who])}): try again later")
+    # When one fails the other lacks its partner.
+    program, text = ("mke2fs", texts[1]) if formatted and not _errors(texts[0]) else ("mmdebstrap", texts[0])
+    raise LguestError(f"{program} failed ({complaint((_errors(text) or [text])[0])}): try again later")
 
 
-def _reason(text: str) -> str:
-    """What mmdebstrap complained of: the last error that is not about mmdebstrap itself."""
-    errors = [line for line in text.splitlines() if line.startswith("E: ") and "mmdebstrap failed" not in line]
-    return complaint(errors[0] if errors else text)
+def _errors(text: str) -> list[str]:
+    """mmdebstrap's complaints that are not about the failure of another program."""
+    return [line for line in text.splitlines() if line.startswith("E: ") and not _FOLLOWS.search(line)]
 
 
 def _last_step(said: int) -> str:

@@ -43,7 +43,7 @@ STOCK = {
         kernel="debian-6.1-686",
         suite="bookworm",
         memory=256 * MIB,
-        words=("root=/dev/vda", "rw", "quiet", "console=ttyS0", "console=hvc0"),
+        words=("root=/dev/vda", "rw", "quiet", "noisapnp", "console=ttyS0", "console=hvc0"),
     ),
 }
 

@@ -16,20 +16,29 @@ HOSTNAME = "debian"
 LABEL = "root"  # of the file system
 CONSOLES = "hvc0", "ttyS0"
 _UNITS = "etc/systemd/system"
-# Beside those that are essential.  No dbus and no logind: they cost each boot a second, and apt-get installs them.
+# Beside those that are essential.  Each poweroff asks logind by dbus; nothing else does, so it starts them (FINISH).
 PACKAGES = (
-    *("systemd-sysv", "udev", "kmod", "procps", "iproute2", "ifupdown", "udhcpc", "iputils-ping"),
+    *("systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "ifupdown", "udhcpc", "iputils-ping"),
     *("ca-certificates", "less", "nano", "e2fsprogs"),
 )
 MASKED = (
-    *("getty@tty1.service", "systemd-update-utmp-runlevel.service", "systemd-update-utmp.service"),  # no display
+    *("getty@tty1.service", "getty-static.service"),  # no display
+    *("systemd-update-utmp-runlevel.service", "systemd-update-utmp.service"),
     *("systemd-pstore.service", "systemd-repart.service", "systemd-boot-system-token.service"),  # no firmware's memory
     *("dev-hugepages.mount", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount"),
     *("sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount", "systemd-journald-audit.socket"),
     *("systemd-ask-password-console.path", "systemd-ask-password-wall.path", "systemd-initctl.socket"),
-    *("networking.service", "ifupdown-pre.service"),  # a card is brought up when udev finds it
+    *("modprobe@drm.service", "networking.service", "ifupdown-pre.service"),  # a card is brought up when udev finds it
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer"),
     *("e2scrub_all.timer", "e2scrub_reap.service", "systemd-network-generator.service"),
+    *("systemd-remount-fs.service", "systemd-random-seed.service", "dev-mqueue.mount"),  # the initrd, virtio-rng
+)
+# Each is a program that runs before the first unit.
+GENERATORS = (
+    *("systemd-cryptsetup-generator", "systemd-debug-generator", "systemd-getty-generator"),
+    *("systemd-gpt-auto-generator", "systemd-hibernate-resume-generator", "systemd-integritysetup-generator"),
+    *("systemd-rc-local-generator", "systemd-run-generator", "systemd-system-update-generator"),
+    "systemd-veritysetup-generator",
 )
 # A login without a password, on the consoles alone: root has no password, so ssh and su want a key.  The console that
 # the kernel's command line names last shows it at once, another one after the Enter key.
@@ -84,12 +93,11 @@ FILES = {
     "etc/modprobe.d/lguest-py.conf": "# By lguest-py: a Guest has no loudspeaker.\nblacklist pcspkr\n",
     "etc/systemd/system/serial-getty@.service": GETTY,
     "etc/systemd/system/systemd-udev-trigger.service.d/lguest-py.conf": TRIGGER,
-    "etc/systemd/system/systemd-logind.service.d/lguest-py.conf": "# By lguest-py: for when dbus is installed.\n"
-    "[Unit]\nConditionPathExists=/usr/bin/dbus-daemon\n",
     "etc/systemd/system.conf.d/lguest-py.conf": "# By lguest-py.\n[Manager]\nDefaultTimeoutStopSec=30s\n",
 }
 LINKS = {
     **{f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED},
+    **{f"etc/systemd/system-generators/{name}": "/dev/null" for name in GENERATORS},
     "etc/systemd/network/99-default.link": "/dev/null",  # a card keeps the name eth0
     "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
     **{
@@ -101,6 +109,8 @@ LINKS = {
 FINISH = """\
 set -e
 cd "$1"
+rm -f lib/systemd/system/multi-user.target.wants/dbus.service
+rm -f lib/systemd/system/multi-user.target.wants/systemd-logind.service
 rm -f etc/resolv.conf etc/apt/apt.conf.d/99mmdebstrap etc/systemd/system/getty.target.wants/getty@tty1.service
 for release in lib/modules/*; do
     chroot . depmod "${release##*/}"
