@@ -7,6 +7,7 @@ Read next: stock.py; lguest_py/launcher/launcher.py, ``prepare``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lguest_py.errors import ImageError, LguestError, UsageError
+from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import printable
 from lguest_py.hardware.kinds import Disk, Entropy, Hardware, Network
 from lguest_py.kernels.apt import complaint
@@ -81,7 +83,10 @@ def copy(image: Path, place: str) -> None:
             why = complaint(done.stderr.decode(errors="replace"))
             raise LguestError(f"the root disk cannot be copied to {printable(place)} ({why}): name another place")
         os.replace(new, place)
-    except (FileNotFoundError, ValueError) as error:
-        raise ImageError(f"the root disk cannot be copied to {printable(place)} ({error})") from None
+    except (OSError, ValueError) as error:  # no cp; a directory is there; a NUL in the name
+        check(error)
+        why = error.strerror if isinstance(error, OSError) else error
+        raise LguestError(f"the root disk cannot be copied to {printable(place)} ({why}): name another place") from None
     finally:
-        Path(new).unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            os.unlink(new)

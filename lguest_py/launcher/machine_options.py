@@ -42,8 +42,8 @@ class MachineOptions:
     bus: str | None = None
     username: str | None = None
     chroot: str | None = None
-    root: str | None = None
     devices: tuple[Hardware | Publish, ...] = ()
+    root: str | None = None  # a file for a fetched system's root disk
 
     def __post_init__(self) -> None:
         for name, right in CHOICES.items():

@@ -29,7 +29,7 @@ EXPECTED = (
 class Userland:
     """One run of the system; ``words`` are the kernel's, ``more`` is for Machine."""
 
-    def __init__(self, *words: str, engine: str, limit: float = 2 * PATIENCE, **more: Any) -> None:
+    def __init__(self, *words: str, engine: Any, limit: float = 2 * PATIENCE, **more: Any) -> None:
         self.machine = Machine(NAME, engine=engine, command_line=list(words), timeout=limit, on_reboot="exit", **more)
 
     def __enter__(self) -> Userland:
