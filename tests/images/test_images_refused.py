@@ -97,7 +97,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "entry in no segment": (kernel(entry=0x500000).bytes(), "is outside every segment"),
     "not lguest": (with_text(b"\x90" * 99), "no lguest kernel"),
     "too old a Linux": (with_text(text("2.6.29")), "Linux 2.6.29, which is too old"),
-    "lguest of another layout": (with_text(text("2.6.30", call=imagewriter.INIT_VMCALL)), "Linux 2.6.30, which is too old"),
+    "lguest of another layout": (with_text(text("2.6.30", call=imagewriter.INIT_VMCALL)), "Linux 2.6.30, which is too"),
     "an old bzImage": (BzImage(b"?", version="2.6.31.14 (x)").bytes(), "Linux 2.6.31.14, which is too old"),
     "PAE, by its report": (with_text(text(more=b"*pdpt = %016Lx ")), "PAE"),
     "PAE, by its configuration": (with_text(text(more=CONFIG)), "PAE"),
