@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Switcher or the
- * Host kernel has too, or one on the operand of a mov to ss right before the int that came here.  It is ignored: with RF the
- * instruction runs without the breakpoint.  So are its bits in DR6, which the Guest must not see.
+ * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Host kernel has
+ * too, hit on the way out of the Guest, or one on the operand of a mov to ss right before the int that came here.  Breakpoints
+ * go off then, as they do at each exit, and with RF the instruction runs.  The bits in DR6 are not for the Guest to see.
  * The file that includes this one defines VECTOR_BIAS and return_to_host.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
  */

@@ -70,10 +70,14 @@ switch_to_guest_lean:
 switcher_lean_iret:
 	iret
 
-/* Where the iret above goes for a program with a 16-bit stack (host_kernel/native/stack_16.c). */
-	.globl lean_return_16
-lean_return_16:
-	lss %cs:STATE(stack_16), %esp
+/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
+	.globl lean_return
+lean_return:
+	pushl %eax
+	movl %cs:STATE(return_dr7), %eax
+	movl %eax, %dr7
+	popl %eax
+	lss %cs:STATE(return_esp), %esp
 	iret
 
 /*

@@ -79,10 +79,14 @@ switch_to_guest:
 switcher_iret:
 	iret
 
-/* Where the iret above goes for a program with a 16-bit stack (host_kernel/native/stack_16.c). */
-	.globl classic_return_16
-classic_return_16:
-	lss %cs:STATE(stack_16), %esp
+/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
+	.globl classic_return
+classic_return:
+	pushl %eax
+	movl %cs:STATE(return_dr7), %eax
+	movl %eax, %dr7
+	popl %eax
+	lss %cs:STATE(return_esp), %esp
 	iret
 
 /* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */

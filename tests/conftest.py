@@ -172,6 +172,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
+        elif "self_tests" in getattr(item, "fixturenames", ()) and not os.environ.get("LGUEST_SELFTESTS"):
+            left_out[item] = "self-tests"
         for fixture, name in FETCHED.items():
             if fixture in getattr(item, "fixturenames", ()) and item not in left_out:
                 item.add_marker("stock")
@@ -210,6 +212,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("nightly", "--nightly"),
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with kernels in subdirectories"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
+        ("self-tests", "set LGUEST_SELFTESTS=DIR, with Linux's own, GROUP.NAME"),
         *((f"fetched {name}", trouble_with(name)) for name in FETCHED.values() if f"fetched {name}" in left_out),
     ):
         if what in left_out or (what == "real Linux" and not linux_directories()):
@@ -229,6 +232,12 @@ def linux(request: pytest.FixtureRequest) -> RealLinux:
     """A real Linux in LGUEST_LINUX."""
     directory: Path = getattr(request, "param", None) or linux_directories()[0]
     return RealLinux(directory / "bzImage", directory / "vmlinux", directory / "initrd")
+
+
+@pytest.fixture(scope="session")
+def self_tests() -> Path:
+    """Linux's own self-tests, in LGUEST_SELFTESTS."""
+    return Path(os.environ["LGUEST_SELFTESTS"]).resolve()
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ static void __attribute__((noinline, cold)) io_memory(void)
 	reflect(vector, vector == TRAP_PAGE_FAULT ? guest_fault.error : 0);
 }
 
+static void __attribute__((noinline, cold)) debug_exception(void)
+{
+	debug_raised(debug_cause());
+	reflect(TRAP_DEBUG, 0);
+}
+
 static void page_fault(u32 error)
 {
 	u32 how = demand_page(guest.cr2, error, &error);
@@ -71,8 +77,8 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 			return;
 		break;
 	case TRAP_DEBUG:
-		debug_raised(debug_cause());
-		break;
+		debug_exception();
+		return;
 	case TRAP_DOUBLE_FAULT:
 		kill_guest("double fault at eip %#x", guest.regs->eip);
 	default:

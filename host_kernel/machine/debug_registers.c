@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest's debug registers.  Its breakpoints are in the CPU's while it runs, and only then: DR7 is set last before an
- * entry and cleared first after an exit.  While there is none, an entry and an exit do nothing more for them.
+ * The Guest's debug registers.  Its breakpoints are in the CPU's while it runs, and only then.  The Switcher sets DR7 as the
+ * last thing before the Guest, on its own pages (second_return.c), and it is cleared first after an exit.  While there is no
+ * breakpoint, an entry and an exit do nothing more for them.
  *
- * Between the two the Host kernel and the Switcher run for some instructions, and the Guest's addresses can be the same as
- * theirs.  A debug exception in ring 0 is therefore ignored (switcher/debug_exception.h).  The Switcher accesses memory of
- * the Guest on its fast paths alone, so these are off.  Breakpoints in the Switcher's 4 MiB never get into the CPU, nor do
- * those on ports, because the instructions for them are emulated.
+ * On the way out the Switcher and the Host kernel run for some instructions with breakpoints, and the Guest's addresses can be
+ * the same as theirs.  A debug exception in ring 0 therefore clears DR7 and is ignored (switcher/debug_exception.h).  The
+ * Switcher accesses memory of the Guest on its fast paths alone, so these are off.  Breakpoints in the Switcher's 4 MiB never
+ * get into the CPU, nor do those on ports, because the instructions for them are emulated.
  * Source: Intel SDM vol. 3, 18.2.  Read next: host_kernel/native/debug.c.
  */
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/host.h"
 #include "host_kernel/base/personality.h"
+#include "host_kernel/machine/second_return.h"
 
 #define BREAKPOINTS 4u
 #define LONGEST 15u /* instruction, in bytes */
@@ -31,7 +33,7 @@ static void (*before_entry)(void), (*trap)(void); /* of the personality; NULL: i
 void debug_registers_init(void)
 {
 	status = DR6_RESET;
-	control = active = DR7_RESET;
+	control = active = state->return_dr7 = DR7_RESET;
 }
 
 static void entry(void)
@@ -39,7 +41,6 @@ static void entry(void)
 	before_entry();
 	state->fast_path = 0;
 	state->page_fault_handler = 0; /* the next change of page directories sets it again */
-	write_dr7(active);
 }
 
 static void exit_reason(void)
@@ -73,11 +74,12 @@ static u32 real_control(void)
 
 static void use(void)
 {
-	active = real_control();
+	active = state->return_dr7 = real_control();
 	if (active == DR7_RESET && before_entry) {
 		personality.before_entry = before_entry;
 		personality.trap = trap;
 		before_entry = trap = NULL;
+		second_return(RETURN_BREAKPOINTS, false);
 	} else if (active != DR7_RESET) {
 		write_dr0_to_3(address);
 		if (before_entry)
@@ -86,6 +88,7 @@ static void use(void)
 		trap = personality.trap;
 		personality.before_entry = entry;
 		personality.trap = exit_reason;
+		second_return(RETURN_BREAKPOINTS, true);
 	}
 }
 

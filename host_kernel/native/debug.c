@@ -15,7 +15,7 @@ void inject_debug(u32 cause)
 }
 
 /* The CPU raised one: a breakpoint, the trap flag of the Guest, or the one with which the Host kernel steps over a store. */
-void native_debug_exception(void)
+void __attribute__((noinline, cold)) native_debug_exception(void)
 {
 	u32 cause = debug_cause();
 

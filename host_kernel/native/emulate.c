@@ -232,17 +232,11 @@ static bool frequent(void)
 	return true;
 }
 
-/*
- * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
- * belongs to the Guest.
- */
-bool native_emulate(u32 error)
+static bool __attribute__((noinline)) emulate_decoded(void)
 {
 	struct instruction instruction;
 	bool moved = false, done, step = guest.regs->eflags & EFLAGS_TF;
 
-	if (!error && !step && frequent())
-		return true;
 	if (!decode(&instruction))
 		return false;
 	if (!instruction.two_bytes)
@@ -261,6 +255,15 @@ bool native_emulate(u32 error)
 		return true;
 	}
 	return done;
+}
+
+/*
+ * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
+ * belongs to the Guest.
+ */
+bool native_emulate(u32 error)
+{
+	return (!error && __builtin_expect(!(guest.regs->eflags & EFLAGS_TF), 1) && frequent()) || emulate_decoded();
 }
 
 /* The ports that in or out would use; false for other instructions, ins and outs among them. */

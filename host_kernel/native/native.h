@@ -79,9 +79,6 @@ u32 segment_base(u16 selector);
 bool loadable(u16 selector, bool stack, u32 ring);
 void drop_bad_segments(void);
 
-/* stack_16.c */
-void choose_stack_16(bool wanted);
-
 /* gdt.c */
 #define GDT_ENTRY_BYTES 8u
 void gdt_load(u32 base, u32 limit);

@@ -8,6 +8,7 @@
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/machine/second_return.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
@@ -60,7 +61,7 @@ static bool is_16_bit_stack(u32 high)
 }
 
 /* Is the program that is entered on a 16-bit stack?  Its segments are checked: the return to it cannot fault. */
-static bool needs_stack_16(void)
+static bool needs_whole_esp(void)
 {
 	const struct registers *regs = guest.regs;
 	u32 ss = regs->ss & 0xFFFF, cs = regs->cs & 0xFFFF;
@@ -86,7 +87,7 @@ static void choose_ldt(u32 ring)
 	for (u32 entry = 0; ldt_has_code && entry < ldt_entries; entry++)
 		if (is_hideable(entry))
 			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
-	choose_stack_16(ring == 3 && needs_stack_16());
+	second_return(RETURN_STACK_16, ring == 3 && needs_whole_esp());
 }
 
 /* For direct system calls of the program that is entered, and for the fast path of iret back to it. */
@@ -266,7 +267,7 @@ void ldt_load(u16 selector)
 	native.descriptors_differ = true;
 	ldt_entries = 0;
 	ldt_has_code = ldt_is_special = false;
-	choose_stack_16(false);
+	second_return(RETURN_STACK_16, false);
 	native.ldt_selector = 0;
 	if (entry && entry < GDT_ENTRIES && entry != GDT_HOST_CS && entry != GDT_HOST_DS && entry != GDT_TSS &&
 	    read_descriptor(selector, &low, &high) && (high & (TYPE_MASK | HIGH_P)) == (TYPE_LDT | HIGH_P)) {

@@ -34,12 +34,15 @@
 	pushl %eax
 .endm
 
-/* A debug exception in ring 0: go on without it (switcher/debug_exception.h). */
-#define FLAG_RF      0x10000
-#define DR6_NO_CAUSE 0xFFFF0FF0
+/* A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h). */
+#define FLAG_RF        0x10000
+#define DR6_NO_CAUSE   0xFFFF0FF0
+#define DR7_NO_BREAKPOINT 0x400
 .macro IGNORE_DEBUG_EXCEPTION
-	orl $FLAG_RF, 8(%esp)	/* eflags, above eip and cs */
 	pushl %eax
+	movl $DR7_NO_BREAKPOINT, %eax
+	movl %eax, %dr7
+	orl $FLAG_RF, 12(%esp)	/* eflags, above eax, eip and cs */
 	movl $DR6_NO_CAUSE, %eax
 	movl %eax, %dr6
 	popl %eax

@@ -31,7 +31,7 @@
 #define GDT_GUEST_DS 13
 #define GDT_TSS      16
 #define GDT_ENTRIES  32
-#define GDT_STACK_16 32 /* the Switcher's own: its stack at the return to a program with a 16-bit stack */
+#define GDT_RETURN   32 /* the Switcher's own: its stack at the return by a second frame */
 #define IDT_ENTRIES  256
 
 /* Vectors of the machine's interrupts.  Their gates have DPL 0 in every IDT, so that a Guest cannot raise one by int. */
@@ -132,11 +132,13 @@ struct lguest_state {
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
 	u32 guest_cr2;          /* native: of the last reflected page fault */
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
-	u32 stack_16;           /* for the return to a program with a 16-bit stack: esp and ss of the Switcher then */
-	u32 stack_16_selector;
+	u32 return_dr7;         /* for the return by a second frame: DR7 from then on, */
+	u32 return_esp;         /* and the stack with that frame */
+	u32 return_ss;
+	u32 not_used;
 	struct table_register kernel_gdt; /* gdt, for ring 1 */
 	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */
-	u64 gdt[33];            /* the entries of the Guest's, and GDT_STACK_16 */
+	u64 gdt[33];            /* the entries of the Guest's, and GDT_RETURN */
 	u64 gdt_user[33];
 	u64 idt[256];
 };
