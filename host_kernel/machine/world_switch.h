@@ -7,7 +7,7 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/machine/mailbox.h"
 
-#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
+#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
 #define UNUSUAL_FLAGS (FLAGS_CLEARED | EFLAGS_TF)
 #define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 

@@ -33,11 +33,13 @@ bool gate_for_programs(u32 vector)
  */
 void reflect_allow(void)
 {
+#ifndef PAE
 	u32 directory = NATIVE_KERNEL_HALF + guest.directory;
 
 	state->page_directory = directory;
 	state->native_handler = guest.directory < SWITCHER_BASE - NATIVE_KERNEL_HALF &&
 				shadow_lookup(directory, false) == (u8 *)(machine.guest_base + guest.directory) ? page_fault_handler : 0;
+#endif
 }
 
 /* The kernel's own gate for page faults. */

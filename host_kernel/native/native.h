@@ -16,6 +16,7 @@
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
+#define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
@@ -25,8 +26,8 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
+	u32 efer;
 	u32 cr0, cr3, cr4; /* untrusted->guest_cr2 is where the Switcher can read it */
-	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
@@ -40,6 +41,7 @@ struct native {
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
+	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
 };
 extern struct native native;
 
@@ -47,6 +49,14 @@ extern struct native native;
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
+
+/* debug.c */
+void inject_debug(u32 cause);
+void native_debug_exception(void);
+bool emulate_debug_register(struct instruction *instruction, bool write);
+
+/* popf.c */
+void popf_init(void);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
@@ -67,6 +77,7 @@ void choose_gdt(u32 ring);
 void choose_kernel_gdt(void);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
+bool ldt_special(void);
 void tss_load(u16 selector);
 bool tss_opens_ports(u16 port, u32 size);
 bool is_flat_code(u16 selector);

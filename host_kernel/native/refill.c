@@ -18,7 +18,7 @@ static bool filled(void)
 	u32 error;
 
 	if (regs->trapnum != TRAP_PAGE_FAULT || (regs->cs & RPL) != RPL || (regs->eflags & UNUSUAL_FLAGS) || native.stepping ||
-	    native.page_unprotected || ldt_hides_code() || untrusted->stale)
+	    native.page_unprotected || ldt_special() || untrusted->stale)
 		return false;
 	untrusted->reflected = 0;
 	if (demand_page(guest.cr2, regs->errcode, &error) != FAULT_FILLED || guest.unlinked)
