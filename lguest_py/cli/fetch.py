@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from lguest_py.cli.boot_options import MakeParser
 
-NAMES = ("debian-6.1-686", "debian-6.1-686-pae", "debian-6.1-rt-686-pae")  # as in lguest_py/kernels/stock.py, which takes long to import
+# as in lguest_py/kernels/stock.py, which takes long to import
+NAMES = ("debian-6.1-686", "debian-6.1-686-pae", "debian-6.1-rt-686-pae")
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
 names:

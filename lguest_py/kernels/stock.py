@@ -30,8 +30,10 @@ class Stock:
 
 STOCK = {
     "debian-6.1-686": Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686"),
-    "debian-6.1-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-686-pae", "Debian 12's …-686-pae: three-level page tables, NX"),
-    "debian-6.1-rt-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-rt-686-pae", "Debian 12's …-rt-686-pae: the same, PREEMPT_RT"),
+    "debian-6.1-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-686-pae", "Debian 12's linux-image-6.1.0-…-686-pae"),
+    "debian-6.1-rt-686-pae": Stock(
+        r"linux-image-6\.1\.0-([0-9]+)-rt-686-pae", "Debian 12's linux-image-6.1.0-…-rt-686-pae"
+    ),
 }
 
 
