@@ -26,7 +26,9 @@
 #define CPUID_NX       0x100000u /* edx */
 #define CPUID_WIDTHS   0x80000008u /* al: the width of physical addresses */
 
+#define DR6_DETECTED 0x2000u  /* cause: an access to a debug register */
 #define DR6_STEP  0x4000u     /* cause: TF */
+#define DR6_BREAKPOINTS 0xFu  /* causes: the four */
 #define DR6_RESET 0xFFFF0FF0u /* no cause */
 #define DR7_RESET 0x400u      /* no breakpoint */
 
@@ -103,6 +105,17 @@ static inline u32 read_and_clear_dr6(void)
 	__asm__ volatile("movl %%dr6, %0" : "=r"(value));
 	__asm__ volatile("movl %0, %%dr6" : : "r"(DR6_RESET));
 	return value;
+}
+
+static inline void write_dr7(u32 value)
+{
+	__asm__ volatile("movl %0, %%dr7" : : "r"(value) : "memory");
+}
+
+static inline void write_dr0_to_3(const u32 values[4])
+{
+	__asm__ volatile("movl %0, %%dr0; movl %1, %%dr1; movl %2, %%dr2; movl %3, %%dr3"
+			 : : "r"(values[0]), "r"(values[1]), "r"(values[2]), "r"(values[3]));
 }
 
 static inline u32 read_cr3(void)

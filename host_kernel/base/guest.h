@@ -15,7 +15,6 @@ struct guest {
 	struct registers *regs;
 	u32 directory;   /* physical address of its page directory, or PDPT; LINEAR_MAP at first */
 	u32 cr2;         /* of the last page fault */
-	u32 dr6;         /* its debug status register */
 	bool halted;     /* until an interrupt is injected */
 	bool ts;         /* CR0.TS while it runs */
 	u32 pending;     /* bit n: virtual interrupt n is pending */

@@ -38,6 +38,7 @@ void host_main(const struct machine *given)
 		host_failed("unknown Switcher %u", machine.switcher);
 	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
 	switcher_entries = is_lean() ? lean_entries : classic_entries;
+	switcher_return = (u32)(is_lean() ? lean_return : classic_return);
 	page_tables_init();
 	pci_init();
 	guest_idt_init();

@@ -13,7 +13,7 @@
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
 
-#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
+#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
 #define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 
 /* The Guest controls much of the frame: set the ring and the flags that protect the Host kernel. */

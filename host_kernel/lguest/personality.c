@@ -6,6 +6,7 @@
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/pci/pci.h"
 
@@ -28,6 +29,7 @@ static void irq_line(u32 irq, bool high)
 
 static void init(void)
 {
+	debug_registers_init();
 	guest.strict = true;
 	guest.global = PTE_G;
 	guest.write_protect = true;

@@ -132,7 +132,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	u8 next;
 
 	guest.regs->eflags |= EFLAGS_IF;
-	if (peek_byte(instruction, &next) && next == 0xF4) {
+	if (!(guest.regs->eflags & EFLAGS_TF) && peek_byte(instruction, &next) && next == 0xF4) {
 		instruction->next++;
 		guest.halted = true;
 	}
@@ -232,17 +232,11 @@ static bool frequent(void)
 	return true;
 }
 
-/*
- * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
- * belongs to the Guest.
- */
-bool native_emulate(u32 error)
+static bool __attribute__((noinline)) emulate_decoded(void)
 {
 	struct instruction instruction;
-	bool moved = false, done;
+	bool moved = false, done, step = guest.regs->eflags & EFLAGS_TF;
 
-	if (!error && frequent())
-		return true;
 	if (!decode(&instruction))
 		return false;
 	if (!instruction.two_bytes)
@@ -251,13 +245,25 @@ bool native_emulate(u32 error)
 		done = load_stack_pointer(&instruction);
 	else
 		done = emulate_system(&instruction);
-	if (done && !moved)
+	if (done && !moved) {
 		guest.regs->eip += instruction.next;
+		if (step && instruction.next)
+			inject_debug(DR6_STEP);
+	}
 	if (!done && instruction.faulted) {
 		native_reflect_page_fault(guest_fault.address, guest_fault.error);
 		return true;
 	}
 	return done;
+}
+
+/*
+ * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
+ * belongs to the Guest.
+ */
+bool native_emulate(u32 error)
+{
+	return (!error && __builtin_expect(!(guest.regs->eflags & EFLAGS_TF), 1) && frequent()) || emulate_decoded();
 }
 
 /* The ports that in or out would use; false for other instructions, ins and outs among them. */
@@ -293,9 +299,8 @@ bool emulate_program_io(u32 error)
 	    !ports_used(&instruction, &port, &size) || !tss_opens_ports(port, size) || !input_output(&instruction))
 		return false;
 	regs->eip += instruction.next;
-	if (regs->eflags & EFLAGS_TF) { /* a debugger steps through it */
-		native.dr[6] |= DR6_STEP;
-		native_inject(TRAP_DEBUG, 0);
-	}
+	regs->eflags &= ~EFLAGS_RF;
+	if (regs->eflags & EFLAGS_TF) /* a debugger steps through it */
+		inject_debug(DR6_STEP);
 	return true;
 }

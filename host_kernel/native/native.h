@@ -16,6 +16,7 @@
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
+#define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
@@ -27,7 +28,6 @@
 struct native {
 	u32 efer;
 	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
-	u32 dr[8];
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
@@ -39,6 +39,7 @@ struct native {
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
+	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
 };
 extern struct native native;
 
@@ -46,6 +47,14 @@ extern struct native native;
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
+
+/* debug.c */
+void inject_debug(u32 cause);
+void native_debug_exception(void);
+bool emulate_debug_register(struct instruction *instruction, bool write);
+
+/* popf.c */
+void popf_init(void);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);

@@ -8,6 +8,7 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -38,12 +39,13 @@ static void tell_tsc_rate(void)
 static void init(void)
 {
 	native.cr0 = CR0_PE | CR0_ET;
-	native.dr[6] = DR6_RESET;
-	native.dr[7] = DR7_RESET;
+	debug_registers_init();
 	guest.kernel_address = KERNEL_HALF;
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
-	state->fast_path = FAST_FLAGS;
+	native.fast_flags = FAST_FLAGS;
+	popf_init();
+	state->fast_path = native.fast_flags;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
@@ -112,8 +114,8 @@ static void __attribute__((noinline, cold)) io_memory(u32 address)
 	if (vector == IO_DONE)
 		return;
 	if (vector == TRAP_DEBUG)
-		native.dr[6] |= DR6_STEP;
-	if (vector == TRAP_PAGE_FAULT)
+		inject_debug(DR6_STEP);
+	else if (vector == TRAP_PAGE_FAULT)
 		native_reflect_page_fault(guest_fault.address, guest_fault.error);
 	else
 		native_inject(vector, 0);
@@ -182,12 +184,8 @@ static void trap(void)
 		page_fault(guest.cr2, error);
 		return;
 	case TRAP_DEBUG:
-		native.dr[6] |= read_and_clear_dr6();
-		if (native.stepping) {
-			step_end();
-			return;
-		}
-		break;
+		native_debug_exception();
+		return;
 	case TRAP_GENERAL:
 		if (ring_1 ? native_emulate(error) : software_interrupt(error) || emulate_program_io(error))
 			return;

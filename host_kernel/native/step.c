@@ -111,6 +111,8 @@ void step_store(u32 address, u32 frame)
 	}
 	if (!emulate_store(address, frame))
 		step_begin(address);
+	else if ((guest.regs->eflags & EFLAGS_TF) && !native.stepping)
+		inject_debug(DR6_STEP);
 }
 
 void native_reflect_page_fault(u32 address, u32 error)

@@ -193,7 +193,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         else:
             personality = support.personality_by_version(version)
         mapped = first_mapping(header.reserve, KERNEL_ADDRESS) if personality == "lguest" and version else 0
-    if support.calls_by_vmcall(version):
+    if personality == "lguest" and support.calls_by_vmcall(version):
         raise ImageError(
             f"{name} makes its hypercalls by vmcall, which are rewritten only when it is unpacked here"
             ": unpack it, or give its vmlinux"

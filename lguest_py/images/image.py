@@ -20,7 +20,7 @@ ENTRIES = 1024  # of a page table
 TABLE_SPAN = 4 * MIB  # what a page table maps
 KERNEL_ADDRESS = 0xC0000000  # the usual virtual address of physical 0
 HIGHEST = 0xC0000000  # Guest-physical: the limit of a Guest's RAM
-WANTED = "a 32-bit Linux: any from 5.12 on, or 2.6.32 to 4.13 with CONFIG_LGUEST_GUEST=y"
+WANTED = "a 32-bit Linux, 2.6.32 or newer"
 Personality = Literal["lguest", "native"]  # what the Guest relies on: hypercalls, or a PC
 
 

@@ -81,6 +81,7 @@ class Settings:
     elapsed: float = 0.0  # seconds of ``timeout`` that have passed
     devices: tuple[Hardware, ...] = ()
     bus: BusName = "auto"
+    notes: tuple[str, ...] = ()  # lines for the user
 
 
 class _StoppedError(Exception):
@@ -94,7 +95,7 @@ def prepare(
     image: str | None,
     engine: str = "auto",
     *,
-    memory: int = 64 << 20,
+    memory: int | None = None,
     command_line: str | Sequence[str] = "",
     initrd: str | None = None,
     restart: bool = True,
@@ -103,30 +104,42 @@ def prepare(
     switcher: Switcher = "lean",
     devices: Iterable[Hardware | Publish] = (),
     bus: BusName = "auto",
+    root: str | None = None,
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
+
+    ``memory`` None: as much as the image is known to want.  ``root``: a file for a fetched system's root disk, made if
+    it is not there.
 
     ``command_line`` is a line as the kernel reads it, or words, which are quoted so that each arrives whole.
     ``timeout``, in seconds, runs from here.  Raises LguestError; StoppedError when it has passed.
     """
     from lguest_py import engines, images
-    from lguest_py.images.command_line import join
-    from lguest_py.kernels import stock
+    from lguest_py.images.command_line import join, split
+    from lguest_py.kernels import installed, stock
+    from lguest_py.launcher.values import DEFAULT_MEMORY
 
     started = time.monotonic()
-    Plan(memory)  # raises UsageError before the long work
-    hardware = complete(with_ports(devices))
+    Plan(memory or DEFAULT_MEMORY)  # raises UsageError before the long work
+    given = with_ports(devices)
+    complete(given)
     if not isinstance(command_line, str):
         command_line = join(command_line)
+    found = stock.resolve(image) if image else None
+    extra = installed.system(found, split(command_line), given, root)
+    hardware = complete([*extra.disks, *given, *extra.others])
+    command_line = " ".join(filter(None, (*extra.words, command_line)))
+    if memory is None:
+        memory = stock.STOCK[found.name].memory if found else DEFAULT_MEMORY
     if image is None:
         image = str(built("guest.elf"))
-    elif found := stock.resolve(image):
+    elif found:
         image, initrd = str(found.kernel), initrd or str(found.initrd)
     with time_limit(timeout, f"{printable(image)} was read"):
         kernel = images.open_image(image)
     choice = engines.choose(engine)
     elapsed = time.monotonic() - started
-    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus
+    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus, extra.notes
     return Settings(kernel, *how), choice
 
 

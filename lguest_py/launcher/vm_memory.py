@@ -133,6 +133,7 @@ def fill(
     from lguest_py.images.boot_params import place_tables, write_boot_params
     from lguest_py.images.initrd import load_initrd
     from lguest_py.images.native import BOOT_PARAMS, write_native
+    from lguest_py.images.support import sets_flag_by_popf
 
     memory = engine.memory
     native = image.personality == "native"
@@ -179,6 +180,7 @@ def fill(
         "bar_bytes": plan.bar_bytes,
         "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
+        "sets_flag_by_popf": int(native and sets_flag_by_popf(image.version)),
         "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():
         machine[name] = value
