@@ -4,15 +4,18 @@
  * flag, so each popf that may run with interrupts off is replaced by an instruction of one byte that faults, and emulated.
  *
  * Such a popf comes after a cli, and every cli faults.  At the first fault of a cli the kernel is watched until its
- * interrupt flag is set again: it is single-stepped, and where it runs for the first time, its code is followed along both
- * ways of each branch.  A popf that is found so is an instruction, not data.  The cli is then replaced too, by another such
- * instruction: the Switcher answers that one, so that a cli that was seen costs no more than in newer kernels.
+ * interrupt flag is set again: it is single-stepped, and from where it runs its code is followed along both ways of each
+ * branch.  So what is found is an instruction and not data.  (After a call it is taken for granted that the call returns.)
+ * The cli is then replaced too, by another such instruction: the Switcher answers that one, so that a cli that was seen
+ * costs no more than in newer kernels.
  *
- * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later: before, it is
- * watched once for each caller.  What is known about the kernel's code is written in the code itself.  Code that is overwritten,
- * freed or loaded has its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
- * found later, because now and then a cli gets its place back, and so does the last one when an interrupt has been pending
- * for some traps while the flag is clear.  Until then such a popf leaves interrupts off, up to the next sti or iret.
+ * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later.  Before, it is
+ * watched once for each caller.  Else all that is known about the kernel's code is written in the code itself: code that
+ * is overwritten, freed or loaded has its own cli again, and is watched again.
+ *
+ * A popf can be missed that is reached through a pointer, if another one was at the first time.  It leaves interrupts off
+ * up to the next sti or iret.  It is found later, because now and then a cli gets its place back and is watched again, and
+ * so does the last one when an interrupt has been pending for some traps while the flag is clear.
  *
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
  */
@@ -287,10 +290,10 @@ static void step(void)
 		byte = kernel_byte(regs->eip);
 		if (byte && watched_cli && (*byte == RET || *byte == RET_AND_DROP))
 			note_return();
+		steps_left--;
 		if (byte && *byte == INSTEAD_OF_POPF) {
 			emulate_popf();
 		} else if (!byte || *byte != PUSHF || !emulate_pushf()) {
-			steps_left--;
 			regs->eflags |= EFLAGS_TF;
 			return;
 		}
