@@ -62,7 +62,7 @@ static bool watching;  /* the Guest is single-stepped */
 static bool flag_was_clear; /* when the watch began: then it ends with a popf */
 static u32 steps_left;
 static u32 watched_cli, watched_esp; /* the cli with which the watch began, until its routine returns, and esp there; or 0 */
-static u32 waits;      /* traps with an interrupt pending */
+static u32 waits, patience; /* traps with an interrupt pending, and how many are too many */
 static u32 traps;      /* since a cli got its place back */
 static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watch */
 
@@ -305,11 +305,13 @@ static bool is_overdue(void)
 {
 	const struct registers *regs = guest.regs;
 
-	if ((regs->cs & RPL) != 1 || (regs->eflags & EFLAGS_IF) || !irq_pending())
+	if ((regs->cs & RPL) != 1 || (regs->eflags & EFLAGS_IF) || !irq_pending()) {
 		waits = 0;
-	else
+		patience = PATIENCE;
+	} else {
 		waits++;
-	return waits > PATIENCE;
+	}
+	return waits > patience;
 }
 
 /* The cli that cleared the flag will be watched again. */
@@ -336,15 +338,19 @@ static bool stepped(void)
 
 static void popf_trap(void)
 {
+	struct registers *regs = guest.regs;
 	bool stepping = watching && !native.stepping; /* a step of step.c comes first */
 
 	if (stepping)
-		guest.regs->eflags &= ~EFLAGS_TF;
+		regs->eflags &= ~EFLAGS_TF;
+	if (native.page_unprotected && unprotected_page_trap(regs->trapnum, regs->errcode))
+		return; /* the instruction runs again */
 	if (!(stepping && stepped()) && !is_ours())
 		plain_trap();
 	if (native.stepping)
 		return;
 	if (is_overdue()) {
+		patience *= 4; /* a kernel may have a reason, and a watch is slow */
 		watch_again();
 		watch();
 	} else if (!watching && ++traps > AGAIN) {
