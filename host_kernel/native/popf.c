@@ -22,7 +22,6 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/personality.h"
-#include "host_kernel/base/print.h"
 #include "host_kernel/instruction/flow.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/guest_physical.h"
@@ -39,7 +38,8 @@
 #define AGAIN      4096u /* traps, until a cli is watched again */
 #define FOLLOWED   4000u /* instructions, at most, from one start */
 #define BRANCHES   128u  /* to be followed still */
-#define SEEN_BITS  0x20000u /* addresses alike in these bits count as one */
+#define SEEN       16384u
+#define SPREAD     0x9E3779B1u /* makes the keys of each watch others */
 
 #define SAVERS     64u
 #define MEETINGS   128u
@@ -64,7 +64,8 @@ static u32 steps_left;
 static u32 watched_cli, watched_esp; /* the cli with which the watch began, until its routine returns, and esp there; or 0 */
 static u32 waits, patience; /* traps with an interrupt pending, and how many are too many */
 static u32 traps;      /* since a cli got its place back */
-static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watch */
+static u32 watches;
+static u32 seen[SEEN]; /* keys of instructions that were followed in this watch; some may be forgotten, and followed again */
 
 /* The Guest's byte at this address, which programs cannot reach; or NULL. */
 static u8 *kernel_byte(u32 address)
@@ -134,9 +135,10 @@ static u32 fetch(u8 *bytes, u32 address)
 
 static bool test_and_set_seen(u32 address)
 {
-	u32 *word = &seen[address % SEEN_BITS / 32], bit = 1u << address % 32, was = *word & bit;
+	u32 *place = &seen[(address ^ address >> 14) % SEEN], key = address ^ watches * SPREAD;
+	bool was = *place == key;
 
-	*word |= bit;
+	*place = key;
 	return was;
 }
 
@@ -169,7 +171,7 @@ static void watch(void)
 	if (guest.regs->eflags & EFLAGS_TF)
 		return;
 	if (!watching) {
-		memset(seen, 0, sizeof(seen));
+		watches++;
 		flag_was_clear = !(guest.regs->eflags & EFLAGS_IF);
 		steps_left = STEPS;
 		watched_cli = 0;
@@ -287,6 +289,7 @@ static void step(void)
 			return;
 		}
 		follow(regs->eip);
+		replace(regs->eip, POPF, INSTEAD_OF_POPF); /* follow() may have had no room to remember this way */
 		byte = kernel_byte(regs->eip);
 		if (byte && watched_cli && (*byte == RET || *byte == RET_AND_DROP))
 			note_return();
