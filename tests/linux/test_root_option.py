@@ -21,7 +21,8 @@ PATIENCE = 600.0
 INIT = """\
 #!/bin/busybox sh
 busybox mount -t proc proc /proc 2>/dev/null
-echo "system: $* $(busybox grep -c ' / ext4 rw' /proc/mounts) $(busybox ls /dev/vda /sys/block /etc | busybox tr '\\n' ' ')"
+words=$(busybox ls /dev/vda /sys/block /etc | busybox tr "\\n" " ")
+echo "system: $* $(busybox grep -c " / ext4 rw" /proc/mounts) $words"
 echo "name: $0"
 busybox poweroff -f
 """
