@@ -41,7 +41,7 @@ WRITER = """\
 sqlite3 work.db 'PRAGMA journal_mode=WAL; CREATE TABLE t(n INTEGER PRIMARY KEY, what BLOB)'
 n=0
 while n=$((n+1)); do
-    sqlite3 work.db "PRAGMA synchronous=FULL; BEGIN; INSERT INTO t VALUES($n, randomblob(20000)); COMMIT" && echo "sure $n."
+    sqlite3 work.db "PRAGMA synchronous=FULL; INSERT INTO t VALUES($n, randomblob(20000))" && echo "sure $n."
 done
 """
 
@@ -55,7 +55,8 @@ def free_port() -> int:
 def install(guest: Userland, port: int, *packages: str) -> None:
     """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
     guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
-    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] http://10.0.2.2:{port} ./' >/etc/apt/sources.list")
+    source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
+    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
     guest.run("apt-get -q update")
     guest.run(f"{INSTALL} {' '.join(packages)}")
     guest.check_messages()
@@ -69,11 +70,12 @@ def key_pair(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     yield key, key.with_suffix(".pub").read_text().strip()
 
 
-def ssh(port: int, key: Path, command: str, data: bytes = b"", *options: str) -> subprocess.CompletedProcess[bytes]:
+def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run a command in the Guest by ssh through the published port."""
-    common = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    options = "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes"
+    words = [word for option in options for word in ("-o", option)]
     return subprocess.run(
-        ["ssh", *common, *options, "-o", "IdentitiesOnly=yes", "-i", str(key), "-p", str(port), "root@127.0.0.1", command],
+        ["ssh", "-F", "none", *words, "-i", str(key), "-p", str(port), "root@127.0.0.1", command],
         input=data, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
@@ -130,13 +132,14 @@ def check_file_system(disk: Path) -> None:
 @pytest.mark.nightly
 def test_a_long_day(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
     disk, port, limit = tmp_path / "kept.img", free_port(), 4 * 3600.0
+    packages = archive("long", userland, LONG, SOURCES)
     with (
-        served(archive("long", userland, LONG, SOURCES)) as files,
+        served(packages) as files,
         Userland(engine=engine_name, root=disk, devices=[network(port)], memory="512M", limit=limit) as guest,
     ):
         install(guest, files, *LONG)
         check_ssh(guest, port, tmp_path)
-        compile_and_test(guest, files)
+        compile_and_test(guest, packages, files)
         kill_postgresql(guest)
         seconds = STRESS_SECONDS if engine_name == "tcg" else 120
         guest.run(f"cd /var/tmp && stress-ng {STRESSORS} --verify --metrics-brief --timeout {seconds}", limit)
@@ -146,25 +149,19 @@ def test_a_long_day(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
     check_file_system(disk)
 
 
-def compile_and_test(guest: Userland, files: int) -> None:
+def compile_and_test(guest: Userland, packages: Path, files: int) -> None:
     """Build two programs with gcc, and run their own tests."""
     for name, build in (
         ("bzip2", "make -s bzip2 bzip2recover && make -s test"),
         ("zlib", "./configure >/dev/null && make -s && make -s check"),
     ):
-        get = f"/usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/$file $file"
-        listing = f"file=$(cat names); cd /root && {get} && mkdir {name} && tar -C {name} --strip-components=1 -xf $file"
-        source = next(path.name for path in packages_of("long") if path.name.startswith(f"{name}_") and ".orig.tar" in path.name)
-        guest.run(f"echo {source} >names; {listing}")
+        names = [path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc"]
+        source = names[0]
+        guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/{source} {source}")
+        guest.run(f"cd /root && mkdir {name} && tar -C {name} --strip-components=1 -xf {source}")
         output = guest.run(f"cd /root/{name} && {{ {build}; }}", 3600)
         assert "FAILED" not in output
         guest.check_messages()
-
-
-def packages_of(name: str) -> list[Path]:
-    from lguest_py.files import caches
-
-    return sorted((caches.folder() / "debian" / f"packages-{name}").iterdir())
 
 
 def kill_postgresql(guest: Userland) -> None:
@@ -172,15 +169,13 @@ def kill_postgresql(guest: Userland) -> None:
     guest.run("systemctl start postgresql && until su postgres -c 'psql -qc \"select 1\"'; do sleep 1; done")
     guest.run("su postgres -c 'createdb work && pgbench -qi -s 1 work'")
     guest.run("(su postgres -c 'pgbench -c 4 -T 3600 work' >/dev/null 2>&1 &)")
-    guest.run("sleep 60; pkill -9 -u postgres -f 'postgres: |/postgres '; sleep 1; pkill -9 -u postgres pgbench; true")
-    guest.run("systemctl restart postgresql && until su postgres -c 'psql -qc \"select 1\"'; do sleep 1; done")
-    sums = " union all ".join(
-        f"select sum({column}) from pgbench_{table}"
-        for column, table in (("abalance", "accounts"), ("bbalance", "branches"), ("tbalance", "tellers"), ("delta", "history"))
-    )
+    guest.run("sleep 60; pkill -9 -u postgres; sleep 1")
+    guest.run("systemctl restart postgresql@15-main && until su postgres -c 'psql -qc \"select 1\"'; do sleep 1; done")
+    columns = {"accounts": "abalance", "branches": "bbalance", "tellers": "tbalance", "history": "delta"}
+    sums = " union all ".join(f"select sum({column}) from pgbench_{table}" for table, column in columns.items())
     found = guest.run(f"su postgres -c \"psql -qAtc '{sums}' work\"").split()
     assert len(found) == 4
     assert len(set(found)) == 1
     assert int(guest.run("su postgres -c \"psql -qAtc 'select count(*) from pgbench_history' work\"")) > 0
-    guest.run("su postgres -c 'pg_amcheck work' || su postgres -c '/usr/lib/postgresql/15/bin/pg_amcheck --install-missing work'")
+    guest.run("su postgres -c '/usr/lib/postgresql/15/bin/pg_amcheck --install-missing work'")
     guest.check_messages()
