@@ -6,8 +6,8 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
 A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, one of a system
-on a root disk ``userland``; both are fetched into the user's cache when they are not there.  What is long is marked
-``nightly``.
+on a root disk ``userland``; both are fetched into the user's cache when they are not there.  One of any unmodified
+kernel takes ``native_kernel``.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from toolchain import BuildError
 
 from lguest_py.errors import LguestError
 from lguest_py.kernels.fetch import fetch
-from lguest_py.kernels.stock import Kernel, find
+from lguest_py.kernels.stock import STOCK, Kernel, find
 
 ENGINES = ("tcg", "kvm")
 FETCHED = {"stock": "debian-6.1-686", "userland": "debian-12-i386"}  # by the fixture's name
@@ -97,7 +97,18 @@ def linux_directories() -> list[Path]:
     return several
 
 
-KERNELS = {"linux", "packed", *FETCHED}  # fixtures; what needs one is left out where it is not there
+def native_kernels() -> list[Path]:
+    """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
+    trouble_with(FETCHED["stock"])
+    kept = [kernel.kernel for name, found in STOCK.items() if not found.suite and (kernel := find(name))]
+    name = os.environ.get("LGUEST_NATIVE")
+    own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
+    if name and not own:
+        raise pytest.UsageError(f"LGUEST_NATIVE={name}: no NAME/vmlinuz there")
+    return kept + own
+
+
+KERNELS = {"linux", "native_kernel", "packed", *FETCHED}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -114,6 +125,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     several = linux_directories()
     if "linux" in metafunc.fixturenames and len(several) > 1:
         metafunc.parametrize("linux", several, indirect=True, scope="session", ids=[each.name for each in several])
+    if "native_kernel" in metafunc.fixturenames:
+        natives = native_kernels()
+        metafunc.parametrize("native_kernel", natives, ids=[each.parent.name for each in natives])
 
 
 def packed_directory() -> Path | None:
