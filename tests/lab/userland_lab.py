@@ -70,7 +70,7 @@ class Userland:
 
     def messages(self) -> list[str]:
         """The kernel's messages of the level warning and worse that are not expected."""
-        lines = self.run("dmesg --level=emerg,alert,crit,err,warn").splitlines()
+        lines = self.run("dmesg --kernel --level=emerg,alert,crit,err,warn").splitlines()
         return [line for line in lines if not any(re.search(pattern, line) for pattern in EXPECTED)]
 
     def check_messages(self) -> None:

@@ -58,7 +58,7 @@ def install(guest: Userland, port: int, *packages: str) -> None:
     source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
     guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
     guest.run("apt-get -q update")
-    guest.run(f"{INSTALL} {' '.join(packages)}")
+    guest.run(f"{INSTALL} {' '.join(packages)}", 3 * PATIENCE)
     guest.check_messages()
 
 

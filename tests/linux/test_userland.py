@@ -74,7 +74,7 @@ def test_a_login_a_look_around_and_poweroff(userland: Kernel, engine_name: str) 
     assert (after.st_mtime_ns, after.st_size, after.st_blocks) == (before.st_mtime_ns, before.st_size, before.st_blocks)
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 def test_a_login_on_the_serial_port_and_a_disk_that_is_kept(
     userland: Kernel, engine_name: str, tmp_path: Path
 ) -> None:
