@@ -3,8 +3,8 @@
 
     LGUEST_LINUX=DIR python tools/measure.py
 
-DIR holds a Linux 3.18.24 with lguest support.  The tree must be clean, so that the commit in the files says what was
-measured.  It takes some minutes; nothing else should run meanwhile, for the times' sake.
+DIR holds a Linux 3.18.24 with lguest support; Debian's kernel is the fetched one.  The tree must be clean, so that the
+commit in the files says what was measured.  It takes some minutes; nothing else should run meanwhile, for the times' sake.
 
 Read next: tools/latency_page.py, tools/keep_instructions.py.
 """
@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+NATIVE: Final = ("--linux", "--image", "debian-6.1-686")
 BENCH: Final = {  # results/NAME.json: how lguest-py bench makes it
     "tcg-icount": ("--icount",),
     "tcg-icount-linux": ("--linux", "--icount"),
     "tcg": ("--runs", "6"),
     "tcg-linux": ("--linux",),
+    "tcg-icount-native": (*NATIVE, "--icount"),
+    "tcg-native": NATIVE,
 }
 DRAW: Final = ("tools/results_page.py", "tools/latency_page.py", "tools/keep_instructions.py")
 
