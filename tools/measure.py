@@ -4,7 +4,7 @@
     LGUEST_LINUX=DIR python tools/measure.py
 
 DIR holds a Linux 3.18.24 with lguest support; Debian's kernel is the fetched one.  The tree must be clean, so that the
-commit in the files says what was measured.  It takes some minutes; nothing else should run meanwhile, for the times' sake.
+commit in the files says what was measured.  It takes some minutes; nothing else should run meanwhile.
 
 Read next: tools/latency_page.py, tools/keep_instructions.py.
 """
