@@ -70,6 +70,8 @@ IMAGES = (
           "host_kernel/host_kernel.ld", flat="host_bench.bin", whole=True, without=RUN),
     Image("host_profile", (*HOST, "host_kernel/profile/*.c", "host_kernel/bench/print.c"),
           "host_kernel/host_kernel.ld", flat="host_profile.bin", whole=True, without=RUN),
+    Image("host_profile_pae", (*HOST_PAE, "host_kernel/profile/*.c", "host_kernel/bench/print.c"),
+          "host_kernel/host_kernel.ld", flat="host_profile_pae.bin", whole=True, without=RUN, defines=("PAE",)),
     Image("native_bench", ("guest_kernel/native_bench/*.[cS]", SAMPLES,
                            "guest_kernel/base/*.c"),
           "guest_kernel/native_bench/native_bench.ld", elf="native_bench.elf"),

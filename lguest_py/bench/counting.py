@@ -13,6 +13,7 @@ Read next: micro.py, which measures.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from lguest_py import engines
@@ -25,7 +26,7 @@ from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import End
-from lguest_py.launcher.vm_memory import Switcher, built
+from lguest_py.launcher.vm_memory import HOST_KERNELS, Switcher, built
 from lguest_py.machine import Machine
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Snapshot
@@ -42,15 +43,21 @@ class CountingEngine(TcgEngine):
 
 
 class HostKernelOverride(EngineWrapper):
-    """An engine that starts ``image`` (lguest_py/_images) instead of the Host kernel in its memory."""
+    """An engine that starts ``image`` (lguest_py/_images) instead of the Host kernel in its memory.
+
+    Where that is the one for PAE, it is ``image`` with "_pae" behind its name.
+    """
 
     def __init__(self, engine: Engine, image: str) -> None:
         super().__init__(engine)
-        self._kernel = built(image).read_bytes()
+        self._image = Path(image)
 
     def start(self, entry: int, ebx: int) -> None:
         """Start the engine with the other Host kernel."""
-        self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(self._kernel)] = self._kernel
+        pae = built(HOST_KERNELS[True]).read_bytes()
+        form = "_pae" if self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(pae)] == pae else ""
+        kernel = built(f"{self._image.stem}{form}{self._image.suffix}").read_bytes()
+        self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
         super().start(entry, ebx)
 
 

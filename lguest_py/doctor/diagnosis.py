@@ -24,7 +24,7 @@ from lguest_py.errors import LguestError
 from lguest_py.launcher.vm_memory import built
 from lguest_py.version import commit
 
-IMAGES = ("host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin")
+IMAGES = ("host_kernel.bin", "host_kernel_pae.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin")
 LIBRARIES = ("cffi", "pyelftools", "zstandard", "lz4")
 BOOT_SECONDS, SELF_TEST_SECONDS = 120.0, 1800.0  # limits for one Guest, for nested emulation as well
 

@@ -166,6 +166,43 @@ def test_a_guest_that_does_nothing_wrong_powers_off(engine_name: str, personalit
     assert harmless(run_image(engine_name, image_of(personality, b"\x90"))).result.outcome.end is End.POWERED_OFF
 
 
+# --- page tables of PAE's form (hostile_pae.py) -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_guest_with_pae_does_no_harm(engine_name: str, seed: int) -> None:
+    assert not run(engine_name, "native", seed, SECONDS, pae=True).failures
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_random_program_does_not_kill_its_kernel_with_pae(engine_name: str, seed: int) -> None:
+    done = run(engine_name, "native", seed, LONG, sane=True, pae=True)
+    survived(done)
+    assert done.result.pae
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("first", range(len(SEEDS), len(SEEDS) + 10 * GROUP, GROUP))
+def test_many_random_guests_with_pae_do_no_harm(engine_name: str, first: int) -> None:
+    seeds = range(first, first + GROUP)
+    failures = {seed: run(engine_name, "native", seed, SECONDS, pae=True).failures for seed in seeds}
+    assert not {seed: found for seed, found in failures.items() if found}
+
+
+def test_random_guests_with_pae_live_and_reach_their_programs(engine_name: str) -> None:
+    runs = [run(engine_name, "native", seed, SECONDS, pae=True).result.snapshot for seed in SEEDS]
+    if not any(3 in each.rings and each.switches > 100 for each in runs):  # on a busy machine
+        runs = [run(engine_name, "native", seed, 20 * SECONDS, pae=True).result.snapshot for seed in SEEDS]
+    assert any(3 in each.rings for each in runs)
+    assert max(each.switches for each in runs) > 100
+    assert len({vector for each in runs for vector in each.by_vector}) > 5
+
+
+def test_a_guest_with_pae_that_does_nothing_wrong_powers_off(engine_name: str) -> None:
+    done = harmless(run_image(engine_name, image_of("native", b"\x90", pae=True)))
+    assert (done.result.outcome.end, done.result.pae) == (End.POWERED_OFF, True)
+
+
 # --- the canaries themselves ------------------------------------------------------------------------------------------
 
 

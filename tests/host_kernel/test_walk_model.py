@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Page table entries of all kinds, in both forms of tables: the Guest faults where a CPU would, with its error code.
 
-A small kernel (walks.S) tries random entries with all accesses; a model, written after the Intel SDM vol. 3, 4.3 to
-4.8, says what must come of each.  Read next: host_kernel/memory/walk.h.
+A small kernel (tests/lab/walks.S) tries random entries with all accesses; a model, written after the Intel SDM vol. 3,
+4.3 to 4.8, says what must come of each.  Read next: host_kernel/memory/walk.h.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lguest_py.images.elf import read_elf
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
-SOURCE = Path(__file__).resolve().with_name("walks.S")
+SOURCE = Path(__file__).resolve().parents[1] / "lab" / "walks.S"
 START, TSS_AT = 0x101000, 0x140000
 DIRECTORY, TEST_TABLE, CASES = 0x180000, 0x190000, 0x200000
 TARGET, FRAME, LARGE_FRAME = 0x10200000, 0x600000, {True: 0x600000, False: 0x400000}

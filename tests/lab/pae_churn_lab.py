@@ -2,7 +2,7 @@
 """A native Guest with PAE that churns its page tables, at random: PDPTs, page directories, tables and entries.
 
 There are more PDPTs than the Host kernel keeps shadows for, and several lead to the same page directories.
-Read before: churn_lab.py, hostile_pae.py.  Used by test_shadow_model_pae.py.
+Read before: churn_lab.py, hostile_pae.py.  Used by test_shadow_model.py.
 """
 
 from __future__ import annotations
