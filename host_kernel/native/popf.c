@@ -20,6 +20,7 @@
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/instruction/flow.h"
@@ -73,13 +74,14 @@ static u32 seen[SEEN]; /* keys of instructions that were followed in this watch;
 /* The Guest's byte at this address, which programs cannot reach; or NULL. */
 static u8 *kernel_byte(u32 address)
 {
-	u32 entry, pde, error;
+	pte_t entry, pde;
+	u32 error;
 
 	if (!walk(address, 0, &entry, &pde, &error) || !guest_frame_valid(entry))
 		return NULL;
 	if (guest.directory != LINEAR_MAP && (entry & pde & PTE_US))
 		return NULL;
-	return (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+	return (u8 *)(machine.guest_base + ((u32)entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
 }
 
 /* Replace an instruction of one byte. */
@@ -338,10 +340,10 @@ static bool stepped(void)
 
 	if (guest.regs->trapnum != TRAP_DEBUG)
 		return false;
-	cause = read_and_clear_dr6();
+	cause = debug_cause();
 	if (!(cause & DR6_BREAKPOINTS))
 		return true;
-	native.dr[6] |= cause & DR6_BREAKPOINTS;
+	debug_raised(cause & DR6_BREAKPOINTS);
 	return false;
 }
 

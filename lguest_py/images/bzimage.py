@@ -177,7 +177,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         unpacked = _decompressed(header, path, name)  # always, because it also checks the kernel
         if unpack is not False:
             return unpacked
-        version, personality, mapped = unpacked.version, unpacked.personality, unpacked.mapped
+        version, personality, mapped, pae = unpacked.version, unpacked.personality, unpacked.mapped, unpacked.pae
     except NoLibraryError as error:
         packed = str(error)
         if unpack:
@@ -187,6 +187,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
             advice = install_advice(packed)
             note = f"{name} is packed with {packed} and unpacks itself, which takes longer: {advice}"
         version = header.version
+        pae = support.pae_by_version(version)
         if header.payload is None:
             personality = support.personality(support.inspect([header.code]), version, name)
         else:
@@ -208,5 +209,6 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         reserve=header.reserve,
         mapped=mapped,
         personality=personality,
+        pae=pae,
         note=note,
     )

@@ -61,4 +61,5 @@ def make_image(
         personality=personality,
         mapped=first_mapping(max(segment.end for segment in segments), offset) if makes_tables else 0,
         expects_tables=expects_tables,
+        pae=facts.pae,
     )

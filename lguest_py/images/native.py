@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write what an unmodified Linux expects of a PC's firmware and boot loader into the first MiB of its RAM.
 
-That is boot_params, the command line with the parameters that a native Guest needs, an E820 map and ACPI tables.
+That is boot_params, the command line with the parameters that a native Guest needs, an E820 map, ACPI tables and the MP
+table.
 Source: Linux's Documentation/arch/x86/boot.rst and zero-page.rst.
-Read next: acpi.py, and host_kernel/native/personality.c.
+Read next: acpi.py, mp_table.py, and host_kernel/native/personality.c.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from lguest_py.images.boot_params import (
 )
 from lguest_py.images.command_line import split
 from lguest_py.images.image import MIB, Image
+from lguest_py.images.mp_table import mp_table
 from lguest_py.images.support import parse_version, short_version
 from lguest_py.shared_memory import _layouts as at
 
 BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi holds the first at entry
 LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searches for the RSDP
+MP_TABLE = 639 << 10  # where it searches for that: the last KiB below 640K
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
 TESTED_VERSIONS = ((3, 18), (5, 10), (6, 1))  # of kernels without lguest support
@@ -41,6 +44,7 @@ ADDITIONS = (  # (prefix, parameter): added to the command line unless the user 
     ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel overwrites the digits with the rate
     ("tsc=", "tsc=reliable"),  # no clocksource watchdog: its timer is late more often than the TSC is wrong
     ("io_delay=", "io_delay=none"),  # each delay is an I/O instruction, which traps
+    ("no_timer_check", "no_timer_check"),  # that check counts ticks, which are late on a busy machine
     ("console=", "console=ttyS0"),  # hvc0 would need a module
 )
 
@@ -116,5 +120,7 @@ def write_native(
     ram[COMMAND_LINE : COMMAND_LINE + len(line) + 1] = line + b"\0"
     acpi = tables(FIRMWARE, window, pins)
     ram[FIRMWARE : FIRMWARE + len(acpi)] = acpi
+    mp = mp_table(MP_TABLE, pins)
+    ram[MP_TABLE : MP_TABLE + len(mp)] = mp
     offset = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
     return COMMAND_LINE + offset + len("tsc_early_khz=") if offset >= 0 else 0

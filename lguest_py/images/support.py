@@ -18,7 +18,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from lguest_py.errors import ImageError
 from lguest_py.files.cancellation import STEP, point
@@ -44,7 +43,6 @@ FIRST_TABLES = (3, 1, 0)  # with page tables of its own at its entry, and withou
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)  # lguest was removed from Linux
 FIRST_STI_ONLY = (5, 12, 0)  # from here on popf never sets the interrupt flag
-NO_PAE = "of Debian's, linux-image-…-686 instead of …-686-pae"
 
 Numbers = tuple[int, int, int]
 
@@ -69,12 +67,11 @@ def check_version(version: str | None, name: str) -> None:
     """Raise ImageError when no configuration of this Linux version is supported."""
     if (parse_version(version) or FIRST) < FIRST:
         raise ImageError(f"{name} is Linux {short_version(version)}, which is too old: give {WANTED}")
-    if "-pae" in short_version(version):
-        _refuse_pae(name)
 
 
-def _refuse_pae(name: str) -> NoReturn:
-    raise ImageError(f"{name} is built with PAE, which is not supported: give {WANTED} ({NO_PAE})")
+def pae_by_version(version: str | None) -> bool:
+    """Whether a kernel whose payload cannot be inspected has PAE, as far as its version's name tells."""
+    return "-pae" in short_version(version)
 
 
 def personality_by_version(version: str | None) -> Personality:
@@ -158,6 +155,6 @@ def personality(facts: KernelFacts, version: str | None, name: str) -> Personali
     lguest = all(marks) if version else any(marks)
     if not lguest and not version:
         raise ImageError(f"{name} is {facts.system or 'no lguest kernel'}, not Linux: give {WANTED}")
-    if facts.pae:
-        _refuse_pae(name)
+    if facts.pae and lguest:
+        raise ImageError(f"{name} is built with PAE, which an lguest kernel never is: give {WANTED}")
     return "lguest" if lguest else "native"

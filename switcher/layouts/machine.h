@@ -103,6 +103,7 @@ struct pci_function {
 #define END_HALTED    6 /* the Guest halted, and no interrupt can wake it */
 
 #define END_TRIPLE_FAULT 7 /* native: an exception could not be delivered, nor could the double fault */
+#define END_OTHER_TABLES 8 /* native: the Guest turned on paging with or without PAE, and this Host kernel is for the other */
 
 /* Why an exception could not be delivered: fault_record.failed; 0: it was delivered. */
 #define FAILED_IDT_LIMIT   1 /* its gate is beyond the IDT's limit */

@@ -77,8 +77,6 @@ def test_without_the_library_to_unpack_it_the_version_tells(tmp_path: Path, monk
 
 REFUSED = {
     "2.6.31": (stock("2.6.31.14"), "Linux 2.6.31.14, which is too old: give"),
-    "PAE by its report": (stock(more=b"*pdpt = %016Lx "), "PAE"),
-    "PAE by its name": (packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd"), "-686 instead of"),
     "no Linux": (ElfFile((Part(0x100000, b"\x90" * 64),)).bytes(), "no lguest kernel, not Linux"),
     "64-bit": (BzImage(b"?", version="6.1.0-50-amd64 (x)", xloadflags=1).bytes(), "64-bit"),
 }
@@ -90,7 +88,20 @@ def test_what_can_be_run_in_neither_way_is_refused(tmp_path: Path, kind: str) ->
     with pytest.raises(ImageError, match=reason) as caught:
         read(tmp_path, image)
     assert str(caught.value).isprintable()
-    assert "give a 32-bit Linux without PAE" in str(caught.value)
+    assert "give a 32-bit Linux:" in str(caught.value)
+
+
+def test_the_form_of_its_page_tables_is_told_by_its_contents_or_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pae = stock(more=b"*pdpt = %016Lx ")
+    assert read(tmp_path, pae).pae
+    assert not read(tmp_path, stock()).pae
+    assert read(tmp_path, BzImage(gzip.compress(pae), version="6.1.0 (x)").bytes(), False).pae
+    assert not read(tmp_path, packed("6.1.0-50-686-pae")).pae
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert read(tmp_path, packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
+    assert not read(tmp_path, packed("6.1.0-50-686", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
 
 
 def test_the_command_line_gets_what_is_needed_and_not_given() -> None:
