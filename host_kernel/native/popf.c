@@ -9,8 +9,8 @@
  * The cli is then replaced too, by another such instruction: the Switcher answers that one, so that a cli that was seen
  * costs no more than in newer kernels.
  *
- * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later.  Before, it is
- * watched once for each caller.  Else all that is known about the kernel's code is written in the code itself: code that
+ * A cli in a routine that returns with interrupts off, as one does that takes a lock, is watched once for each caller,
+ * and replaced when only known ones have called for long.  Else all that is known about the kernel's code is written in the code itself: code that
  * is overwritten, freed or loaded has its own cli again, and is watched again.
  *
  * A popf can be missed that is reached through a pointer, if another one was at the first time.  It leaves interrupts off
@@ -43,8 +43,10 @@
 #define SPREAD     0x9E3779B1u /* makes the keys of each watch others */
 
 #define SAVERS     64u
-#define MEETINGS   128u
-#define MEETINGS_AGAIN 32u
+#define NEW_CALLERS 512u /* more than a routine has: what was taken for its return address is another word */
+#define NEW_CALLERS_AGAIN 4u
+#define CALM        4096u /* calls in a row by known callers */
+#define CALM_AGAIN  64u
 #define CALLERS    4096u
 #define FARTHEST_RETURN 256u /* bytes on the stack, from a cli to the return address of its routine */
 
@@ -52,7 +54,8 @@
 static struct saver {
 	u32 cli;    /* the address of their cli */
 	u32 offset; /* from esp there to the return address */
-	u32 left;   /* how many times more, before it is replaced */
+	u32 left;   /* how many new callers more, before it is replaced all the same, */
+	u32 calm;   /* and how many calls by known ones */
 } savers[SAVERS];
 static u32 next_saver;
 static u32 callers[CALLERS]; /* return addresses of theirs that were watched; two places for each */
@@ -120,7 +123,7 @@ static void note_return(void)
 		return;
 	if (!saver_of(watched_cli)) {
 		replace(watched_cli, INSTEAD_OF_CLI, CLI);
-		savers[next_saver++ % SAVERS] = (struct saver){ watched_cli, offset, MEETINGS };
+		savers[next_saver++ % SAVERS] = (struct saver){ watched_cli, offset, NEW_CALLERS, CALM };
 	}
 	test_and_set_caller(address);
 	watched_cli = 0;
@@ -189,9 +192,12 @@ static bool is_known(struct saver *saver)
 	bool known = guest_try_read(&caller, segment_base(guest.regs->ss) + guest.regs->esp + saver->offset, 4) &&
 		     test_and_set_caller(caller) && !distrust;
 
-	if (!--saver->left) {
-		saver->left = MEETINGS_AGAIN;
+	if (known ? !--saver->calm : !--saver->left) {
+		saver->calm = CALM_AGAIN;
+		saver->left = NEW_CALLERS_AGAIN;
 		replace(saver->cli, CLI, INSTEAD_OF_CLI);
+	} else if (!known) {
+		saver->calm = CALM;
 	}
 	return known;
 }
