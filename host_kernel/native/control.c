@@ -4,6 +4,7 @@
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/page_tables.h"
 
@@ -48,10 +49,33 @@ u32 read_control(u32 number)
 	}
 }
 
+/*
+ * The lean Switcher may reflect page faults of programs when the page directory is where Linux maps it
+ * (switcher/native_reflect.h).
+ */
+static inline __attribute__((always_inline)) void allow_reflection(void)
+{
+#ifndef PAE
+	u32 directory = NATIVE_KERNEL_HALF + guest.directory;
+
+	state->native_handler = 0;
+	if (guest.directory >= SWITCHER_BASE - NATIVE_KERNEL_HALF)
+		return;
+	state->page_directory = directory;
+	if (shadow_lookup(directory, false) == (u8 *)(machine.guest_base + guest.directory))
+		state->native_handler = native.page_fault_handler;
+#endif
+}
+
+void reflect_allow(void)
+{
+	allow_reflection();
+}
+
 static void use_directory(void)
 {
 	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & CR3_ADDRESS : LINEAR_MAP);
-	reflect_allow();
+	allow_reflection();
 }
 
 /*

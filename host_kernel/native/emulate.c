@@ -242,8 +242,10 @@ static bool frequent(void)
 	regs->eip += *text & 8 ? 1 : 2;
 	if (*text & 2)
 		write_port(port, regs->eax, size);
+	else if (size == 1)
+		*(u8 *)&regs->eax = read_port(port, 1);
 	else
-		do_in(port, size);
+		regs->eax = read_port(port, 4);
 	native.port_accessed = true;
 	return true;
 }

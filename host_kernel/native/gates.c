@@ -5,8 +5,6 @@
 
 #define SYSTEM_CALL 0x80
 
-static u32 page_fault_handler; /* of the kernel, through an interrupt gate; 0: it has another gate, or none */
-
 bool read_gate(u32 vector, u32 *low, u32 *high)
 {
 	u32 words[2];
@@ -27,29 +25,14 @@ bool gate_for_programs(u32 vector)
 	return read_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
 }
 
-/*
- * The lean Switcher may reflect page faults of programs when the kernel's memory is mapped where Linux maps it
- * (switcher/native_reflect.h).
- */
-void reflect_allow(void)
-{
-#ifndef PAE
-	u32 directory = NATIVE_KERNEL_HALF + guest.directory;
-
-	state->page_directory = directory;
-	state->native_handler = guest.directory < SWITCHER_BASE - NATIVE_KERNEL_HALF &&
-				shadow_lookup(directory, false) == (u8 *)(machine.guest_base + guest.directory) ? page_fault_handler : 0;
-#endif
-}
-
 /* The kernel's own gate for page faults. */
 static void learn_page_fault_handler(void)
 {
 	u32 low, high;
 
-	page_fault_handler = 0;
+	native.page_fault_handler = 0;
 	if (read_gate(TRAP_PAGE_FAULT, &low, &high) && (high & GATE_TYPE) == GATE_INTERRUPT && is_kernel_code(low >> 16)) {
-		page_fault_handler = (high & 0xFFFF0000) | (low & 0xFFFF);
+		native.page_fault_handler = (high & 0xFFFF0000) | (low & 0xFFFF);
 		state->native_handler_cs = (low >> 16 & ~RPL) | 1;
 	}
 	reflect_allow();

@@ -32,6 +32,7 @@ struct native {
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
 	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
+	u32 page_fault_handler; /* through an interrupt gate; 0: there is another gate, or none */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
 	bool flushed;            /* the kernel flushed addresses, and nothing else was done */
@@ -120,7 +121,6 @@ void unprotected_page_hide(void);
 bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
-void reflect_allow(void);
 
 /* inject.c */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);
@@ -135,6 +135,7 @@ bool emulate_iret(struct instruction *instruction);
 bool emulate_far_return(struct instruction *instruction, u32 drop);
 
 /* control.c */
+void reflect_allow(void);
 void control_init(void);
 u32 read_control(u32 number);
 bool write_control(u32 number, u32 value);

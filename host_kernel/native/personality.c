@@ -91,7 +91,7 @@ static void before_entry(void)
 {
 	if (native.port_accessed) {
 		native.port_accessed = false;
-		if ((guest.regs->cs & RPL) != RPL && state->fast_path && !native.stepping && !native.page_unprotected &&
+		if ((guest.regs->cs & RPL) != RPL && (state->fast_path & FAST_IRET_KERNEL) && !native.stepping &&
 		    !native.descriptors_differ) {
 			choose_kernel_gdt();
 			drop_bad_segments();
@@ -216,18 +216,24 @@ static inline void handle_exit(void)
 	native_inject(vector, error);
 }
 
+static void trap(void);
+
+/* With breakpoints, and while popf is watched, each exit has more to it. */
+static bool is_alone(void)
+{
+	return personality.trap == trap;
+}
+
 static void trap(void)
 {
-	const bool alone = personality.trap == trap; /* for breakpoints, and for popf, each exit has more to it */
-
 	for (;;) {
-		if (guest.regs->trapnum == TRAP_PAGE_FAULT && alone)
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT && is_alone())
 			refill();
 		handle_exit();
 		if (!native.flushed)
 			return;
 		native.flushed = false;
-		if (!alone)
+		if (!is_alone())
 			return;
 		/* Like a fill (refill.c), but that what an entry prepares may have changed. */
 		guest.regs->trapnum = TRAP_NONE;

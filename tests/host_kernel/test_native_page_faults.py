@@ -63,7 +63,7 @@ def run_fault(
     return words, answered
 
 
-FAST = {  # the flags of the entry, the program, its flags, the error code
+FAST: dict[str, tuple[int, bytes, int, int]] = {  # the flags of the entry, the program, its flags, the error code
     "read": (NO_ACCESS, READ, FIXED | IF, 4),
     "write": (NO_ACCESS, WRITE, FIXED | IF, 6),
     "run": (NO_ACCESS, RUN, FIXED | IF, 4),
@@ -73,7 +73,7 @@ FAST = {  # the flags of the entry, the program, its flags, the error code
     "interrupts-off": (NO_ACCESS, READ, FIXED, 4),
     "other-flags": (NO_ACCESS, b"\xfd" + READ, FIXED | IF | 0x4D5 | 0x40000, 4),
 }
-SLOW = {
+SLOW: dict[str, tuple[int, bytes, int, int]] = {
     "of-the-kernel": (FOR_KERNEL, READ, FIXED | IF, 5),
     "of-the-kernel-write": (FOR_KERNEL, WRITE, FIXED | IF, 7),
 }
@@ -82,13 +82,13 @@ SLOW = {
 @pytest.mark.parametrize("switcher", ["lean", "classic"])
 @pytest.mark.parametrize("name", [*FAST, *SLOW])
 def test_each_fault_does_the_same_on_either_path(engine_name: str, name: str, switcher: Switcher) -> None:
-    *case, error = (FAST | SLOW)[name]
+    changed, program, entered, error = (FAST | SLOW)[name]
+    case = changed, program, entered
     slow, few = run_fault(engine_name, switcher, *case, upper_half=ONLY_LOWER_HALF)
     tried, same = run_fault(engine_name, switcher, *case, upper_half=NOT_SEEN)  # the Switcher's read faults
     fast, more = run_fault(engine_name, switcher, *case, upper_half=DIRECTORY_SEEN + TABLE_SEEN)
     assert fast == tried == slow
     assert (same > few) == (name == "no-table" and switcher == "lean")
-    entered = case[2]
     code, _eip, cs, flags, esp, ss, own_flags, own_cs, own_esp, cr2 = fast
     assert (code, cs, esp, ss) == (error, USER_CODE, PLACES["USER_STACK"], USER_DATA)
     assert flags & (IF | 0x40400) == entered & (IF | 0x40400)
