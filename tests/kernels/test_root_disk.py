@@ -276,4 +276,3 @@ def test_a_suite_of_another_source_is_not_taken(archive: Archive, machine: Path,
         file.write(f"deb [trusted=yes] file:{archive.root} trixie main\n")
     assert main(["fetch", NAME]) == 0
     assert Path(f"{machine}.sources").read_text() == f"deb file:{archive.root}/ bookworm main\n"
-
