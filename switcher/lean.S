@@ -70,6 +70,16 @@ switch_to_guest_lean:
 switcher_lean_iret:
 	iret
 
+/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
+	.globl lean_return
+lean_return:
+	pushl %eax
+	movl %cs:STATE(return_dr7), %eax
+	movl %eax, %dr7
+	popl %eax
+	lss %cs:STATE(return_esp), %esp
+	iret
+
 /*
  * Back to the Host's page tables and stack.  fs and gs keep the Guest's selectors: the Host kernel does not use them, and
  * they are loaded again before the Guest runs.
@@ -117,8 +127,12 @@ in_ring_0:
 	cmpl $reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $reflect_is_safe, AT_EIP(%esp)
+	jb 1f
+	cmpl $native_reflect_may_fault, AT_EIP(%esp)
+	jb return_to_host
+	cmpl $native_reflect_is_safe, AT_EIP(%esp)
 	jae return_to_host
-	addl $RING_0_TRAP_BYTES, %esp		/* back to the stack of page_fault */
+1:	addl $RING_0_TRAP_BYTES, %esp		/* back to the stack of page_fault */
 	jmp reflect_gives_up
 
 /* An interrupt of the machine (timer, doorbell) while the Guest ran: the Host kernel handles it. */
@@ -152,7 +166,9 @@ hypercall:
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
+#include "switcher/debug_exception.h"
 #include "switcher/reflect.h"
+#include "switcher/native_reflect.h"
 
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector
@@ -162,6 +178,8 @@ hypercall:
 1:
 	.if \vector == VECTOR_NMI
 	iret					/* an NMI: ignored */
+	.elseif \vector == VECTOR_DEBUG
+	jmp debug_exception
 	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION

@@ -79,6 +79,16 @@ switch_to_guest:
 switcher_iret:
 	iret
 
+/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
+	.globl classic_return
+classic_return:
+	pushl %eax
+	movl %cs:STATE(return_dr7), %eax
+	movl %eax, %dr7
+	popl %eax
+	lss %cs:STATE(return_esp), %esp
+	iret
+
 /* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */
 .macro SWITCH_TO_HOST
 	addl $VECTOR_BIAS, (%esp)
@@ -132,6 +142,7 @@ deliver_to_host:
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
+#include "switcher/debug_exception.h"
 
 /* An NMI is ignored: neither the Guest nor the Host kernel uses NMIs. */
 nmi_return:
@@ -148,6 +159,8 @@ nmi_return:
 1:
 	.if \vector == VECTOR_NMI
 	jmp nmi_return
+	.elseif \vector == VECTOR_DEBUG
+	jmp debug_exception
 	.elseif \vector == VECTOR_NOT_PRESENT
 	jmp segment_not_present
 	.elseif \vector == VECTOR_GENERAL_PROTECTION

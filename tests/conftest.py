@@ -5,9 +5,9 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, one of a system
-on a root disk ``userland``; both are fetched into the user's cache when they are not there.  One of any unmodified
-kernel takes ``native_kernel``.  What is long is marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
+``stock_rt``, one of a system on a root disk ``userland``; they are fetched into the user's cache when they are not
+there.  One of any unmodified kernel takes ``native_kernel``.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ from toolchain import BuildError
 
 from lguest_py.errors import LguestError
 from lguest_py.kernels.fetch import fetch
-from lguest_py.kernels.stock import STOCK, Kernel, find
+from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
-FETCHED = {"stock": "debian-6.1-686", "userland": "debian-12-i386"}  # by the fixture's name
+FETCHED = {  # by the fixture's name
+    "stock": "debian-6.1-686",
+    "stock_pae": "debian-6.1-686-pae",
+    "stock_rt": "debian-6.1-rt-686-pae",
+    "userland": "debian-12-i386",
+}
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -99,13 +104,13 @@ def linux_directories() -> list[Path]:
 
 def native_kernels() -> list[Path]:
     """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
-    trouble_with(FETCHED["stock"])
-    kept = [kernel.kernel for name, found in STOCK.items() if not found.suite and (kernel := find(name))]
+    names = [name for fixture, name in FETCHED.items() if fixture != "userland" and not trouble_with(name)]
+    fetched = [kernel.kernel for name in names if (kernel := find(name))]
     name = os.environ.get("LGUEST_NATIVE")
     own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
     if name and not own:
         raise pytest.UsageError(f"LGUEST_NATIVE={name}: no NAME/vmlinuz there")
-    return kept + own
+    return fetched + own
 
 
 KERNELS = {"linux", "native_kernel", "packed", *FETCHED}  # fixtures; what needs one is left out where it is not there
@@ -167,6 +172,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out[item] = "real Linux"
         elif "packed" in getattr(item, "fixturenames", ()) and not packed_directory():
             left_out[item] = "packed kernels"
+        elif "self_tests" in getattr(item, "fixturenames", ()) and not os.environ.get("LGUEST_SELFTESTS"):
+            left_out[item] = "self-tests"
         for fixture, name in FETCHED.items():
             if fixture in getattr(item, "fixturenames", ()) and item not in left_out:
                 item.add_marker("stock")
@@ -205,6 +212,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("nightly", "--nightly"),
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with kernels in subdirectories"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
+        ("self-tests", "set LGUEST_SELFTESTS=DIR, with Linux's own, GROUP.NAME"),
         *((f"fetched {name}", trouble_with(name)) for name in FETCHED.values() if f"fetched {name}" in left_out),
     ):
         if what in left_out or (what == "real Linux" and not linux_directories()):
@@ -227,6 +235,12 @@ def linux(request: pytest.FixtureRequest) -> RealLinux:
 
 
 @pytest.fixture(scope="session")
+def self_tests() -> Path:
+    """Linux's own self-tests, in LGUEST_SELFTESTS."""
+    return Path(os.environ["LGUEST_SELFTESTS"]).resolve()
+
+
+@pytest.fixture(scope="session")
 def packed() -> Path:
     """The kernels in LGUEST_PACKED."""
     directory = packed_directory()
@@ -238,6 +252,18 @@ def packed() -> Path:
 def stock() -> Kernel:
     """A distribution's own kernel."""
     return fetched(FETCHED["stock"])
+
+
+@pytest.fixture(scope="session")
+def stock_pae() -> Kernel:
+    """The same with page tables of PAE's form, and NX."""
+    return fetched(FETCHED["stock_pae"])
+
+
+@pytest.fixture(scope="session")
+def stock_rt() -> Kernel:
+    """The same with PREEMPT_RT."""
+    return fetched(FETCHED["stock_rt"])
 
 
 @pytest.fixture(scope="session")

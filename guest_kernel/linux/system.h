@@ -17,7 +17,7 @@ s32 system_call(u32 number, const u32 arguments[6]);
 #define CALL(number, ...) system_call(number, (const u32[6]){ __VA_ARGS__ })
 
 /* Errors, positive. */
-enum { EPERM = 1, ESRCH = 3, EINTR = 4, EIO = 5, EAGAIN = 11, EFAULT = 14, EINVAL = 22, ENOSYS = 38, ETIMEDOUT = 110 };
+enum { EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, EAGAIN = 11, EFAULT = 14, EINVAL = 22, ENOSYS = 38, ETIMEDOUT = 110 };
 
 /* Processes. */
 enum { NR_EXIT = 1, NR_FORK = 2, NR_READ = 3, NR_WRITE = 4, NR_OPEN = 5, NR_CLOSE = 6, NR_WAITPID = 7, NR_EXECVE = 11,
@@ -26,7 +26,7 @@ enum { NR_EXIT = 1, NR_FORK = 2, NR_READ = 3, NR_WRITE = 4, NR_OPEN = 5, NR_CLOS
        NR_CLONE = 120, NR_MODIFY_LDT = 123, NR_MPROTECT = 125, NR_SCHED_YIELD = 158, NR_NANOSLEEP = 162, NR_MREMAP = 163,
        NR_VM86 = 166, NR_RT_SIGACTION = 174, NR_RT_SIGPROCMASK = 175, NR_RT_SIGPENDING = 176, NR_SIGALTSTACK = 186,
        NR_MMAP2 = 192, NR_GETTID = 224, NR_FUTEX = 240, NR_SET_THREAD_AREA = 243, NR_EXIT_GROUP = 252,
-       NR_CLOCK_GETTIME = 265, NR_TGKILL = 270 };
+       NR_CLOCK_GETTIME = 265, NR_TGKILL = 270, NR_PERF_EVENT_OPEN = 336 };
 
 void leave(s32 status) __attribute__((noreturn)); /* of all threads */
 

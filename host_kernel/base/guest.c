@@ -10,3 +10,4 @@ struct guest guest HOT;
 struct personality personality HOT;
 u32 (*world_switch)(void) HOT;
 const u32 *switcher_entries;
+u32 switcher_return;

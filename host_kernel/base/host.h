@@ -18,6 +18,7 @@ static struct untrusted *const untrusted = (struct untrusted *)SWITCHER_STACK_PA
 
 extern u32 (*world_switch)(void);   /* of the Switcher that machine.switcher selects; returns the frame's address */
 extern const u32 *switcher_entries; /* its entry points, by vector */
+extern u32 switcher_return;         /* its return by a second frame: eip, in ring 0 (host_kernel/machine/second_return.c) */
 
 static inline bool is_lean(void)
 {

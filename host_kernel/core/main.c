@@ -25,9 +25,12 @@ void host_main(const struct machine *given)
 	mailbox->boot_tsc = rdtsc();
 	if (machine.magic != MACHINE_MAGIC)
 		host_failed("no struct machine at %#x", (u32)given);
+#ifndef PAE
 	if (machine.personality == PERSONALITY_LGUEST)
 		personality = lguest_personality;
-	else if (machine.personality == PERSONALITY_NATIVE)
+	else
+#endif
+	if (machine.personality == PERSONALITY_NATIVE)
 		personality = native_personality;
 	else
 		host_failed("unknown personality %u", machine.personality);
@@ -35,6 +38,7 @@ void host_main(const struct machine *given)
 		host_failed("unknown Switcher %u", machine.switcher);
 	world_switch = is_lean() ? switch_to_guest_lean : switch_to_guest;
 	switcher_entries = is_lean() ? lean_entries : classic_entries;
+	switcher_return = (u32)(is_lean() ? lean_return : classic_return);
 	page_tables_init();
 	pci_init();
 	guest_idt_init();

@@ -6,6 +6,7 @@
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/instruction/instruction.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/pci/pci.h"
 
 /* `in` from a port without a device reads ones. */
@@ -27,7 +28,7 @@ static bool input_output(struct instruction *instruction)
 	return true;
 }
 
-/* mov to (ignored) or from a debug register: ModRM names the general register in its low three bits. */
+/* mov to or from a debug register: ModRM names the general register in its low three bits. */
 static bool debug_register(struct instruction *instruction, bool read)
 {
 	u32 *general, number;
@@ -37,10 +38,11 @@ static bool debug_register(struct instruction *instruction, bool read)
 		return false;
 	general = general_register(MODRM_RM(modrm));
 	number = MODRM_REG(modrm);
+	number += (number & 6) == 4 ? 2 : 0; /* DR4 and 5 are DR6 and 7 */
 	if (read)
-		*general = number == 6 ? guest.dr6 : number == 7 ? DR7_RESET : 0;
-	else if (number == 6)
-		guest.dr6 = *general;
+		*general = debug_register_read(number);
+	else
+		debug_register_write(number, *general);
 	return true;
 }
 

@@ -6,6 +6,8 @@
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/machine/debug_registers.h"
+#include "host_kernel/memory/paging.h"
 #include "host_kernel/pci/pci.h"
 
 static void device_irq(u32 number, u32 cause)
@@ -27,7 +29,9 @@ static void irq_line(u32 irq, bool high)
 
 static void init(void)
 {
+	debug_registers_init();
 	guest.strict = true;
+	guest.global = PTE_G;
 	guest.write_protect = true;
 	segments_init();
 	gates_init();
@@ -49,6 +53,7 @@ static void ALWAYS before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;
 	state->interrupt_pending = guest.pending;
+	untrusted->reflected = 0;
 }
 
 const struct personality lguest_personality = {

@@ -6,6 +6,7 @@
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/pci/pci.h"
@@ -32,12 +33,18 @@ static void __attribute__((noinline, cold)) io_memory(void)
 	if (vector == IO_DONE)
 		return;
 	if (vector == TRAP_DEBUG)
-		guest.dr6 |= DR6_STEP;
+		debug_raised(DR6_STEP);
 	if (vector == TRAP_PAGE_FAULT) {
 		guest.cr2 = guest_fault.address;
 		guest.data->cr2 = guest.cr2;
 	}
 	reflect(vector, vector == TRAP_PAGE_FAULT ? guest_fault.error : 0);
+}
+
+static void __attribute__((noinline, cold)) debug_exception(void)
+{
+	debug_raised(debug_cause());
+	reflect(TRAP_DEBUG, 0);
 }
 
 static void page_fault(u32 error)
@@ -70,8 +77,8 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 			return;
 		break;
 	case TRAP_DEBUG:
-		guest.dr6 = read_and_clear_dr6();
-		break;
+		debug_exception();
+		return;
 	case TRAP_DOUBLE_FAULT:
 		kill_guest("double fault at eip %#x", guest.regs->eip);
 	default:

@@ -34,6 +34,11 @@
 ignore_entry:
 	iret
 
+/* A breakpoint of the Guest's, at an address that is the Host kernel's too (debug_registers.c). */
+	.globl debug_entry
+debug_entry:
+	IGNORE_DEBUG_EXCEPTION
+
 /* Exceptions in the Host kernel end it: void host_exception(struct registers *), which does not return. */
 	.macro EXCEPTION vector
 	.pushsection .rodata.exceptions, "a"

@@ -4,7 +4,7 @@
 #define HOST_KERNEL_MACHINE_ENTRIES_H
 #include "switcher/layouts/types.h"
 
-void ignore_entry(void);
+void ignore_entry(void), debug_entry(void);
 void timer_entry(void);
 void doorbell_entry(void);
 extern const u32 exception_entries[32];

@@ -46,6 +46,7 @@ static void host_tables(void)
 	host_tss.io_bitmap = sizeof(host_tss);
 	for (u32 vector = 0; vector < EXCEPTIONS; vector++)
 		set_gate(vector, exception_entries[vector]);
+	set_gate(TRAP_DEBUG, (u32)debug_entry);
 	set_gate(TRAP_NMI, (u32)ignore_entry);
 	set_gate(VECTOR_TIMER, (u32)timer_entry);
 	set_gate(VECTOR_DOORBELL, (u32)doorbell_entry);

@@ -8,6 +8,13 @@
 #define BOOT_CS 2 /* the boot protocol: flat segments in entries 2 and 3 */
 #define BOOT_DS 3
 
+static inline u32 segment_limit(u32 low, u32 high)
+{
+	u32 limit = (low & 0xFFFF) | (high & 0xF0000);
+
+	return high & HIGH_G ? limit << 12 | 0xFFF : limit;
+}
+
 static inline bool is_user_code(u32 high)
 {
 	return (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL)) == (HIGH_P | HIGH_S | HIGH_CODE | HIGH_DPL);

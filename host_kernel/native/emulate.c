@@ -5,7 +5,9 @@
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/machine/world_switch.h"
 #include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
 
 #define DIRECTION 0x400u
@@ -132,7 +134,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	u8 next;
 
 	guest.regs->eflags |= EFLAGS_IF;
-	if (peek_byte(instruction, &next) && next == 0xF4) {
+	if (!(guest.regs->eflags & EFLAGS_TF) && peek_byte(instruction, &next) && next == 0xF4) {
 		instruction->next++;
 		guest.halted = true;
 	}
@@ -203,45 +205,54 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 	}
 }
 
-/* The most frequent ones without decode(): in and out without prefixes, and a load of CR3. */
+#define RM_SIB  4 /* in a ModRM byte of a memory operand: a SIB byte follows, */
+#define RM_WORD 5 /* or, without a displacement, an address */
+
+/* A load of CR3, or invlpg of an address in a register. */
+static bool flush(const u8 *text)
+{
+	struct registers *regs = guest.regs;
+
+	if (text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
+		if (!write_control(3, *general_register(text[2])))
+			return false;
+	} else if (text[1] == 0x01 && (text[2] & 0xF8) == 0x38 && (text[2] & 7) != RM_SIB && (text[2] & 7) != RM_WORD) {
+		flush_address(segment_base(regs->ds) + *general_register(text[2]));
+	} else {
+		return false;
+	}
+	regs->eip += 3;
+	native.flushed = !(regs->eflags & UNUSUAL_FLAGS) && !native.stepping && !native.page_unprotected;
+	return true;
+}
+
+/* The most frequent ones without decode(): in and out without prefixes, and flushes. */
 static bool frequent(void)
 {
 	struct registers *regs = guest.regs;
 	const u8 *text = shadow_lookup(regs->eip, false);
-	u8 opcode = text ? *text : 0;
-	u32 size = opcode & 1 ? 4 : 1;
-	u16 port = regs->edx;
+	u32 size, port;
 
-	if (regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
+	if (!text || regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
 		return false;
-	if (opcode == 0x0F && text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
-		write_control(3, *general_register(text[2]));
-		regs->eip += 3;
-		return true;
-	}
-	if ((opcode & 0xF4) != 0xE4)
-		return false;
-	if (!(opcode & 8))
-		port = text[1];
-	if (opcode & 2)
+	if ((*text & 0xF4) != 0xE4)
+		return *text == 0x0F && flush(text);
+	size = *text & 1 ? 4 : 1;
+	port = *text & 8 ? regs->edx & 0xFFFF : text[1];
+	regs->eip += *text & 8 ? 1 : 2;
+	if (*text & 2)
 		write_port(port, regs->eax, size);
 	else
 		do_in(port, size);
-	regs->eip += opcode & 8 ? 1 : 2;
+	native.port_accessed = true;
 	return true;
 }
 
-/*
- * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
- * belongs to the Guest.
- */
-bool native_emulate(u32 error)
+static bool __attribute__((noinline)) emulate_decoded(void)
 {
 	struct instruction instruction;
-	bool moved = false, done;
+	bool moved = false, done, step = guest.regs->eflags & EFLAGS_TF;
 
-	if (!error && frequent())
-		return true;
 	if (!decode(&instruction))
 		return false;
 	if (!instruction.two_bytes)
@@ -250,13 +261,25 @@ bool native_emulate(u32 error)
 		done = load_stack_pointer(&instruction);
 	else
 		done = emulate_system(&instruction);
-	if (done && !moved)
+	if (done && !moved) {
 		guest.regs->eip += instruction.next;
+		if (step && instruction.next)
+			inject_debug(DR6_STEP);
+	}
 	if (!done && instruction.faulted) {
 		native_reflect_page_fault(guest_fault.address, guest_fault.error);
 		return true;
 	}
 	return done;
+}
+
+/*
+ * A fault in ring 1.  True: it was a privileged instruction and it was emulated, or its fault was injected.  False: the fault
+ * belongs to the Guest.
+ */
+bool native_emulate(u32 error)
+{
+	return (!error && __builtin_expect(!(guest.regs->eflags & EFLAGS_TF), 1) && frequent()) || emulate_decoded();
 }
 
 /* The ports that in or out would use; false for other instructions, ins and outs among them. */
@@ -292,9 +315,8 @@ bool emulate_program_io(u32 error)
 	    !ports_used(&instruction, &port, &size) || !tss_opens_ports(port, size) || !input_output(&instruction))
 		return false;
 	regs->eip += instruction.next;
-	if (regs->eflags & EFLAGS_TF) { /* a debugger steps through it */
-		native.dr[6] |= DR6_STEP;
-		native_inject(TRAP_DEBUG, 0);
-	}
+	regs->eflags &= ~EFLAGS_RF;
+	if (regs->eflags & EFLAGS_TF) /* a debugger steps through it */
+		inject_debug(DR6_STEP);
 	return true;
 }

@@ -22,7 +22,12 @@ static u32 __attribute__((noinline)) no_gate(u32 vector, u32 *where)
 	return FAILED_IDT_PAGE;
 }
 
-/* Deliver one exception or interrupt as the CPU does.  Returns 0 or FAILED_*; after a failure nothing has changed. */
+/*
+ * Deliver one exception or interrupt as the CPU does.  Returns 0 or FAILED_*; after a failure nothing has changed.
+ *
+ * A kernel that is on a stack segment with a base (Linux, for the iret to a program with a 16-bit stack) would look for its
+ * selector with RPL 0 to find that out, and it has RPL 1.  So its handler gets the flat segment, and the same stack.
+ */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 {
 	struct registers *regs = guest.regs;
@@ -33,14 +38,14 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 		return no_gate(vector, where);
 	if ((high & GATE_TYPE) == GATE_TASK)
 		kill_guest("vector %u (error code %#x, cr2 %#x, eip %#x) leads to a task gate, and there are no task switches",
-			   vector, error, state->guest_cr2, regs->eip);
+			   vector, error, untrusted->guest_cr2, regs->eip);
 	if ((high & GATE_TYPE) != GATE_INTERRUPT && (high & GATE_TYPE) != GATE_TRAP)
 		return FAILED_GATE_TYPE;
 	if (pushes_error(vector))
 		frame[count++] = error;
 	frame[count++] = regs->eip + length;
 	frame[count++] = from_program ? regs->cs : regs->cs & ~RPL;
-	frame[count++] = regs->eflags & ~EFLAGS_RF;
+	frame[count++] = length || vector == TRAP_DEBUG ? regs->eflags & ~EFLAGS_RF : regs->eflags; /* RF as after a fault */
 	stack = regs->esp;
 	ss = regs->ss;
 	if (from_program) {
@@ -55,6 +60,11 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 		ss = (ss0 & ~RPL) | 1;
 	}
 	base = segment_base(ss);
+	if (base && !from_program && state->kernel_ss && !segment_base(state->kernel_ss)) {
+		stack += base;
+		ss = state->kernel_ss;
+		base = 0;
+	}
 	stack -= count * 4;
 	if (!guest_try_write(base + stack, frame, count * 4)) {
 		*where = base + stack;

@@ -16,6 +16,7 @@
 
 #define CR0_PE 0x1
 #define CR0_ET 0x10
+#define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
 #define SELECTOR_TI 4u
@@ -25,19 +26,22 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
-	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
-	u32 dr[8];
+	u32 efer;
+	u32 cr0, cr3, cr4; /* untrusted->guest_cr2 is where the Switcher can read it */
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
 	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
+	bool flushed;            /* the kernel flushed addresses, and nothing else was done */
+	bool port_accessed;      /* and nothing else was done: what an entry prepares is still right, but for the GDT */
 	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
 	u32 step_pages[2]; /* two, because a store may cross pages */
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
+	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
 };
 extern struct native native;
 
@@ -46,9 +50,20 @@ bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
 
+/* debug.c */
+void inject_debug(u32 cause);
+void native_debug_exception(void);
+bool emulate_debug_register(struct instruction *instruction, bool write);
+
+/* popf.c */
+void popf_init(void);
+
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
+
+/* refill.c */
+void refill(void);
 
 /* step.c */
 void step_unprotect(bool open);
@@ -59,8 +74,10 @@ void native_reflect_page_fault(u32 address, u32 error);
 /* segments.c */
 void native_segments_init(void);
 void choose_gdt(u32 ring);
+void choose_kernel_gdt(void);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
+bool ldt_special(void);
 void tss_load(u16 selector);
 bool tss_opens_ports(u16 port, u32 size);
 bool is_flat_code(u16 selector);
@@ -103,6 +120,7 @@ void unprotected_page_hide(void);
 bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
+void reflect_allow(void);
 
 /* inject.c */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);

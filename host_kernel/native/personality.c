@@ -8,6 +8,8 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
+#include "host_kernel/machine/world_switch.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -15,8 +17,6 @@
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
 #include "host_kernel/pci/pci.h"
-
-#define KERNEL_HALF 0xC0000000u /* Linux shares the page tables from here on: an optimisation only */
 
 /*
  * Write the TSC's rate into the kernel's command line.  The kernel's own measurement, against a timer that traps, would be
@@ -38,12 +38,13 @@ static void tell_tsc_rate(void)
 static void init(void)
 {
 	native.cr0 = CR0_PE | CR0_ET;
-	native.dr[6] = DR6_RESET;
-	native.dr[7] = DR7_RESET;
-	guest.kernel_address = KERNEL_HALF;
+	debug_registers_init();
+	guest.kernel_address = NATIVE_KERNEL_HALF; /* an optimisation only */
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
-	state->fast_path = FAST_FLAGS;
+	native.fast_flags = FAST_FLAGS;
+	popf_init();
+	state->fast_path = native.fast_flags;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
@@ -58,18 +59,20 @@ static void interrupts(void)
 	u32 vector;
 
 	line_check();
-	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !irq_pending())
+	state->interrupt_pending = irq_pending();
+	if (!state->interrupt_pending || native.stepping || !(guest.regs->eflags & EFLAGS_IF))
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
 	if (!irq_acknowledge(&vector))
 		guest_not_idle();
 	native_inject(vector, 0);
+	state->interrupt_pending = irq_pending();
 }
 
 static bool needs_retry(void)
 {
-	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti does */
+	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti or popf does */
 }
 
 static void asleep(void)
@@ -86,7 +89,16 @@ static void pci_irq_line(u32 irq, bool high)
 
 static void before_entry(void)
 {
-	state->interrupt_pending = irq_pending();
+	if (native.port_accessed) {
+		native.port_accessed = false;
+		if ((guest.regs->cs & RPL) != RPL && state->fast_path && !native.stepping && !native.page_unprotected &&
+		    !native.descriptors_differ) {
+			choose_kernel_gdt();
+			drop_bad_segments();
+			return;
+		}
+	}
+	guest.unlinked = false;
 	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
 		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
@@ -112,27 +124,29 @@ static void __attribute__((noinline, cold)) io_memory(u32 address)
 	if (vector == IO_DONE)
 		return;
 	if (vector == TRAP_DEBUG)
-		native.dr[6] |= DR6_STEP;
-	if (vector == TRAP_PAGE_FAULT)
+		inject_debug(DR6_STEP);
+	else if (vector == TRAP_PAGE_FAULT)
 		native_reflect_page_fault(guest_fault.address, guest_fault.error);
 	else
 		native_inject(vector, 0);
 }
 
 /* Does the shadow map the page of address to the frame of this entry? */
-static bool is_mapped(u32 address, u32 entry)
+static bool is_mapped(u32 address, pte_t entry)
 {
-	return shadow_lookup(address, false) == (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+	return shadow_lookup(address, false) == (u8 *)(machine.guest_base + entry_address(entry) + address % PAGE_BYTES);
 }
 
 static void page_fault(u32 address, u32 error)
 {
-	u32 access = error, entry, pde, how;
+	u32 access = error, how;
+	pte_t entry, pde;
 
+	untrusted->reflected = 0;
 	/* A store to a page that is mapped and write-protected: each change of tasks makes one. */
 	if ((access & (FAULT_P | FAULT_W)) == (FAULT_P | FAULT_W) && walk(address, access, &entry, &pde, &error) &&
-	    is_write_protected(entry >> 12) && is_mapped(address, entry)) {
-		step_store(address, entry >> 12);
+	    is_write_protected(FRAME(entry)) && is_mapped(address, entry)) {
+		step_store(address, FRAME(entry));
 		return;
 	}
 	how = demand_page(address, access, &error);
@@ -146,8 +160,8 @@ static void page_fault(u32 address, u32 error)
 	}
 	mailbox->faults_filled++;
 	if ((access & FAULT_W) && walk(address, access, &entry, &pde, &error) &&
-	    (is_write_protected(entry >> 12) || !guest_frame_valid(entry)))
-		step_store(address, entry >> 12);
+	    (is_write_protected(FRAME(entry)) || !guest_frame_valid(entry)))
+		step_store(address, FRAME(entry));
 }
 
 /* In ring 3 `int n` faults, since the gates that the CPU uses have DPL 0; the DPL of the Guest's gate decides. */
@@ -164,7 +178,7 @@ static bool software_interrupt(u32 error)
 	return true;
 }
 
-static void trap(void)
+static inline void handle_exit(void)
 {
 	struct registers *regs = guest.regs;
 	u32 vector = regs->trapnum, error = regs->errcode;
@@ -181,12 +195,8 @@ static void trap(void)
 		page_fault(guest.cr2, error);
 		return;
 	case TRAP_DEBUG:
-		native.dr[6] |= read_and_clear_dr6();
-		if (native.stepping) {
-			step_end();
-			return;
-		}
-		break;
+		native_debug_exception();
+		return;
 	case TRAP_GENERAL:
 		if (ring_1 ? native_emulate(error) : software_interrupt(error) || emulate_program_io(error))
 			return;
@@ -204,6 +214,26 @@ static void trap(void)
 	if (native.stepping)
 		step_end();
 	native_inject(vector, error);
+}
+
+static void trap(void)
+{
+	const bool alone = personality.trap == trap; /* for breakpoints, and for popf, each exit has more to it */
+
+	for (;;) {
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT && alone)
+			refill();
+		handle_exit();
+		if (!native.flushed)
+			return;
+		native.flushed = false;
+		if (!alone)
+			return;
+		/* Like a fill (refill.c), but that what an entry prepares may have changed. */
+		guest.regs->trapnum = TRAP_NONE;
+		before_entry();
+		switch_worlds();
+	}
 }
 
 const struct personality native_personality = {

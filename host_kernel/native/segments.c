@@ -8,6 +8,7 @@
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
+#include "host_kernel/machine/second_return.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
@@ -22,18 +23,13 @@
 
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
-static bool ldt_has_code; /* for ring 3 */
+static bool ldt_has_code HOT; /* for ring 3 */
+static bool ldt_is_special HOT; /* it has code, or a stack of 16 bits */
+static u32 ldt_absent[LDT_ENTRIES / 32]; /* bits: such code that is really not present, and not hidden */
 
 static u32 base_of(u32 low, u32 high)
 {
 	return low >> 16 | (high & 0xFF) << 16 | (high & 0xFF000000);
-}
-
-static u32 limit_of(u32 low, u32 high)
-{
-	u32 limit = (low & 0xFFFF) | (high & 0xF0000);
-
-	return high & HIGH_G ? limit << 12 | 0xFFF : limit;
 }
 
 void native_segments_init(void)
@@ -48,9 +44,41 @@ void native_segments_init(void)
 				    .ss = BOOT_DS * 8 + 1, .esi = machine.boot_params, .trapnum = TRAP_NONE };
 }
 
+static bool is_hideable(u32 entry)
+{
+	return is_user_code((u32)(ldt[entry] >> 32) | HIGH_P) && !(ldt_absent[entry / 32] >> entry % 32 & 1);
+}
+
+bool ldt_special(void)
+{
+	return ldt_is_special;
+}
+
 bool ldt_hides_code(void)
 {
 	return ldt_has_code;
+}
+
+/* Data that can be a program's stack, of which only sp is used. */
+static bool is_16_bit_stack(u32 high)
+{
+	return (high & (HIGH_P | HIGH_S | HIGH_CODE | HIGH_WRITABLE | HIGH_DPL | HIGH_D)) == (HIGH_P | HIGH_S | HIGH_WRITABLE | HIGH_DPL);
+}
+
+/* Is the program that is entered on a 16-bit stack?  Its segments are checked: the return to it cannot fault. */
+static bool needs_whole_esp(void)
+{
+	const struct registers *regs = guest.regs;
+	u32 ss = regs->ss & 0xFFFF, cs = regs->cs & 0xFFFF;
+	u64 code;
+
+	if ((ss & 7) != 7 || ss >> 3 >= ldt_entries || !is_16_bit_stack(ldt[ss >> 3] >> 32))
+		return false;
+	if (cs & SELECTOR_TI)
+		code = cs >> 3 < ldt_entries ? ldt[cs >> 3] : 0;
+	else
+		code = cs >> 3 < GDT_ENTRIES ? state->gdt_user[cs >> 3] : 0;
+	return is_user_code(code >> 32) && regs->eip <= segment_limit(code, code >> 32);
 }
 
 /*
@@ -61,9 +89,10 @@ static void choose_ldt(u32 ring)
 {
 	state->fast_path = 0;
 	native.descriptors_differ = true;
-	for (u32 entry = 0; entry < ldt_entries; entry++)
-		if (is_user_code((u32)(ldt[entry] >> 32) | HIGH_P))
+	for (u32 entry = 0; ldt_has_code && entry < ldt_entries; entry++)
+		if (is_hideable(entry))
 			ldt[entry] = ring == 3 ? ldt[entry] | (u64)HIGH_P << 32 : ldt[entry] & ~((u64)HIGH_P << 32);
+	second_return(RETURN_STACK_16, ring == 3 && needs_whole_esp());
 }
 
 /* For direct system calls of the program that is entered, and for the fast path of iret back to it. */
@@ -79,6 +108,15 @@ static void set_program(void)
 	state->guest_tss.ss1 = state->kernel_ss = ss0;
 	state->user_cs = guest.regs->cs;
 	state->user_ss = guest.regs->ss;
+}
+
+/* A system call arrives with user_gdt. */
+void choose_kernel_gdt(void)
+{
+	if (is_lean())
+		load_gdt(&state->kernel_gdt);
+	else
+		state->guest_gdt = state->kernel_gdt;
 }
 
 /*
@@ -100,12 +138,12 @@ void choose_gdt(u32 ring)
 		set_program();
 	if (native.descriptors_differ)
 		stack_is_flat = state->kernel_ss && !segment_base(state->kernel_ss);
-	if (ldt_has_code)
+	if (ldt_is_special)
 		choose_ldt(ring);
 	else if (!stack_is_flat || native.page_unprotected)
-		state->fast_path = FAST_FLAGS;
+		state->fast_path = native.fast_flags;
 	else
-		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
+		state->fast_path = native.fast_flags | FAST_IRET_KERNEL | FAST_REFLECT | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
 				   (stores_allowed() ? FAST_STORES : 0);
 }
 
@@ -119,7 +157,7 @@ bool read_descriptor(u16 selector, u32 *low, u32 *high)
 			return false;
 		*low = ldt[selector >> 3];
 		*high = ldt[selector >> 3] >> 32;
-		if (is_user_code(*high | HIGH_P)) /* it can be hidden; one that is really not present is stored as 0 */
+		if (is_hideable(selector >> 3))
 			*high |= HIGH_P;
 		return true;
 	}
@@ -191,20 +229,27 @@ static u32 loadable_or_null(u32 selector)
 	return selector;
 }
 
-void drop_bad_segments(void)
+static u32 checked[4] HOT, checked_ring HOT;
+
+static void __attribute__((noinline)) check_segments(void)
 {
-	static u32 checked[4] HOT, ring HOT;
 	struct registers *regs = guest.regs;
 
-	if (!native.descriptors_differ && regs->ds == checked[0] && regs->es == checked[1] && regs->fs == checked[2] &&
-	    regs->gs == checked[3] && (regs->cs & RPL) == ring)
-		return;
 	native.descriptors_differ = false;
-	ring = regs->cs & RPL;
+	checked_ring = regs->cs & RPL;
 	checked[0] = regs->ds = loadable_or_null(regs->ds);
 	checked[1] = regs->es = loadable_or_null(regs->es);
 	checked[2] = regs->fs = loadable_or_null(regs->fs);
 	checked[3] = regs->gs = loadable_or_null(regs->gs);
+}
+
+void drop_bad_segments(void)
+{
+	const struct registers *regs = guest.regs;
+
+	if ((regs->ds ^ checked[0]) | (regs->es ^ checked[1]) | (regs->fs ^ checked[2]) | (regs->gs ^ checked[3]) |
+	    ((regs->cs & RPL) ^ checked_ring) | native.descriptors_differ)
+		check_segments();
 }
 
 /* ltr.  The kernel's stack in the TSS changes by plain stores, so it is read whenever it is needed. */
@@ -216,7 +261,7 @@ void tss_load(u16 selector)
 	native.tss_base = native.tss_limit = 0;
 	if (read_descriptor(selector, &low, &high)) {
 		native.tss_base = base_of(low, high);
-		native.tss_limit = limit_of(low, high);
+		native.tss_limit = segment_limit(low, high);
 	}
 }
 
@@ -239,25 +284,28 @@ void ldt_load(u16 selector)
 	u32 low = 0, high = 0, base, entry = selector >> 3;
 
 	for (u32 old = 0; old < ldt_entries; old++)
-		ldt[old] = 0;
+		ldt[old] = ldt_absent[old / 32] = 0;
 	native.descriptors_differ = true;
 	ldt_entries = 0;
-	ldt_has_code = false;
+	ldt_has_code = ldt_is_special = false;
+	second_return(RETURN_STACK_16, false);
 	native.ldt_selector = 0;
 	if (entry && entry < GDT_ENTRIES && entry != GDT_HOST_CS && entry != GDT_HOST_DS && entry != GDT_TSS &&
 	    read_descriptor(selector, &low, &high) && (high & (TYPE_MASK | HIGH_P)) == (TYPE_LDT | HIGH_P)) {
 		base = base_of(low, high);
-		ldt_entries = (limit_of(low, high) + 1) / 8;
+		ldt_entries = (segment_limit(low, high) + 1) / 8;
 		if (ldt_entries > LDT_ENTRIES)
 			ldt_entries = LDT_ENTRIES;
 		for (u32 each = 0; each < ldt_entries; each++) {
 			u32 words[2] = { 0, 0 };
 
 			guest_try_read(words, base + each * 8, 8);
-			/* Data that is not present keeps its descriptor, to raise #NP; such code would look like hidden code. */
-			if ((words[1] & HIGH_P) || !is_user_code(words[1] | HIGH_P))
-				ldt[each] = safe_descriptor(words[0], words[1]);
-			ldt_has_code |= is_user_code(words[1]);
+			ldt[each] = safe_descriptor(words[0], words[1]);
+			ldt_is_special |= is_user_code(words[1]) || is_16_bit_stack(words[1]);
+			if (is_user_code(words[1]))
+				ldt_has_code = true;
+			else if (is_user_code(words[1] | HIGH_P))
+				ldt_absent[each / 32] |= 1u << each % 32;
 		}
 		native.ldt_selector = selector & ~7u;
 		gdt_set(entry, (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |

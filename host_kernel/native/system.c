@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Emulation of privileged instructions with two opcode bytes: table, control, debug and model-specific registers. */
+/* Emulation of privileged instructions with two opcode bytes: table, control and model-specific registers. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/page_tables.h"
 
@@ -123,23 +123,6 @@ static bool control_register(struct instruction *instruction, bool write)
 	return true;
 }
 
-static bool debug_register(struct instruction *instruction, bool write)
-{
-	u32 *general, number;
-
-	if (!next_byte(instruction, &instruction->modrm))
-		return false;
-	general = general_register(MODRM_RM(instruction->modrm));
-	number = MODRM_REG(instruction->modrm);
-	if (number == 4 || number == 5)
-		number += 2;
-	if (write)
-		native.dr[number] = *general;
-	else
-		*general = native.dr[number];
-	return true;
-}
-
 bool emulate_system(struct instruction *instruction)
 {
 	struct registers *regs = guest.regs;
@@ -159,7 +142,7 @@ bool emulate_system(struct instruction *instruction)
 		return control_register(instruction, instruction->opcode == 0x22);
 	case 0x21:
 	case 0x23:
-		return debug_register(instruction, instruction->opcode == 0x23);
+		return emulate_debug_register(instruction, instruction->opcode == 0x23);
 	case 0x30:
 		return write_msr(regs->ecx, regs->eax, regs->edx);
 	case 0x32:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 USAGE = "lguest-py boot [options] [IMAGE | MACHINE.toml] [kernel arguments …]"
 EPILOG = """\
-IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
+IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux, or the name of one that was fetched
 (lguest-py fetch), which has its own initrd; a system has its own root disk, too.  Without IMAGE the bundled tiny
-Guest boots.  A Linux that was built with
-CONFIG_LGUEST_GUEST calls its Host; any other, from 5.12 on, runs unmodified by trap and emulate ("native").
+Guest boots.  A Linux that was built with CONFIG_LGUEST_GUEST calls its Host; any other, from 2.6.32 on, runs
+unmodified by trap and emulate ("native").
 Everything after IMAGE is the kernel's command line, a parameter a word; one with white space in it (run="ls -l") gets
 the double quotes that the kernel wants.  A native kernel gets the parameters that it needs and that were not given
 before them; they are printed.

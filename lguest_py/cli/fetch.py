@@ -11,13 +11,16 @@ from collections.abc import Sequence
 
 from lguest_py.cli.boot_options import MakeParser
 
-NAMES = ("debian-6.1-686", "debian-12-i386")  # as in lguest_py/kernels/stock.py, which takes long to import
+# As in lguest_py/kernels/stock.py, which takes long to import.
+NAMES = ("debian-6.1-686", "debian-6.1-686-pae", "debian-6.1-rt-686-pae", "debian-12-i386")
 USAGE = "lguest-py fetch [--again] NAME"
 EPILOG = """\
 names:
-  debian-6.1-686   Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE), with an initrd of its busybox-static
-  debian-12-i386   a Debian 12 on a root disk of 4 GiB (0.5 GB of which are taken), with this kernel; made with
-                   mmdebstrap, which needs root or user namespaces, in some minutes
+  debian-6.1-686          Debian 12's linux-image-6.1.0-…-686 (32 bits, no PAE), with an initrd of its busybox-static
+  debian-6.1-686-pae      the same with PAE: three-level page tables and NX
+  debian-6.1-rt-686-pae   the same with PAE and PREEMPT_RT
+  debian-12-i386          a Debian 12 on a root disk of 4 GiB (0.5 GB of which are taken), with the first kernel; made
+                          with mmdebstrap, which needs root or user namespaces, in some minutes
 
 The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root
 nor a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then,

@@ -52,6 +52,7 @@ BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
 SPIN = 300e-6  # seconds for which the Launcher looks for another request before it sleeps
+BOTH_TABLES = "the Guest turned on paging with PAE and, started again for that, without, or the other way round"
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
@@ -175,6 +176,7 @@ class Launcher:
         self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._restarts = 0
+        self._pae = settings.image.pae
         self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
 
@@ -188,13 +190,19 @@ class Launcher:
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
-        early = 0
+        early, changed = 0, False
         while True:
             try:
                 result = self._boot(started)
             except BaseException:
                 self._output.finish(GRACE)
                 raise
+            if result.outcome.end is End.OTHER_TABLES:
+                if changed:
+                    return replace(result, outcome=Outcome(End.KILLED, BOTH_TABLES))
+                self._pae, changed = not self._pae, True
+                continue
+            changed = False
             if result.outcome.end is not End.RESTARTED or not self._settings.restart:
                 return result
             early = early + 1 if self._was_idle and 3 not in result.snapshot.rings else 0
@@ -212,7 +220,7 @@ class Launcher:
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
         devices = self._console_device, self._devices, self._say
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher)
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher, self._pae)
         try:
             try:
                 with checked_by(self._check_loading):
@@ -232,15 +240,16 @@ class Launcher:
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
             times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
             debug_text = vm.engine.debug_text()
+            if outcome.end is End.OTHER_TABLES:
+                self._inbox[:0] = vm.take_back()
         finally:
             vm.close()
         outcome = self._flush(outcome)
         self._was_idle = not tail.text
         status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
-        return Result(
-            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
-        )
+        told = status, settings.obey_guest, advice, self._pae
+        return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller

@@ -5,6 +5,7 @@
  */
 
 /* Vectors.  Source: Intel SDM vol. 3, table 6-1. */
+#define VECTOR_DEBUG              1
 #define VECTOR_NMI                2
 #define VECTOR_NOT_PRESENT        11
 #define VECTOR_GENERAL_PROTECTION 13
@@ -31,6 +32,21 @@
 	pushl %ecx
 	pushl %ebx
 	pushl %eax
+.endm
+
+/* A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h). */
+#define FLAG_RF        0x10000
+#define DR6_NO_CAUSE   0xFFFF0FF0
+#define DR7_NO_BREAKPOINT 0x400
+.macro IGNORE_DEBUG_EXCEPTION
+	pushl %eax
+	movl $DR7_NO_BREAKPOINT, %eax
+	movl %eax, %dr7
+	orl $FLAG_RF, 12(%esp)	/* eflags, above eax, eip and cs */
+	movl $DR6_NO_CAUSE, %eax
+	movl %eax, %dr6
+	popl %eax
+	iret
 .endm
 
 #define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is not a selector */

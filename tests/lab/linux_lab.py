@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 400.0  # seconds until a wait for the console gives up: the carrier is slow
@@ -54,13 +54,18 @@ class Linux:
     ) -> None:
         command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
         with_initrd = ["--initrd", str(initrd)] if initrd else []
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [*command, *options, *with_initrd, str(image), f"console={console}", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
         )  # fmt: skip
-        assert self.process.stdin
-        assert self.process.stderr
-        self._input, self._output = self.process.stdin.fileno(), self.process.stderr.fileno()
+        self._attach(process, process.stderr)
+
+    def _attach(self, process: subprocess.Popen[bytes], console: IO[bytes] | None) -> None:
+        """The console is this stream of the process, and its stdin."""
+        self.process = process
+        assert process.stdin
+        assert console
+        self._input, self._output = process.stdin.fileno(), console.fileno()
         os.set_blocking(self._input, False)
         self._typed = bytearray()
         self._open = True

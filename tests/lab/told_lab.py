@@ -45,5 +45,5 @@ def told(engine_name: str, switcher: Switcher, image: Image, *places: tuple[int,
             super().close()
 
     run = harmless(run_image(engine_name, image, seconds=LONG, watched=Told, switcher=switcher))
-    assert run.result.outcome.end is End.POWERED_OFF
+    assert run.result.outcome.end is End.POWERED_OFF, run.result.outcome
     return seen, answered[0]

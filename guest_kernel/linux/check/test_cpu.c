@@ -76,6 +76,7 @@ CHECK(flags, "cpu-flags")
 		__asm__ volatile("pushl $0x4202; popfl; 1: loop 1b; pushl $0x202; popfl" : : "c"(50000) : "memory", "cc");
 	}
 	SAME("IF after an attempt to clear it, IOPL after one to set it", 0x200, through_call(0x3002) & 0x3200);
+	SAME("NT over a call", EFLAGS_NT, through_call(EFLAGS_NT | 0x202) & EFLAGS_NT);
 	__asm__ volatile("pushfl; pushl %%cs; pushl $1f; iret; 1:" : : : "memory", "cc"); /* to the same ring */
 }
 

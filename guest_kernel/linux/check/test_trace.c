@@ -20,45 +20,6 @@ __asm__(".text\n"
 	"breaks: breaks_here: movl $41, %eax; incl %eax; ret");
 u32 breaks(void);
 
-/* A child that stops before it does `run`, and exits with what that gives. */
-static s32 traced(u32 (*run)(void))
-{
-	s32 child = fork(), status = 0;
-
-	if (!child) {
-		SAME("PTRACE_TRACEME", 0, trace(TRACE_ME, 0, 0, 0));
-		kill(getpid(), SIGSTOP);
-		leave((s32)run());
-	}
-	SAME("waitpid()", child, waitpid(child, &status, 0));
-	SAME("its first stop", 0x7F | SIGSTOP << 8, status);
-	return child;
-}
-
-static struct user_registers registers(s32 child)
-{
-	struct user_registers result;
-
-	SAME("PTRACE_GETREGS", 0, trace(TRACE_GET_REGISTERS, child, 0, (u32)&result));
-	return result;
-}
-
-/* Let it go on, to its next stop, of this signal. */
-static void go_on(u32 request, s32 child, s32 wanted)
-{
-	s32 status = 0;
-
-	SAME("to go on", 0, trace(request, child, 0, 0));
-	SAME("waitpid()", child, waitpid(child, &status, 0));
-	SAME("the signal that stops it", 0x7F | wanted << 8, status);
-}
-
-static void ends(s32 child, s32 status)
-{
-	SAME("PTRACE_CONT", 0, trace(TRACE_CONT, child, 0, 0));
-	SAME("its end", status, check_child(child));
-}
-
 /* Replace the byte at `place`; the one that stood there. */
 static u8 poke(s32 child, const u8 *place, u8 byte)
 {
@@ -73,8 +34,8 @@ static void run_to(s32 child, const u8 *place)
 {
 	u8 old = poke(child, place, 0xCC);
 
-	go_on(TRACE_CONT, child, SIGTRAP);
-	SAME("eip behind the breakpoint", (u32)place + 1, registers(child).eip);
+	traced_goes_on(TRACE_CONT, child, SIGTRAP);
+	SAME("eip behind the breakpoint", (u32)place + 1, traced_registers(child).eip);
 	SAME("the breakpoint", 0xCC, poke(child, place, old));
 	SAME("PTRACE_POKEUSER eip", 0, trace(TRACE_POKE_USER, child, __builtin_offsetof(struct user_registers, eip), (u32)place));
 }
@@ -93,12 +54,12 @@ CHECK(steps, "trace-steps")
 	for (eip = (u32)steps_start; eip != (u32)steps_end && count < 2 * STEPS; count++) {
 		u32 old = eip;
 
-		go_on(TRACE_STEP, child, SIGTRAP);
-		eip = registers(child).eip;
+		traced_goes_on(TRACE_STEP, child, SIGTRAP);
+		eip = traced_registers(child).eip;
 		HOLDS(eip >= old && eip <= (u32)steps_end);
 	}
 	SAME("steps", STEPS, count);
-	SAME("the flags that it saw", EFLAGS_IF | EFLAGS_TF, registers(child).eax & (EFLAGS_IF | EFLAGS_TF));
+	SAME("the flags that it saw", EFLAGS_IF | EFLAGS_TF, traced_registers(child).eax & (EFLAGS_IF | EFLAGS_TF));
 	SAME("kill()", 0, kill(child, SIGKILL));
 	SAME("its end", 256 + SIGKILL, check_child(child));
 }
@@ -108,8 +69,8 @@ CHECK(steps_end_well, "trace-steps-no-more")
 	s32 child = traced(flags_it_saw);
 
 	for (u32 step = 0; step < 3; step++)
-		go_on(TRACE_STEP, child, SIGTRAP);
-	ends(child, ANSWER); /* TF is gone when it runs freely again */
+		traced_goes_on(TRACE_STEP, child, SIGTRAP);
+	traced_ends(child, ANSWER); /* TF is gone when it runs freely again */
 }
 
 CHECK(breakpoint, "trace-breakpoint")
@@ -117,7 +78,7 @@ CHECK(breakpoint, "trace-breakpoint")
 	s32 child = traced(breaks);
 
 	run_to(child, breaks_here);
-	ends(child, ANSWER);
+	traced_ends(child, ANSWER);
 }
 
 CHECK(looks, "trace-registers")
@@ -133,20 +94,20 @@ CHECK(looks, "trace-registers")
 	SAME("PTRACE_POKEUSER of cs with RPL 0", -EIO,
 	     trace(TRACE_POKE_USER, child, __builtin_offsetof(struct user_registers, cs), 0x60));
 	run_to(child, breaks_here + 5); /* behind the first instruction */
-	now = registers(child);
+	now = traced_registers(child);
 	SAME("eax", 41, now.eax);
 	now.eax = 98;
 	now.eflags |= 0x3000; /* IOPL, which must not get through */
 	SAME("PTRACE_SETREGS", 0, trace(TRACE_SET_REGISTERS, child, 0, (u32)&now));
-	SAME("IOPL", 0, registers(child).eflags & 0x3000);
+	SAME("IOPL", 0, traced_registers(child).eflags & 0x3000);
 	SAME("PTRACE_GETFPXREGS", 0, trace(TRACE_GET_FXSAVE, child, 0, (u32)fxsave));
 	fxsave[40] ^= 0x12345678; /* xmm0 */
 	word = fxsave[40];
 	SAME("PTRACE_SETFPXREGS", 0, trace(TRACE_SET_FXSAVE, child, 0, (u32)fxsave));
-	go_on(TRACE_STEP, child, SIGTRAP);
+	traced_goes_on(TRACE_STEP, child, SIGTRAP);
 	SAME("PTRACE_GETFPXREGS", 0, trace(TRACE_GET_FXSAVE, child, 0, (u32)fxsave));
 	SAME("xmm0", word, fxsave[40]);
-	ends(child, 99);
+	traced_ends(child, 99);
 }
 
 static u32 calls(void)
@@ -163,45 +124,19 @@ CHECK(system_calls, "trace-system-calls")
 
 	SAME("PTRACE_SETOPTIONS", 0, trace(TRACE_OPTIONS, child, 0, TRACE_MARK_SYSCALLS));
 	for (u32 turn = 0; turn < 10; turn++) {
-		go_on(TRACE_SYSCALL, child, SYSCALL_STOP);
-		now = registers(child);
+		traced_goes_on(TRACE_SYSCALL, child, SYSCALL_STOP);
+		now = traced_registers(child);
 		SAME("the call", NR_GETPPID, now.number);
 		SAME("eax on the way in", -ENOSYS, now.eax);
 		if (turn == 5) /* make it another one */
 			SAME("PTRACE_POKEUSER", 0, trace(TRACE_POKE_USER, child,
 							  __builtin_offsetof(struct user_registers, number), NR_GETPID));
-		go_on(TRACE_SYSCALL, child, SYSCALL_STOP);
-		SAME("eax on the way out", turn == 5 ? child : getpid(), registers(child).eax);
+		traced_goes_on(TRACE_SYSCALL, child, SYSCALL_STOP);
+		SAME("eax on the way out", turn == 5 ? child : getpid(), traced_registers(child).eax);
 	}
-	go_on(TRACE_SYSCALL, child, SYSCALL_STOP);
-	SAME("its last call", NR_EXIT_GROUP, registers(child).number);
-	ends(child, ANSWER);
-}
-
-/* They never fire here (CAVEATS.md), which must not break anything; on another machine they do. */
-CHECK(hardware, "trace-debug-registers")
-{
-	s32 child = traced(breaks), status = 0;
-	u32 word;
-
-	SAME("DR0", 0, trace(TRACE_POKE_USER, child, DEBUG_REGISTER(0), (u32)breaks_here));
-	SAME("DR7", 0, trace(TRACE_POKE_USER, child, DEBUG_REGISTER(7), 1));
-	SAME("DR0, read", 0, trace_peek(TRACE_PEEK_USER, child, DEBUG_REGISTER(0), &word));
-	SAME("DR0", (u32)breaks_here, word);
-	SAME("a breakpoint in the kernel", -EINVAL, trace(TRACE_POKE_USER, child, DEBUG_REGISTER(0), 0xC1000000));
-	SAME("PTRACE_CONT", 0, trace(TRACE_CONT, child, 0, 0));
-	SAME("waitpid()", child, waitpid(child, &status, 0));
-	if (STOPPED(status)) {
-		SAME("the signal", SIGTRAP, STOP_OF(status));
-		SAME("eip", (u32)breaks_here, registers(child).eip);
-		SAME("DR6", 0, trace_peek(TRACE_PEEK_USER, child, DEBUG_REGISTER(6), &word));
-		SAME("DR6's first bit", 1, word & 0xF);
-		SAME("DR7", 0, trace(TRACE_POKE_USER, child, DEBUG_REGISTER(7), 0));
-		ends(child, ANSWER);
-		return;
-	}
-	SAME("its end", ANSWER << 8, status);
-	check_note("hardware breakpoints do not fire");
+	traced_goes_on(TRACE_SYSCALL, child, SYSCALL_STOP);
+	SAME("its last call", NR_EXIT_GROUP, traced_registers(child).number);
+	traced_ends(child, ANSWER);
 }
 
 CHECK(attaches, "trace-attach")
@@ -221,7 +156,7 @@ CHECK(attaches, "trace-attach")
 		SAME("waitpid()", child, waitpid(child, &status, 0));
 		SAME("its stop", 0x7F | SIGSTOP << 8, status);
 		for (u32 step = 0; step < 20; step++)
-			go_on(TRACE_STEP, child, SIGTRAP);
+			traced_goes_on(TRACE_STEP, child, SIGTRAP);
 		before = word[0];
 		yield_cpu();
 		SAME("it stands", before, word[0]);

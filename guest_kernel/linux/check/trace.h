@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ptrace(2), as i386 has it. */
+/* ptrace(2), as i386 has it.  Read next: trace.c. */
 #ifndef TRACE_H
 #define TRACE_H
 #include "guest_kernel/linux/check/check.h"
@@ -26,4 +26,9 @@ static inline s32 trace_peek(u32 request, s32 pid, u32 address, u32 *word)
 {
 	return trace(request, pid, address, (u32)word);
 }
+
+s32 traced(u32 (*run)(void));
+struct user_registers traced_registers(s32 child);
+void traced_goes_on(u32 request, s32 child, s32 wanted);
+void traced_ends(s32 child, s32 status);
 #endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Guest's debug registers. */
+#ifndef HOST_KERNEL_MACHINE_DEBUG_REGISTERS_H
+#define HOST_KERNEL_MACHINE_DEBUG_REGISTERS_H
+#include <stdbool.h>
+#include "switcher/layouts/types.h"
+
+void debug_registers_init(void);
+u32 debug_register_read(u32 number);
+void debug_register_write(u32 number, u32 value);
+bool debug_register_detected(void);
+u32 debug_cause(void);
+void debug_raised(u32 cause);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Host kernel has
+ * too, hit on the way out of the Guest, or one on the operand of a mov to ss right before the int that came here.  Breakpoints
+ * go off then, as they do at each exit, and with RF the instruction runs.  The bits in DR6 are not for the Guest to see.
+ * The file that includes this one defines VECTOR_BIAS and return_to_host.
+ * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
+ */
+#define DEBUG_CS     4 /* eip, cs and eflags, pushed by the CPU */
+#define DEBUG_EFLAGS 8
+debug_exception:
+	testb $3, DEBUG_CS(%esp)
+	jnz 1f
+	testl $FLAG_VM, DEBUG_EFLAGS(%esp)	/* then cs is not a selector */
+	jnz 1f
+	IGNORE_DEBUG_EXCEPTION
+1:	pushl $0
+	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
+	jmp return_to_host
