@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Make a Guest's root disk with Debian's own tools: mmdebstrap for the system, mke2fs for the file system.
 
-apt checks what mmdebstrap downloads.  Nothing is mounted by us.  As a plain user both run in a user namespace, where
-the system's files may belong to root; they are unpacked below TMPDIR, as the user's own folders are closed to it.
+apt checks what mmdebstrap downloads.  It runs in namespaces of its own, so that its mounts and processes end with it.
+As a plain user both run in a user namespace, where the system's files may belong to root; they are unpacked below
+TMPDIR, as the user's own folders are closed to it.
 Source: mmdebstrap(1), mke2fs(8).  Read next: system.py, the settings of the system.
 """
 
@@ -30,9 +31,9 @@ SIZE = "4G"  # of the file system; only what is written takes room
 NEEDED = 1200 << 20  # bytes below TMPDIR while it is made
 ROOM = 700 << 20  # bytes that the image takes
 LOOK = 1.0  # seconds between two looks at the processes and the room
-PATIENCE = 60.0  # seconds in which mmdebstrap tidies up when it is interrupted
 ARCHITECTURE = "i386"
 HELPER = ("mmdebstrap", "--unshare-helper")
+ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # for root; else mmdebstrap does that
 SUBORDINATES = "/etc/subuid", "/etc/subgid"
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "tar": "tar"}
 SBIN = "/usr/sbin:/sbin"  # mke2fs is not on every user's path
@@ -70,6 +71,7 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
         for name in ("sources.list", "apt.conf", "files.tar", "finish"):
             (scratch / name).chmod(0o644)
         command = [
+            *(() if helper else ALONE),
             *("mmdebstrap", f"--mode={'unshare' if helper else 'root'}", f"--architectures={ARCHITECTURE}"),
             *("--variant=minbase", "--format=tar", f"--include={','.join(system.PACKAGES)}"),
             *("--dpkgopt=force-unsafe-io", f"--aptopt={scratch}/apt.conf"),
@@ -149,7 +151,7 @@ def _run(making: Sequence[str], formatting: Sequence[str], image: int, scratch: 
     ):
         first = subprocess.Popen(
             making, env=environment, cwd=scratch / "work", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=said, start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
+            stderr=said, start_new_session=True, preexec_fn=die_with_parent(),
         )  # fmt: skip
         processes = [first]
         try:
@@ -157,7 +159,7 @@ def _run(making: Sequence[str], formatting: Sequence[str], image: int, scratch: 
             second = subprocess.Popen(
                 formatting, env=environment, cwd=scratch / "work", stdin=first.stdout, stdout=subprocess.DEVNULL,
                 stderr=said_later, pass_fds=(image,), start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                preexec_fn=die_with_parent(),
             )  # fmt: skip
             processes.append(second)
             first.stdout.close()
@@ -193,11 +195,7 @@ def _last_step(said: int) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it, and all that it started; mmdebstrap is asked first, so that it removes its directory."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(PATIENCE)
+    """End it, and all that it started: a namespace's processes and mounts end with its first process."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -58,7 +58,7 @@ class Userland:
     def status(self, command: str, timeout: float = PATIENCE) -> tuple[int, str]:
         """Run a command of bash; its exit status, and what it printed without the white space around it."""
         console = self.machine.console
-        console.sendline(f"eval {shlex.quote(command)} </dev/null 2>&1; echo \"<status $?>\"")
+        console.sendline(f'eval {shlex.quote(command)} </dev/null 2>&1; echo "<status $?>"')
         match = console.expect(re.compile(r"(?s)(.*?)<status (\d+)>\r\n"), timeout)
         return int(match[2]), match[1].replace("\r\n", "\n").strip()
 

@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +25,17 @@ from lguest_py.hardware import Network, Publish
 from lguest_py.kernels.stock import Kernel
 
 pytestmark = [
-    pytest.mark.timeout(4 * 3600),
+    pytest.mark.timeout(5 * 3600),
     pytest.mark.skipif(not shutil.which("passt") or not shutil.which("ssh"), reason="needs passt and ssh"),
 ]
 SHORT = ("dropbear", "sqlite3")
-LONG = ("openssh-server", "gcc", "make", "libc6-dev", "stress-ng", "postgresql-15", "bzip2")
-SOURCES = ("bzip2", "zlib")
+LONG = {
+    "compiler": ("openssh-server", "gcc", "make", "libc6-dev", "bzip2"),
+    "burden": ("stress-ng",),
+    "database": ("postgresql-15",),
+}
+SOURCES = {"compiler": ("bzip2", "zlib")}
+LIMIT = 4 * 3600.0  # seconds for one of the long ones
 STRESS_SECONDS = 1800
 STRESSORS = (
     "--cpu 1 --matrix 1 --vm 1 --vm-bytes 64M --mmap 1 --mmap-bytes 16M --fork 2 --kill 1 --sigsegv 1 --sigq 1 "
@@ -58,7 +63,7 @@ def install(guest: Userland, port: int, *packages: str) -> None:
     source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
     guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
     guest.run("apt-get -q update")
-    guest.run(f"{INSTALL} {' '.join(packages)}", 3 * PATIENCE)
+    guest.run(f"{INSTALL} {' '.join(packages)}", LIMIT)
     guest.check_messages()
 
 
@@ -129,39 +134,56 @@ def check_file_system(disk: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.nightly
-def test_a_long_day(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
-    disk, port, limit = tmp_path / "kept.img", free_port(), 4 * 3600.0
-    packages = archive("long", userland, LONG, SOURCES)
+@contextmanager
+def at_work(system: Kernel, engine: str, disk: Path, name: str) -> Iterator[tuple[Userland, int, Path]]:
+    """The system with the packages of the archive ``name``, its published ssh port, and the archive; then its end."""
+    port = free_port()
+    packages = archive(name, system, LONG[name], SOURCES.get(name, ()))
     with (
         served(packages) as files,
-        Userland(engine=engine_name, root=disk, devices=[network(port)], memory="512M", limit=limit) as guest,
+        Userland(engine=engine, root=disk, devices=[network(port)], memory="512M", limit=LIMIT) as guest,
     ):
-        install(guest, files, *LONG)
-        check_ssh(guest, port, tmp_path)
-        compile_and_test(guest, packages, files)
-        kill_postgresql(guest)
-        seconds = STRESS_SECONDS if engine_name == "tcg" else 120
-        guest.run(f"cd /var/tmp && stress-ng {STRESSORS} --verify --metrics-brief --timeout {seconds}", limit)
+        install(guest, files, *LONG[name])
+        if name in SOURCES:
+            fetch_sources(guest, packages, files, SOURCES[name])
+        yield guest, port, packages
         guest.check_messages()
         assert guest.run("systemctl --failed --no-legend --plain") == ""
         assert guest.poweroff().status == 0
     check_file_system(disk)
 
 
-def compile_and_test(guest: Userland, packages: Path, files: int) -> None:
-    """Build two programs with gcc, and run their own tests."""
-    for name, build in (
-        ("bzip2", "make -s bzip2 bzip2recover && make -s test"),
-        ("zlib", "./configure >/dev/null && make -s && make -s check"),
-    ):
-        names = [path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc"]
-        source = names[0]
+def fetch_sources(guest: Userland, packages: Path, files: int, names: Sequence[str]) -> None:
+    """Unpack the upstream sources of these packages into /root/NAME."""
+    for name in names:
+        source = next(path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc")
         guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/{source} {source}")
         guest.run(f"cd /root && mkdir {name} && tar -C {name} --strip-components=1 -xf {source}")
-        output = guest.run(f"cd /root/{name} && {{ {build}; }}", 3600)
-        assert "FAILED" not in output
-        guest.check_messages()
+
+
+@pytest.mark.nightly
+def test_programs_are_compiled_and_pass_their_own_tests(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
+    with at_work(userland, engine_name, tmp_path / "kept.img", "compiler") as (guest, port, _):
+        check_ssh(guest, port, tmp_path)
+        for name, build in (
+            ("bzip2", "make -s bzip2 bzip2recover && make -s test"),
+            ("zlib", "./configure >/dev/null && make -s && make -s check"),
+        ):
+            assert "FAILED" not in guest.run(f"cd /root/{name} && {{ {build}; }}", LIMIT)
+            guest.check_messages()
+
+
+@pytest.mark.nightly
+def test_a_burden_for_thirty_minutes(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
+    with at_work(userland, engine_name, tmp_path / "kept.img", "burden") as (guest, *_):
+        seconds = STRESS_SECONDS if engine_name == "tcg" else 120
+        guest.run(f"cd /var/tmp && stress-ng {STRESSORS} --verify --metrics-brief --timeout {seconds}", LIMIT)
+
+
+@pytest.mark.nightly
+def test_a_database_whose_server_is_killed_under_load(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
+    with at_work(userland, engine_name, tmp_path / "kept.img", "database") as (guest, *_):
+        kill_postgresql(guest)
 
 
 def kill_postgresql(guest: Userland) -> None:

@@ -56,9 +56,7 @@ def disk(stock: Kernel, tmp_path: Path) -> Path:
         ("root=/dev/vda rootfstype=ext4 rootflags=noatime rw init=/bin/other", "name: /bin/other"),
     ],
 )
-def test_the_system_on_the_disk_takes_over(
-    stock: Kernel, engine_name: str, disk: Path, words: str, said: str
-) -> None:
+def test_the_system_on_the_disk_takes_over(stock: Kernel, engine_name: str, disk: Path, words: str, said: str) -> None:
     with Machine(stock.name, engine=engine_name, command_line=words, devices=[Disk(str(disk))]) as machine:  # type: ignore[arg-type]
         result = machine.wait(PATIENCE)
         assert said in machine.console.output

@@ -75,9 +75,7 @@ def test_a_login_a_look_around_and_poweroff(userland: Kernel, engine_name: str) 
 
 
 @pytest.mark.nightly
-def test_a_login_on_the_serial_port_and_a_disk_that_is_kept(
-    userland: Kernel, engine_name: str, tmp_path: Path
-) -> None:
+def test_a_login_on_the_serial_port_and_a_disk_that_is_kept(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept.img"
     with Userland("console=ttyS0", engine=engine_name, root=kept) as guest:
         assert guest.run("readlink /proc/self/fd/1") == "/dev/ttyS0"
@@ -103,4 +101,3 @@ def test_every_message_that_is_expected_says_why() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs/userland.md").read_text()
     for pattern in EXPECTED:
         assert any(re.search(pattern, line) for line in text.splitlines()), pattern
-
