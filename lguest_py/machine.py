@@ -68,7 +68,8 @@ class Machine:
     file too (MACHINE.toml, docs/devices.md): what is None or not given here is then as the file says, the words of
     ``command_line`` come behind the file's, and ``devices`` behind its devices.
     ``initrd``: a file; None for none, or for the fetched kernel's own.
-    ``memory``: the Guest's RAM in bytes, or as text ("64M"); None is 64M.
+    ``root``: a file for a fetched system's root disk, made if it is not there; None: what is written is lost.
+    ``memory``: the Guest's RAM in bytes, or as text ("64M"); None is 64M, for a fetched system 256M.
     ``command_line``: the kernel's command line as it reads it ('console=hvc0 run="uname -m"'), or a list of words,
     which are quoted so that each arrives whole (["console=hvc0", "run=uname -m"]).
     ``engine``: "auto", "kvm" or "tcg"; the attribute ``engine`` is the one that was chosen.
@@ -96,6 +97,7 @@ class Machine:
         switcher: Literal["classic", "lean"] | None = None,
         devices: Iterable[Hardware] = (),
         bus: Literal["auto", "page", "pci"] | None = None,
+        root: str | os.PathLike[str] | None = None,
     ) -> None:
         given = MachineOptions(
             None if image is None else os.fspath(image),
@@ -107,6 +109,7 @@ class Machine:
             timeout,
             on_reboot,
             bus=bus,
+            root=None if root is None else os.fspath(root),
             devices=complete(devices),
         )
         with descriptor_errors():

@@ -34,7 +34,7 @@
 #define HLT 0xF4
 general_protection:
 	testb $FAST_FLAGS, %cs:STATE(fast_path)
-	jz 3f
+	jz popf_kernel
 	pushl %eax
 	cmpl $0, SAVED_ERROR(%esp)
 	jne iret_to_kernel
@@ -44,10 +44,12 @@ general_protection:
 	jnz 2f
 	movl SAVED_EIP(%esp), %eax
 	cmpb $CLI, %cs:(%eax)
-	jne 0f
+	jne set_interrupt_flag
+clear_interrupt_flag:
 	andl $~FLAG_IF, SAVED_EFLAGS(%esp)
-	jmp 1f
-0:	cmpb $STI, %cs:(%eax)
+	jmp next_instruction
+set_interrupt_flag:
+	cmpb $STI, %cs:(%eax)
 	jne read_cr2
 	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 2f
@@ -58,7 +60,8 @@ general_protection:
 	cmpb $HLT, %cs:1(%eax)			/* no interrupt may arrive between sti and hlt */
 	je 2f
 	orl $FLAG_IF, SAVED_EFLAGS(%esp)
-1:	incl SAVED_EIP(%esp)
+next_instruction:
+	incl SAVED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call arrives with user_gdt, and the kernel's iret must fault */
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %eax
@@ -166,6 +169,54 @@ iret_to_kernel:
 	popl %eax
 	addl $4, %esp
 	iret
+
+/*
+ * general_protection for a kernel whose popf sets the flag (FAST_POPF, host_kernel/native/popf.c): a cli that was not seen before is
+ * left to the Host kernel, and what stands for popf is answered, unless it unmasks a pending interrupt.  That is a pop of
+ * ss: the CPU has just read the word that it pops.
+ */
+#define FLAG_RF 0x10000
+popf_kernel:
+	testb $FAST_POPF, %cs:STATE(fast_path)
+	jz 3b
+	pushl %eax
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
+	jnz 2b
+	testb $2, SAVED_CS(%esp)		/* ring 3 */
+	jnz 2b
+	movl SAVED_EIP(%esp), %eax
+	cmpb $INSTEAD_OF_POPF, %cs:(%eax)
+	je popf
+	cmpl $0, SAVED_ERROR(%esp)
+	jne iret_to_kernel
+	cmpb $CLI, %cs:(%eax)
+	je 2b
+	cmpb $INSTEAD_OF_CLI, %cs:(%eax)
+	jne set_interrupt_flag
+	testl $FLAG_IF, SAVED_EFLAGS(%esp)
+	jz next_instruction
+	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_last_cli
+	jmp clear_interrupt_flag
+popf:
+	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path) /* the stack is flat */
+	jz 2b
+	movl SAVED_SS(%esp), %eax
+	cmpl %cs:STATE(kernel_ss), %eax
+	jne 2b
+	movl SAVED_ESP(%esp), %eax
+	testb $3, %al				/* in one page */
+	jnz 2b
+	movl %cs:(%eax), %eax
+	testl $(UNUSUAL_FLAGS | FLAG_RF), %eax
+	jnz 2b
+	testl $FLAG_IF, %eax
+	jz 4f
+	cmpl $0, %cs:STATE(interrupt_pending)
+	jne 2b
+4:	orl $FLAG_FIXED, %eax
+	movl %eax, SAVED_EFLAGS(%esp)
+	addl $4, SAVED_ESP(%esp)
+	jmp next_instruction
 
 /*
  * Segment not present: the kernel's iret to a program, whose code segment is hidden while the kernel runs (FAST_IRET).

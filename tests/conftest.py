@@ -5,8 +5,9 @@ A test that starts an engine takes the fixture ``engine_name``: it then runs onc
 ``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
 in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
 
-A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, which is fetched
-into the user's cache when it is not there.  What is long is marked ``nightly``.
+A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
+``stock_rt``, one of a system on a root disk ``userland``; they are fetched into the user's cache when they are not
+there.  One of any unmodified kernel takes ``native_kernel``.  What is long is marked ``nightly``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ from lguest_py.kernels.fetch import fetch
 from lguest_py.kernels.stock import Kernel, find
 
 ENGINES = ("tcg", "kvm")
-STOCK = "debian-6.1-686"
+FETCHED = {  # by the fixture's name
+    "stock": "debian-6.1-686",
+    "stock_pae": "debian-6.1-686-pae",
+    "stock_rt": "debian-6.1-rt-686-pae",
+    "userland": "debian-12-i386",
+}
 NOT_BUILT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()
 
@@ -96,7 +102,18 @@ def linux_directories() -> list[Path]:
     return several
 
 
-KERNELS = {"linux", "packed", "stock"}  # fixtures; what needs one is left out where it is not there
+def native_kernels() -> list[Path]:
+    """The fetched kernels, and those in LGUEST_NATIVE.  Raises UsageError when there is none."""
+    names = [name for fixture, name in FETCHED.items() if fixture != "userland" and not trouble_with(name)]
+    fetched = [kernel.kernel for name in names if (kernel := find(name))]
+    name = os.environ.get("LGUEST_NATIVE")
+    own = sorted(Path(name).resolve().glob("*/vmlinuz")) if name else []
+    if name and not own:
+        raise pytest.UsageError(f"LGUEST_NATIVE={name}: no NAME/vmlinuz there")
+    return fetched + own
+
+
+KERNELS = {"linux", "native_kernel", "packed", *FETCHED}  # fixtures; what needs one is left out where it is not there
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -113,6 +130,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     several = linux_directories()
     if "linux" in metafunc.fixturenames and len(several) > 1:
         metafunc.parametrize("linux", several, indirect=True, scope="session", ids=[each.name for each in several])
+    if "native_kernel" in metafunc.fixturenames:
+        natives = native_kernels()
+        metafunc.parametrize("native_kernel", natives, ids=[each.parent.name for each in natives])
 
 
 def packed_directory() -> Path | None:
@@ -127,10 +147,10 @@ def packed_directory() -> Path | None:
 
 
 @cache
-def stock_trouble() -> str:
-    """Fetch the distribution's kernel, unless it is there; why that failed."""
+def trouble_with(name: str) -> str:
+    """Fetch the kernel or system, unless it is there; why that failed."""
     try:
-        fetch(STOCK, lambda text: None)
+        fetch(name, lambda text: None)
     except LguestError as error:
         return str(error)
     return ""
@@ -154,10 +174,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out[item] = "packed kernels"
         elif "self_tests" in getattr(item, "fixturenames", ()) and not os.environ.get("LGUEST_SELFTESTS"):
             left_out[item] = "self-tests"
-        elif "stock" in getattr(item, "fixturenames", ()):
-            item.add_marker("stock")
-            if not os.environ.get("CI") and stock_trouble():  # under CI it fails instead
-                left_out[item] = "stock kernel"
+        for fixture, name in FETCHED.items():
+            if fixture in getattr(item, "fixturenames", ()) and item not in left_out:
+                item.add_marker("stock")
+                if not os.environ.get("CI") and trouble_with(name):  # under CI it fails instead
+                    left_out[item] = f"fetched {name}"
         nightly = item.get_closest_marker("nightly")
         if nightly and not config.getoption("nightly") and (not nightly.args or engine in nightly.args):
             left_out.setdefault(item, "nightly")
@@ -192,7 +213,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         ("real Linux", "set LGUEST_LINUX=DIR, with bzImage, vmlinux and initrd, or with kernels in subdirectories"),
         ("packed kernels", "set LGUEST_PACKED=DIR, with bzImage.gz, bzImage.zst, …"),
         ("self-tests", "set LGUEST_SELFTESTS=DIR, with Linux's own, GROUP.NAME"),
-        ("stock kernel", stock_trouble() if "stock kernel" in left_out else ""),
+        *((f"fetched {name}", trouble_with(name)) for name in FETCHED.values() if f"fetched {name}" in left_out),
     ):
         if what in left_out or (what == "real Linux" and not linux_directories()):
             terminalreporter.line(f"NOT RUN: {what} ({why}): {left_out.count(what)} tests")
@@ -230,8 +251,31 @@ def packed() -> Path:
 @pytest.fixture(scope="session")
 def stock() -> Kernel:
     """A distribution's own kernel."""
-    if trouble := stock_trouble():
+    return fetched(FETCHED["stock"])
+
+
+@pytest.fixture(scope="session")
+def stock_pae() -> Kernel:
+    """The same with page tables of PAE's form, and NX."""
+    return fetched(FETCHED["stock_pae"])
+
+
+@pytest.fixture(scope="session")
+def stock_rt() -> Kernel:
+    """The same with PREEMPT_RT."""
+    return fetched(FETCHED["stock_rt"])
+
+
+@pytest.fixture(scope="session")
+def userland() -> Kernel:
+    """A distribution on a root disk."""
+    return fetched(FETCHED["userland"])
+
+
+def fetched(name: str) -> Kernel:
+    """What a fixture of FETCHED is; the test fails where it cannot be had."""
+    if trouble := trouble_with(name):
         pytest.fail(trouble, pytrace=False)
-    found = find(STOCK)
+    found = find(name)
     assert found
     return found

@@ -45,6 +45,7 @@ class Image:
     whole: bool = False  # optimised as one program: a world switch crosses many small files
     strip: bool = False  # without what a debugger needs: it goes into an initrd
     without: str = ""  # a source that the patterns name and that is left out
+    defines: tuple[str, ...] = ()  # for the preprocessor
 
 
 LINUX = ("guest_kernel/linux/*.[cS]",)  # what each program for a Linux Guest stands on
@@ -57,8 +58,11 @@ GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
     "base", "cpu", "memory", "tasks", "bus", "console", "drivers", "network", "share", "traps", "user", "faults",
     "tests", "bench", "main"))  # fmt: skip
 SAMPLES = "guest_kernel/bench/bench_samples.c"  # what each that measures prints its results with
+HOST_PAE = tuple(pattern for pattern in HOST if pattern != "host_kernel/lguest/*.c")
 IMAGES = (
     Image("host_kernel", HOST, "host_kernel/host_kernel.ld", elf="host_kernel.elf", flat="host_kernel.bin", whole=True),
+    Image("host_kernel_pae", HOST_PAE, "host_kernel/host_kernel.ld", elf="host_kernel_pae.elf",
+          flat="host_kernel_pae.bin", whole=True, defines=("PAE",)),
     Image("reset", ("host_kernel/reset/*.S",), "host_kernel/reset/reset.ld", flat="reset.bin"),
     Image("guest", GUEST, "guest_kernel/guest_kernel.ld", elf="guest.elf"),
     Image("guest_boot", ("guest_kernel/boot/*.[cS]",), "guest_kernel/boot/boot.ld"),
@@ -118,7 +122,7 @@ class Builder:
         where = self.build / image.name
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             outputs = [where / f"{source.parent.name}.{source.name}.o" for source in sources]
-            extra = toolchain.WHOLE if image.whole else ()
+            extra = (*(toolchain.WHOLE if image.whole else ()), *(f"-D{name}" for name in image.defines))
             objects = list(pool.map(lambda pair: self.compile(*pair, *extra), zip(sources, outputs, strict=True)))
         elf = self.shipped / image.elf if image.elf else where / f"{image.name}.elf"
         names = [str(path.relative_to(self.root)) for path in objects]

@@ -12,12 +12,23 @@
 #define CR0_WP 0x10000
 #define CR0_PG 0x80000000
 #define CR4_PSE 0x10
+#define CR4_PAE 0x20
 #define CR4_OSFXSR 0x200
 #define CR4_OSXMMEXCPT 0x400
 #define CR4_UMIP 0x800
 
+#define MSR_EFER 0xC0000080
+#define EFER_NXE 0x800
+#define CPUID_FEATURES 1u
+#define CPUID_PAE      0x40u /* edx */
+#define CPUID_EXTENDED 0x80000000u /* eax: the last leaf of this kind */
+#define CPUID_EXTENDED_FEATURES 0x80000001u
+#define CPUID_NX       0x100000u /* edx */
+#define CPUID_WIDTHS   0x80000008u /* al: the width of physical addresses */
+
 #define DR6_DETECTED 0x2000u  /* cause: an access to a debug register */
 #define DR6_STEP  0x4000u     /* cause: TF */
+#define DR6_BREAKPOINTS 0xFu  /* causes: the four */
 #define DR6_RESET 0xFFFF0FF0u /* no cause */
 #define DR7_RESET 0x400u      /* no breakpoint */
 
@@ -134,6 +145,49 @@ static inline u32 read_cr4(void)
 static inline void load_gdt(const struct table_register *table)
 {
 	__asm__ volatile("lgdt %0" : : "m"(table->limit), "m"(table->base));
+}
+
+static inline void write_efer(u32 value)
+{
+	__asm__ volatile("wrmsr" : : "c"(MSR_EFER), "a"(value), "d"(0) : "memory");
+}
+
+/* eax and edx of a CPUID leaf; edx is 0 where there is no such leaf. */
+static inline u32 cpuid_eax(u32 leaf, u32 *edx)
+{
+	u32 a = leaf & CPUID_EXTENDED, b, c = 0, d;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (edx)
+		*edx = 0;
+	if (a < leaf)
+		return 0;
+	a = leaf;
+	c = 0;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (edx)
+		*edx = d;
+	return a;
+}
+
+static inline bool cpu_has_pae(void)
+{
+	u32 edx;
+	cpuid_eax(CPUID_FEATURES, &edx);
+	return edx & CPUID_PAE;
+}
+
+static inline bool cpu_has_nx(void)
+{
+	u32 edx;
+	cpuid_eax(CPUID_EXTENDED_FEATURES, &edx);
+	return edx & CPUID_NX;
+}
+
+/* The width of physical addresses.  A CPU with PAE that does not say has 36. */
+static inline u32 cpu_physical_bits(void)
+{
+	u32 bits = cpuid_eax(CPUID_WIDTHS, NULL) & 0xFF;
+	return bits < 32 || bits > 52 ? 36 : bits;
 }
 
 /* CPUID leaf 7, subleaf 0: ecx; 0 where there is no such leaf. */

@@ -13,7 +13,7 @@ struct lguest_data;
 
 struct guest {
 	struct registers *regs;
-	u32 directory;   /* physical address of its page directory; LINEAR_MAP at first */
+	u32 directory;   /* physical address of its page directory, or PDPT; LINEAR_MAP at first */
 	u32 cr2;         /* of the last page fault */
 	bool halted;     /* until an interrupt is injected */
 	bool ts;         /* CR0.TS while it runs */
@@ -25,6 +25,10 @@ struct guest {
 	bool strict;          /* an invalid page-table entry kills it: a paravirtualised kernel must not make one */
 	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
 	bool write_protect;   /* CR0.WP: a read-only page is read-only for its kernel too */
+	u32 global;           /* PTE_G, or 0 while CR4.PGE is clear: a page-table entry with it outlives a load of CR3 */
+	bool nx;              /* EFER.NXE */
+	u32 reserved_high;    /* PAE: bits that must be clear in the upper half of a present entry */
+	u32 pdptes[4];        /* PAE: as a load of CR3 found them: the address of a page directory and P; 0: there is none */
 
 	/* Of the lguest personality. */
 	struct lguest_data *data; /* NULL before LGUEST_INIT */

@@ -25,9 +25,12 @@ void host_main(const struct machine *given)
 	mailbox->boot_tsc = rdtsc();
 	if (machine.magic != MACHINE_MAGIC)
 		host_failed("no struct machine at %#x", (u32)given);
+#ifndef PAE
 	if (machine.personality == PERSONALITY_LGUEST)
 		personality = lguest_personality;
-	else if (machine.personality == PERSONALITY_NATIVE)
+	else
+#endif
+	if (machine.personality == PERSONALITY_NATIVE)
 		personality = native_personality;
 	else
 		host_failed("unknown personality %u", machine.personality);

@@ -8,7 +8,6 @@
 #include "host_kernel/memory/guest_physical.h"
 
 #define FLAGS 0x67u /* present, writable, user, accessed, dirty */
-#define ENTRIES (PAGE_BYTES / 4)
 #define TABLE_SPAN (ENTRIES * PAGE_BYTES)
 
 static u32 lesser(u32 one, u32 other)

@@ -7,6 +7,7 @@
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/debug_registers.h"
+#include "host_kernel/memory/paging.h"
 #include "host_kernel/pci/pci.h"
 
 static void device_irq(u32 number, u32 cause)
@@ -30,6 +31,7 @@ static void init(void)
 {
 	debug_registers_init();
 	guest.strict = true;
+	guest.global = PTE_G;
 	guest.write_protect = true;
 	segments_init();
 	gates_init();

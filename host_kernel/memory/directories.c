@@ -7,22 +7,23 @@
  */
 #include "host_kernel/memory/directories.h"
 #include "host_kernel/base/end.h"
+#include "host_kernel/base/print.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/walk.h"
 
 #define DIRECTORIES 64
-_Static_assert(DIRECTORIES * SWITCHER_INDEX < 0xFFFF, "a table's references, and one more on the way, fit 16 bits");
-#define LINK_FLAGS (PTE_RW | PTE_US) /* of a directory entry: the CPU combines them with the table entry's */
+_Static_assert((DIRECTORIES * SWITCHER_INDEX + 1ull) >> 8 * sizeof(references_t) == 0, "of a table, and one more on the way");
+#define SWITCHER_ENTRIES (DIRECTORY_ENTRIES - SWITCHER_INDEX)
 
 static struct shadow_directory shadow_directories[DIRECTORIES];
 static struct shadow_directory *buckets[DIRECTORIES];
 static struct shadow_directory *current HOT;
-static u32 switcher_entry; /* of the Switcher's 4 MiB; the same in all */
+static pte_t switcher_entry[SWITCHER_ENTRIES]; /* of the Switcher's 4 MiB; the same in all */
 static u32 switches HOT;
 
-void shadow_directories_init(u32 entry)
+void shadow_directories_init(const pte_t *entries)
 {
-	switcher_entry = entry;
+	memcpy(switcher_entry, entries, sizeof(switcher_entry));
 }
 
 struct shadow_directory *shadow_directory_current(void)
@@ -32,7 +33,46 @@ struct shadow_directory *shadow_directory_current(void)
 
 static inline struct shadow_directory **bucket_of(u32 guest_directory)
 {
+#ifdef PAE
+	return &buckets[guest_directory / 32 % DIRECTORIES]; /* many PDPTs in a page */
+#else
 	return &buckets[FRAME(guest_directory) % DIRECTORIES];
+#endif
+}
+
+/* The entry that the Guest has at this index of a directory; in the linear map every entry is present. */
+static pte_t guest_entry_of(const struct shadow_directory *directory, u32 index)
+{
+	if (directory->guest == LINEAR_MAP)
+		return (LINEAR_FRAME + index) << 12 | LINEAR_FLAGS;
+#ifdef PAE
+	u32 table = directory->pdptes[index / ENTRIES];
+
+	return table ? read_entry(entry_of_guest_table(table, index % ENTRIES)) : 0;
+#else
+	return read_entry(entry_of_guest_table(directory->guest, index));
+#endif
+}
+
+/* The first entry in use from index on, or one of the Switcher's. */
+static u32 directory_next(const struct shadow_directory *directory, u32 index)
+{
+#ifdef PAE
+	for (; index < SWITCHER_INDEX; index = (index | (ENTRIES - 1)) + 1) {
+		u32 found = page_next(directory->page[index / ENTRIES], index % ENTRIES);
+
+		if (found < ENTRIES)
+			return (index & ~(ENTRIES - 1)) + found;
+	}
+	return index;
+#else
+	return page_next(directory->page[0], index);
+#endif
+}
+
+static void directory_use(struct shadow_directory *directory, u32 index)
+{
+	page_use(directory->page[index / ENTRIES], index % ENTRIES);
 }
 
 struct shadow_directory *shadow_directory_find(u32 guest_directory)
@@ -46,13 +86,19 @@ struct shadow_directory *shadow_directory_find(u32 guest_directory)
 
 static void unlink(struct shadow_directory *directory, u32 index)
 {
-	u32 *entry = page_entries(directory->page) + index;
+	pte_t *entry = directory_entry(directory, index);
 
 	if (*entry) {
 		shadow_table_release(page_of(*entry));
 		*entry = 0;
-		page_unuse(directory->page, index);
+		page_unuse(directory->page[index / ENTRIES], index % ENTRIES);
 	}
+}
+
+static void unlink_all(struct shadow_directory *directory)
+{
+	for (u32 index = directory_next(directory, 0); index < SWITCHER_INDEX; index = directory_next(directory, index + 1))
+		unlink(directory, index);
 }
 
 static void drop(struct shadow_directory *directory)
@@ -62,10 +108,10 @@ static void drop(struct shadow_directory *directory)
 	while (*link != directory)
 		link = &(*link)->next;
 	*link = directory->next;
-	for (u32 index = page_next(directory->page, 0); index < SWITCHER_INDEX; index = page_next(directory->page, index + 1))
-		unlink(directory, index);
-	page_free(directory->page);
-	directory->page = 0;
+	unlink_all(directory);
+	for (u32 page = 0; page < DIRECTORY_PAGES; page++)
+		page_free(directory->page[page]);
+	directory->page[0] = 0;
 }
 
 /* Evict the least recently used directory, never the current one; false if there is no other. */
@@ -74,7 +120,7 @@ static bool evict(void)
 	struct shadow_directory *oldest = NULL;
 
 	for (struct shadow_directory *each = shadow_directories; each < shadow_directories + DIRECTORIES; each++)
-		if (each->page && each != current && (!oldest || switches - each->used > switches - oldest->used))
+		if (each->page[0] && each != current && (!oldest || switches - each->used > switches - oldest->used))
 			oldest = each;
 	if (!oldest)
 		return false;
@@ -82,9 +128,9 @@ static bool evict(void)
 	return true;
 }
 
-static void make_room(void)
+static void make_room(u32 count)
 {
-	while (!page_available())
+	while (!pages_available(count))
 		if (!evict())
 			host_failed("no memory for shadow page tables");
 }
@@ -96,13 +142,13 @@ static u32 kernel_index(void)
 }
 
 /* Link the shadow of the page table that the Guest's checked entry names into a shadow directory. */
-void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 guest_entry)
+void shadow_directory_link(struct shadow_directory *directory, u32 index, pte_t guest_entry)
 {
 	u32 key = shadow_table_key(guest_entry);
 	u16 page = shadow_table_find(key);
 
 	if (!page) {
-		make_room();
+		make_room(1);
 		page = shadow_table_make(key);
 		shadow_table_hold(page);
 	} else {
@@ -112,27 +158,35 @@ void shadow_directory_link(struct shadow_directory *directory, u32 index, u32 gu
 			shadow_table_sync(page);
 	}
 	unlink(directory, index);
-	page_use(directory->page, index);
-	page_entries(directory->page)[index] = (u32)page_entries(page) | PTE_P | PTE_A | (guest_entry & LINK_FLAGS);
+	directory_use(directory, index);
+	*directory_entry(directory, index) = (u32)page_entries(page) | PTE_P | PTE_A | link_flags(guest_entry);
+}
+
+/* May it be linked?  While its accessed bit is clear, the first access must fault. */
+static bool is_linkable(pte_t guest_entry)
+{
+	return !(~(u32)guest_entry & (PTE_P | PTE_A));
 }
 
 /* Does the shadow's entry still match the Guest's? */
-static bool agrees(u32 shadow_entry, u32 guest_entry)
+static bool agrees(pte_t shadow_entry, pte_t guest_entry)
 {
-	return shadow_entry && (guest_entry & PTE_P) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
-	       !((shadow_entry ^ guest_entry) & LINK_FLAGS);
+	return shadow_entry && is_linkable(guest_entry) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
+	       !((shadow_entry ^ link_flags(guest_entry)) & LINK_FLAGS);
 }
 
 /* Sync one entry of a directory: unlink a stale table, link one that already has a shadow. */
 void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 index)
 {
-	u32 entry = guest_pde(directory->guest, index);
+	pte_t entry = guest_entry_of(directory, index);
 
+	if (is_reserved_pde(entry))
+		entry = 0;
 	if (entry & PTE_P)
-		check_pde(entry, index << 22);
-	if (agrees(page_entries(directory->page)[index], entry))
+		check_pde(entry, index << LARGE_SHIFT);
+	if (agrees(*directory_entry(directory, index), entry))
 		return;
-	if ((entry & PTE_P) && shadow_table_find(shadow_table_key(entry)))
+	if (is_linkable(entry) && shadow_table_find(shadow_table_key(entry)))
 		shadow_directory_link(directory, index, entry);
 	else
 		unlink(directory, index);
@@ -144,22 +198,24 @@ void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 ind
  */
 static inline void sync(struct shadow_directory *directory, u32 end, bool (*which)(u16 table))
 {
-	const struct shadow_page *own = &pages[directory->page];
-	const u32 *entries = page_entries(directory->page);
-
 	if (directory->guest == LINEAR_MAP)
 		return;
-	for (u32 words = own->words; words; words &= words - 1) {
-		u32 first = __builtin_ctz(words) * 32;
+	for (u32 page = 0; page < DIRECTORY_PAGES; page++) {
+		const struct shadow_page *own = &pages[directory->page[page]];
+		const pte_t *entries = page_entries(directory->page[page]);
 
-		for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
-			u32 index = first + __builtin_ctz(bits);
+		for (u32 words = own->words; words; words &= words - 1) {
+			u32 first = __builtin_ctz(words) * 32;
 
-			if (index >= end)
-				return;
-			shadow_directory_sync_one(directory, index);
-			if (entries[index] && which(page_of(entries[index])))
-				shadow_table_sync(page_of(entries[index]));
+			for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
+				u32 at = first + __builtin_ctz(bits), index = page * ENTRIES + at;
+
+				if (index >= end)
+					return;
+				shadow_directory_sync_one(directory, index);
+				if (entries[at] && which(page_of(entries[at])))
+					shadow_table_sync(page_of(entries[at]));
+			}
 		}
 	}
 }
@@ -206,30 +262,63 @@ void shadow_directories_all_stale(void)
 		shadow_directories[index].flushed = 0;
 }
 
+/* Forget what all directories map, so that every access faults and walks anew. */
+void shadow_directories_clear(void)
+{
+	for (u32 index = 0; index < DIRECTORIES; index++)
+		if (shadow_directories[index].page[0])
+			unlink_all(&shadow_directories[index]);
+}
+
 static struct shadow_directory *make(u32 guest_directory)
 {
 	struct shadow_directory *slot = shadow_directories;
 
-	while (slot < shadow_directories + DIRECTORIES && slot->page)
+	while (slot < shadow_directories + DIRECTORIES && slot->page[0])
 		slot++;
 	if (slot == shadow_directories + DIRECTORIES) {
 		evict();
-		for (slot = shadow_directories; slot->page; slot++)
+		for (slot = shadow_directories; slot->page[0]; slot++)
 			;
 	}
-	make_room();
-	*slot = (struct shadow_directory){ .guest = guest_directory, .page = page_alloc(), .flushed = flushes,
-				    .next = *bucket_of(guest_directory) };
+	make_room(DIRECTORY_PAGES);
+	*slot = (struct shadow_directory){ .guest = guest_directory, .flushed = flushes, .next = *bucket_of(guest_directory) };
 	*bucket_of(guest_directory) = slot;
-	page_entries(slot->page)[SWITCHER_INDEX] = switcher_entry;
-	page_use(slot->page, SWITCHER_INDEX);
+	for (u32 page = 0; page < DIRECTORY_PAGES; page++) {
+		slot->page[page] = page_alloc();
+#ifdef PAE
+		slot->pdpt[page] = (u32)page_entries(slot->page[page]) | PTE_P;
+		slot->pdptes[page] = guest.pdptes[page];
+#endif
+	}
+	for (u32 index = SWITCHER_INDEX; index < DIRECTORY_ENTRIES; index++) {
+		*directory_entry(slot, index) = switcher_entry[index - SWITCHER_INDEX];
+		directory_use(slot, index);
+	}
 	/* All directories share the kernel's tables: link those that are in use now. */
 	if (current)
-		for (u32 index = page_next(current->page, kernel_index()); index < SWITCHER_INDEX;
-		     index = page_next(current->page, index + 1))
+		for (u32 index = directory_next(current, kernel_index()); index < SWITCHER_INDEX;
+		     index = directory_next(current, index + 1))
 			shadow_directory_sync_one(slot, index);
 	return slot;
 }
+
+#ifdef PAE
+/* The Guest's PDPT has other entries than when this was last entered: follow them. */
+static void sync_pdptes(struct shadow_directory *directory)
+{
+	for (u32 part = 0; part < DIRECTORY_PAGES; part++) {
+		u32 end = (part + 1) * ENTRIES;
+
+		if (directory->pdptes[part] == guest.pdptes[part])
+			continue;
+		directory->pdptes[part] = guest.pdptes[part];
+		for (u32 index = directory_next(directory, part * ENTRIES); index < end && index < SWITCHER_INDEX;
+		     index = directory_next(directory, index + 1))
+			shadow_directory_sync_one(directory, index);
+	}
+}
+#endif
 
 /* Make the shadow of this page directory of the Guest the current one. */
 void OFTEN shadow_directory_enter(u32 guest_directory)
@@ -242,7 +331,12 @@ void OFTEN shadow_directory_enter(u32 guest_directory)
 		drop(current);
 	current = next;
 	next->used = ++switches;
-	state->guest_cr3 = (u32)page_entries(next->page);
+#ifdef PAE
+	sync_pdptes(next);
+	state->guest_cr3 = (u32)next->pdpt;
+#else
+	state->guest_cr3 = (u32)page_entries(next->page[0]);
+#endif
 	if (next->flushed != flushes)
 		shadow_directory_sync_stale(next);
 }

@@ -14,7 +14,7 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/base/sections.h"
-#include "host_kernel/memory/paging.h"
+#include "host_kernel/memory/guest_virtual.h"
 
 u32 *writers HOT;
 u32 writers_count HOT;
@@ -29,15 +29,15 @@ u32 writers_init(u32 first_free)
 }
 
 /* The writable shadow entry of this frame in the kernel's linear mapping, where Linux has all of its memory; or NULL. */
-static u32 *kernel_mapping(u32 frame)
+static pte_t *kernel_mapping(u32 frame)
 {
 	u32 address = guest.kernel_address + (frame << 12);
-	u32 pde = ((const u32 *)state->guest_cr3)[INDEX(address)], *entry;
+	pte_t pde = shadow_pde(address), *entry;
 
-	if (INDEX(address) == SWITCHER_INDEX || !pde)
+	if (INDEX(address) >= SWITCHER_INDEX || !pde)
 		return NULL;
-	entry = (u32 *)(pde & ~(PAGE_BYTES - 1)) + SUBINDEX(address);
-	return FRAME(*entry - machine.guest_base) == frame && (*entry & PTE_RW) ? entry : NULL;
+	entry = (pte_t *)entry_address(pde) + SUBINDEX(address);
+	return shadow_frame(*entry) == frame && (*entry & PTE_RW) ? entry : NULL;
 }
 
 /* May the Guest have written to this frame since the last call? */
@@ -45,7 +45,7 @@ bool test_and_clear_dirty(u32 frame)
 {
 	u32 count = writers[frame] & ~FRAME_DIRTY;
 	bool written = (writers[frame] & FRAME_DIRTY) || count > 1;
-	u32 *entry;
+	pte_t *entry;
 
 	writers[frame] = count;
 	if (count != 1)
@@ -54,6 +54,6 @@ bool test_and_clear_dirty(u32 frame)
 	if (!entry || (*entry & PTE_D))
 		written = true;
 	if (entry)
-		*entry &= ~PTE_D;
+		*(u32 *)entry &= ~PTE_D;
 	return written;
 }

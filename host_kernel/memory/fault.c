@@ -12,11 +12,11 @@
 u32 OFTEN demand_page(u32 address, u32 access, u32 *error)
 {
 	struct shadow_directory *directory = shadow_directory_current();
-	u32 entry, pde, *linked = page_entries(directory->page) + INDEX(address);
+	pte_t entry, pde, *linked = directory_entry(directory, INDEX(address));
 
 	if (!walk_inline(address, access, &entry, &pde, error))
 		return FAULT_DENIED;
-	if (!*linked || shadow_table_frame(page_of(*linked)) != shadow_table_key(pde) || ((*linked ^ pde) & (PTE_RW | PTE_US)))
+	if (!*linked || shadow_table_frame(page_of(*linked)) != shadow_table_key(pde) || ((*linked ^ link_flags(pde)) & LINK_FLAGS))
 		shadow_directory_link(directory, INDEX(address), pde);
 	return shadow_table_map(page_of(*linked), SUBINDEX(address), entry) ? FAULT_FILLED : FAULT_IO;
 }

@@ -7,6 +7,7 @@
 #define HOST_KERNEL_MEMORY_GUEST_PHYSICAL_H
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/guest.h"
+#include "host_kernel/memory/paging.h"
 
 static inline bool guest_range(u32 address, u32 count)
 {
@@ -14,23 +15,23 @@ static inline bool guest_range(u32 address, u32 count)
 }
 
 /* Is a page-table entry's frame one that the Guest may map? */
-static inline bool guest_frame_valid(u32 entry)
+static inline bool guest_frame_valid(pte_t entry)
 {
-	return (entry & ~(PAGE_BYTES - 1)) < guest.limit;
+	return entry_address(entry) < guest.limit;
 }
 
 /* Does its frame hold registers that are not of a BAR? */
-static inline bool is_io_page(u32 entry)
+static inline bool is_io_page(pte_t entry)
 {
-	u32 frame = entry & ~(PAGE_BYTES - 1);
+	u32 frame = entry_address(entry);
 
 	return frame && (frame == guest.io_pages[0] || frame == guest.io_pages[1]);
 }
 
 /* Is its frame in the window for BARs, or another with registers?  It is never mapped: each access is emulated. */
-static inline bool is_io_frame(u32 entry)
+static inline bool is_io_frame(pte_t entry)
 {
-	return (entry & ~(PAGE_BYTES - 1)) - machine.bar_base < machine.bar_bytes || is_io_page(entry);
+	return entry_address(entry) - machine.bar_base < machine.bar_bytes || is_io_page(entry);
 }
 
 /* A pointer to count bytes of Guest-physical memory; what names them in the message if the Guest is killed. */

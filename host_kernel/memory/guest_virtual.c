@@ -20,7 +20,8 @@ static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer
 	u8 *next = buffer;
 
 	while (count) {
-		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
+		pte_t entry, unused;
+		u32 error, chunk = PAGE_BYTES - address % PAGE_BYTES;
 		u8 *guest_bytes = shadow_lookup(address, access & FAULT_W);
 
 		if (chunk > count)
@@ -32,7 +33,7 @@ static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer
 				guest_fault = (struct guest_fault){ address, error };
 			if (!allowed || (!exact && !guest_frame_valid(entry)))
 				return false;
-			guest_bytes = (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+			guest_bytes = (u8 *)(machine.guest_base + entry_address(entry) + address % PAGE_BYTES);
 			if (exact && !guest_frame_valid(entry))
 				guest_bytes = access & FAULT_W ? lost : absent_page;
 		}
@@ -66,7 +67,8 @@ bool guest_try_write(u32 address, const void *from, u32 count)
 bool guest_may_write(u32 address, u32 count)
 {
 	while (count) {
-		u32 entry, unused, error, chunk = PAGE_BYTES - address % PAGE_BYTES;
+		pte_t entry, unused;
+		u32 error, chunk = PAGE_BYTES - address % PAGE_BYTES;
 
 		if (!walk(address, FAULT_W, &entry, &unused, &error)) {
 			guest_fault = (struct guest_fault){ address, error };

@@ -18,19 +18,37 @@ struct guest_fault {
 };
 extern struct guest_fault guest_fault;
 
+/* The directory entry that the CPU uses for an address. */
+static inline pte_t shadow_pde(u32 address)
+{
+#ifdef PAE
+	const pte_t *pdpt = (const pte_t *)state->guest_cr3;
+
+	return ((const pte_t *)entry_address(pdpt[address >> 30]))[INDEX(address) % ENTRIES];
+#else
+	return ((const pte_t *)state->guest_cr3)[INDEX(address)];
+#endif
+}
+
+/* The Guest's frame to which a shadow entry leads; beyond all frames where that is none of them. */
+static inline u32 shadow_frame(pte_t shadow_entry)
+{
+	return ((u32)shadow_entry - machine.guest_base) >> 12;
+}
+
 /*
  * The Host kernel's address for a Guest-virtual one, if the shadow maps it (writable, for a write); otherwise NULL, and a
  * walk is needed.  Like a TLB entry it can be stale.
  */
 static inline u8 *shadow_lookup(u32 address, bool write)
 {
-	u32 pde, entry = 0;
+	u32 pde, entry = 0; /* the lower halves */
 
-	if (INDEX(address) == SWITCHER_INDEX)
+	if (INDEX(address) >= SWITCHER_INDEX)
 		return NULL;
-	pde = ((const u32 *)state->guest_cr3)[INDEX(address)];
+	pde = shadow_pde(address);
 	if (pde)
-		entry = ((const u32 *)(pde & ~(PAGE_BYTES - 1)))[SUBINDEX(address)];
+		entry = ((const pte_t *)(pde & ~(PAGE_BYTES - 1)))[SUBINDEX(address)];
 	if (entry < machine.guest_base || (write && !(entry & pde & PTE_RW)))
 		return NULL;
 	return (u8 *)(entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES;

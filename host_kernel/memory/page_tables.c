@@ -14,9 +14,12 @@
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/walk.h"
 
-static u32 host_directory[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
-static u32 host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
-static u32 guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static pte_t host_directory[DIRECTORY_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static pte_t host_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+static pte_t guest_switcher_table[ENTRIES] __attribute__((aligned(PAGE_BYTES)));
+#ifdef PAE
+static u64 host_pdpt[DIRECTORY_PAGES] __attribute__((aligned(32)));
+#endif
 static u8 stack_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 static u8 state_page[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page");
@@ -24,14 +27,36 @@ _Static_assert(sizeof(struct lguest_state) <= PAGE_BYTES, "the state is one page
 extern u8 switcher_load[], image_end[];
 
 /*
- * The Host kernel is identity-mapped in 4 MiB pages; devices are above memory, uncached.  The Switcher's 4 MiB are the same
+ * Turn on paging with the Host's tables.  With PAE, 2 MiB of the Switcher's 4 stay without a table: all of its pages are in
+ * the first half.
+ */
+static void paging_on(void)
+{
+#ifdef PAE
+	for (u32 page = 0; page < DIRECTORY_PAGES; page++)
+		host_pdpt[page] = (u32)(host_directory + page * ENTRIES) | PTE_P;
+	write_cr4(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	if (cpu_has_nx())
+		write_efer(EFER_NXE);
+	write_cr3((u32)host_pdpt);
+#else
+	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	write_cr3((u32)host_directory);
+#endif
+	write_cr0(read_cr0() | CR0_PG | CR0_WP);
+}
+
+/*
+ * The Host kernel is identity-mapped in large pages; devices are above memory, uncached.  The Switcher's 4 MiB are the same
  * in both worlds, except that the state page is read-only for the Guest.
  */
 void page_tables_init(void)
 {
+	pte_t switcher[DIRECTORY_ENTRIES - SWITCHER_INDEX] = { (u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A };
+
 	for (u32 index = 0; index < SWITCHER_INDEX; index++)
-		host_directory[index] = (index << 22) | PTE_P | PTE_RW | PTE_PS | PTE_A | PTE_D |
-					((index << 22) >= machine.memory_bytes ? PTE_PCD : 0);
+		host_directory[index] = (index << LARGE_SHIFT) | PTE_P | PTE_RW | PTE_PS | PTE_A | PTE_D |
+					((index << LARGE_SHIFT) >= machine.memory_bytes ? PTE_PCD : 0);
 	host_directory[SWITCHER_INDEX] = (u32)host_switcher_table | PTE_P | PTE_RW | PTE_A;
 	guest_switcher_table[SUBINDEX(SWITCHER_BASE)] = (u32)(switcher_load + (is_lean() ? PAGE_BYTES : 0)) | PTE_P | PTE_A;
 	guest_switcher_table[SUBINDEX(SWITCHER_STACK_PAGE)] = (u32)stack_page | PTE_P | PTE_RW | PTE_A | PTE_D;
@@ -39,14 +64,14 @@ void page_tables_init(void)
 	memcpy(host_switcher_table, guest_switcher_table, sizeof(host_switcher_table));
 	host_switcher_table[SUBINDEX(SWITCHER_STATE_PAGE)] |= PTE_RW;
 
-	write_cr4(CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
-	write_cr3((u32)host_directory);
-	write_cr0(read_cr0() | CR0_PG | CR0_WP);
-
-	if (pool_init((u32)image_end) < 2 * ENTRIES)
+	paging_on();
+	if (pool_init((u32)image_end) < 2048)
 		host_failed("the Host area (%#x bytes) is too small", machine.guest_base);
 	invalidate_set_pte_cache();
-	shadow_directories_init((u32)guest_switcher_table | PTE_P | PTE_RW | PTE_A);
+	shadow_directories_init(switcher);
+#ifdef PAE
+	guest.reserved_high = ~0u << (cpu_physical_bits() - 32);
+#endif
 	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
 	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
@@ -57,7 +82,7 @@ void page_tables_init(void)
 void map_for_guest(u32 address, const void *pages, u32 bytes)
 {
 	for (u32 offset = 0; offset < bytes; offset += PAGE_BYTES) {
-		u32 entry = ((u32)pages + offset) | PTE_P | PTE_A;
+		pte_t entry = ((u32)pages + offset) | PTE_P | PTE_A;
 
 		guest_switcher_table[SUBINDEX(address + offset)] = entry;
 		host_switcher_table[SUBINDEX(address + offset)] = entry;
@@ -95,7 +120,38 @@ void unmap_gdt_page(u32 frame)
 	writers[frame] -= 2;
 }
 
-/* A CR3 load: the address of a directory, or LINEAR_MAP while paging is off.  Flushes what is not global. */
+#ifdef PAE
+#define PDPTE_RESERVED 0x1E6u /* of the lower half */
+
+/*
+ * Read the four entries of a PDPT, which stay in use until the next load.  False: a reserved bit is set in one, and nothing
+ * changed.  Source: Intel SDM vol. 3, 4.4.1.
+ */
+bool load_pdptes(u32 pdpt)
+{
+	u32 found[4] = { 0 };
+
+	if (!guest_range(pdpt & ~31u, 32))
+		kill_guest("CR3 %#x is beyond the Guest's memory", pdpt);
+	for (u32 index = 0; index < 4; index++) {
+		pte_t entry = read_entry(entry_of_guest_table(pdpt, (pdpt & 0xFE0) / 8 + index));
+
+		if (!(entry & PTE_P))
+			continue;
+		if ((entry & PDPTE_RESERVED) || (entry >> 32 & (guest.reserved_high | 0x80000000)))
+			return false;
+		if (guest_frame_valid(entry))
+			found[index] = entry_address(entry) | PTE_P;
+	}
+	memcpy(guest.pdptes, found, sizeof(found));
+	return true;
+}
+#endif
+
+/*
+ * A CR3 load: the address of a directory (with PAE, of a PDPT whose entries were loaded), or LINEAR_MAP while paging is off.
+ * Flushes what is not global.
+ */
 void load_page_directory(u32 directory)
 {
 	if (directory != LINEAR_MAP && !guest_range(directory, PAGE_BYTES))
@@ -109,9 +165,9 @@ void load_page_directory(u32 directory)
 void flush_address(u32 address)
 {
 	struct shadow_directory *directory = shadow_directory_current();
-	u32 *linked = page_entries(directory->page) + INDEX(address);
+	pte_t *linked = directory_entry(directory, INDEX(address));
 
-	if (INDEX(address) == SWITCHER_INDEX || directory->guest == LINEAR_MAP)
+	if (INDEX(address) >= SWITCHER_INDEX || directory->guest == LINEAR_MAP)
 		return;
 	shadow_directory_sync_one(directory, INDEX(address));
 	if (*linked)
@@ -121,28 +177,28 @@ void flush_address(u32 address)
 /* Lift or restore the write protection of one page in the current directory. */
 void shadow_allow_write(u32 address, bool allow)
 {
-	u32 *linked = page_entries(shadow_directory_current()->page) + INDEX(address);
-	u32 *entry;
+	pte_t *linked = directory_entry(shadow_directory_current(), INDEX(address));
+	pte_t *entry;
 
 	if (!*linked)
 		return;
 	entry = page_entries(page_of(*linked)) + SUBINDEX(address);
 	if (*entry)
-		set_shadow_pte(entry, allow ? *entry | PTE_RW : *entry & ~PTE_RW);
+		set_shadow_pte(entry, allow ? *entry | PTE_RW : *entry & ~(pte_t)PTE_RW);
 }
 
-
+#ifndef PAE /* the hypercalls of the lguest personality */
 /* The shadow of the page table for address in a directory of the Guest; 0: none. */
 static u16 table_of(u32 directory, u32 address)
 {
 	struct shadow_directory *cached = shadow_directory_find(directory);
-	u32 pde;
+	pte_t pde;
 
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	if (cached)
 		shadow_directory_sync_one(cached, INDEX(address));
-	pde = guest_pde(directory, INDEX(address));
+	pde = read_entry(entry_of_guest_table(directory, INDEX(address)));
 	if (!(pde & PTE_P))
 		return 0;
 	check_pde(pde, address);
@@ -203,7 +259,7 @@ void set_pgd(u32 directory, u32 index)
 		kill_guest("bad page directory entry number %u of directory %#x", index, directory);
 	invalidate_set_pte_cache();
 	if (index == SWITCHER_INDEX) {
-		if (guest_pde(directory, index) & PTE_P)
+		if (read_entry(entry_of_guest_table(directory, index)) & PTE_P)
 			kill_guest("page directory entry set for the Switcher's addresses in directory %#x", directory);
 	} else if (cached) {
 		shadow_directory_sync_one(cached, index);
@@ -216,6 +272,8 @@ void flush_user(void)
 	shadow_directory_sync_below(shadow_directory_current(), guest.kernel_address);
 }
 
+#endif /* PAE */
+
 /* FLUSH_TLB(1): everything. */
 void flush_all(void)
 {
@@ -226,6 +284,13 @@ void flush_all(void)
 	shadow_directory_sync_stale(shadow_directory_current());
 }
 
+/* What an entry means has changed: forget all that was made of the Guest's tables. */
+void forget_all(void)
+{
+	shadow_directories_clear();
+}
+
+#ifndef PAE
 /* Map the pages of a kernel stack: the CPU itself pushes to it on a direct system call. */
 void pin_stack(u32 top, u32 pages)
 {
@@ -237,3 +302,4 @@ void pin_stack(u32 top, u32 pages)
 			kill_guest("the kernel stack at %#x is not mapped", top - page * PAGE_BYTES);
 	}
 }
+#endif

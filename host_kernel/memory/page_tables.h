@@ -7,6 +7,8 @@
 
 void page_tables_init(void);
 void load_page_directory(u32 directory);
+bool load_pdptes(u32 pdpt);
+void forget_all(void);
 void flush_address(u32 address);
 void set_pte(u32 directory, u32 address, u32 value);
 void set_pgd(u32 directory, u32 index);

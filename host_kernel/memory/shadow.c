@@ -47,9 +47,14 @@ u32 pool_init(u32 first_free)
 	return page_count;
 }
 
-bool page_available(void)
+/* Can so many pages be allocated? */
+bool pages_available(u32 count)
 {
-	return free_list || fresh != page_count;
+	u32 found = page_count - fresh;
+
+	for (u16 page = free_list; page && found < count; page = pages[page].next)
+		found++;
+	return found >= count;
 }
 
 /* An empty page; there must be one available. */
@@ -75,7 +80,8 @@ void page_free(u16 page)
 	struct shadow_page *own = &pages[page];
 
 	for (; own->words; own->words &= own->words - 1) {
-		u32 word = __builtin_ctz(own->words), *entries = page_entries(page) + word * 32;
+		u32 word = __builtin_ctz(own->words);
+		pte_t *entries = page_entries(page) + word * 32;
 
 		for (u32 bits = own->used[word]; bits; bits &= bits - 1)
 			set_shadow_pte(&entries[__builtin_ctz(bits)], 0);
@@ -112,7 +118,7 @@ u16 shadow_table_make(u32 frame)
 /* The first entry in use from index on, or ENTRIES. */
 u32 page_next(u16 page, u32 index)
 {
-	const u32 *entries = page_entries(page);
+	const pte_t *entries = page_entries(page);
 
 	while (index < ENTRIES) {
 		u32 word = pages[page].used[index / 32] >> index % 32;
@@ -156,18 +162,18 @@ bool is_write_protected(u32 frame)
 	return false;
 }
 
-/* The shadow entry for a frame outside the Guest's memory (the absent page), of a BAR (none) or for a write-protected one. */
-u32 shadow_pte_slow(u32 entry)
+/* The shadow entry for one with reserved bits (none), for a frame outside the Guest's memory (the absent page), of a BAR (none) or for a write-protected one. */
+pte_t shadow_pte_slow(pte_t entry)
 {
-	u32 flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
+	pte_t flags = entry & (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX);
 
-	if (is_io_frame(entry))
+	if (is_io_frame(entry) || is_reserved(entry))
 		return 0;
 	if (!guest_frame_valid(entry))
-		return (u32)absent_page | (flags & ~PTE_RW);
+		return (u32)absent_page | (flags & ~(pte_t)PTE_RW);
 	if (is_write_protected(FRAME(entry)))
-		flags &= ~PTE_RW;
-	return machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + flags;
+		flags &= ~(pte_t)PTE_RW;
+	return machine.guest_base + entry_address(entry) + flags;
 }
 
 /* Write-protect these frames, and no others, in existing entries and in future ones. */
@@ -178,32 +184,32 @@ void write_protect_frames(const u32 *frames, u32 count)
 		write_protected[write_protected_count] = frames[write_protected_count];
 	for (u32 bucket = 0; bucket < BUCKETS; bucket++) {
 		for (u16 page = buckets[bucket]; page; page = pages[page].next) {
-			u32 *entries = page_entries(page);
+			pte_t *entries = page_entries(page);
 
 			for (u32 index = page_next(page, 0); index < ENTRIES; index = page_next(page, index + 1))
-				if (is_write_protected(FRAME(entries[index] - machine.guest_base)))
-					set_shadow_pte(&entries[index], entries[index] & ~PTE_RW);
+				if (is_write_protected(shadow_frame(entries[index])))
+					set_shadow_pte(&entries[index], entries[index] & ~(pte_t)PTE_RW);
 		}
 	}
 }
 
-/* The Guest's page table for a shadow; its frame was checked when it was linked.  NULL: linear map or 4 MiB page. */
-const u32 *guest_table_of(u16 page)
+/* The Guest's page table for a shadow; its frame was checked when it was linked.  NULL: linear map or large page. */
+const pte_t *guest_table_of(u16 page)
 {
 	if (pages[page].frame >= LINEAR_FRAME)
 		return NULL;
-	return (const u32 *)(machine.guest_base + (pages[page].frame << 12));
+	return (const pte_t *)(machine.guest_base + (pages[page].frame << 12));
 }
 
 /* Sync one entry; it is mapped at once if its accessed bit is set. */
 void shadow_table_sync_one(u16 page, u32 index)
 {
-	const u32 *guest_table = guest_table_of(page);
-	u32 entry;
+	const pte_t *guest_table = guest_table_of(page);
+	pte_t entry;
 
 	if (!guest_table)
 		return;
-	entry = read_once(&guest_table[index]);
+	entry = read_entry(&guest_table[index]);
 	if (entry & PTE_P)
 		check_pte(entry, index << 12);
 	shadow_table_map(page, index, entry);
@@ -213,11 +219,11 @@ void shadow_table_sync_one(u16 page, u32 index)
  * Sync an entry that differs.  The shadow entry stays if it only allows less than the Guest's: not writable before the
  * first write, or without the dirty bit that dirty.c cleared.
  */
-static void __attribute__((noinline)) sync_pte(u16 page, u32 index, u32 entry)
+static void __attribute__((noinline)) sync_pte(u16 page, u32 index, pte_t entry)
 {
-	u32 shadow = page_entries(page)[index], differs = (shadow - machine.guest_base) ^ entry;
+	pte_t shadow = page_entries(page)[index], differs = (shadow - machine.guest_base) ^ entry;
 
-	if (!(differs & (~(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A)) &&
+	if (!(differs & (~(pte_t)(PAGE_BYTES - 1) | PTE_P | PTE_US | PTE_A)) &&
 	    (!(shadow & PTE_RW) || (entry & (PTE_RW | PTE_D)) == (PTE_RW | PTE_D)))
 		return;
 	if (entry & PTE_P)
@@ -226,12 +232,12 @@ static void __attribute__((noinline)) sync_pte(u16 page, u32 index, u32 entry)
 }
 
 /* The first of 32 entries that differs, and the bits after it; 0: none.  Nearly all are equal, so the loop is short. */
-static u32 OFTEN __attribute__((noinline)) differing(const u32 *shadow, const u32 *guest_table, u32 bits, u32 base)
+static u32 OFTEN __attribute__((noinline)) differing(const pte_t *shadow, const pte_t *guest_table, u32 bits, u32 base)
 {
 	do {
 		u32 index = __builtin_ctz(bits);
 
-		if (((read_once(&guest_table[index]) + base) ^ shadow[index]) & ~GUEST_ONLY_BITS)
+		if (((read_entry(&guest_table[index]) + base) ^ shadow[index]) & ~GUEST_ONLY_BITS)
 			return bits;
 		bits &= bits - 1;
 	} while (bits);
@@ -239,14 +245,14 @@ static u32 OFTEN __attribute__((noinline)) differing(const u32 *shadow, const u3
 }
 
 /* Does any of 32 entries differ?  Faster than differing() when all are in use. */
-static bool OFTEN __attribute__((noinline)) any_differs(const u32 *shadow, const u32 *guest_table, u32 base)
+static bool OFTEN __attribute__((noinline)) any_differs(const pte_t *shadow, const pte_t *guest_table, u32 base)
 {
-	u32 difference = 0;
+	pte_t difference = 0;
 
 	_Pragma("GCC unroll 32")
 	for (u32 index = 0; index < 32; index++)
-		difference |= (read_once(&guest_table[index]) + base) ^ shadow[index];
-	return difference & ~GUEST_ONLY_BITS;
+		difference |= (read_entry(&guest_table[index]) + base) ^ shadow[index];
+	return (difference & ~GUEST_ONLY_BITS) != 0;
 }
 
 /* The counter wrapped: mark every table as stale, or one synced 2^32 flushes ago would count as fresh. */
@@ -261,7 +267,7 @@ void __attribute__((cold, noinline)) flushes_wrapped(void)
 void OFTEN shadow_table_sync(u16 page)
 {
 	struct shadow_page *own = &pages[page];
-	const u32 *guest_table = guest_table_of(page), *shadow = page_entries(page);
+	const pte_t *guest_table = guest_table_of(page), *shadow = page_entries(page);
 
 	own->flushed = flushes;
 	if (!guest_table || !test_and_clear_dirty(own->frame))
@@ -274,7 +280,7 @@ void OFTEN shadow_table_sync(u16 page)
 		while (bits && (bits = differing(shadow + first, guest_table + first, bits, machine.guest_base))) {
 			u32 index = first + __builtin_ctz(bits);
 
-			sync_pte(page, index, read_once(&guest_table[index]));
+			sync_pte(page, index, read_entry(&guest_table[index]));
 			bits &= bits - 1;
 		}
 	}

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A walk of the Guest's page tables as the CPU would do it: two levels, and 4 MiB pages if the Guest enabled them.  An
- * invalid entry kills a paravirtualised Guest (guest.strict); for any other Guest the walk ends as on a CPU.  The Switcher's
- * 4 MiB are never present.  Source: Intel SDM vol. 3, 4.3 and 4.7.
+ * A walk of the Guest's page tables as the CPU would do it: two levels, and 4 MiB pages if the Guest enabled them; or, with
+ * PAE, three, and 2 MiB pages.  An invalid entry kills a paravirtualised Guest (guest.strict); for any other Guest the walk
+ * ends as on a CPU.  The Switcher's 4 MiB are never present.  Source: Intel SDM vol. 3, 4.3, 4.4 and 4.7.
  * Read next: shadow.c.
  */
 #include "host_kernel/memory/walk.h"
-
-/* An entry of a page directory of the Guest; in the linear map every entry is present. */
-u32 guest_pde(u32 guest_directory, u32 index)
-{
-	if (guest_directory == LINEAR_MAP)
-		return ((LINEAR_FRAME + index) << 12) | PTE_P | PTE_RW | PTE_US | PTE_A;
-	return read_once((u32 *)guest_physical(guest_directory + index * 4, 4, "a page directory"));
-}
 
 void bad_pde(u32 entry, u32 address)
 {
@@ -31,7 +23,28 @@ void unusual_pte(u32 entry, u32 address)
 		kill_guest("page table entry %#x for %#x points beyond memory", entry, address);
 }
 
-bool walk(u32 address, u32 access, u32 *entry, u32 *pde_out, u32 *error)
+bool walk(u32 address, u32 access, pte_t *entry, pte_t *pde_out, u32 *error)
 {
 	return walk_inline(address, access, entry, pde_out, error);
+}
+
+/* Do the Guest's tables map an address with all of these flags, and to which frame?  Nothing in them changes. */
+bool walk_quietly(u32 address, u32 flags, u32 *frame)
+{
+	pte_t entry, *place;
+
+	if (guest.directory == LINEAR_MAP || !(place = guest_pde_place(address)))
+		return false;
+	entry = read_entry(place);
+	if (flags & ~(u32)entry || is_reserved_pde(entry))
+		return false;
+	if (is_large(entry)) {
+		*frame = FRAME(entry_in_large_page(entry, address));
+		return true;
+	}
+	if (!guest_frame_valid(entry))
+		return false;
+	entry = read_entry(entry_of_guest_table(entry, SUBINDEX(address)));
+	*frame = FRAME(entry);
+	return !(flags & ~(u32)entry) && !is_reserved(entry);
 }

@@ -2,21 +2,35 @@
 /* Emulation of control and model-specific registers.  Read before: system.c.  Source: Intel SDM vol. 3, 2.5; vol. 4. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/end.h"
+#include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/page_tables.h"
 
-#define CR4_PSE_BIT 0x10u
-#define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: all that CPUID reports */
+#define CR0_CACHE   0x60000000u /* CD, NW */
+#define CR4_KNOWN   0x6DCu /* TSD, DE, PSE, MCE, PGE, OSFXSR, OSXMMEXCPT: all that CPUID reports, but for PAE */
+#ifdef PAE
+#define OWN_TABLES CR4_PAE
+#define CR3_ADDRESS (~31u)
+#else
+#define OWN_TABLES 0
+#define CR3_ADDRESS (~(PAGE_BYTES - 1))
+#endif
 #define CPUID_7_UMIP 0x4u
 #define MSR_TSC      0x10u
 #define MSR_APIC_BASE 0x1Bu
 
 struct native native;
+static u32 cr4_known, efer_known; /* the bits that the Guest may set */
+static bool paging_used;          /* paging was on at some time, */
+static bool pge_used;             /* and CR4.PGE */
 
 /* With UMIP, sgdt, sidt, sldt, str and smsw fault in rings 1 and 3, and are emulated (system.c). */
 void control_init(void)
 {
 	if (cpuid_7_ecx() & CPUID_7_UMIP)
 		write_cr4(read_cr4() | CR4_UMIP);
+	cr4_known = CR4_KNOWN | (read_cr4() & CR4_UMIP) | (cpu_has_pae() ? CR4_PAE : 0);
+	efer_known = cpu_has_nx() ? EFER_NXE : 0;
 }
 
 u32 read_control(u32 number)
@@ -35,30 +49,87 @@ u32 read_control(u32 number)
 
 static void use_directory(void)
 {
-	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & ~(PAGE_BYTES - 1) : LINEAR_MAP);
+	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & CR3_ADDRESS : LINEAR_MAP);
 }
 
-static void write_cr0_for_guest(u32 value)
+/*
+ * Paging is on, or about to be, with this CR4: are the Guest's tables of this Host kernel's form?  Where they are not, the
+ * Launcher starts the machine again with the other Host kernel.  That is possible before anything was done with paging on.
+ */
+static void check_form(u32 cr4)
+{
+	if ((cr4 & CR4_PAE) == OWN_TABLES) {
+		paging_used = true;
+		return;
+	}
+	if (paging_used)
+		kill_guest("the Guest changed CR4.PAE (to %u) after it had used paging, which is not supported", cr4 / CR4_PAE % 2);
+	end_guest(END_OTHER_TABLES, OWN_TABLES ? "page tables without PAE" : "page tables with PAE");
+}
+
+/* A write of CR0, CR3 or CR4 that loads the PDPTEs.  False: they are invalid. */
+static bool load_pdptes_for_guest(u32 cr3)
+{
+#ifdef PAE
+	return load_pdptes(cr3);
+#else
+	(void)cr3;
+	return true;
+#endif
+}
+
+static bool write_cr0_for_guest(u32 value)
 {
 	u32 changed = native.cr0 ^ value;
 
+	if (value & changed & CR0_PG)
+		check_form(native.cr4);
+	if ((value & CR0_PG) && (changed & (CR0_PG | CR0_CACHE)) && !load_pdptes_for_guest(native.cr3))
+		return false;
 	native.cr0 = value | CR0_ET;
 	guest.ts = value & CR0_TS;
 	guest.write_protect = value & CR0_WP;
-	if (changed & CR0_PG)
+	if (changed & (CR0_PG | CR0_CACHE))
 		use_directory();
 	if (changed & (CR0_WP | CR0_PG))
 		flush_all();
+	return true;
 }
 
-static void write_cr4_for_guest(u32 value)
+static bool write_cr4_for_guest(u32 value)
 {
 	u32 changed = native.cr4 ^ value;
 
+	if (native.cr0 & CR0_PG) {
+		check_form(value);
+		if ((changed & (CR4_PSE | CR4_PGE)) && !load_pdptes_for_guest(native.cr3))
+			return false;
+	}
 	native.cr4 = value;
-	guest.large_pages = value & CR4_PSE_BIT;
-	if (changed & (CR4_PSE_BIT | CR4_PGE))
+	guest.large_pages = value & CR4_PSE;
+	guest.global = value & CR4_PGE ? PTE_G : 0;
+	pge_used |= value & CR4_PGE;
+	if (changed & (CR4_PSE | CR4_PGE)) {
+		use_directory();
 		flush_all();
+	}
+	return true;
+}
+
+/* Without PAE the bit NXE has no effect. */
+static bool write_efer_for_guest(u32 low, u32 high)
+{
+	if (high || low & ~efer_known)
+		return false;
+	native.efer = low;
+#ifdef PAE
+	if (guest.nx != !!(low & EFER_NXE)) {
+		guest.nx = low & EFER_NXE;
+		guest.reserved_high ^= PTE_NX >> 32;
+		forget_all();
+	}
+#endif
+	return true;
 }
 
 /* False: the value is invalid, and the Guest gets a general protection fault. */
@@ -68,21 +139,22 @@ bool write_control(u32 number, u32 value)
 	case 0:
 		if ((value & CR0_PG) && !(value & CR0_PE))
 			return false;
-		write_cr0_for_guest(value);
-		return true;
+		return write_cr0_for_guest(value);
 	case 2:
 		state->guest_cr2 = value;
 		return true;
 	case 3:
+		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))
+			return false;
 		native.cr3 = value;
-		if (native.cr0 & CR0_PG)
+		if (native.cr0 & CR0_PG) {
 			use_directory();
+			if (pge_used && !(native.cr4 & CR4_PGE)) /* entries were global, and are no more */
+				flush_all();
+		}
 		return true;
 	case 4:
-		if (value & ~(CR4_KNOWN | (read_cr4() & CR4_UMIP)))
-			return false;
-		write_cr4_for_guest(value);
-		return true;
+		return !(value & ~cr4_known) && write_cr4_for_guest(value);
 	default:
 		return false;
 	}
@@ -118,6 +190,11 @@ bool read_msr(u32 number, u32 *low, u32 *high)
 		*high = 0;
 		return true;
 	}
+	if (number == MSR_EFER && efer_known) {
+		*low = native.efer;
+		*high = 0;
+		return true;
+	}
 	if (!is_ignored_msr(number))
 		return false;
 	now = number == MSR_TSC ? rdtsc() : 0;
@@ -130,5 +207,7 @@ bool write_msr(u32 number, u32 low, u32 high)
 {
 	if (number == MSR_APIC_BASE)
 		return local_apic_set_base(low, high);
+	if (number == MSR_EFER && efer_known)
+		return write_efer_for_guest(low, high);
 	return is_ignored_msr(number);
 }

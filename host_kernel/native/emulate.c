@@ -215,7 +215,8 @@ static bool frequent(void)
 	if (regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
 		return false;
 	if (opcode == 0x0F && text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
-		write_control(3, *general_register(text[2]));
+		if (!write_control(3, *general_register(text[2])))
+			return false;
 		regs->eip += 3;
 		return true;
 	}

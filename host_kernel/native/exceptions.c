@@ -17,7 +17,8 @@
 /* The page fault's error code for an access on behalf of the Guest. */
 static u32 page_fault_error(u32 address, u32 access)
 {
-	u32 entry, pde, error = access;
+	pte_t entry, pde;
+	u32 error = access;
 
 	return walk(address, access, &entry, &pde, &error) ? access : error;
 }

@@ -175,20 +175,8 @@ void stores_sync(void)
  */
 bool stores_allowed(void)
 {
-	u32 address = state->stores_start, entry, frame;
+	u32 frame;
 
-	if (!stored_count || native.stepping || guest.directory == LINEAR_MAP)
-		return false;
-	entry = read_once(entry_of_guest_table(guest.directory, INDEX(address)));
-	if ((entry & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
-		return false;
-	if (shadow_table_key(entry) >= LARGE_FRAME)
-		frame = (entry >> 22 << 10) + SUBINDEX(address);
-	else if (!guest_frame_valid(entry))
-		return false;
-	else if (((entry = read_once(entry_of_guest_table(entry, SUBINDEX(address)))) & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW))
-		return false;
-	else
-		frame = entry >> 12;
-	return frame == stored_frame;
+	return stored_count && !native.stepping && walk_quietly(state->stores_start, PTE_P | PTE_RW, &frame) &&
+	       frame == stored_frame;
 }

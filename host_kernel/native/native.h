@@ -26,6 +26,7 @@
 
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
+	u32 efer;
 	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
@@ -38,6 +39,7 @@ struct native {
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
+	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
 };
 extern struct native native;
 
@@ -50,6 +52,9 @@ bool emulate_system(struct instruction *instruction);
 void inject_debug(u32 cause);
 void native_debug_exception(void);
 bool emulate_debug_register(struct instruction *instruction, bool write);
+
+/* popf.c */
+void popf_init(void);
 
 /* operand.c */
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);

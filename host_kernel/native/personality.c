@@ -43,7 +43,9 @@ static void init(void)
 	guest.kernel_address = KERNEL_HALF;
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
-	state->fast_path = FAST_FLAGS;
+	native.fast_flags = FAST_FLAGS;
+	popf_init();
+	state->fast_path = native.fast_flags;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
@@ -120,19 +122,20 @@ static void __attribute__((noinline, cold)) io_memory(u32 address)
 }
 
 /* Does the shadow map the page of address to the frame of this entry? */
-static bool is_mapped(u32 address, u32 entry)
+static bool is_mapped(u32 address, pte_t entry)
 {
-	return shadow_lookup(address, false) == (u8 *)(machine.guest_base + (entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES);
+	return shadow_lookup(address, false) == (u8 *)(machine.guest_base + entry_address(entry) + address % PAGE_BYTES);
 }
 
 static void page_fault(u32 address, u32 error)
 {
-	u32 access = error, entry, pde, how;
+	u32 access = error, how;
+	pte_t entry, pde;
 
 	/* A store to a page that is mapped and write-protected: each change of tasks makes one. */
 	if ((access & (FAULT_P | FAULT_W)) == (FAULT_P | FAULT_W) && walk(address, access, &entry, &pde, &error) &&
-	    is_write_protected(entry >> 12) && is_mapped(address, entry)) {
-		step_store(address, entry >> 12);
+	    is_write_protected(FRAME(entry)) && is_mapped(address, entry)) {
+		step_store(address, FRAME(entry));
 		return;
 	}
 	how = demand_page(address, access, &error);
@@ -146,8 +149,8 @@ static void page_fault(u32 address, u32 error)
 	}
 	mailbox->faults_filled++;
 	if ((access & FAULT_W) && walk(address, access, &entry, &pde, &error) &&
-	    (is_write_protected(entry >> 12) || !guest_frame_valid(entry)))
-		step_store(address, entry >> 12);
+	    (is_write_protected(FRAME(entry)) || !guest_frame_valid(entry)))
+		step_store(address, FRAME(entry));
 }
 
 /* In ring 3 `int n` faults, since the gates that the CPU uses have DPL 0; the DPL of the Guest's gate decides. */

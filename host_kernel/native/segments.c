@@ -127,9 +127,9 @@ void choose_gdt(u32 ring)
 	if (ldt_is_special)
 		choose_ldt(ring);
 	else if (!stack_is_flat || native.page_unprotected)
-		state->fast_path = FAST_FLAGS;
+		state->fast_path = native.fast_flags;
 	else
-		state->fast_path = FAST_FLAGS | FAST_IRET_KERNEL | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
+		state->fast_path = native.fast_flags | FAST_IRET_KERNEL | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
 				   (stores_allowed() ? FAST_STORES : 0);
 }
 

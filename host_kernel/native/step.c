@@ -68,7 +68,7 @@ static bool emulate_store(u32 address, u32 frame)
 	struct registers *regs = guest.regs;
 	struct instruction instruction;
 	u32 done = 0, page = address & ~(PAGE_BYTES - 1); /* the Guest may write to this one */
-	u8 *memory = guest_frame_valid(frame << 12) ? (u8 *)(machine.guest_base + (frame << 12)) : NULL;
+	u8 *memory = frame < FRAME(guest.limit) ? (u8 *)(machine.guest_base + (frame << 12)) : NULL;
 	u32 first = PAGE_BYTES, last = 0; /* what was stored to, in the page */
 
 	for (u32 most = regs->eflags & EFLAGS_TF ? 1 : RUN; done < most; done++) {

@@ -54,13 +54,14 @@ void descriptors_changed(u32 page, u32 frame, u32 first, u32 last)
 
 static u32 frames_of_table(u32 *frames, u32 count, u32 base, u32 limit)
 {
-	u32 entry, unused, error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
+	pte_t entry, unused;
+	u32 error, pages = (base % PAGE_BYTES + limit) / PAGE_BYTES + 1;
 
 	for (u32 page = 0; page < pages && count < WRITE_PROTECTED_FRAMES; page++) {
 		if (!walk(base + page * PAGE_BYTES, 0, &entry, &unused, &error))
 			continue;
-		if (!native.page_unprotected || native.unprotected_frame != entry >> 12)
-			frames[count++] = entry >> 12;
+		if (!native.page_unprotected || native.unprotected_frame != FRAME(entry))
+			frames[count++] = FRAME(entry);
 	}
 	return count;
 }

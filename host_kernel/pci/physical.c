@@ -15,7 +15,8 @@
 /* False: the Guest's page tables do not allow it, and guest_fault is the page fault. */
 static bool translate(u32 address, u32 access, u32 *physical)
 {
-	u32 entry, unused, error;
+	pte_t entry, unused;
+	u32 error;
 
 	if ((guest.regs->cs & 3) == 3)
 		access |= FAULT_US;
@@ -23,7 +24,7 @@ static bool translate(u32 address, u32 access, u32 *physical)
 		guest_fault = (struct guest_fault){ address, error };
 		return false;
 	}
-	*physical = (entry & ~(PAGE_BYTES - 1)) | address % PAGE_BYTES;
+	*physical = entry_address(entry) | address % PAGE_BYTES;
 	return true;
 }
 

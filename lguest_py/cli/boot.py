@@ -57,7 +57,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
     with ending_signals():
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
-        notes = image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
+        notes = *settings.notes, image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
     announcement = "\n".join(filter(None, (personality_line(image, settings.command_line), *notes)))
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 USAGE = "lguest-py boot [options] [IMAGE | MACHINE.toml] [kernel arguments …]"
 EPILOG = """\
-IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux without PAE, or the name of one that was fetched
-(lguest-py fetch), which has its own initrd.  Without IMAGE the bundled tiny Guest boots.  A Linux that was built with
-CONFIG_LGUEST_GUEST calls its Host; any other, from 5.12 on, runs unmodified by trap and emulate ("native").
+IMAGE is a bzImage or an ELF (vmlinux) of a 32-bit Linux, or the name of one that was fetched
+(lguest-py fetch), which has its own initrd; a system has its own root disk, too.  Without IMAGE the bundled tiny
+Guest boots.  A Linux that was built with CONFIG_LGUEST_GUEST calls its Host; any other, from 2.6.32 on, runs
+unmodified by trap and emulate ("native").
 Everything after IMAGE is the kernel's command line, a parameter a word; one with white space in it (run="ls -l") gets
 the double quotes that the kernel wants.  A native kernel gets the parameters that it needs and that were not given
 before them; they are printed.
@@ -73,7 +74,8 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     add = parser.add_argument
     actions = [
         add("-i", "--initrd", metavar="FILE", help="an initial RAM disk"),
-        add("--memory", metavar="SIZE", type=size, help="the Guest's RAM, 4M to 2048M (64M)"),
+        add("--root", metavar="FILE", help="a fetched system's root disk that is kept (made if it is not there)"),
+        add("--memory", metavar="SIZE", type=size, help="the Guest's RAM, 4M to 2048M (64M; a fetched system 256M)"),
         add("--engine", choices=CHOICES["engine"], help="what runs the machine (auto)"),
         add("--switcher", choices=CHOICES["switcher"], help="how worlds are switched (lean)"),
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
@@ -181,7 +183,7 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     from lguest_py.launcher.machine_options import MachineOptions
 
     _check_image(options)
-    names = ("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot")
+    names = ("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot", "root")
     return with_file(
         MachineOptions(
             options.image,

@@ -3,7 +3,7 @@
 
 A Guest's kernel can mask CPUID for itself, but its programs execute the real instruction in ring 3.  So the list leaves
 out what does not work in rings 1 and 3 and state that the Host kernel does not switch: sysenter (SEP enters ring 0),
-PAE and PSE36 (the shadow page tables have neither), XSAVE and features that need it (the Host kernel switches FXSAVE
+PSE36 (a Guest has no memory from 4 GiB on), XSAVE and features that need it (the Host kernel switches FXSAVE
 state), MSRs, MTRR, PAT and machine checks (ring 0 only), VME (no virtual-8086 mode), and the leaves for caches,
 topology, power and hypervisors.  Vendor and model are fixed, because a stock kernel reads the MSRs of the model that
 CPUID names.
@@ -36,6 +36,7 @@ FEATURES: Final = (
     Feature("edx", 2, "de", "the Host kernel gives the Guest the debug registers, and emulates CR4.DE"),
     Feature("edx", 3, "pse", "the Host kernel maps itself with 4 MiB pages; a Guest's large pages become small ones"),
     Feature("edx", 4, "tsc", "rdtsc works in every ring, and is the Guest's clock"),
+    Feature("edx", 6, "pae", "the Host kernel comes in a form whose own and shadow page tables are those of PAE"),
     Feature("edx", 8, "cx8", "cmpxchg8b is an ordinary instruction"),
     Feature("edx", 9, "apic", "the Host kernel's timer; an unmodified Guest has an emulated one"),
     Feature("edx", 13, "pge", "tells the Host kernel which of a Guest's mappings a load of CR3 leaves alone"),
@@ -60,6 +61,8 @@ SIGNATURE: Final = 0x663  # family 6, model 6, stepping 3, as QEMU's qemu32
 LAST_BASIC: Final = 7
 # leaf 7, ecx: sgdt, sidt, sldt and str fault outside ring 0, so a Guest cannot read the Host's tables
 UMIP: Final = 1 << 2
+# leaf 0x80000001, edx: shadow entries carry the bit, and the Host kernel turns on EFER.NXE for itself; PAE alone has it
+NX: Final = 1 << 20
 LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
 LEAVES: Final = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
 
@@ -68,7 +71,7 @@ def qemu_cpu() -> str:
     """QEMU's ``-cpu`` option for this CPUID: the model "base" with the identity of its qemu32."""
     identity = (f"vendor={VENDOR.decode()}", "family=6", "model=6", "stepping=3", "model-id=QEMU TCG CPU")
     limits = (f"level={LAST_BASIC}", f"xlevel={LAST_EXTENDED:#x}", "full-cpuid-auto-level=off", "hypervisor=off")
-    return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES), "umip=on"))
+    return ",".join(("base", *identity, *limits, *(f"{feature.qemu}=on" for feature in FEATURES), "umip=on", "nx=on"))
 
 
 def allowed(supported: Iterable[CpuidEntry]) -> list[CpuidEntry]:
@@ -89,6 +92,6 @@ def _masked(entry: CpuidEntry) -> CpuidEntry:
             return replace(entry, eax=0, ebx=0, ecx=entry.ecx & UMIP, edx=0)
         case 0x80000000:
             return replace(entry, eax=LAST_EXTENDED)
-        case 0x80000001:  # AMD's copies of the bits of leaf 1, and 64-bit mode
-            return replace(entry, eax=0, ebx=0, ecx=0, edx=0)
+        case 0x80000001:  # not AMD's copies of the bits of leaf 1, nor 64-bit mode
+            return replace(entry, eax=0, ebx=0, ecx=0, edx=entry.edx & NX)
     return entry

@@ -177,7 +177,7 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         unpacked = _decompressed(header, path, name)  # always, because it also checks the kernel
         if unpack is not False:
             return unpacked
-        version, personality, mapped = unpacked.version, unpacked.personality, unpacked.mapped
+        version, personality, mapped, pae = unpacked.version, unpacked.personality, unpacked.mapped, unpacked.pae
     except NoLibraryError as error:
         packed = str(error)
         if unpack:
@@ -187,12 +187,13 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
             advice = install_advice(packed)
             note = f"{name} is packed with {packed} and unpacks itself, which takes longer: {advice}"
         version = header.version
+        pae = support.pae_by_version(version)
         if header.payload is None:
             personality = support.personality(support.inspect([header.code]), version, name)
         else:
             personality = support.personality_by_version(version)
         mapped = first_mapping(header.reserve, KERNEL_ADDRESS) if personality == "lguest" and version else 0
-    if support.calls_by_vmcall(version):
+    if personality == "lguest" and support.calls_by_vmcall(version):
         raise ImageError(
             f"{name} makes its hypercalls by vmcall, which are rewritten only when it is unpacked here"
             ": unpack it, or give its vmlinux"
@@ -208,5 +209,6 @@ def read_bzimage(data: memoryview, path: str, name: str, unpack: bool | None) ->
         reserve=header.reserve,
         mapped=mapped,
         personality=personality,
+        pae=pae,
         note=note,
     )

@@ -20,7 +20,7 @@ ENTRIES = 1024  # of a page table
 TABLE_SPAN = 4 * MIB  # what a page table maps
 KERNEL_ADDRESS = 0xC0000000  # the usual virtual address of physical 0
 HIGHEST = 0xC0000000  # Guest-physical: the limit of a Guest's RAM
-WANTED = "a 32-bit Linux without PAE: any from 5.12 on, or 2.6.32 to 4.13 with CONFIG_LGUEST_GUEST=y"
+WANTED = "a 32-bit Linux, 2.6.32 or newer"
 Personality = Literal["lguest", "native"]  # what the Guest relies on: hypercalls, or a PC
 
 
@@ -67,6 +67,7 @@ class Image:
     mapped: int = 0  # Guest-physical end of what it maps at its entry and must be RAM, or 0
     personality: Personality = "lguest"
     expects_tables: bool = False  # the Host has to make its first page tables: lguest up to Linux 3.0
+    pae: bool = False  # it will use page tables of three levels (a guess for one whose payload cannot be inspected)
     note: str = ""  # one line for the user, or ""
 
     @property

@@ -45,7 +45,7 @@ def make_image(
     version = version or facts.version
     personality = support.personality(facts, version, name)
     segments = parsed.segments
-    if support.calls_by_vmcall(version):
+    if personality == "lguest" and support.calls_by_vmcall(version):
         segments = _rewritten(parsed, file, name)
     expects_tables = personality == "lguest" and support.expects_tables(facts, version)
     makes_tables = personality == "lguest" and version is not None and not expects_tables
@@ -61,4 +61,5 @@ def make_image(
         personality=personality,
         mapped=first_mapping(max(segment.end for segment in segments), offset) if makes_tables else 0,
         expects_tables=expects_tables,
+        pae=facts.pae,
     )

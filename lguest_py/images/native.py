@@ -41,6 +41,7 @@ ADDITIONS = (  # (prefix, parameter): added to the command line unless the user 
     ("tsc_early_khz=", f"tsc_early_khz={'0' * at.TSC_DIGITS}"),  # the Host kernel overwrites the digits with the rate
     ("tsc=", "tsc=reliable"),  # no clocksource watchdog: its timer is late more often than the TSC is wrong
     ("io_delay=", "io_delay=none"),  # each delay is an I/O instruction, which traps
+    ("no_timer_check", "no_timer_check"),  # that check counts ticks, which are late on a busy machine
     ("console=", "console=ttyS0"),  # hvc0 would need a module
 )
 

@@ -6,8 +6,8 @@ A Linux with lguest Guest support has the string "lguest" in its data and the LG
 kernel has page tables; up to 3.0 the Host makes them, and its code still has a `vmcall` in one place. A Linux with only
 lguest Host support has the string and not the call. For a kernel other than Linux either of the two is enough.
 
-A Linux without Guest support has the native personality, which is trap and emulate.  It must enable interrupts with
-sti only, as Linux does since 5.12: popf does not trap in ring 1 and leaves IF unchanged.
+A Linux without Guest support has the native personality, which is trap and emulate.  Before 5.12 Linux enables
+interrupts by popf too, which does not trap in ring 1: host_kernel/native/popf.c.
 
 Read next: lguest_py/images/vmcall.py.
 """
@@ -18,7 +18,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from lguest_py.errors import ImageError
 from lguest_py.files.cancellation import STEP, point
@@ -43,8 +42,7 @@ FIRST = (2, 6, 32)  # 2.6.30: lguest_data has no irq_pending, its calls fewer ar
 FIRST_TABLES = (3, 1, 0)  # with page tables of its own at its entry, and without vmcall
 FIRST_PCI = (4, 0, 0)  # device generation 2
 FIRST_WITHOUT = (4, 14, 0)  # lguest was removed from Linux
-FIRST_NATIVE = (5, 12, 0)
-NO_PAE = "of Debian's, linux-image-…-686 instead of …-686-pae"
+FIRST_STI_ONLY = (5, 12, 0)  # from here on popf never sets the interrupt flag
 
 Numbers = tuple[int, int, int]
 
@@ -67,24 +65,23 @@ def calls_by_vmcall(version: str | None) -> bool:
 
 def check_version(version: str | None, name: str) -> None:
     """Raise ImageError when no configuration of this Linux version is supported."""
-    parsed = parse_version(version)
-    if parsed and not FIRST <= parsed < FIRST_WITHOUT and parsed < FIRST_NATIVE:
-        raise ImageError(
-            f"{name} is Linux {short_version(version)}, which has no supported lguest "
-            "and is too old for the native personality: "
-            f"give {WANTED}"
-        )
-    if "-pae" in short_version(version):
-        _refuse_pae(name)
+    if (parse_version(version) or FIRST) < FIRST:
+        raise ImageError(f"{name} is Linux {short_version(version)}, which is too old: give {WANTED}")
 
 
-def _refuse_pae(name: str) -> NoReturn:
-    raise ImageError(f"{name} is built with PAE, which is not supported: give {WANTED} ({NO_PAE})")
+def pae_by_version(version: str | None) -> bool:
+    """Whether a kernel whose payload cannot be inspected has PAE, as far as its version's name tells."""
+    return "-pae" in short_version(version)
 
 
 def personality_by_version(version: str | None) -> Personality:
     """The personality of a kernel whose payload cannot be inspected and whose version is supported."""
-    return "native" if (parse_version(version) or FIRST) >= FIRST_NATIVE else "lguest"
+    return "native" if (parse_version(version) or FIRST) >= FIRST_WITHOUT else "lguest"
+
+
+def sets_flag_by_popf(version: str | None) -> bool:
+    """Whether a kernel of this version sets its interrupt flag by popf too, not by sti alone."""
+    return (parse_version(version) or FIRST_STI_ONLY) < FIRST_STI_ONLY
 
 
 def short_version(version: str | None) -> str:
@@ -158,12 +155,6 @@ def personality(facts: KernelFacts, version: str | None, name: str) -> Personali
     lguest = all(marks) if version else any(marks)
     if not lguest and not version:
         raise ImageError(f"{name} is {facts.system or 'no lguest kernel'}, not Linux: give {WANTED}")
-    if not lguest and (parse_version(version) or FIRST) < FIRST_NATIVE:
-        raise ImageError(
-            f"{name} is Linux {short_version(version)} built without lguest support, "
-            "and too old for the native personality: "
-            f"give {WANTED}"
-        )
-    if facts.pae:
-        _refuse_pae(name)
+    if facts.pae and lguest:
+        raise ImageError(f"{name} is built with PAE, which an lguest kernel never is: give {WANTED}")
     return "lguest" if lguest else "native"

@@ -127,6 +127,27 @@ class Apt:
         if status:
             self._source_error = complaint(stderr)
 
+    @property
+    def left_out(self) -> list[str]:
+        """What update() could not read of some source, or a source's host that it could not reach."""
+        return [text for text in (self._source_error, self._unreachable) if text]
+
+    def sources(self, suite: str) -> list[str]:
+        """The sources that update() read of the Debian ``suite``, its updates and its security, as a sources.list has
+        them.  Raises LguestError when the suite itself is not among them."""
+        layout = "$(CODENAME) $(REPO_URI) $(RELEASE) $(COMPONENT)"
+        found = self._run("apt-get", "indextargets", "--format", layout, "Created-By: Packages").stdout
+        lines = [words for line in found.splitlines() if len(words := line.split()) == 4]
+        wanted = [words for words in lines if words[0] in (suite, f"{suite}-updates", f"{suite}-security")]
+        if not any(words[0] == suite for words in wanted):
+            raise self._missing(f"{suite}:{self._architecture}")
+        return [f"deb {uri} {release} {component}" for _, uri, release, component in wanted]
+
+    def proxies(self) -> str:
+        """The machine's proxies for packages, as lines of an apt.conf."""
+        lines = self._run("apt-config", "dump").stdout.splitlines()
+        return "".join(f"{line}\n" for line in lines if re.match(r"Acquire::.*[Pp]roxy.* \"[^\"]", line))
+
     def has_lists(self) -> bool:
         """Whether update() could read any source."""
         return any((self._root / "state/lists").glob("*Packages*"))

@@ -16,12 +16,13 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.descriptors import check, reports_too_many_open, too_many_open
 from lguest_py.kernels.apt import Apt, complaint
-from lguest_py.kernels.stock import STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
+from lguest_py.kernels.stock import ROOT, STOCK, Kernel, find, kernels, make_initrd, refresh, write_record
 
 Say = Callable[[str], None]
 LOCAL = "LGUEST_STOCK_DEB"
@@ -33,9 +34,10 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
     """The kernel ``name``, fetched unless it is there already.  Raises LguestError."""
     if name not in STOCK:
         raise UsageError(f"{name!r} cannot be fetched: choose from {', '.join(STOCK)}")
+    kernel = fetch(STOCK[name].kernel, say, again=again) if STOCK[name].suite else None
     local = [str(Path(path).absolute()) for path in os.environ.get(LOCAL, "").split(":") if path]
     try:
-        with _locked(kernels(), say):
+        with _locked(kernels(), f".lock.{name}" if kernel else ".lock", say):
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
                 say(f"{name} is already in the cache: {found.package}")
@@ -43,7 +45,10 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
             try:
-                _fill(name, work, local, say)
+                if kernel:
+                    _fill_system(name, work, kernel, say)
+                else:
+                    _fill(name, work, local, say)
                 _replace(work / "new", kernels() / name)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
@@ -62,10 +67,10 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
 
 
 @contextmanager
-def _locked(directory: Path, say: Say) -> Iterator[None]:
-    """One process at a time."""
+def _locked(directory: Path, name: str, say: Say) -> Iterator[None]:
+    """One process at a time.  A system has a lock of its own, as it takes long."""
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w") as lock:
+    with open(directory / name, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,6 +108,32 @@ def _fill(name: str, work: Path, local: list[str], say: Say) -> None:
     (new / "modules").mkdir(exist_ok=True)
 
     write_record(Kernel(name, new, kernel_name, busybox_name, ":".join(local) or "apt", make_initrd(new)))
+
+
+def _fill_system(name: str, work: Path, kernel: Kernel, say: Say) -> None:
+    """Make the files of a system in ``work``/new: those of its kernel, and a root disk with the kernel's modules."""
+    from lguest_py.kernels import root_disk
+
+    new = work / "new"
+    shutil.copytree(kernel.directory, new, copy_function=_link)
+    suite = STOCK[name].suite
+    apt = Apt(work / "apt", ARCHITECTURE)
+    say("reading this machine's package sources (apt-get update)")
+    apt.update()
+    sources = apt.sources(suite)
+    for trouble in apt.left_out:
+        say(f"a package source is left out: {trouble}")
+    say(f"making the root disk of {name} (mmdebstrap, mke2fs): some minutes")
+    root_disk.make(new / ROOT, new / "modules", sources, suite, apt.proxies())
+    write_record(replace(kernel, name=name, directory=new))
+
+
+def _link(source: str, target: str) -> None:
+    """Both names are the same file from then on; no file of a kernel is ever changed in place."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 # --- packages ------------------------------------------------------------------------------------------------------

@@ -36,6 +36,44 @@ INIT = """\
 # setsid forks, as its process leads a session already, and leaves it to process 1, which waits for the end of $ended.
 # Process 1 prints the status too, so that none is reported after a poweroff, halt or reboot before the session's end.
 ended=/dev/lguest-session report=/dev/lguest-status
+fail() {
+    echo "init: $*"
+    exit 1 # the kernel panics, as it does without an initrd
+}
+# With root= the system on that disk takes over: the kernel's words for it have the meaning that its documentation says.
+take_over() {
+    disk= type= flags= how=ro program=/sbin/init tries=0
+    set -f
+    for word in $(cat /proc/cmdline); do
+        case $word in
+            root=*) disk=${word#*=} ;;
+            rootfstype=*) type=${word#*=} ;;
+            rootflags=*) flags=,${word#*=} ;;
+            init=*) program=${word#*=} ;;
+            ro | rw) how=$word ;;
+            --) break ;;
+        esac
+    done
+    set +f
+    [ -n "$disk" ] || return 0
+    [ -z "${run+yes}" ] || fail "run= is for this initrd's own shell, and root=$disk names a system that takes over"
+    case $disk in
+        LABEL=* | UUID=*) place='findfs $disk' ;;
+        *) place='echo $disk' ;;
+    esac
+    until node=$(eval $place 2>/dev/null) && [ -b "$node" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 50 ] || fail "root=$disk is no disk here; there are: $(cd /sys/block && echo *)"
+        usleep 100000
+    done
+    mkdir /system
+    mount ${type:+-t $type} -o $how$flags $node /system || fail "root=$disk cannot be mounted"
+    [ -e /system$program ] || [ -L /system$program ] || fail "root=$disk has no $program in it: name one with init="
+    for folder in dev proc sys; do
+        mount -o move /$folder /system/$folder || fail "root=$disk has no folder /$folder"
+    done
+    exec switch_root /system $program "$@"
+}
 if [ "$1" != session ]; then
     mkdir -p /proc /sys /dev /tmp /root /mnt /bin /sbin /usr/bin /usr/sbin
     /bin/busybox --install -s
@@ -49,6 +87,7 @@ if [ "$1" != session ]; then
             aliases=$(cat /sys/bus/$bus/devices/*/modalias 2>/dev/null) && modprobe -qa $aliases 2>/dev/null
         done
     fi
+    take_over "$@"
     ip link set lo up 2>/dev/null
     stty crtscts 2>/dev/null
     trap 'halt -f' USR1

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Distribution kernels that boot by their name once they are in the cache: what one consists of, and where it is.
 
-A kernel comes with its modules, its licence, and an initrd made of the same distribution's static busybox.
+A kernel comes with its modules, its licence, and an initrd made of the same distribution's static busybox.  A system is
+a kernel with a root disk, an ext4 file system that the initrd mounts.
 Read next: lguest_py/kernels/fetch.py, which gets them.
 """
 
@@ -17,7 +18,9 @@ from lguest_py.files.caches import folder
 from lguest_py.files.descriptors import check
 
 RECORD = "fetched.json"
+ROOT = "root.img"
 FILES = ("vmlinuz", "initrd", "busybox", "modules", "copyright", "copyright-busybox", RECORD)
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,24 @@ class Stock:
 
     package: str
     about: str
+    kernel: str = ""  # of a system: the name of the one that it boots
+    suite: str = ""  # of a system: that of its distribution
+    memory: int = 64 * MIB  # which it gets unless the user says how much
+    words: tuple[str, ...] = ()  # of a system's command line, before the user's
 
 
+_DEBIAN_12 = Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686")
 STOCK = {
-    "debian-6.1-686": Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686"),
+    "debian-6.1-686": _DEBIAN_12,
+    "debian-6.1-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-686-pae", "the same with PAE: three-level tables and NX"),
+    "debian-6.1-rt-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-rt-686-pae", "the same with PAE and PREEMPT_RT"),
+    "debian-12-i386": replace(
+        _DEBIAN_12,
+        kernel="debian-6.1-686",
+        suite="bookworm",
+        memory=256 * MIB,
+        words=("root=/dev/vda", "rw", "quiet", "noisapnp", "console=ttyS0", "console=hvc0"),
+    ),
 }
 
 
@@ -55,6 +72,11 @@ class Kernel:
         return self.directory / "initrd"
 
     @property
+    def root(self) -> Path | None:
+        """The root disk, if it is a system."""
+        return self.directory / ROOT if STOCK[self.name].suite else None
+
+    @property
     def modules(self) -> Path:
         """What a system has in /lib/modules: one directory, named after the kernel's release."""
         return self.directory / "modules"
@@ -62,9 +84,11 @@ class Kernel:
     @property
     def licences(self) -> list[str]:
         """A line for each work."""
+        system = f"{self.name}: each package's own, in /usr/share/doc/PACKAGE/copyright of {ROOT}"
         return [
             f"{self.package}: GPL-2.0, see {self.directory / 'copyright'}",
             f"{self.busybox}: GPL-2.0, see {self.directory / 'copyright-busybox'}",
+            *([system] if self.root else []),
         ]
 
 
@@ -128,7 +152,8 @@ def find(name: str) -> Kernel | None:
         return None
     directory = kernels() / name
     try:
-        if not all((directory / file).exists() for file in FILES):
+        files = (*FILES, ROOT) if STOCK[name].suite else FILES
+        if not all((directory / file).exists() for file in files):
             return None
         record = json.loads((directory / RECORD).read_text())
         package, busybox, source = (str(record[word]) for word in ("package", "busybox", "source"))
@@ -144,5 +169,6 @@ def resolve(image: str) -> Kernel | None:
         return None
     found = find(image)
     if not found:
-        raise ImageError(f"the kernel {image} is not in the cache: run lguest-py fetch {image}")
+        what = "system" if STOCK[image].suite else "kernel"
+        raise ImageError(f"the {what} {image} is not in the cache: run lguest-py fetch {image}")
     return refresh(found)

@@ -52,6 +52,7 @@ BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
 EARLY_RESTARTS = 5  # early restarts in a row that end the run
 SPIN = 300e-6  # seconds for which the Launcher looks for another request before it sleeps
+BOTH_TABLES = "the Guest turned on paging with PAE and, started again for that, without, or the other way round"
 GRACE = 2.0  # seconds for the last output when the run ends before the Guest
 
 
@@ -80,6 +81,7 @@ class Settings:
     elapsed: float = 0.0  # seconds of ``timeout`` that have passed
     devices: tuple[Hardware, ...] = ()
     bus: BusName = "auto"
+    notes: tuple[str, ...] = ()  # lines for the user
 
 
 class _StoppedError(Exception):
@@ -93,7 +95,7 @@ def prepare(
     image: str | None,
     engine: str = "auto",
     *,
-    memory: int = 64 << 20,
+    memory: int | None = None,
     command_line: str | Sequence[str] = "",
     initrd: str | None = None,
     restart: bool = True,
@@ -102,30 +104,42 @@ def prepare(
     switcher: Switcher = "lean",
     devices: Iterable[Hardware | Publish] = (),
     bus: BusName = "auto",
+    root: str | None = None,
 ) -> tuple[Settings, Choice]:
     """Read the kernel (None: the tiny Guest; else a file, or a name of lguest-py fetch) and choose the engine.
+
+    ``memory`` None: as much as the image is known to want.  ``root``: a file for a fetched system's root disk, made if
+    it is not there.
 
     ``command_line`` is a line as the kernel reads it, or words, which are quoted so that each arrives whole.
     ``timeout``, in seconds, runs from here.  Raises LguestError; StoppedError when it has passed.
     """
     from lguest_py import engines, images
-    from lguest_py.images.command_line import join
-    from lguest_py.kernels import stock
+    from lguest_py.images.command_line import join, split
+    from lguest_py.kernels import installed, stock
+    from lguest_py.launcher.values import DEFAULT_MEMORY
 
     started = time.monotonic()
-    Plan(memory)  # raises UsageError before the long work
-    hardware = complete(with_ports(devices))
+    Plan(memory or DEFAULT_MEMORY)  # raises UsageError before the long work
+    given = with_ports(devices)
+    complete(given)
     if not isinstance(command_line, str):
         command_line = join(command_line)
+    found = stock.resolve(image) if image else None
+    extra = installed.system(found, split(command_line), given, root)
+    hardware = complete([*extra.disks, *given, *extra.others])
+    command_line = " ".join(filter(None, (*extra.words, command_line)))
+    if memory is None:
+        memory = stock.STOCK[found.name].memory if found else DEFAULT_MEMORY
     if image is None:
         image = str(built("guest.elf"))
-    elif found := stock.resolve(image):
+    elif found:
         image, initrd = str(found.kernel), initrd or str(found.initrd)
     with time_limit(timeout, f"{printable(image)} was read"):
         kernel = images.open_image(image)
     choice = engines.choose(engine)
     elapsed = time.monotonic() - started
-    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus
+    how = memory, command_line, initrd, restart, timeout, obey_guest, switcher, elapsed, hardware, bus, extra.notes
     return Settings(kernel, *how), choice
 
 
@@ -162,6 +176,7 @@ class Launcher:
         self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._restarts = 0
+        self._pae = settings.image.pae
         self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
 
@@ -175,13 +190,19 @@ class Launcher:
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
-        early = 0
+        early, changed = 0, False
         while True:
             try:
                 result = self._boot(started)
             except BaseException:
                 self._output.finish(GRACE)
                 raise
+            if result.outcome.end is End.OTHER_TABLES:
+                if changed:
+                    return replace(result, outcome=Outcome(End.KILLED, BOTH_TABLES))
+                self._pae, changed = not self._pae, True
+                continue
+            changed = False
             if result.outcome.end is not End.RESTARTED or not self._settings.restart:
                 return result
             early = early + 1 if self._was_idle and 3 not in result.snapshot.rings else 0
@@ -199,7 +220,7 @@ class Launcher:
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
         devices = self._console_device, self._devices, self._say
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher)
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher, self._pae)
         try:
             try:
                 with checked_by(self._check_loading):
@@ -219,15 +240,16 @@ class Launcher:
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
             times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
             debug_text = vm.engine.debug_text()
+            if outcome.end is End.OTHER_TABLES:
+                self._inbox[:0] = vm.take_back()
         finally:
             vm.close()
         outcome = self._flush(outcome)
         self._was_idle = not tail.text
         status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
-        return Result(
-            outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
-        )
+        ended = outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
+        return Result(*ended, self._pae)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller

@@ -13,7 +13,7 @@ from typing import Any
 from lguest_py.errors import UsageError
 from lguest_py.hardware.kinds import Hardware, Publish
 from lguest_py.hardware.words import instead, quoted
-from lguest_py.launcher.values import CHOICES, DEFAULT_MEMORY
+from lguest_py.launcher.values import CHOICES
 
 
 def _joined(first: str | Sequence[str], second: str | Sequence[str]) -> str | list[str]:
@@ -43,6 +43,7 @@ class MachineOptions:
     username: str | None = None
     chroot: str | None = None
     devices: tuple[Hardware | Publish, ...] = ()
+    root: str | None = None  # a file for a fetched system's root disk
 
     def __post_init__(self) -> None:
         for name, right in CHOICES.items():
@@ -67,7 +68,7 @@ class MachineOptions:
         return {
             "image": self.image,
             "engine": self.engine or "auto",
-            "memory": DEFAULT_MEMORY if self.memory is None else self.memory,
+            "memory": self.memory,
             "command_line": self.command_line,
             "initrd": self.initrd,
             "restart": self.on_reboot != "exit",
@@ -76,4 +77,5 @@ class MachineOptions:
             "switcher": self.switcher or "lean",
             "devices": self.devices,
             "bus": self.bus or "auto",
+            "root": self.root,
         }

@@ -128,6 +128,7 @@ def statistics(result: Result) -> str:
         "seconds: "
         + ", ".join(f"{name} {value:.3f}" for name, value in data["times"].items() if value is not None),
         f"rings seen: {' '.join(map(str, data['rings'])) or 'none'}",
+        f"page tables: {data['page_tables']}",
         f"world switches: {data['switches']['total']}",
     ]
     for title in ("by_cause", "hypercalls"):

@@ -32,6 +32,7 @@ class End(enum.Enum):
     SIGNAL = "signal"
     LEFT = "left"
     OUTPUT_CLOSED = "output closed"
+    OTHER_TABLES = "other page tables"  # the Launcher starts the machine again, so that no run ends with it
 
 
 _STATUS = {
@@ -52,6 +53,7 @@ _KINDS = {
     L.END_INTERNAL: End.INTERNAL_ERROR,
     L.END_HALTED: End.HALTED,
     L.END_TRIPLE_FAULT: End.TRIPLE_FAULT,
+    L.END_OTHER_TABLES: End.OTHER_TABLES,
 }
 SIGINT, SIGPIPE = 2, 13  # the same everywhere
 PAGE_FAULT = 14
@@ -123,6 +125,7 @@ class Result:
     guest_status: int | None = None  # what the Guest reported on its console (reported_status), or None
     obey_guest: bool = False  # guest_status is the exit status of a Guest that powered off or restarted
     advice: str = ""  # one line: how to avoid this end, where that is known
+    pae: bool = False  # the Guest's page tables, and so the Host kernel's, had the form of PAE
 
     @property
     def status(self) -> int:
@@ -141,6 +144,7 @@ class Result:
             "guest_status": self.guest_status,
             "engine": self.engine,
             "restarts": self.restarts,
+            "page_tables": "PAE" if self.pae else "two-level",
             "times": {name: value if value is None else round(value, 6) for name, value in vars(self.times).items()},
             "rings": list(shot.rings),
             "switches": {

@@ -77,6 +77,7 @@ class Vm:
         devices: Sequence[Device] = (),
         say: Say = lambda text: None,
         switcher: Switcher = "lean",
+        pae: bool = False,
     ) -> None:
         self.poller = Poller()
         self._looked_at = False  # the Host kernel was looking when it was last to see something
@@ -85,7 +86,7 @@ class Vm:
         self.ended = 0.0
         self.engine = make(plan.total)
         try:
-            self._guest = plan, image, command_line, initrd, switcher
+            self._guest = plan, image, command_line, initrd, switcher, pae
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
@@ -292,6 +293,10 @@ class Vm:
                 self._bus.notify(address)
         if wake:
             self._interrupt = True
+
+    def take_back(self) -> bytes:
+        """The input that this Guest was given, for the machine that starts again in its place (after ``stop``)."""
+        return self._mailbox.given_input() if self._serial else b""
 
     def stop(self) -> Snapshot:
         """Stop the machine, pass on the Guest's last output, and copy the mailbox.

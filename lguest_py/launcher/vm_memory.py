@@ -30,6 +30,7 @@ HOST_BYTES = 16 * MIB  # the least room for the Host kernel
 SHADOW_SHARE = 64  # one byte for shadow page tables for so many of the Guest's RAM
 BAR_GAP = MIB  # reserved above the RAM by kernels of generation 2
 BAR_WINDOW = 16 * MIB
+HOST_KERNELS = "host_kernel.bin", "host_kernel_pae.bin"
 POLL_MICROSECONDS = 300  # more than the Launcher needs for most requests
 Switcher = Literal["classic", "lean"]
 Bus = Literal["page", "pci"]
@@ -107,30 +108,40 @@ def built(name: str) -> Path:
 
 
 @functools.cache
-def _host_kernel(folder: Path) -> bytes:
-    """Its image in this folder; read once, because a later boot may not see the file (--chroot)."""
-    return built("host_kernel.bin").read_bytes()
+def _host_kernels(folder: Path, native: bool) -> tuple[bytes, ...]:
+    """The images in this folder that a Guest may need: for page tables of two levels, and of PAE for ``native`` ones.
+
+    They are read once, because a later boot may not see the files (--chroot).
+    """
+    return tuple(built(name).read_bytes() for name in HOST_KERNELS[: 1 + native])
 
 
 def fill(
-    engine: Engine, plan: Plan, image: Image, command_line: str, initrd: str | None, switcher: Switcher = "lean"
+    engine: Engine,
+    plan: Plan,
+    image: Image,
+    command_line: str,
+    initrd: str | None,
+    switcher: Switcher = "lean",
+    pae: bool = False,
 ) -> None:
     """Write the Host kernel, its description of the machine, and the Guest into fresh (zeroed) memory.
 
-    Raises ImageError when something does not fit.
+    ``pae``: the Host kernel for Guests with page tables of PAE's form.  Raises ImageError when something does not fit.
     """
     from lguest_py.devices.pci_bus import native_pins
     from lguest_py.images.boot_params import place_tables, write_boot_params
     from lguest_py.images.initrd import load_initrd
     from lguest_py.images.native import BOOT_PARAMS, write_native
+    from lguest_py.images.support import sets_flag_by_popf
 
     memory = engine.memory
-    kernel = _host_kernel(IMAGES)
+    native = image.personality == "native"
+    kernel = _host_kernels(IMAGES, native)[pae]
     memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
     ram = memory[plan.guest_base : plan.guest_base + plan.guest_bytes]
     image.load(ram)
     where = load_initrd(initrd, ram, lowest=image.end, linux=image.version is not None) if initrd else None
-    native = image.personality == "native"
     tables_end = place_tables(len(ram), image, where) if image.expects_tables else 0
     tsc_text = 0
     if native:
@@ -169,6 +180,7 @@ def fill(
         "bar_bytes": plan.bar_bytes,
         "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
+        "sets_flag_by_popf": int(native and sets_flag_by_popf(image.version)),
         "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():
         machine[name] = value

@@ -243,6 +243,12 @@ class Mailbox:
         """How many bytes of input the Guest's serial port has not taken yet."""
         return min((self._words[_INPUT_HEAD] - self._words[_INPUT_TAIL]) & 0xFFFFFFFF, L.INPUT_BYTES)
 
+    def given_input(self) -> bytes:
+        """What the serial port was given, or, if that was more than the ring holds, what it has not taken."""
+        head = self._view["input_head"]
+        count = head if head <= L.INPUT_BYTES else self.input_pending()
+        return bytes(self._input[place % L.INPUT_BYTES] for place in range(head - count, head))
+
     def give_input(self, data: bytes | bytearray) -> int:
         """Put input into the serial port's ring, from the start of ``data``; how many bytes there was room for."""
         head = self._view["input_head"]

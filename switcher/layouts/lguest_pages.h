@@ -44,6 +44,9 @@
 #define FAST_IRET  2 /* its iret to an ordinary program */
 #define FAST_IRET_KERNEL 4 /* its iret to itself */
 #define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
+#define FAST_POPF 16 /* in place of FAST_FLAGS, for a kernel whose popf sets the flag: the same for what stands in its code: */
+#define INSTEAD_OF_CLI  0x6C /* insb, which no kernel uses without rep */
+#define INSTEAD_OF_POPF 0x17 /* pop of ss: flags have bit 1, so as a selector their RPL is not that of ring 1 */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
@@ -76,6 +79,7 @@ struct registers {
 struct untrusted {
 	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel */
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
+	u32 last_cli;   /* for FAST_POPF: the address of the last cli that cleared the interrupt flag */
 	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
 };
 

@@ -54,7 +54,7 @@ struct machine {
 	u32 bar_bytes;
 	u32 tables_end;        /* LGUEST_DATA_0: Guest-physical end of the room for the first page tables */
 	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
-	u32 pad;
+	u32 sets_flag_by_popf; /* native: 1: the kernel sets its interrupt flag by popf too, as Linux did before 5.12 */
 };
 
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
@@ -103,6 +103,7 @@ struct pci_function {
 #define END_HALTED    6 /* the Guest halted, and no interrupt can wake it */
 
 #define END_TRIPLE_FAULT 7 /* native: an exception could not be delivered, nor could the double fault */
+#define END_OTHER_TABLES 8 /* native: the Guest turned on paging with or without PAE, and this Host kernel is for the other */
 
 /* Why an exception could not be delivered: fault_record.failed; 0: it was delivered. */
 #define FAILED_IDT_LIMIT   1 /* its gate is beyond the IDT's limit */

@@ -152,6 +152,7 @@ WRONG_KEYS: list[tuple[str, str]] = [
     ('switcher = "fast"', "switcher: it cannot be 'fast': give classic or lean"),
     ('on-reboot = "stop"', "on-reboot: it cannot be 'stop': give restart or exit"),
     ('bus = "pic"', "bus: it cannot be 'pic': did you mean pci?"),
+    ("root = 5", "root: it cannot be 5: give a text"),
     ("disk = 5", "disk: it cannot be 5: give a text or a table"),
     ('disk = ["a", ["b"]]', "disk 2: it cannot be ['b']: give a text or a table"),
     ('disk = ["a", "b,readnoly"]', "disk 2: a disk has no option readnoly: did you mean readonly?"),
@@ -208,6 +209,7 @@ def test_a_file_that_is_not_utf8_is_one_line(file: Any, capsys: pytest.CaptureFi
 ALL = """
 image = "kernel"
 initrd = "sub/initrd"
+root = "kept.img"
 memory = "32M"
 command-line = "console=hvc0 run=\\"ls -l\\""
 engine = "tcg"
@@ -246,6 +248,7 @@ def test_a_machine_file_says_all_that_the_options_say(
             Share(base + "."), Share("/home/me/x", "home", readonly=True), Entropy(), Console(base + "one.socket"),
             Vsock(base + "vm.socket", 5),
         ),
+        base + "kept.img",
     )  # fmt: skip
 
 

@@ -63,9 +63,7 @@ CASES = {
     "bad magic": Case(PACKED.replace(b"HdrS", b"Hdrs"), ("without a Linux setup header",)),
     "unknown compression": Case(BzImage(b"\x99strange" * 9).bytes(), ("Linux does not use", "copy it anew")),
     "corrupt payload": Case(damaged(PACKED, len(PACKED) - 60), ("damaged", "copy it anew")),
-    "kernel without support": Case(
-        ElfFile((Part(0x100000, text(name=b"", call=b"\x90")),)).bytes(), ("without lguest", "CONFIG_LGUEST_GUEST=y")
-    ),
+    "too old a kernel": Case(ElfFile((Part(0x100000, text("2.6.29")),)).bytes(), ("too old", "2.6.32 or newer")),
     "PAE kernel": Case(ElfFile((Part(0x100000, text(more=b"*pdpt = %016Lx ")),)).bytes(), ("PAE", "give")),
     "initrd too large": Case(ELF, ("initrd", "does not fit", "use --memory"), initrd_bytes=64 * MIB, names_image=False),
     "memory too small for the kernel": Case(

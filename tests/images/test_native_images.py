@@ -17,6 +17,7 @@ from lguest_py.errors import ImageError
 from lguest_py.images import Image, open_image
 from lguest_py.images.acpi import tables
 from lguest_py.images.native import ADDITIONS, FIRMWARE, additions, personality_line, write_native
+from lguest_py.images.support import sets_flag_by_popf
 
 RAM = 4 << 20
 ALL = [addition for _, addition in ADDITIONS]
@@ -38,13 +39,26 @@ def read(tmp_path: Path, image: bytes, unpack: bool | None = None) -> Image:
     return open_image(str(path), unpack=unpack)
 
 
-@pytest.mark.parametrize("version", ["5.12.0", "5.12-rc1", "6.1.0-50-686", "7.0.0"])
+@pytest.mark.parametrize("version", ["2.6.32", "3.18.24", "4.14.0", "5.11.22", "5.12-rc1", "6.1.0-50-686", "7.0.0"])
 @pytest.mark.parametrize("unpack", [None, True, False])
-def test_a_new_linux_without_lguest_is_native(tmp_path: Path, version: str, unpack: bool | None) -> None:
+def test_a_linux_without_lguest_is_native(tmp_path: Path, version: str, unpack: bool | None) -> None:
     image = read(tmp_path, packed(version), unpack)
     assert image.personality == "native"
     assert (image.kind == "bzImage") is (unpack is False)
     assert read(tmp_path, stock(version)).personality == "native"
+
+
+def test_a_linux_with_the_host_half_only_is_native(tmp_path: Path) -> None:
+    half = ElfFile((Part(0x100000, imagewriter.text(call=b"\x90")),)).bytes()
+    assert read(tmp_path, half).personality == "native"
+    assert read(tmp_path, BzImage(gzip.compress(half)).bytes()).personality == "native"
+
+
+@pytest.mark.parametrize(
+    ("version", "popf"), [(None, False), ("2.6.32", True), ("5.11.22", True), ("5.12-rc1", False), ("6.1.0-50", False)]
+)
+def test_before_5_12_popf_sets_the_flag(version: str | None, popf: bool) -> None:
+    assert sets_flag_by_popf(version) is popf
 
 
 def test_an_lguest_kernel_stays_what_it_is(tmp_path: Path) -> None:
@@ -55,16 +69,14 @@ def test_an_lguest_kernel_stays_what_it_is(tmp_path: Path) -> None:
 
 def test_without_the_library_to_unpack_it_the_version_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    assert read(tmp_path, packed(payload=b"\x28\xb5\x2f\xfd" + bytes(99))).personality == "native"
-    assert read(tmp_path, packed("3.18.24", b"\x28\xb5\x2f\xfd" + bytes(99))).personality == "lguest"
+    unknown = b"\x28\xb5\x2f\xfd" + bytes(99)
+    assert read(tmp_path, packed(payload=unknown)).personality == "native"
+    assert read(tmp_path, packed("4.14.0", unknown)).personality == "native"
+    assert read(tmp_path, packed("4.13.16", unknown)).personality == "lguest"
 
 
 REFUSED = {
-    "4.14": (stock("4.14.0"), "Linux 4.14.0, which has no supported lguest"),
-    "5.11": (packed("5.11.22"), "Linux 5.11.22, which has no supported lguest"),
-    "3.18": (stock("3.18.24"), "Linux 3.18.24 built without lguest"),
-    "PAE by its report": (stock(more=b"*pdpt = %016Lx "), "PAE"),
-    "PAE by its name": (packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd"), "-686 instead of"),
+    "2.6.31": (stock("2.6.31.14"), "Linux 2.6.31.14, which is too old: give"),
     "no Linux": (ElfFile((Part(0x100000, b"\x90" * 64),)).bytes(), "no lguest kernel, not Linux"),
     "64-bit": (BzImage(b"?", version="6.1.0-50-amd64 (x)", xloadflags=1).bytes(), "64-bit"),
 }
@@ -76,7 +88,20 @@ def test_what_can_be_run_in_neither_way_is_refused(tmp_path: Path, kind: str) ->
     with pytest.raises(ImageError, match=reason) as caught:
         read(tmp_path, image)
     assert str(caught.value).isprintable()
-    assert "give a 32-bit Linux without PAE" in str(caught.value)
+    assert "give a 32-bit Linux:" in str(caught.value)
+
+
+def test_the_form_of_its_page_tables_is_told_by_its_contents_or_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pae = stock(more=b"*pdpt = %016Lx ")
+    assert read(tmp_path, pae).pae
+    assert not read(tmp_path, stock()).pae
+    assert read(tmp_path, BzImage(gzip.compress(pae), version="6.1.0 (x)").bytes(), False).pae
+    assert not read(tmp_path, packed("6.1.0-50-686-pae")).pae
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert read(tmp_path, packed("6.1.0-50-686-pae", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
+    assert not read(tmp_path, packed("6.1.0-50-686", b"\x28\xb5\x2f\xfd" + bytes(99))).pae
 
 
 def test_the_command_line_gets_what_is_needed_and_not_given() -> None:

@@ -191,6 +191,7 @@ LATER = replace(IMAGE, version="4.10.0", generation=2)  # its devices are on PCI
 def fake_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand-ins for the built images."""
     (tmp_path / "host_kernel.bin").write_bytes(b"HOSTKERNEL")
+    (tmp_path / "host_kernel_pae.bin").write_bytes(b"HOSTKERNEL for PAE")
     (tmp_path / "guest.elf").write_bytes(b"not an ELF")
     monkeypatch.setattr(vm_memory, "IMAGES", tmp_path)
     return tmp_path

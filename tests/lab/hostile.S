@@ -18,6 +18,13 @@
 #define KERNEL_DS GUEST_DS
 #define USER_DS   0x7B
 #endif
+#if PAE
+#define CR4 0x20
+#define MENDED 6 /* pages: the PDPT, the page directory, four tables */
+#else
+#define CR4 0x10
+#define MENDED 3 /* the page directory and two tables */
+#endif
 #define EFLAGS_TF 0x100
 #define PUSHED    32 /* bytes of pushal; above them vector, error, eip, cs, eflags, esp, ss */
 #define VECTOR    (PUSHED)
@@ -106,9 +113,15 @@ goodbye:
 
 #if NATIVE
 set_control:
+#if PAE
+	movl	$0xC0000080, %ecx		/* EFER: NXE */
+	movl	$0x800, %eax
+	xorl	%edx, %edx
+	wrmsr
+#endif
 	movl	$DIRECTORY, %eax
 	movl	%eax, %cr3
-	movl	$0x10, %eax
+	movl	$CR4, %eax
 	movl	%eax, %cr4
 	movl	$0x80010033, %eax
 	movl	%eax, %cr0
@@ -229,7 +242,7 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	movl	$~0x60, %ebx
 	movl	$(KEPT + 4096 + 2048), %esi
 	movl	$DIRECTORY, %edi
-	movl	$(3 * 4096 / 4), %ecx
+	movl	$(MENDED * 4096 / 4), %ecx
 	call	mend
 	movl	$STACK, %ss:TSS + 4
 	movl	$KERNEL_DS, %ss:TSS + 8

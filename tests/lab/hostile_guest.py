@@ -293,10 +293,12 @@ def sane_slots(r: Random, personality: Personality) -> bytes:
     return bytes(made)
 
 
-def guest_code(r: Random, personality: Personality, sane: bool) -> dict[int, bytes]:
+def guest_code(
+    r: Random, personality: Personality, sane: bool, ring_1: tuple[Maker, ...] | None = None
+) -> dict[int, bytes]:
     """The code, and the words of hostile.S, by address; ``sane``: only its programs are random."""
     first = PLACES["SLOTS"]
-    ring_1 = NATIVE_RING_1 if personality == "native" else LGUEST_RING_1
+    ring_1 = ring_1 or (NATIVE_RING_1 if personality == "native" else LGUEST_RING_1)
     return {
         first: sane_slots(r, personality) if sane else slots(r, ring_1),
         PLACES["USER_SLOTS"]: slots(r, ANYWHERE if sane else (*ANYWHERE, far_call)),

@@ -22,8 +22,9 @@ from typing import Any
 import build_images
 import pytest
 import toolchain
-from hostile_code import PLACES, RAM_END, SLOT, store
-from hostile_guest import guest_code, guest_tables
+from hostile_code import DIRECTORY, GDT, IDT, PLACES, RAM_END, SLOT, store
+from hostile_guest import LARGE, SECOND, THIRD, guest_code, guest_tables
+from hostile_pae import PAE_RING_1, pae_tables
 
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
@@ -44,7 +45,8 @@ START = 0x100000
 SECONDS = 1.5  # for a Guest that need not end by itself; however short it was, nothing is wrong
 LONG = 300  # for one that does, in a second or a few
 P, RW = 1, 2
-SWITCHER_INDEX = 1023
+NX_BIT = 1 << 63
+LOW = 0xFFFFF000  # the address in an entry
 SWITCHERS = ".switcher", ".switcher_lean"  # in this order from switcher_load on
 DATA_PAGES = [(L.SWITCHER_DATA_PAGE - L.SWITCHER_BASE) // PAGE + page for page in range(2)]
 PAGE_FAULT = 14
@@ -53,11 +55,11 @@ DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
 
 
 @cache
-def stand(personality: Personality) -> bytes:
-    """tests/lab/hostile.S for this personality."""
+def stand(personality: Personality, pae: bool) -> bytes:
+    """tests/lab/hostile.S for this personality and this form of page tables."""
     build_images.Builder().generate()
     tools = toolchain.find()
-    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native")}
+    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native"), "PAE": int(pae)}
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
         defines = [f"-D{key}={value}" for key, value in constants.items()]
@@ -70,20 +72,33 @@ def stand(personality: Personality) -> bytes:
         return (where / "bin").read_bytes()
 
 
-def _image(personality: Personality, chance: random.Random, code: dict[int, bytes], sane: bool) -> Image:
-    parts = {START: stand(personality), **guest_tables(chance, personality, sane), **code}
+def _image(
+    personality: Personality, chance: random.Random, code: dict[int, bytes], sane: bool, pae: bool = False
+) -> Image:
+    tables = guest_tables(chance, personality, sane)
+    if pae:
+        kept, paging = pae_tables(chance, sane)
+        for place in (DIRECTORY, SECOND, THIRD, LARGE):
+            del tables[place]
+        tables |= paging
+        tables[PLACES["KEPT"]] = tables[GDT] + tables[IDT] + kept
+    parts = {START: stand(personality, pae), **tables, **code}
     segments = tuple(Segment(address, data, len(data)) for address, data in sorted(parts.items()))
-    return Image("random", "ELF", START, segments, b"", None, 1, personality=personality)
+    return Image("random", "ELF", START, segments, b"", None, 1, personality=personality, pae=pae)
 
 
-def image(personality: Personality, seed: int, sane: bool) -> Image:
+def image(personality: Personality, seed: int, sane: bool, pae: bool = False) -> Image:
     """The Guest of this seed; ``sane``: only its programs are hostile."""
-    chance = random.Random(f"{personality} {seed}")
-    return _image(personality, chance, guest_code(chance, personality, sane), sane)
+    chance = random.Random(f"{personality} {seed}" + " PAE" * pae)
+    return _image(personality, chance, guest_code(chance, personality, sane, PAE_RING_1 if pae else None), sane, pae)
 
 
 def image_of(
-    personality: Personality, code: bytes, user: bytes = b"", more: Mapping[int, bytes] | None = None
+    personality: Personality,
+    code: bytes,
+    user: bytes = b"",
+    more: Mapping[int, bytes] | None = None,
+    pae: bool = False,
 ) -> Image:
     """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it.
 
@@ -92,15 +107,52 @@ def image_of(
     words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
     end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
     parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
-    return _image(personality, random.Random(0), {**parts, **(more or {})}, True)
+    return _image(personality, random.Random(0), {**parts, **(more or {})}, True, pae)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of page tables: of two levels, or PAE's."""
+
+    elf: str
+    entries: int  # of a table
+    pages: int  # of a directory
+    size: int  # bytes of an entry
+    shift: int  # what a directory entry maps
+
+    @property
+    def switcher(self) -> int:
+        """The first of the Switcher's entries in a directory."""
+        return L.SWITCHER_BASE >> self.shift
+
+    def table(self, memory: memoryview, address: int, pages: int = 1) -> tuple[int, ...]:
+        """All entries."""
+        return struct.unpack_from(f"<{self.entries * pages}{'Q' if self.size == 8 else 'I'}", memory, address)
+
+    def directory(self, memory: memoryview, cr3: int) -> tuple[int, ...]:
+        """All entries of a page directory, or of the four that a PDPT names."""
+        if self.pages == 1:
+            return self.table(memory, cr3)
+        pointers = struct.unpack_from("<4Q", memory, cr3)
+        assert all(each & 0xFFF & ~0x20 == P for each in pointers)  # QEMU marks them as accessed
+        return tuple(entry for each in pointers for entry in self.table(memory, each & LOW))
+
+
+TWO_LEVEL = Form("host_kernel.elf", 1024, 1, 4, 22)
+PAE = Form("host_kernel_pae.elf", 512, 4, 8, 21)
+
+
+def form(pae: bool) -> Form:
+    """That of a Guest, and so of its Host kernel."""
+    return PAE if pae else TWO_LEVEL
 
 
 @cache
-def _host() -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
+def _host(pae: bool) -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
     """The Host kernel's symbols, and what of its image never changes (code and constants), with addresses."""
     from elftools.elf.elffile import ELFFile
 
-    with built("host_kernel.elf").open("rb") as file:
+    with built(form(pae).elf).open("rb") as file:
         elf: Any = ELFFile(file)
         at = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
         sections = [elf.get_section_by_name(name) for name in (".text", ".rodata", *SWITCHERS)]
@@ -109,9 +161,9 @@ def _host() -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
         return at, tuple((start, section.data()) for start, section in zip(starts, sections, strict=True))
 
 
-def symbols() -> dict[str, int]:
+def symbols(pae: bool = False) -> dict[str, int]:
     """The Host kernel's symbols."""
-    return _host()[0]
+    return _host(pae)[0]
 
 
 def word(memory: memoryview, address: int) -> int:
@@ -157,9 +209,9 @@ def _is_native(memory: memoryview) -> bool:
     return View(memory, L.MACHINE_ADDRESS, L.MACHINE)["personality"] == L.PERSONALITY_NATIVE
 
 
-def _shadow(memory: memoryview, guest: range) -> list[str]:
+def _shadow(memory: memoryview, guest: range, pae: bool) -> list[str]:
     """Where the page tables that the CPU uses for the Guest lead, other than to its own memory (VM-physical)."""
-    at = symbols()
+    at, has = symbols(pae), form(pae)
     wrong = []
     state = View(memory, at["state_page"], L.LGUEST_STATE)
     directory, table = state["guest_cr3"], at["guest_switcher_table"]
@@ -167,32 +219,35 @@ def _shadow(memory: memoryview, guest: range) -> list[str]:
     region = {0: (text, 0), 1: (at["stack_page"], RW), 2: (at["state_page"], 0)}
     for index in range(16):
         region[16 + index] = at["ldt"] + index * PAGE, 0
-    for index in range(1024):
-        entry = word(memory, table + 4 * index)
+    for index, entry in enumerate(has.table(memory, table)):
         if index in DATA_PAGES and (_is_lean(memory) or _is_native(memory)) and entry & ~0xFFF in guest:
             continue
         if entry & P and (entry & ~0xFFF, entry & RW) != region.get(index):
             wrong.append(f"page {index} of the Switcher's region is {entry:#x}")
-    if word(memory, directory + 4 * SWITCHER_INDEX) & ~0xFFF != table:
+    links = has.directory(memory, directory)
+    if links[has.switcher] & ~0xFFF != table or any(links[has.switcher + 1 :]):
         wrong.append(f"directory {directory:#x} has no Switcher")
-    for upper in range(SWITCHER_INDEX):
-        link = word(memory, directory + 4 * upper)
+    for upper, link in enumerate(links[: has.switcher]):
         if not link & P:
             continue
-        if not at["image_end"] <= link < guest.start:
+        if not at["image_end"] <= link & ~NX_BIT < guest.start:
             wrong.append(f"directory entry {upper:#x} is {link:#x}")
             continue
-        entries = struct.unpack_from("<1024I", memory, link & ~0xFFF)
-        for index, entry in enumerate(entries):
-            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != at["absent_page"]:
-                wrong.append(f"{upper << 22 | index << 12:#x} is mapped by {entry:#x}")
+        for index, entry in enumerate(has.table(memory, link & LOW)):
+            if entry & P and not leads_to(entry, guest) and entry & ~NX_BIT & ~0xFFF != at["absent_page"]:
+                wrong.append(f"{upper << has.shift | index << 12:#x} is mapped by {entry:#x}")
     return wrong
 
 
-def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
+def leads_to(entry: int, guest: range) -> bool:
+    """Whether a shadow entry names memory of the Guest."""
+    return entry & ~NX_BIT & ~0xFFF in guest
+
+
+def offences(memory: memoryview, guest: range, machine: bytes, pae: bool = False) -> list[str]:
     """What is wrong in the machine's memory; ``guest`` is its Guest's (VM-physical), ``machine`` was struct machine."""
-    at = symbols()
-    parts = _host()[1]
+    at, has = symbols(pae), form(pae)
+    parts = _host(pae)[1]
     changed = [start for start, data in parts if memory[start : start + len(data)] != data]
     wrong = [f"the Host kernel's image changed at {start:#x}" for start in changed]
     if memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + len(machine)] != machine:
@@ -206,7 +261,7 @@ def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
     state = View(memory, at["state_page"], L.LGUEST_STATE)
     if not state["guest_cr3"]:
         return wrong  # it never started
-    if state["host_cr3"] != at["host_directory"]:
+    if state["host_cr3"] != at["host_pdpt" if pae else "host_directory"]:
         wrong.append(f"host_cr3 is {state['host_cr3']:#x}")
     tss = state.sub("guest_tss", L.TSS)
     if (tss["ss0"], tss["esp0"], tss["back_link"]) != (L.HOST_DS, L.SWITCHER_STACK_PAGE + PAGE, 0):
@@ -223,10 +278,11 @@ def offences(memory: memoryview, guest: range, machine: bytes) -> list[str]:
         wrong += _gates(memory, at["host_idt"], start, start + len(text), False)
         if state["host_gdt_base"] != at["host_gdt"]:
             wrong.append(f"host_gdt_base is {state['host_gdt_base']:#x}")
-    for index in range(SWITCHER_INDEX):
-        if word(memory, at["host_directory"] + 4 * index) & 0xFFC00083 != index << 22 | 0x83:
+    own = has.directory(memory, state["host_cr3"]) if not wrong else has.table(memory, at["host_directory"], has.pages)
+    for index, entry in enumerate(own[: has.switcher]):
+        if entry & ~0x70 != index << has.shift | 0x83:  # cached or not, accessed, dirty
             wrong.append(f"the Host's directory entry {index} changed")
-    return wrong + _shadow(memory, guest)
+    return wrong + _shadow(memory, guest, pae)
 
 
 class Watched(EngineWrapper):
@@ -237,6 +293,7 @@ class Watched(EngineWrapper):
         self.guest = guest
         self.machine = b""
         self.closed = False
+        self.pae = False  # the form of its Guest's tables
         self.wrong: list[str] = []
 
     def start(self, entry: int, ebx: int) -> None:
@@ -251,11 +308,11 @@ class Watched(EngineWrapper):
 
     def _look(self) -> None:
         """A machine that still runs may be changing what we read: only what stays wrong is wrong."""
-        self.wrong = offences(self.memory, self.guest, self.machine)
+        self.wrong = offences(self.memory, self.guest, self.machine, self.pae)
         for _ in range(5):
             if self.wrong:
                 time.sleep(0.05)
-                again = offences(self.memory, self.guest, self.machine)
+                again = offences(self.memory, self.guest, self.machine, self.pae)
                 self.wrong = [each for each in self.wrong if each in again]
 
 
@@ -284,11 +341,13 @@ class Run:
 
 
 @cache
-def run(engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False) -> Run:
+def run(
+    engine_name: str, personality: Personality, seed: int, seconds: float, sane: bool = False, pae: bool = False
+) -> Run:
     """Boot the Guest of this seed under the Launcher, which has its devices; odd ones on the classic Switcher."""
     typed = random.Random(seed).randbytes(3000)
     switcher: Switcher = "classic" if seed % 2 else "lean"
-    return run_image(engine_name, image(personality, seed, sane), typed, seconds, switcher=switcher)
+    return run_image(engine_name, image(personality, seed, sane, pae), typed, seconds, switcher=switcher)
 
 
 def run_image(
@@ -307,6 +366,7 @@ def run_image(
 
     def make(memory_bytes: int) -> Watched:
         made.append(watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM_END + devices)))
+        made[-1].pae = guest.pae
         return made[-1]
 
     settings = Settings(guest, RAM_END, restart=False, timeout=seconds, switcher=switcher)

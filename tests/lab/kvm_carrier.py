@@ -23,6 +23,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = ROOT / "tools" / "run-in-kvm"
 SECONDS, NIGHTLY_SECONDS = 2700, 4 * 3600  # for all of its tests
+MARGIN = 100.0  # seconds without a report, after a test's own limit, that tell that the carrier hangs
+STACKS = 300  # seconds after which pytest in there prints the stacks of a test
 
 
 def inside() -> bool:
@@ -74,13 +76,25 @@ class Carrier:
     def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self.config = config
         self.ids = [item.nodeid for item in items]
+        self.limits: dict[str, float] = {}
+        for item in items:  # pytest in the carrier keeps the time of a test
+            marker = item.get_closest_marker("timeout")
+            self.limits[item.nodeid] = float(marker.args[0] if marker else config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(0), append=False)
+        self.reports: dict[str, list[pytest.TestReport]] = defaultdict(list)
+        self.hung = ""  # the test that was run again
+        self.start(self.ids)
+
+    def start(self, ids: list[str]) -> None:
+        """Start a carrier that runs these tests."""
         self.directory = tempfile.TemporaryDirectory(prefix="lguest-py-kvm-")
         self.out = Path(self.directory.name).resolve()
-        self.reports: dict[str, list[pytest.TestReport]] = defaultdict(list)
         self.taken = 0
+        self.heard = time.monotonic()  # when the last report came
         arguments = self.out / "arguments"
-        arguments.write_text("\n".join(["--engines=kvm", f"--reports={self.out}/reports", *self.ids]))
-        nightly = config.getoption("nightly")
+        stacks = f"-ofaulthandler_timeout={STACKS}"
+        arguments.write_text("\n".join(["--engines=kvm", stacks, f"--reports={self.out}/reports", *ids]))
+        nightly = self.config.getoption("nightly")
         ends_with_us = ["setpriv", "--pdeathsig", "TERM", str(COMMAND)]
         command = [*ends_with_us, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"@{arguments}"]
         limit = NIGHTLY_SECONDS if nightly else SECONDS
@@ -90,6 +104,14 @@ class Carrier:
             [*command, "--nightly"] if nightly else command,
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+    def end(self) -> None:
+        """End it, however far it is."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self.log.close()
+        self.directory.cleanup()
 
     def take(self) -> None:
         """Read the reports that are new.  A line that is not yet whole waits for the next time."""
@@ -102,6 +124,7 @@ class Carrier:
                 if not line.endswith(b"\n"):
                     break
                 self.taken += len(line)
+                self.heard = time.monotonic()
                 data = json.loads(line)
                 if isinstance(data["longrepr"], list):  # where and why a test was skipped; JSON has no tuples
                     data["longrepr"] = tuple(data["longrepr"])
@@ -109,7 +132,11 @@ class Carrier:
                 self.reports[report.nodeid].append(report)
 
     def wait(self, item: pytest.Item) -> list[pytest.TestReport]:
-        """The reports of one test; one that says so when the carrier ended without it."""
+        """The reports of one test; one that says so when the carrier ended without it, or hangs in it.
+
+        Pytest in there ends a test that takes too long, so silence means that the carrier itself hangs, as an emulated
+        machine can.  Another one then runs this test again and those that are left; a second hang is a failure.
+        """
         while True:
             ended = self.process.poll()
             self.take()
@@ -117,10 +144,29 @@ class Carrier:
             if got and got[-1].when == "teardown":
                 return got
             if ended is not None:
-                tail = "\n".join((self.out / "log").read_text(errors="replace").splitlines()[-60:])
-                text = f"the carrier ended with status {ended} before this test did; its last lines:\n{tail}"
-                return [*got, pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "teardown")]
+                return [*got, self.failure(item, f"ended with status {ended} before this test did")]
+            silence = time.monotonic() - self.heard
+            if silence > self.limits[item.nodeid] + MARGIN:
+                report = self.failure(item, f"hangs: no report for {silence:.0f} s")
+                again, self.hung = not self.hung, item.nodeid
+                self.end()
+                if left := self.ids[self.ids.index(item.nodeid) + (not again) :]:
+                    self.start(left)
+                if not again:
+                    return [*got, report]
+                got.clear()
+                sys.stderr.write(f"\n{item.nodeid} is run again: {report.longrepr}\n")
             time.sleep(0.05)
+
+    def failure(self, item: pytest.Item, what: str) -> pytest.TestReport:
+        """The report of a test for which the carrier failed."""
+        text = f"the carrier {what}; its last lines:\n" + "\n".join(self.lines()[-60:])
+        return pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "teardown")
+
+    def lines(self) -> list[str]:
+        """What it printed."""
+        log = self.out / "log"
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -139,15 +185,12 @@ class Carrier:
             self.process.wait(60)  # all reports are here: it has only to power off
         except subprocess.TimeoutExpired:
             terminalreporter.line("the carrier did not end")
-        lines = (self.out / "log").read_text(errors="replace").splitlines()
         terminalreporter.section("the kvm engine, in the carrier")
-        for line in lines[-1:]:
+        for line in self.lines()[-1:]:
             terminalreporter.line(line)
+        if self.hung:
+            terminalreporter.line(f"a carrier hung, and another took its place: {self.hung}", red=True)
 
     def pytest_unconfigure(self) -> None:
-        """End it, however we end."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
-        self.log.close()
-        self.directory.cleanup()
+        """The end."""
+        self.end()

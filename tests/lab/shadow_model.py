@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
-from hostile_lab import DATA_PAGES, RW, SWITCHER_INDEX, P, Watched, symbols, word
+from hostile_lab import DATA_PAGES, LOW, NX_BIT, RW, P, Watched, form, leads_to, symbols, word
 
 from lguest_py.engines.base import Engine
 from lguest_py.launcher.vm_memory import PAGE, built
@@ -23,17 +23,16 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 NO_FRAME, TABLE_FRAMES, FRAME_DIRTY = 0xFFFFFFFF, 0x100000, 0x80000000
-ENTRIES = struct.Struct("<1024I")
 NAMES = "shadow_page", "shadow_directory"
 
 
 @cache
-def layouts() -> dict[str, tuple[int, dict[str, int]]]:
+def layouts(pae: bool = False) -> dict[str, tuple[int, dict[str, int]]]:
     """Of the Host kernel's own structs, by name: their size, and where each member is."""
     from elftools.elf.elffile import ELFFile
 
     found: dict[str, tuple[int, dict[str, int]]] = {}
-    with built("host_kernel.elf").open("rb") as file:
+    with built(form(pae).elf).open("rb") as file:
         elf: Any = ELFFile(file)
         for unit in elf.get_dwarf_info().iter_CUs():
             for entry in unit.iter_DIEs():
@@ -85,27 +84,28 @@ class Shadow:
     """All of it."""
 
     pages: dict[int, Page] = field(default_factory=dict)
-    directories: dict[int, int] = field(default_factory=dict)  # page -> the Guest's address
+    directories: dict[int, tuple[int, int]] = field(default_factory=dict)  # page -> the Guest's address, which part of it
     free: list[int] = field(default_factory=list)
 
     @classmethod
-    def read(cls, memory: memoryview) -> Shadow:
+    def read(cls, memory: memoryview, pae: bool = False) -> Shadow:
         """As it is now.  The machine must stand still."""
-        at, shadow = symbols(), cls()
-        size, where = layouts()["shadow_page"]
+        at, shadow, has = symbols(pae), cls(), form(pae)
+        size, where = layouts(pae)["shadow_page"]
         first, pool = word(memory, at["pages"]), word(memory, at["pool"])
         for number in range(1, word(memory, at["fresh"])):
             start = first + size * number
-            references, following = struct.unpack_from("<HH", memory, start + where["references"])
-            used = list(struct.unpack_from("<32I", memory, start + where["used"]))
-            entries = ENTRIES.unpack_from(memory, pool + PAGE * number)
+            (references,) = struct.unpack_from("<I" if pae else "<H", memory, start + where["references"])
+            (following,) = struct.unpack_from("<H", memory, start + where["next"])
+            used = list(struct.unpack_from(f"<{has.entries // 32}I", memory, start + where["used"]))
+            entries = has.table(memory, pool + PAGE * number)
             shadow.pages[number] = Page(word(memory, start + where["frame"]), references, following, used, entries)
-        size, where = layouts()["shadow_directory"]
+        size, where = layouts(pae)["shadow_directory"]
         for number in range(64):
             start = at["shadow_directories"] + size * number
-            (page,) = struct.unpack_from("<H", memory, start + where["page"])
-            if page:
-                shadow.directories[page] = word(memory, start + where["guest"])
+            for part, page in enumerate(struct.unpack_from(f"<{has.pages}H", memory, start + where["page"])):
+                if page and (not part or shadow.directories):
+                    shadow.directories[page] = word(memory, start + where["guest"]), part
         (page,) = struct.unpack_from("<H", memory, at["free_list"])
         while page in shadow.pages and page not in shadow.free:
             shadow.free.append(page)
@@ -115,9 +115,9 @@ class Shadow:
         return shadow
 
 
-def untruths(memory: memoryview, guest: range) -> list[str]:
+def untruths(memory: memoryview, guest: range, pae: bool = False) -> list[str]:
     """What is not as it must be; ``guest`` is the Guest's memory (VM-physical)."""
-    at, shadow = symbols(), Shadow.read(memory)
+    at, shadow, has = symbols(pae), Shadow.read(memory, pae), form(pae)
     pool, absent = word(memory, at["pool"]), at["absent_page"]
     wrong: list[str] = []
     pointed: Counter[int] = Counter()
@@ -125,16 +125,17 @@ def untruths(memory: memoryview, guest: range) -> list[str]:
     free = set(shadow.free)
     if len(free) != len(shadow.free) or not free <= shadow.pages.keys():
         wrong.append("the list of free pages loops, or leads away")
-    for page, guest_address in shadow.directories.items():
+    for page, (guest_address, part) in shadow.directories.items():
         entries = shadow.pages[page].entries
+        own = has.switcher % has.entries if part == has.pages - 1 else has.entries  # up to the Switcher's
         if page in free:
             wrong.append(f"page {page} of directory {guest_address:#x} is free")
-        if entries[SWITCHER_INDEX] & ~0xFFF != at["guest_switcher_table"]:
+        if own < has.entries and entries[own] & ~0xFFF != at["guest_switcher_table"]:
             wrong.append(f"directory {guest_address:#x} has no Switcher")
-        for index, entry in enumerate(entries[:SWITCHER_INDEX]):
+        for index, entry in enumerate(entries[:own]):
             if not entry:
                 continue
-            table = (entry - pool) // PAGE
+            table = ((entry & LOW) - pool) // PAGE
             known = shadow.pages.get(table)
             if known is None or table in shadow.directories or table in free or known.frame == NO_FRAME:
                 wrong.append(f"directory {guest_address:#x} entry {index:#x} is {entry:#x}: no table")
@@ -152,19 +153,19 @@ def untruths(memory: memoryview, guest: range) -> list[str]:
         if page_.references != pointed[number]:
             wrong.append(f"table {page_.frame:#x} has {page_.references} references, and {pointed[number]} lead there")
         for index, entry in enumerate(page_.entries):
-            if entry & P and entry & ~0xFFF not in guest and entry & ~0xFFF != absent:
+            if entry & P and not leads_to(entry, guest) and entry & ~NX_BIT & ~0xFFF != absent:
                 wrong.append(f"table {page_.frame:#x} entry {index:#x} is {entry:#x}: not the Guest's memory")
-            if entry & RW and entry & ~0xFFF in guest:
-                writers[(entry - guest.start) // PAGE] += 1
-    return wrong + _writers(memory, writers, guest.start)
+            if entry & RW and leads_to(entry, guest):
+                writers[((entry & LOW) - guest.start) // PAGE] += 1
+    return wrong + _writers(memory, writers, guest.start, pae)
 
 
-def _writers(memory: memoryview, counted: Counter[int], base: int) -> list[str]:
+def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) -> list[str]:
     """Where the Host kernel counts other ways to write to a frame than there are."""
-    at = symbols()
+    at = symbols(pae)
     first, count = word(memory, at["writers"]), word(memory, at["writers_count"])
     for page in DATA_PAGES:  # the lean Switcher reaches lguest_data by a way of its own
-        own = word(memory, at["guest_switcher_table"] + 4 * page)
+        own = word(memory, at["guest_switcher_table"] + form(pae).size * page)
         if own & RW:
             counted[(own - base) // PAGE] += 2
     kept = struct.unpack_from(f"<{count}I", memory, first)
@@ -187,8 +188,9 @@ class Modelled(Watched):
 
     def _look(self) -> None:
         super()._look()
-        if self.poll() is not None and View(self.memory, symbols()["state_page"], L.LGUEST_STATE)["guest_cr3"]:
-            shadow = Shadow.read(self.memory)
+        at = symbols(self.pae)["state_page"]
+        if self.poll() is not None and View(self.memory, at, L.LGUEST_STATE)["guest_cr3"]:
+            shadow = Shadow.read(self.memory, self.pae)
             tables = len(shadow.pages) - len(shadow.free) - len(shadow.directories)
             Modelled.seen.append((len(shadow.directories), tables))
-            self.wrong += untruths(self.memory, self.guest)
+            self.wrong += untruths(self.memory, self.guest, self.pae)

@@ -142,6 +142,7 @@ def test_the_json_object() -> None:
         "guest_status": None,
         "engine": "tcg",
         "restarts": 2,
+        "page_tables": "two-level",
         "times": {"engine": 0.1, "host_kernel": 0.2, "guest": 0.3, "total": 1.5},
         "rings": [1, 3],
         "switches": {

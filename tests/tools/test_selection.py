@@ -37,7 +37,7 @@ class Tree:
         # Here KVM never serves, so that the tests below say the same on every machine.
         (root / "tests/lab/linux_lab.py").write_text((ROOT / "tests/lab/linux_lab.py").read_text())
         text = (ROOT / "tests/lab/kvm_carrier.py").read_text()
-        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\n")
+        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
         self.carrier(CARRIER)
         self.tests(TESTS)
 
@@ -95,6 +95,36 @@ def test_a_test_that_ends_the_carrier_fails_the_run(tree: Tree) -> None:
     status, output = tree.run("--engines=kvm")
     assert status == 1
     assert "the carrier ended with status 3 before this test did" in output
+
+
+HANGS = """
+import pathlib, pytest, signal, time
+@pytest.mark.timeout(2)
+def test_it(engine_name):
+    marker = pathlib.Path("{marker}")
+    if marker.exists():
+        marker.unlink()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(400)
+@pytest.mark.timeout(2)
+def test_after_it(engine_name):
+    if {always}:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(400)
+def test_last(engine_name): pass
+"""
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_carrier_that_hangs_is_replaced_once(tree: Tree, tmp_path: Path, always: bool) -> None:
+    marker = tmp_path / "hang"
+    marker.touch()
+    tree.tests(HANGS.format(marker=marker, always=always))
+    status, output = tree.run("--engines=kvm")
+    assert status == always, output
+    assert "test_it[kvm] is run again: the carrier hangs: no report for" in output
+    assert "a carrier hung, and another took its place: " in output
+    assert ("2 passed, 3 deselected, 1 error" if always else "3 passed, 3 deselected") in output.splitlines()[-1]
 
 
 def test_a_carrier_that_does_not_start_fails_the_run(tree: Tree) -> None:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unmodified kernels, many times in a row: to the shell, without a kernel message of trouble, and off by themselves.
+
+The kernels are those that ``lguest-py fetch`` has put into the cache, and with LGUEST_NATIVE=DIR each DIR/NAME/vmlinuz:
+other distributions' or your own.  They need a serial port, and the busybox of the fetched kernel.
+Read next: tests/linux/test_native_boot.py, which looks closer at one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from linux_lab import Linux, at_its_prompt
+
+from lguest_py.images import open_image
+from lguest_py.kernels import mkinitrd
+from lguest_py.kernels.stock import Kernel
+
+TIMES = {"tcg": 20, "kvm": 5}
+COMPLAINT = re.compile(r"BUG|WARNING|[Oo]ops|Call Trace|nobody cared|unchecked MSR|soft lockup|stall")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(4 * 3600)
+def test_to_the_shell_and_off(engine_name: str, native_kernel: Path, stock: Kernel, tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    mkinitrd.make_initrd(str(initrd), mkinitrd.busybox_tree(str(stock.directory / "busybox")))
+    assert open_image(str(native_kernel)).personality == "native"
+    version = re.compile(r"[2-9]\.\d+\.\d+\S*\n")
+    for _ in range(TIMES[engine_name]):
+        guest = Linux(engine_name, native_kernel, initrd, "quiet", console="ttyS0")
+        with at_its_prompt(guest):
+            assert version.fullmatch(guest.ask("uname -r"))
+            assert guest.ask("echo $((6 * 7))") == "42\n"
+            log = guest.ask("dmesg")
+            assert not [line for line in log.splitlines() if COMPLAINT.search(line)]
+            data = guest.finish()
+        assert (data["end"], data["status"], data["rings"]) == ("powered off", 0, [1, 3])
