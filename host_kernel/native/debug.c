@@ -6,14 +6,6 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/machine/debug_registers.h"
 
-/* The Guest gets a debug exception, of this cause. */
-void inject_debug(u32 cause)
-{
-	guest.halted = false;
-	debug_raised(cause);
-	native_inject(TRAP_DEBUG, 0);
-}
-
 /* The CPU raised one: a breakpoint, the trap flag of the Guest, or the one with which the Host kernel steps over a store. */
 void __attribute__((noinline, cold)) native_debug_exception(void)
 {

@@ -6,6 +6,7 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/print.h"
+#include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/walk.h"
 
@@ -97,6 +98,14 @@ void native_inject(u32 vector, u32 error)
 
 	if (failed)
 		inject_failed(vector, error, failed, where, false);
+}
+
+/* The Guest gets a debug exception, of this cause. */
+void inject_debug(u32 cause)
+{
+	guest.halted = false;
+	debug_raised(cause);
+	native_inject(TRAP_DEBUG, 0);
 }
 
 /*

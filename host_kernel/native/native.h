@@ -52,7 +52,6 @@ bool emulate_program_io(u32 error);
 bool emulate_system(struct instruction *instruction);
 
 /* debug.c */
-void inject_debug(u32 cause);
 void native_debug_exception(void);
 bool emulate_debug_register(struct instruction *instruction, bool write);
 
@@ -127,6 +126,7 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);
 
 /* exceptions.c */
 void native_inject(u32 vector, u32 error);
+void inject_debug(u32 cause);
 void native_software_interrupt(u32 vector, u32 length);
 void native_page_fault(u32 address, u32 error);
 

@@ -115,7 +115,7 @@ def test_a_kernel_is_stepped_through_what_is_emulated(engine_name: str, switcher
 
 
 def sweep(start: int, end: int, kind: int, step: int) -> bytes:
-    """Four breakpoints, each ``step`` behind the other, over all of these addresses; with each four a few world switches."""
+    """Four breakpoints, ``step`` from one to the next, over all of these addresses; a few world switches with each."""
     enabled = 0x155 | sum(kind << 16 + 4 * number for number in range(4))
     begin = mov(ESI, start)
     loop = b"".join(to_dr(number, ESI) + b"\x83\xc6" + bytes([step]) for number in range(4))
