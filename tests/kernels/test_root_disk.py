@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py fetch debian-12-i386``: the root disk, with a program in mmdebstrap's place; and what goes wrong.
 
-tests/linux/test_userland.py boots the one that the real mmdebstrap makes.
+tests/userland/test_userland.py boots the one that the real mmdebstrap makes.
 """
 
 from __future__ import annotations

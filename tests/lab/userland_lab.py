@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian 12 on its root disk, as a Machine whose shell runs commands one by one.
 
-Read next: tests/linux/test_userland.py, tests/linux/test_day_of_work.py.
+Read next: tests/userland/test_userland.py, tests/userland/test_day_of_work.py.
 """
 
 from __future__ import annotations

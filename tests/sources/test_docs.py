@@ -33,7 +33,7 @@ MAKES_FILES = {"docs/devices.md"}  # pages whose blocks run in an empty folder
 NOT_RUN = {  # page and first words of a block that no test of this file runs: why
     ("README.md", "tools/setup boot"): "installs packages; tests/tools/test_setup.py",
     ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
-    ("README.md", "lguest-py fetch"): "downloads 60 MB; tests/linux/test_readme_guest.py",
+    ("README.md", "lguest-py fetch"): "downloads 60 MB; tests/userland/test_readme_guest.py",
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/sources/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/tools/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/sources/test_style.py runs the checkers",

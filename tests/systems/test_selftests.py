@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux's own self-tests in a Guest and natively: each ends as selftests.json says.
 
-LGUEST_SELFTESTS=DIR holds static 32-bit programs, ``GROUP.NAME``, built from tools/testing/selftests of a Linux tree, which
-is not part of this project; docs/native.md has the table.  A program that ends otherwise is tried again, because many
-measure times.  The kernel is Debian's.  Read next: tests/lab/linux_lab.py.
+LGUEST_SELFTESTS=DIR holds static 32-bit programs, ``GROUP.NAME``, built from tools/testing/selftests of a Linux tree,
+which is not part of this project; docs/native.md has the table.  A program that ends otherwise is tried again, because
+many measure times.  The kernel is Debian's.  Read next: tests/lab/linux_lab.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """A native Guest that programs its local APIC and its I/O APIC, and logs each interrupt that it takes.
 
 Source: Intel SDM vol. 3, chapter 11; Intel 82093AA datasheet.  Read before: pci_lab.py.
-Read next: tests/host_kernel/test_local_apic.py.
+Read next: tests/native/test_local_apic.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 /*
  * An unmodified kernel, small and with paging off or on, whose GDT and IDT share a page with its stack and with memory
  * that it stores to all the time.  At the end it powers off; a check that fails halts it with the check's number in eax.
- * WRITES: it also changes its tables.  Run by tests/host_kernel/test_native_write_protect.py.
+ * WRITES: it also changes its tables.  Run by tests/native/test_native_write_protect.py.
  */
 #define CODE 0x10
 #define DATA 0x18

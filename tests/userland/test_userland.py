@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian 12 on a root disk: to a login on each console, with network, random numbers and the time; and to its end.
 
-tests/linux/test_day_of_work.py works in it.
+tests/userland/test_day_of_work.py works in it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
  * An unmodified kernel, small and with paging off or on, that sets its interrupt flag by popf in all the ways that it can:
  * with popf in line, in a routine, behind pointers, in code that it writes while it runs.  At the end it powers off; a
  * check that fails halts it with the check's number in eax.
- * PAGING: its own pages are not the programs'.  PROGRAM: it has run one before.  Run by tests/host_kernel/test_native_popf.py.
+ * PAGING: its own pages are not the programs'.  PROGRAM: it has run one before.  Run by tests/native/test_native_popf.py.
  */
 #define CODE 0x10
 #define DATA 0x18

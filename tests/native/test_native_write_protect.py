@@ -30,7 +30,7 @@ CLOSED = 3  # times, by a load of what was hidden
 
 @cache
 def guest(paging: bool, writes: bool, changes: int = 1) -> Image:
-    """tests/host_kernel/busy_gdt.S as a kernel that knows nothing of lguest."""
+    """tests/native/busy_gdt.S as a kernel that knows nothing of lguest."""
     tools = toolchain.find()
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
