@@ -27,10 +27,10 @@ EXPECTED = (
 
 
 class Userland:
-    """One run of the system; ``words`` are the kernel's, ``more`` is for Machine."""
+    """One run of the system, or of another kernel; ``words`` are of its command line, ``more`` is for Machine."""
 
-    def __init__(self, *words: str, engine: Any, limit: float = 2 * PATIENCE, **more: Any) -> None:
-        self.machine = Machine(NAME, engine=engine, command_line=list(words), timeout=limit, on_reboot="exit", **more)
+    def __init__(self, *words: str, engine: Any, kernel: str = NAME, limit: float = 2 * PATIENCE, **more: Any) -> None:
+        self.machine = Machine(kernel, engine=engine, command_line=list(words), timeout=limit, on_reboot="exit", **more)
 
     def __enter__(self) -> Userland:
         self.machine.__enter__()

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from userland_lab import EXPECTED, Userland
 
+from lguest_py.hardware import Disk
 from lguest_py.kernels.stock import Kernel
 from lguest_py.launcher.result import End
 
@@ -86,6 +87,17 @@ def test_a_login_on_the_serial_port_and_a_disk_that_is_kept(userland: Kernel, en
         assert guest.run("cat /root/file /etc/machine-id").split() == ["kept", first]
         guest.check_messages()
         assert guest.poweroff("reboot").outcome.end is End.RESTARTED
+
+
+@pytest.mark.nightly("kvm")
+def test_the_kernel_with_pae_on_the_same_disk(userland: Kernel, stock_pae: Kernel, engine_name: str) -> None:
+    words = ("root=/dev/vda", "rw", "quiet", "console=ttyS0", "console=hvc0")
+    disk = Disk(str(userland.root), overlay=True)
+    with Userland(*words, engine=engine_name, kernel=stock_pae.name, devices=[disk], memory=256 << 20) as guest:
+        assert guest.run("uname -r").endswith("-686-pae")
+        assert guest.run("findmnt -no SOURCE,FSTYPE /").split() == ["/dev/vda", "ext4"]
+        assert guest.run("systemctl is-system-running --wait || systemctl --failed --no-legend --plain") == "running"
+        assert guest.poweroff().status == 0
 
 
 @pytest.mark.nightly
