@@ -95,7 +95,7 @@ read_cr2:
 	movzbl %cs:2(%eax), %eax
 	subl $MOV_CR2_EAX, %eax
 	negl %eax
-	movl %cs:STATE(guest_cr2), %edx
+	movl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2, %edx
 	movl %edx, PUSHED_EAX(%esp, %eax, 4)
 	addl $3, PUSHED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)

@@ -127,8 +127,12 @@ in_ring_0:
 	cmpl $reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $reflect_is_safe, AT_EIP(%esp)
+	jb 1f
+	cmpl $native_reflect_may_fault, AT_EIP(%esp)
+	jb return_to_host
+	cmpl $native_reflect_is_safe, AT_EIP(%esp)
 	jae return_to_host
-	addl $RING_0_TRAP_BYTES, %esp		/* back to the stack of page_fault */
+1:	addl $RING_0_TRAP_BYTES, %esp		/* back to the stack of page_fault */
 	jmp reflect_gives_up
 
 /* An interrupt of the machine (timer, doorbell) while the Guest ran: the Host kernel handles it. */
@@ -164,6 +168,7 @@ hypercall:
 #include "switcher/descriptor_stores.h"
 #include "switcher/debug_exception.h"
 #include "switcher/reflect.h"
+#include "switcher/native_reflect.h"
 
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector

@@ -26,7 +26,8 @@
  *
  * Then the CPU's five words are replaced by those of the handler, so that the Switcher's iret goes there.
  *
- * Read before: lean.S.  Read next: host_kernel/lguest/traps.c and inject.c, which do the same in the Host kernel.
+ * Read before: lean.S.  Read next: native_reflect.h; host_kernel/lguest/traps.c and inject.c,
+ * which do the same in the Host kernel.
  */
 #define FAULT_ERROR  0 /* on entry */
 #define FAULT_CS     8
@@ -50,7 +51,7 @@ page_fault:
 	testl $FLAG_VM, FAULT_EFLAGS(%esp)
 	jnz 9f
 	cmpl $0, %cs:STATE(page_fault_handler)
-	je 9f
+	je native_page_fault
 	cmpl $0, %cs:STATE(interrupt_pending)
 	jne 9f
 	pushl %eax

@@ -22,6 +22,7 @@ struct guest {
 	u64 clock_deadline;   /* TSC at which its clock is due; 0: never; clock_set_deadline() sets it */
 	u32 limit;            /* end of what it may map: RAM and device pages */
 	u32 io_pages[2];      /* physical addresses of pages with registers that are not of BARs; 0: none */
+	bool unlinked;        /* a shadow page table was unlinked since this was cleared */
 	bool strict;          /* an invalid page-table entry kills it: a paravirtualised kernel must not make one */
 	bool large_pages;     /* CR4.PSE: directory entries may map 4 MiB */
 	bool write_protect;   /* CR0.WP: a read-only page is read-only for its kernel too */

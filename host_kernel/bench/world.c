@@ -8,11 +8,11 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/print.h"
 #include "host_kernel/core/run.h"
+#include "host_kernel/machine/world_switch.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/paging.h"
 
-#define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 #define GUEST_KERNEL 0xC0000000
 
 static u8 code[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));

@@ -5,16 +5,13 @@
  */
 #include "host_kernel/core/run.h"
 #include "host_kernel/base/cpu.h"
-#include "host_kernel/base/end.h"
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
-
-#define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
-#define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
+#include "host_kernel/machine/world_switch.h"
 
 /* The Guest controls much of the frame: set the ring and the flags that protect the Host kernel. */
 static void sanitize_frame(void)
@@ -40,31 +37,12 @@ static void set_ts(void)
 	write_cr0(set ? read_cr0() | CR0_TS : read_cr0() & ~CR0_TS);
 }
 
-/* The frame is at another address than the Guest's: the Switcher faulted while it restored the Guest's registers. */
-void switcher_faulted(const struct registers *at)
-{
-	if (at->eflags & EFLAGS_VM)
-		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
-	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
-}
-
-/* One world switch, to the Guest and back. */
 static void enter(void)
 {
-	u32 frame;
-
 	sanitize_frame();
 	personality.before_entry();
 	set_ts();
-	if (!mailbox->switches++)
-		mailbox->guest_tsc = rdtsc();
-	frame = world_switch();
-	untrusted->reflected = 0;
-	if (frame != FRAME_ADDRESS)
-		switcher_faulted((const struct registers *)frame);
-	if (guest.regs->trapnum == TRAP_PAGE_FAULT)
-		guest.cr2 = read_cr2();
-	mailbox_record_switch();
+	switch_worlds();
 }
 
 void ALWAYS __attribute__((noinline)) run(void)

@@ -5,6 +5,5 @@
 #include "switcher/layouts/lguest_pages.h"
 
 void run(void) __attribute__((noreturn));
-void switcher_faulted(const struct registers *at) __attribute__((noreturn));
 
 #endif

@@ -53,6 +53,7 @@ static void ALWAYS before_entry(void)
 {
 	guest.regs->eflags |= EFLAGS_IF;
 	state->interrupt_pending = guest.pending;
+	untrusted->reflected = 0;
 }
 
 const struct personality lguest_personality = {

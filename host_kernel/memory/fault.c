@@ -20,3 +20,26 @@ u32 OFTEN demand_page(u32 address, u32 access, u32 *error)
 		shadow_directory_link(directory, INDEX(address), pde);
 	return shadow_table_map(page_of(*linked), SUBINDEX(address), entry) ? FAULT_FILLED : FAULT_IO;
 }
+
+/*
+ * Map what the Guest's page table has near an address that was just filled: pages in use, whose entries a CPU could have in
+ * its TLB.  Linux maps up to this many pages of a file at one fault.
+ */
+#define AROUND 16u
+void OFTEN fill_around(u32 address)
+{
+	u16 page = page_of(*directory_entry(shadow_directory_current(), INDEX(address)));
+	u32 first = SUBINDEX(address) & ~(AROUND - 1);
+	u32 empty = ~pages[page].used[first / 32] >> first % 32 & ((1u << AROUND) - 1);
+	const pte_t *guest_table = guest_table_of(page);
+
+	if (!guest_table)
+		return;
+	for (guest_table += first; empty; empty &= empty - 1) {
+		u32 index = __builtin_ctz(empty);
+		pte_t entry = read_entry(&guest_table[index]);
+
+		if (!(~entry & (PTE_P | PTE_A)) && guest_frame_valid(entry) && !is_reserved(entry))
+			shadow_table_map(page, first + index, entry);
+	}
+}

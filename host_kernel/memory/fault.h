@@ -8,5 +8,6 @@
 #define FAULT_FILLED 1 /* the shadow now allows it */
 #define FAULT_IO     2 /* the Guest's page tables allow it, but there is no memory: a BAR (host_kernel/pci/mmio.c) */
 u32 demand_page(u32 address, u32 access, u32 *error);
+void fill_around(u32 address);
 
 #endif

@@ -146,6 +146,7 @@ void shadow_table_release(u16 page)
 	u16 *link = &buckets[pages[page].frame % BUCKETS];
 
 	invalidate_set_pte_cache();
+	guest.unlinked = true;
 	if (--pages[page].references)
 		return;
 	while (*link != page)

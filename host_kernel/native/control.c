@@ -3,6 +3,7 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/end.h"
+#include "host_kernel/base/sections.h"
 #include "host_kernel/memory/paging.h"
 #include "host_kernel/memory/page_tables.h"
 
@@ -19,7 +20,7 @@
 #define MSR_TSC      0x10u
 #define MSR_APIC_BASE 0x1Bu
 
-struct native native;
+struct native native HOT;
 static u32 cr4_known, efer_known; /* the bits that the Guest may set */
 static bool paging_used;          /* paging was on at some time, */
 static bool pge_used;             /* and CR4.PGE */
@@ -39,7 +40,7 @@ u32 read_control(u32 number)
 	case 0:
 		return native.cr0;
 	case 2:
-		return state->guest_cr2;
+		return untrusted->guest_cr2;
 	case 3:
 		return native.cr3;
 	default:
@@ -50,6 +51,7 @@ u32 read_control(u32 number)
 static void use_directory(void)
 {
 	load_page_directory(native.cr0 & CR0_PG ? native.cr3 & CR3_ADDRESS : LINEAR_MAP);
+	reflect_allow();
 }
 
 /*
@@ -141,7 +143,7 @@ bool write_control(u32 number, u32 value)
 			return false;
 		return write_cr0_for_guest(value);
 	case 2:
-		state->guest_cr2 = value;
+		untrusted->guest_cr2 = value;
 		return true;
 	case 3:
 		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))

@@ -5,7 +5,9 @@
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/machine/world_switch.h"
 #include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
 
 #define DIRECTION 0x400u
@@ -203,32 +205,46 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 	}
 }
 
-/* The most frequent ones without decode(): in and out without prefixes, and a load of CR3. */
+#define RM_SIB  4 /* in a ModRM byte of a memory operand: a SIB byte follows, */
+#define RM_WORD 5 /* or, without a displacement, an address */
+
+/* A load of CR3, or invlpg of an address in a register. */
+static bool flush(const u8 *text)
+{
+	struct registers *regs = guest.regs;
+
+	if (text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
+		if (!write_control(3, *general_register(text[2])))
+			return false;
+	} else if (text[1] == 0x01 && (text[2] & 0xF8) == 0x38 && (text[2] & 7) != RM_SIB && (text[2] & 7) != RM_WORD) {
+		flush_address(segment_base(regs->ds) + *general_register(text[2]));
+	} else {
+		return false;
+	}
+	regs->eip += 3;
+	native.flushed = !(regs->eflags & UNUSUAL_FLAGS) && !native.stepping && !native.page_unprotected;
+	return true;
+}
+
+/* The most frequent ones without decode(): in and out without prefixes, and flushes. */
 static bool frequent(void)
 {
 	struct registers *regs = guest.regs;
 	const u8 *text = shadow_lookup(regs->eip, false);
-	u8 opcode = text ? *text : 0;
-	u32 size = opcode & 1 ? 4 : 1;
-	u16 port = regs->edx;
+	u32 size, port;
 
-	if (regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
+	if (!text || regs->eip % PAGE_BYTES > PAGE_BYTES - 3)
 		return false;
-	if (opcode == 0x0F && text[1] == 0x22 && (text[2] & 0xF8) == 0xD8) {
-		if (!write_control(3, *general_register(text[2])))
-			return false;
-		regs->eip += 3;
-		return true;
-	}
-	if ((opcode & 0xF4) != 0xE4)
-		return false;
-	if (!(opcode & 8))
-		port = text[1];
-	if (opcode & 2)
+	if ((*text & 0xF4) != 0xE4)
+		return *text == 0x0F && flush(text);
+	size = *text & 1 ? 4 : 1;
+	port = *text & 8 ? regs->edx & 0xFFFF : text[1];
+	regs->eip += *text & 8 ? 1 : 2;
+	if (*text & 2)
 		write_port(port, regs->eax, size);
 	else
 		do_in(port, size);
-	regs->eip += opcode & 8 ? 1 : 2;
+	native.port_accessed = true;
 	return true;
 }
 

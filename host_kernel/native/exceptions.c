@@ -55,7 +55,7 @@ static bool is_double_fault(u32 first, u32 second)
 static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
 {
 	mailbox->faults[mailbox->fault_count++ % FAULT_RECORDS] = (struct fault_record){
-		.vector = vector, .errcode = error, .cr2 = state->guest_cr2, .failed = failed, .where = where, .raised = raised,
+		.vector = vector, .errcode = error, .cr2 = untrusted->guest_cr2, .failed = failed, .where = where, .raised = raised,
 	};
 }
 
@@ -65,7 +65,7 @@ static void note(u32 vector, u32 error, u32 failed, u32 where, u32 raised)
  */
 static void inject_failed(u32 vector, u32 error, u32 failed, u32 where, bool software)
 {
-	u32 first = vector, first_error = error, first_cr2 = state->guest_cr2;
+	u32 first = vector, first_error = error, first_cr2 = untrusted->guest_cr2;
 	char reason[REASON_BYTES];
 
 	mailbox->fault_count = 0;
@@ -80,7 +80,7 @@ static void inject_failed(u32 vector, u32 error, u32 failed, u32 where, bool sof
 			end_guest(END_TRIPLE_FAULT, reason);
 		}
 		if (second == TRAP_PAGE_FAULT)
-			state->guest_cr2 = where;
+			untrusted->guest_cr2 = where;
 		if (!software && is_double_fault(vector, second)) {
 			second = TRAP_DOUBLE_FAULT;
 			second_error = 0;
@@ -125,6 +125,6 @@ void native_software_interrupt(u32 vector, u32 length)
 
 void native_page_fault(u32 address, u32 error)
 {
-	state->guest_cr2 = address;
+	untrusted->guest_cr2 = address;
 	native_inject(TRAP_PAGE_FAULT, error);
 }

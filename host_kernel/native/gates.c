@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The IDT in an unmodified kernel's memory, and its one gate that the CPU uses directly.  Read next: inject.c. */
+/* The IDT in an unmodified kernel's memory, and its gates that the CPU and the Switcher use directly.  Read next: inject.c. */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/guest_virtual.h"
 
 #define SYSTEM_CALL 0x80
+
+static u32 page_fault_handler; /* of the kernel, through an interrupt gate; 0: it has another gate, or none */
 
 bool read_gate(u32 vector, u32 *low, u32 *high)
 {
@@ -26,12 +28,42 @@ bool gate_for_programs(u32 vector)
 }
 
 /*
+ * The lean Switcher may reflect page faults of programs when the kernel's memory is mapped where Linux maps it
+ * (switcher/native_reflect.h).
+ */
+void reflect_allow(void)
+{
+#ifndef PAE
+	u32 directory = NATIVE_KERNEL_HALF + guest.directory;
+
+	state->page_directory = directory;
+	state->native_handler = guest.directory < SWITCHER_BASE - NATIVE_KERNEL_HALF &&
+				shadow_lookup(directory, false) == (u8 *)(machine.guest_base + guest.directory) ? page_fault_handler : 0;
+#endif
+}
+
+/* The kernel's own gate for page faults. */
+static void learn_page_fault_handler(void)
+{
+	u32 low, high;
+
+	page_fault_handler = 0;
+	if (read_gate(TRAP_PAGE_FAULT, &low, &high) && (high & GATE_TYPE) == GATE_INTERRUPT && is_kernel_code(low >> 16)) {
+		page_fault_handler = (high & 0xFFFF0000) | (low & 0xFFFF);
+		state->native_handler_cs = (low >> 16 & ~RPL) | 1;
+	}
+	reflect_allow();
+}
+
+/*
  * A system call goes directly from a program to its kernel.  A vector that ring 1 raises (a breakpoint) cannot: its frame
  * would hold RPL 1, so the return from it would not fault.
  */
 void idt_sync(void)
 {
 	u32 low, high, to_switcher = switcher_entries[SYSTEM_CALL];
+
+	learn_page_fault_handler();
 
 	/* The selector is the Guest's: a Host selector would be ring 0. */
 	if (!ldt_hides_code() && !native.page_unprotected && read_gate(SYSTEM_CALL, &low, &high) &&

@@ -38,7 +38,7 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 		return no_gate(vector, where);
 	if ((high & GATE_TYPE) == GATE_TASK)
 		kill_guest("vector %u (error code %#x, cr2 %#x, eip %#x) leads to a task gate, and there are no task switches",
-			   vector, error, state->guest_cr2, regs->eip);
+			   vector, error, untrusted->guest_cr2, regs->eip);
 	if ((high & GATE_TYPE) != GATE_INTERRUPT && (high & GATE_TYPE) != GATE_TRAP)
 		return FAILED_GATE_TYPE;
 	if (pushes_error(vector))

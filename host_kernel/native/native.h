@@ -27,13 +27,15 @@
 /* The CPU's registers as the unmodified kernel sees them. */
 struct native {
 	u32 efer;
-	u32 cr0, cr3, cr4; /* state->guest_cr2 is where the Switcher can read it */
+	u32 cr0, cr3, cr4; /* untrusted->guest_cr2 is where the Switcher can read it */
 	u32 gdt_base, gdt_limit;
 	u32 idt_base, idt_limit;
 	bool idt_loaded; /* by the kernel itself */
 	bool descriptors_differ; /* from those for which drop_bad_segments() checked the registers */
 	u32 tss_base, tss_limit;
 	u16 tss_selector, ldt_selector;
+	bool flushed;            /* the kernel flushed addresses, and nothing else was done */
+	bool port_accessed;      /* and nothing else was done: what an entry prepares is still right, but for the GDT */
 	u32 stepping;      /* single-stepping: one instruction runs with so many write-protected pages writable: */
 	u32 step_pages[2]; /* two, because a store may cross pages */
 	u32 step_flags;    /* its IF and TF before that */
@@ -59,6 +61,9 @@ void popf_init(void);
 bool operand_read(struct instruction *instruction, void *to, u32 address, u32 count);
 bool operand_write(struct instruction *instruction, u32 address, const void *from, u32 count);
 
+/* refill.c */
+void refill(void);
+
 /* step.c */
 void step_unprotect(bool open);
 void step_end(void);
@@ -68,8 +73,10 @@ void native_reflect_page_fault(u32 address, u32 error);
 /* segments.c */
 void native_segments_init(void);
 void choose_gdt(u32 ring);
+void choose_kernel_gdt(void);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
+bool ldt_special(void);
 void tss_load(u16 selector);
 bool tss_opens_ports(u16 port, u32 size);
 bool is_flat_code(u16 selector);
@@ -112,6 +119,7 @@ void unprotected_page_hide(void);
 bool read_gate(u32 vector, u32 *low, u32 *high);
 bool gate_for_programs(u32 vector);
 void idt_sync(void);
+void reflect_allow(void);
 
 /* inject.c */
 u32 inject_once(u32 vector, u32 error, u32 length, u32 *where);

@@ -8,6 +8,7 @@
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/base/print.h"
+#include "host_kernel/machine/world_switch.h"
 #include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/memory/guest_physical.h"
@@ -16,8 +17,6 @@
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/memory/walk.h"
 #include "host_kernel/pci/pci.h"
-
-#define KERNEL_HALF 0xC0000000u /* Linux shares the page tables from here on: an optimisation only */
 
 /*
  * Write the TSC's rate into the kernel's command line.  The kernel's own measurement, against a timer that traps, would be
@@ -40,7 +39,7 @@ static void init(void)
 {
 	native.cr0 = CR0_PE | CR0_ET;
 	debug_registers_init();
-	guest.kernel_address = KERNEL_HALF;
+	guest.kernel_address = NATIVE_KERNEL_HALF; /* an optimisation only */
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
 	native.fast_flags = FAST_FLAGS;
@@ -60,18 +59,20 @@ static void interrupts(void)
 	u32 vector;
 
 	line_check();
-	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF) || !irq_pending())
+	state->interrupt_pending = irq_pending();
+	if (!state->interrupt_pending || native.stepping || !(guest.regs->eflags & EFLAGS_IF))
 		return;
 	guest.halted = false;
 	mailbox->interrupts_delivered++;
 	if (!irq_acknowledge(&vector))
 		guest_not_idle();
 	native_inject(vector, 0);
+	state->interrupt_pending = irq_pending();
 }
 
 static bool needs_retry(void)
 {
-	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti does */
+	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti or popf does */
 }
 
 static void asleep(void)
@@ -88,7 +89,16 @@ static void pci_irq_line(u32 irq, bool high)
 
 static void before_entry(void)
 {
-	state->interrupt_pending = irq_pending();
+	if (native.port_accessed) {
+		native.port_accessed = false;
+		if ((guest.regs->cs & RPL) != RPL && state->fast_path && !native.stepping && !native.page_unprotected &&
+		    !native.descriptors_differ) {
+			choose_kernel_gdt();
+			drop_bad_segments();
+			return;
+		}
+	}
+	guest.unlinked = false;
 	if (untrusted->stale && (guest.regs->cs & RPL) == RPL)
 		stores_sync();
 	choose_gdt(guest.regs->cs & RPL);
@@ -132,6 +142,7 @@ static void page_fault(u32 address, u32 error)
 	u32 access = error, how;
 	pte_t entry, pde;
 
+	untrusted->reflected = 0;
 	/* A store to a page that is mapped and write-protected: each change of tasks makes one. */
 	if ((access & (FAULT_P | FAULT_W)) == (FAULT_P | FAULT_W) && walk(address, access, &entry, &pde, &error) &&
 	    is_write_protected(FRAME(entry)) && is_mapped(address, entry)) {
@@ -167,7 +178,7 @@ static bool software_interrupt(u32 error)
 	return true;
 }
 
-static void trap(void)
+static inline void handle_exit(void)
 {
 	struct registers *regs = guest.regs;
 	u32 vector = regs->trapnum, error = regs->errcode;
@@ -203,6 +214,26 @@ static void trap(void)
 	if (native.stepping)
 		step_end();
 	native_inject(vector, error);
+}
+
+static void trap(void)
+{
+	const bool alone = personality.trap == trap; /* for breakpoints, and for popf, each exit has more to it */
+
+	for (;;) {
+		if (guest.regs->trapnum == TRAP_PAGE_FAULT && alone)
+			refill();
+		handle_exit();
+		if (!native.flushed)
+			return;
+		native.flushed = false;
+		if (!alone)
+			return;
+		/* Like a fill (refill.c), but that what an entry prepares may have changed. */
+		guest.regs->trapnum = TRAP_NONE;
+		before_entry();
+		switch_worlds();
+	}
 }
 
 const struct personality native_personality = {

@@ -23,8 +23,8 @@
 
 static u64 ldt[LDT_ENTRIES] __attribute__((aligned(PAGE_BYTES)));
 static u32 ldt_entries;
-static bool ldt_has_code; /* for ring 3 */
-static bool ldt_is_special; /* it has code, or a stack of 16 bits */
+static bool ldt_has_code HOT; /* for ring 3 */
+static bool ldt_is_special HOT; /* it has code, or a stack of 16 bits */
 static u32 ldt_absent[LDT_ENTRIES / 32]; /* bits: such code that is really not present, and not hidden */
 
 static u32 base_of(u32 low, u32 high)
@@ -47,6 +47,11 @@ void native_segments_init(void)
 static bool is_hideable(u32 entry)
 {
 	return is_user_code((u32)(ldt[entry] >> 32) | HIGH_P) && !(ldt_absent[entry / 32] >> entry % 32 & 1);
+}
+
+bool ldt_special(void)
+{
+	return ldt_is_special;
 }
 
 bool ldt_hides_code(void)
@@ -105,6 +110,15 @@ static void set_program(void)
 	state->user_ss = guest.regs->ss;
 }
 
+/* A system call arrives with user_gdt. */
+void choose_kernel_gdt(void)
+{
+	if (is_lean())
+		load_gdt(&state->kernel_gdt);
+	else
+		state->guest_gdt = state->kernel_gdt;
+}
+
 /*
  * Before an entry: for ring 3 user_gdt, and the stack for direct system calls; for ring 1 kernel_gdt.  The fast paths
  * switch between the two.  While the Guest is idle there is no fast path for iret, so that its end is noticed (pit.c).
@@ -129,7 +143,7 @@ void choose_gdt(u32 ring)
 	else if (!stack_is_flat || native.page_unprotected)
 		state->fast_path = native.fast_flags;
 	else
-		state->fast_path = native.fast_flags | FAST_IRET_KERNEL | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
+		state->fast_path = native.fast_flags | FAST_IRET_KERNEL | FAST_REFLECT | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
 				   (stores_allowed() ? FAST_STORES : 0);
 }
 
@@ -215,20 +229,27 @@ static u32 loadable_or_null(u32 selector)
 	return selector;
 }
 
-void drop_bad_segments(void)
+static u32 checked[4] HOT, checked_ring HOT;
+
+static void __attribute__((noinline)) check_segments(void)
 {
-	static u32 checked[4] HOT, ring HOT;
 	struct registers *regs = guest.regs;
 
-	if (!native.descriptors_differ && regs->ds == checked[0] && regs->es == checked[1] && regs->fs == checked[2] &&
-	    regs->gs == checked[3] && (regs->cs & RPL) == ring)
-		return;
 	native.descriptors_differ = false;
-	ring = regs->cs & RPL;
+	checked_ring = regs->cs & RPL;
 	checked[0] = regs->ds = loadable_or_null(regs->ds);
 	checked[1] = regs->es = loadable_or_null(regs->es);
 	checked[2] = regs->fs = loadable_or_null(regs->fs);
 	checked[3] = regs->gs = loadable_or_null(regs->gs);
+}
+
+void drop_bad_segments(void)
+{
+	const struct registers *regs = guest.regs;
+
+	if ((regs->ds ^ checked[0]) | (regs->es ^ checked[1]) | (regs->fs ^ checked[2]) | (regs->gs ^ checked[3]) |
+	    ((regs->cs & RPL) ^ checked_ring) | native.descriptors_differ)
+		check_segments();
 }
 
 /* ltr.  The kernel's stack in the TSS changes by plain stores, so it is read whenever it is needed. */

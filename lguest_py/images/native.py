@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write what an unmodified Linux expects of a PC's firmware and boot loader into the first MiB of its RAM.
 
-That is boot_params, the command line with the parameters that a native Guest needs, an E820 map and ACPI tables.
+That is boot_params, the command line with the parameters that a native Guest needs, an E820 map, ACPI tables and the MP
+table.
 Source: Linux's Documentation/arch/x86/boot.rst and zero-page.rst.
-Read next: acpi.py, and host_kernel/native/personality.c.
+Read next: acpi.py, mp_table.py, and host_kernel/native/personality.c.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from lguest_py.images.boot_params import (
 )
 from lguest_py.images.command_line import split
 from lguest_py.images.image import MIB, Image
+from lguest_py.images.mp_table import mp_table
 from lguest_py.images.support import parse_version, short_version
 from lguest_py.shared_memory import _layouts as at
 
 BOOT_PARAMS, COMMAND_LINE = 0x10000, 0x20000  # Guest-physical; esi holds the first at entry
 LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searches for the RSDP
+MP_TABLE = 639 << 10  # where it searches for that: the last KiB below 640K
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
-TESTED_VERSION = (6, 1)
+TESTED_VERSIONS = ((3, 18), (5, 10), (6, 1))  # of kernels without lguest support
 NO_MSI = "pci=nomsi"
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # for an ELF, which has no setup header: the oldest version that needs no other field
@@ -60,8 +63,8 @@ def personality_line(image: Image, command_line: str) -> str:
     kernel = f"Linux {short_version(image.version)}" if image.version else "this kernel, which is not Linux,"
     if image.personality == "lguest":
         return f"personality lguest: {kernel} makes hypercalls"
-    if (parse_version(image.version) or TESTED_VERSION)[:2] != TESTED_VERSION:
-        kernel += f" (of such kernels only {TESTED_VERSION[0]}.{TESTED_VERSION[1]} was tested)"
+    if (parse_version(image.version) or TESTED_VERSIONS[0])[:2] not in TESTED_VERSIONS:
+        kernel += f" (of such kernels {', '.join(f'{major}.{minor}' for major, minor in TESTED_VERSIONS)} were tested)"
     added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
     return (
         f"personality native: {kernel} has no lguest support, so its privileged instructions trap and are emulated"
@@ -117,5 +120,7 @@ def write_native(
     ram[COMMAND_LINE : COMMAND_LINE + len(line) + 1] = line + b"\0"
     acpi = tables(FIRMWARE, window, pins)
     ram[FIRMWARE : FIRMWARE + len(acpi)] = acpi
+    mp = mp_table(MP_TABLE, pins)
+    ram[MP_TABLE : MP_TABLE + len(mp)] = mp
     offset = line.find(b"tsc_early_khz=" + b"0" * at.TSC_DIGITS)
     return COMMAND_LINE + offset + len("tsc_early_khz=") if offset >= 0 else 0

@@ -47,6 +47,9 @@
 #define FAST_POPF 16 /* in place of FAST_FLAGS, for a kernel whose popf sets the flag: the same for what stands in its code: */
 #define INSTEAD_OF_CLI  0x6C /* insb, which no kernel uses without rep */
 #define INSTEAD_OF_POPF 0x17 /* pop of ss: flags have bit 1, so as a selector their RPL is not that of ring 1 */
+#define FAST_REFLECT 32 /* page faults of its programs, to native_handler */
+
+#define NATIVE_KERNEL_HALF 0xC0000000 /* from here on Linux maps its memory, and all its directories are the same */
 
 #define TRAP_NONE 256 /* preset in trapnum: not a vector */
 
@@ -77,10 +80,11 @@ struct registers {
 
 /* The start of the stack page.  Ring 1 can write here, so these are statistics and hints, never a basis of security. */
 struct untrusted {
-	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel */
+	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel (native: for a page fault) */
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
 	u32 last_cli;   /* for FAST_POPF: the address of the last cli that cleared the interrupt flag */
 	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
+	u32 guest_cr2;  /* native: the Guest's CR2 */
 };
 
 /* What lgdt and lidt load: six bytes from limit on, with base aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -130,7 +134,9 @@ struct lguest_state {
 	u32 stores_start;       /* for FAST_STORES: the address of the first such descriptor in the Guest's GDT, */
 	u32 stores_bytes;       /* how many bytes they are, */
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
-	u32 guest_cr2;          /* native: of the last reflected page fault */
+	u32 native_handler;     /* native: where the lean Switcher may reflect a program's page fault to; 0: nowhere */
+	u32 native_handler_cs;  /* and its code segment */
+	u32 pad;
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	u32 return_dr7;         /* for the return by a second frame: DR7 from then on, */
 	u32 return_esp;         /* and the stack with that frame */

@@ -43,7 +43,7 @@ def interrupts(text: str) -> dict[str, tuple[int, str]]:
         (("nolapic_timer",), "IO-APIC", "IO-APIC", "PCI-MSI", False),
         (("noapic",), "XT-PIC", "XT-PIC", "PCI-MSI", True),
         (("nolapic",), "XT-PIC", "XT-PIC", "XT-PIC", False),
-        (("acpi=off",), "XT-PIC", "XT-PIC", "PCI-MSI", False),  # its local APIC serves MSI, and not as a timer
+        (("acpi=off",), "IO-APIC", "IO-APIC", "PCI-MSI", True),  # from the MP table
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) and value else None,
 )

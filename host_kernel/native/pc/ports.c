@@ -108,6 +108,8 @@ u32 port_in(u16 port, u32 size)
 {
 	u32 value = 0;
 
+	if (size == 1)
+		return in_byte(port);
 	if (port == ACPI_PM_TIMER && size == 4)
 		return pm_timer();
 	for (u32 byte = 0; byte < size; byte++)
@@ -117,7 +119,11 @@ u32 port_in(u16 port, u32 size)
 
 void port_out(u16 port, u32 value, u32 size)
 {
-	if (port == ACPI_PM1_CONTROL && size >= 2 && (value & SLEEP_ENABLE) && SLEEP_TYPE(value) == ACPI_SLEEP_TYPE_OFF)
+	if (size == 1) {
+		out_byte(port, value);
+		return;
+	}
+	if (port == ACPI_PM1_CONTROL && (value & SLEEP_ENABLE) && SLEEP_TYPE(value) == ACPI_SLEEP_TYPE_OFF)
 		end_guest(END_POWER_OFF, "Power down");
 	for (u32 byte = 0; byte < size; byte++)
 		out_byte(port + byte, value >> byte * 8);

@@ -2,6 +2,7 @@
 /* The serial port's interrupt: its cause, and the line to the interrupt controller.  Read next: uart.c. */
 #include "host_kernel/native/pc/uart.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/sections.h"
 
 #define UART_IRQ 4
 
@@ -25,5 +26,11 @@ u8 uart_cause(void)
 /* OUT2 connects the line to the interrupt controller; loopback mode disconnects it. */
 void uart_update(void)
 {
-	irq_line(UART_IRQ, (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE);
+	static bool was_high HOT;
+	bool high = (uart.modem & MCR_OUT2) && !(uart.modem & MCR_LOOP) && uart_cause() != IIR_NONE;
+
+	if (high == was_high)
+		return;
+	was_high = high;
+	irq_line(UART_IRQ, high);
 }

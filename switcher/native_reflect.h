@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The fast path of the lean Switcher for a page fault of a program of an unmodified kernel (FAST_REFLECT): as in reflect.h,
+ * it goes to the kernel's handler without a world switch when the Guest's page tables do not allow the access.
+ *
+ * Linux maps its memory from NATIVE_KERNEL_HALF on, and the Switcher reads the page tables there.  The Host kernel has
+ * checked that the directory is there.  A page table may be elsewhere (beyond what Linux maps always): then what is read is
+ * wrong, and the kernel gets a fault for an entry that allows the access.  The second fault at the same address goes to the
+ * Host kernel, which alone clears "reflected", so that such a fault cannot be repeated without end.
+ *
+ * The kernel's stack is not checked by the Host kernel, so it must not be the Switcher's: the frame there is what the
+ * Switcher's own iret uses.
+ *
+ * The stacks are those of reflect.h.  The interrupt flag is the real one, and the gate clears it.
+ * Read before: reflect.h.  Read next: host_kernel/native/inject.c, which does the same in the Host kernel.
+ */
+#define PTE_LARGE 0x80
+#define FLAG_RF 0x10000
+native_page_fault:
+	testb $FAST_REFLECT, %cs:STATE(fast_path)
+	jz 9f
+	testl $FLAG_TF, FAULT_EFLAGS(%esp)
+	jnz 9f
+	cmpl $0, %cs:STATE(native_handler)
+	je 9f
+	pushl %eax
+	pushl %ecx
+	pushl %edx
+	movl %cr2, %eax
+	pushl %eax
+	cmpl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected, %eax
+	je reflect_gives_up
+	movl %cs:STATE(page_directory), %edx
+	movl %eax, %ecx
+	shrl $22, %ecx
+native_reflect_may_fault:
+	movl %cs:(%edx, %ecx, 4), %edx
+	testb $PTE_PRESENT, %dl
+	jz 1f
+	testb $PTE_LARGE, %dl
+	jnz reflect_gives_up
+	andl $~0xFFF, %edx
+	shrl $12, %eax
+	andl $0x3FF, %eax
+	movl %cs:NATIVE_KERNEL_HALF(%edx, %eax, 4), %edx
+	testb $PTE_PRESENT, %dl
+	jz 1f
+	andl $(PTE_WRITABLE | PTE_USER), %edx
+	cmpl $PTE_USER, %edx
+	jne reflect_gives_up
+	movb TRAP_ERROR(%esp), %dl		/* the shadow may lack an entry that the Guest has */
+	orb $PTE_PRESENT, %dl
+	cmpb $USER_WRITE_TO_PRESENT, %dl
+	jne reflect_gives_up
+	movb %dl, TRAP_ERROR(%esp)
+	jmp 2f
+1:	testb $PTE_PRESENT, TRAP_ERROR(%esp)
+	jnz reflect_gives_up
+2:	movl %cs:STATE(guest_tss) + TSS_esp1, %edx
+	cmpl $SWITCHER_BASE, %edx
+	ja reflect_gives_up
+	movl TRAP_SS(%esp), %eax
+	movl %eax, %ss:-4(%edx)
+	movl TRAP_ESP(%esp), %eax
+	movl %eax, %ss:-8(%edx)
+	movl TRAP_EFLAGS(%esp), %eax
+	andl $~FLAG_RF, %eax
+	movl %eax, %ss:-12(%edx)
+	movl TRAP_CS(%esp), %eax
+	movl %eax, %ss:-16(%edx)
+	movl TRAP_EIP(%esp), %eax
+	movl %eax, %ss:-20(%edx)
+	movl TRAP_ERROR(%esp), %eax
+	movl %eax, %ss:-24(%edx)
+native_reflect_is_safe:
+	subl $GUEST_FRAME_BYTES, %edx
+	movl %edx, TRAP_ESP(%esp)
+	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
+	movl %eax, TRAP_SS(%esp)
+	movl %cs:STATE(native_handler), %eax
+	movl %eax, TRAP_EIP(%esp)
+	movl %cs:STATE(native_handler_cs), %eax
+	movl %eax, TRAP_CS(%esp)
+	andl $~(CLEARED_FLAGS | FLAG_IF), TRAP_EFLAGS(%esp)
+	popl %eax
+	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2
+	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
+	lgdt %cs:LOADABLE(kernel_gdt)
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
+	popl %edx
+	popl %ecx
+	popl %eax
+	addl $4, %esp
+	iret
+9:	pushl $VECTOR_PAGE_FAULT
+	jmp fault
