@@ -72,7 +72,7 @@ static void interrupts(void)
 
 static bool needs_retry(void)
 {
-	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti does */
+	return line_pauses(); /* not for interrupts: with the flag set the doorbell itself exits, and with it clear, sti or popf does */
 }
 
 static void asleep(void)

@@ -4,15 +4,18 @@
  * flag, so each popf that may run with interrupts off is replaced by an instruction of one byte that faults, and emulated.
  *
  * Such a popf comes after a cli, and every cli faults.  At the first fault of a cli the kernel is watched until its
- * interrupt flag is set again: it is single-stepped, and where it runs for the first time, its code is followed along both
- * ways of each branch.  A popf that is found so is an instruction, not data.  The cli is then replaced too, by another such
- * instruction: the Switcher answers that one, so that a cli that was seen costs no more than in newer kernels.
+ * interrupt flag is set again: it is single-stepped, and from where it runs its code is followed along both ways of each
+ * branch.  So what is found is an instruction and not data.  (After a call it is taken for granted that the call returns.)
+ * The cli is then replaced too, by another such instruction: the Switcher answers that one, so that a cli that was seen
+ * costs no more than in newer kernels.
  *
- * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later: before, it is
- * watched once for each caller.  What is known about the kernel's code is written in the code itself.  Code that is overwritten,
- * freed or loaded has its own cli again, and is watched again.  A popf behind a jump through a pointer that went elsewhere at the first time is
- * found later, because now and then a cli gets its place back, and so does the last one when an interrupt has been pending
- * for some traps while the flag is clear.  Until then such a popf leaves interrupts off, up to the next sti or iret.
+ * A cli in a routine that returns with interrupts off, as one does that takes a lock, is replaced later.  Before, it is
+ * watched once for each caller.  Else all that is known about the kernel's code is written in the code itself: code that
+ * is overwritten, freed or loaded has its own cli again, and is watched again.
+ *
+ * A popf can be missed that is reached through a pointer, if another one was at the first time.  It leaves interrupts off
+ * up to the next sti or iret.  It is found later, because now and then a cli gets its place back and is watched again, and
+ * so does the last one when an interrupt has been pending for some traps while the flag is clear.
  *
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
  */
@@ -20,7 +23,6 @@
 #include "host_kernel/machine/debug_registers.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/personality.h"
-#include "host_kernel/base/print.h"
 #include "host_kernel/instruction/flow.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/guest_physical.h"
@@ -37,7 +39,8 @@
 #define AGAIN      4096u /* traps, until a cli is watched again */
 #define FOLLOWED   4000u /* instructions, at most, from one start */
 #define BRANCHES   128u  /* to be followed still */
-#define SEEN_BITS  0x20000u /* addresses alike in these bits count as one */
+#define SEEN       16384u
+#define SPREAD     0x9E3779B1u /* makes the keys of each watch others */
 
 #define SAVERS     64u
 #define MEETINGS   128u
@@ -60,9 +63,10 @@ static bool watching;  /* the Guest is single-stepped */
 static bool flag_was_clear; /* when the watch began: then it ends with a popf */
 static u32 steps_left;
 static u32 watched_cli, watched_esp; /* the cli with which the watch began, until its routine returns, and esp there; or 0 */
-static u32 waits;      /* traps with an interrupt pending */
+static u32 waits, patience; /* traps with an interrupt pending, and how many are too many */
 static u32 traps;      /* since a cli got its place back */
-static u32 seen[SEEN_BITS / 32]; /* instructions that were followed in this watch */
+static u32 watches;
+static u32 seen[SEEN]; /* keys of instructions that were followed in this watch; some may be forgotten, and followed again */
 
 /* The Guest's byte at this address, which programs cannot reach; or NULL. */
 static u8 *kernel_byte(u32 address)
@@ -133,9 +137,10 @@ static u32 fetch(u8 *bytes, u32 address)
 
 static bool test_and_set_seen(u32 address)
 {
-	u32 *word = &seen[address % SEEN_BITS / 32], bit = 1u << address % 32, was = *word & bit;
+	u32 *place = &seen[(address ^ address >> 14) % SEEN], key = address ^ watches * SPREAD;
+	bool was = *place == key;
 
-	*word |= bit;
+	*place = key;
 	return was;
 }
 
@@ -168,7 +173,7 @@ static void watch(void)
 	if (guest.regs->eflags & EFLAGS_TF)
 		return;
 	if (!watching) {
-		memset(seen, 0, sizeof(seen));
+		watches++;
 		flag_was_clear = !(guest.regs->eflags & EFLAGS_IF);
 		steps_left = STEPS;
 		watched_cli = 0;
@@ -286,13 +291,14 @@ static void step(void)
 			return;
 		}
 		follow(regs->eip);
+		replace(regs->eip, POPF, INSTEAD_OF_POPF); /* follow() may have had no room to remember this way */
 		byte = kernel_byte(regs->eip);
 		if (byte && watched_cli && (*byte == RET || *byte == RET_AND_DROP))
 			note_return();
+		steps_left--;
 		if (byte && *byte == INSTEAD_OF_POPF) {
 			emulate_popf();
 		} else if (!byte || *byte != PUSHF || !emulate_pushf()) {
-			steps_left--;
 			regs->eflags |= EFLAGS_TF;
 			return;
 		}
@@ -304,11 +310,13 @@ static bool is_overdue(void)
 {
 	const struct registers *regs = guest.regs;
 
-	if ((regs->cs & RPL) != 1 || (regs->eflags & EFLAGS_IF) || !irq_pending())
+	if ((regs->cs & RPL) != 1 || (regs->eflags & EFLAGS_IF) || !irq_pending()) {
 		waits = 0;
-	else
+		patience = PATIENCE;
+	} else {
 		waits++;
-	return waits > PATIENCE;
+	}
+	return waits > patience;
 }
 
 /* The cli that cleared the flag will be watched again. */
@@ -335,15 +343,19 @@ static bool stepped(void)
 
 static void popf_trap(void)
 {
+	struct registers *regs = guest.regs;
 	bool stepping = watching && !native.stepping; /* a step of step.c comes first */
 
 	if (stepping)
-		guest.regs->eflags &= ~EFLAGS_TF;
+		regs->eflags &= ~EFLAGS_TF;
+	if (native.page_unprotected && unprotected_page_trap(regs->trapnum, regs->errcode))
+		return; /* the instruction runs again */
 	if (!(stepping && stepped()) && !is_ours())
 		plain_trap();
 	if (native.stepping)
 		return;
 	if (is_overdue()) {
+		patience *= 4; /* a kernel may have a reason, and a watch is slow */
 		watch_again();
 		watch();
 	} else if (!watching && ++traps > AGAIN) {

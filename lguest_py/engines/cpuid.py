@@ -33,7 +33,7 @@ class Feature:
 
 FEATURES: Final = (
     Feature("edx", 0, "fpu", "floating point; the Host kernel switches its state"),
-    Feature("edx", 2, "de", "debug registers are the Host kernel's, but old programs ask"),
+    Feature("edx", 2, "de", "the Host kernel gives the Guest the debug registers, and emulates CR4.DE"),
     Feature("edx", 3, "pse", "the Host kernel maps itself with 4 MiB pages; a Guest's large pages become small ones"),
     Feature("edx", 4, "tsc", "rdtsc works in every ring, and is the Guest's clock"),
     Feature("edx", 6, "pae", "the Host kernel comes in a form whose own and shadow page tables are those of PAE"),

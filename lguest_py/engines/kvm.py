@@ -21,7 +21,20 @@ from lguest_py.engines import cpuid
 from lguest_py.engines.base import LESS_MEMORY, MachineEnd, MachineFacts, no_memory
 from lguest_py.errors import EngineError
 from lguest_py.files.descriptors import check
-from lguest_py.kvm import Exit, InternalError, Interrupted, Io, IrqRoute, Kvm, KvmError, Mmio, Registers, Shutdown, Vcpu, Vm
+from lguest_py.kvm import (
+    Exit,
+    InternalError,
+    Interrupted,
+    Io,
+    IrqRoute,
+    Kvm,
+    KvmError,
+    Mmio,
+    Registers,
+    Shutdown,
+    Vcpu,
+    Vm,
+)
 from lguest_py.kvm.x86 import TSS_ADDRESS, flat_protected_mode
 
 DOORBELL_PORT: Final = 0x500
@@ -31,9 +44,8 @@ DOORBELL_PIN: Final = 4
 IOAPIC: Final = 2  # the chip's number in IrqRoute
 MEMORY_LIMIT: Final = 0xC0000000  # above it are the APICs and the pages that KVM uses
 RESET_CS: Final = 0xF000  # of a processor after reset (Intel SDM vol. 3, 9.1.4)
-NOT_DECODED: Final = 1  # an internal error: an instruction,
-SVM_CPUID: Final = 0x72  # and the reason of the exit at which that was
-CPUID_BYTES: Final = 2
+# cpuid and vmmcall: the reason of the exit (exit codes of AMD64 APM vol. 2, appendix C), and bytes
+STEPPED_OVER: Final = {0x72: 2, 0x81: 3}
 ADVICE: Final = "--engine tcg runs without KVM"
 FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
@@ -118,8 +130,8 @@ class KvmEngine:
                 return MachineEnd(exited=True)
             case Io(port=port, is_write=True) if port == DOORBELL_PORT:
                 self._wake()  # a write of another width than the ioeventfd's
-            case InternalError(suberror=suberror, data=(_, reason, *_)) if (suberror, reason) == (NOT_DECODED, SVM_CPUID):
-                self._step_over_cpuid()
+            case InternalError(suberror=1, data=(_, reason, *_)) if reason in STEPPED_OVER:
+                self._step_over(STEPPED_OVER[reason])
             case Interrupted():
                 return MachineEnd(False, "closed") if self._stopping else None
             case Shutdown():
@@ -130,14 +142,14 @@ class KvmEngine:
                 return MachineEnd(False, f"KVM cannot continue: {vm_exit}: {self._registers()}; {ADVICE}")
         return None
 
-    def _step_over_cpuid(self) -> None:
-        """KVM has set the results, and could not decode the instruction to know its length.
+    def _step_over(self, length: int) -> None:
+        """KVM has set the results of an instruction, and could not decode it to know its length.
 
-        On a processor with SVM that QEMU emulates it cannot do so where the VM's page tables are those of PAE: QEMU sets
-        bit 5 of a PDPTE, which no processor does, and which KVM takes for an invalid one.
+        On a processor with SVM that QEMU emulates it cannot do so where the VM's page tables are those of PAE: QEMU
+        sets bit 5 of a PDPTE, which no processor does, and which KVM takes for an invalid one.
         """
         registers = self._vcpu.get_regs()
-        self._vcpu.set_regs(replace(registers, rip=registers.rip + CPUID_BYTES))
+        self._vcpu.set_regs(replace(registers, rip=registers.rip + length))
 
     def _registers_at_shutdown(self) -> str:
         """The registers, unless KVM has reset the vCPU, as it does on AMD processors."""

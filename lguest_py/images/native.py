@@ -35,7 +35,7 @@ LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searc
 MP_TABLE = 639 << 10  # where it searches for that: the last KiB below 640K
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
-TESTED_VERSION = (6, 1)
+TESTED_VERSIONS = ((3, 18), (5, 10), (6, 1))  # of kernels without lguest support
 NO_MSI = "pci=nomsi"
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # for an ELF, which has no setup header: the oldest version that needs no other field
@@ -63,8 +63,8 @@ def personality_line(image: Image, command_line: str) -> str:
     kernel = f"Linux {short_version(image.version)}" if image.version else "this kernel, which is not Linux,"
     if image.personality == "lguest":
         return f"personality lguest: {kernel} makes hypercalls"
-    if (parse_version(image.version) or TESTED_VERSION)[:2] != TESTED_VERSION:
-        kernel += f" (of such kernels only {TESTED_VERSION[0]}.{TESTED_VERSION[1]} was tested)"
+    if (parse_version(image.version) or TESTED_VERSIONS[0])[:2] not in TESTED_VERSIONS:
+        kernel += f" (of such kernels {', '.join(f'{major}.{minor}' for major, minor in TESTED_VERSIONS)} were tested)"
     added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
     return (
         f"personality native: {kernel} has no lguest support, so its privileged instructions trap and are emulated"

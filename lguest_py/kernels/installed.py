@@ -85,8 +85,9 @@ def copy(image: Path, place: str) -> None:
         os.replace(new, place)
     except (OSError, ValueError) as error:  # no cp; a directory is there; a NUL in the name
         check(error)
-        why = error.strerror if isinstance(error, OSError) else error
-        raise LguestError(f"the root disk cannot be copied to {printable(place)} ({why}): name another place") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        text = f"the root disk cannot be copied to {printable(place)} ({reason}): name another place"
+        raise LguestError(text) from None
     finally:
         with contextlib.suppress(OSError, ValueError):
             os.unlink(new)

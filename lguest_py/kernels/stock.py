@@ -38,7 +38,7 @@ class Stock:
 _DEBIAN_12 = Stock(r"linux-image-6\.1\.0-([0-9]+)-686", "Debian 12's linux-image-6.1.0-…-686")
 STOCK = {
     "debian-6.1-686": _DEBIAN_12,
-    "debian-6.1-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-686-pae", "the same with PAE: three-level tables and NX"),
+    "debian-6.1-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-686-pae", "the same with PAE: 3-level tables and NX"),
     "debian-6.1-rt-686-pae": Stock(r"linux-image-6\.1\.0-([0-9]+)-rt-686-pae", "the same with PAE and PREEMPT_RT"),
     "debian-12-i386": replace(
         _DEBIAN_12,

@@ -248,8 +248,8 @@ class Launcher:
         self._was_idle = not tail.text
         status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
-        ended = outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, status, settings.obey_guest, advice
-        return Result(*ended, self._pae)
+        told = status, settings.obey_guest, advice, self._pae
+        return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import subprocess
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import toolchain
-from hostile_lab import Run, run_image
+from hostile_lab import SECONDS, Run, harmless, image, run_image
 
 from lguest_py.images import Image
 from lguest_py.images.elf import read_elf
@@ -66,3 +67,22 @@ def test_without_it_the_flag_stays_off(engine_name: str) -> None:
     """So that the test above can fail."""
     run = run_image(engine_name, guest(False, False, NEW))
     assert (run.result.outcome.end, run.result.snapshot.guest["eax"]) == (End.HALTED, 3)
+
+
+def wild(engine_name: str, seed: int) -> None:
+    """A random Guest, as a Linux of that age."""
+    switcher: Switcher = "classic" if seed % 2 else "lean"
+    guest = replace(image("native", seed, False), version=OLD)
+    harmless(run_image(engine_name, guest, b"x" * 3000, SECONDS, switcher=switcher))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_guests_do_no_harm(engine_name: str, seed: int) -> None:
+    wild(engine_name, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("first", range(100, 200, 20))
+def test_many_random_guests_do_no_harm(engine_name: str, first: int) -> None:
+    for seed in range(first, first + 20):
+        wild(engine_name, seed)

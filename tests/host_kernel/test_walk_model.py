@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Page table entries of all kinds, in both forms of tables: the Guest faults, with the right error code, where a CPU would.
+"""Page table entries of all kinds, in both forms of tables: the Guest faults where a CPU would, with its error code.
 
-A small kernel (walks.S) tries random entries with all accesses; a model, written after the Intel SDM vol. 3, 4.3 to 4.8,
-says what must come of each.  Read next: host_kernel/memory/walk.h.
+A small kernel (walks.S) tries random entries with all accesses; a model, written after the Intel SDM vol. 3, 4.3 to
+4.8, says what must come of each.  Read next: host_kernel/memory/walk.h.
 """
 
 from __future__ import annotations
@@ -139,14 +139,20 @@ def kernel(pae: bool) -> tuple[int, tuple[Segment, ...]]:
     return parsed.entry, parsed.segments
 
 
-def answers(engine_name: str, cases: list[Case], pae: bool, switcher: Switcher = "lean") -> list[tuple[int, ...]]:
-    """What came of each: its entries' lower halves, the error code, CR2 and what was read."""
+def answers(
+    engine_name: str, cases: list[Case], pae: bool, switcher: Switcher = "lean", taken_for: bool | None = None
+) -> list[tuple[int, ...]]:
+    """What came of each: its entries' lower halves, the error code, CR2 and what was read.
+
+    ``taken_for``: whether it is started as a kernel with PAE; None: as what it is.
+    """
     entry, segments = kernel(pae)
     listed = b"".join(case.packed() for case in cases) + CASE.pack(0, 0, 0xFFFFFFFF, 0, 0, 0)
     target = b"\xc3".ljust(16, b"\x90") + struct.pack("<I", KEPT)
     parts = {**tables(pae), CASES: listed, FRAME: target}
     more = tuple(Segment(address, data, len(data)) for address, data in parts.items())
-    image = Image("walks", "ELF", entry, (*segments, *more), b"", None, 1, personality="native", pae=pae)
+    image = Image("walks", "ELF", entry, (*segments, *more), b"", None, 1, personality="native")
+    image = replace(image, pae=pae if taken_for is None else taken_for)
     seen: list[bytes] = []
 
     class Ended(Watched):
@@ -162,7 +168,8 @@ def answers(engine_name: str, cases: list[Case], pae: bool, switcher: Switcher =
     assert not done.failures
     assert done.result.outcome.end is End.POWERED_OFF, done.result.outcome
     assert done.result.pae is pae
-    return [(pde & 0xFFFFFFFF, pte & 0xFFFFFFFF, *rest) for pde, pte, _, *rest in CASE.iter_unpack(seen[0])]
+    assert len(seen) == 1 + (image.pae is not pae)
+    return [(pde & 0xFFFFFFFF, pte & 0xFFFFFFFF, *rest) for pde, pte, _, *rest in CASE.iter_unpack(seen[-1])]
 
 
 def untruths(case: Case, answer: tuple[int, ...], pae: bool) -> list[str]:
@@ -198,3 +205,10 @@ def test_walks_are_those_of_a_cpu(engine_name: str, pae: bool, seed: int, switch
     assert not wrong
     errors = {error for _, _, error, *_ in found}
     assert len(errors) > (15 if pae else 5), "it is no test of what it is meant to test"
+
+
+@pytest.mark.parametrize("pae", [False, True], ids=["two-level", "pae"])
+def test_a_kernel_that_is_taken_for_one_with_the_other_tables_starts_again(engine_name: str, pae: bool) -> None:
+    case = Case(TEST_TABLE | P | RW | US, FRAME | P | RW | US, READ)
+    (answer,) = answers(engine_name, [case], pae, taken_for=not pae)
+    assert not untruths(case, answer, pae)

@@ -80,7 +80,7 @@ def test_a_named_disk_is_made_once_with_its_holes_and_then_kept(system: Kernel, 
 
 @pytest.mark.parametrize("place", ["nowhere/my.img", "cache/root.img/my.img"])
 def test_a_copy_that_cannot_be_made_is_a_line(system: Kernel, tmp_path: Path, place: str) -> None:
-    with pytest.raises(LguestError, match="the root disk cannot be copied to .*: name another place"):
+    with pytest.raises(LguestError, match=r"the root disk cannot be copied to .*: name another place"):
         installed.system(system, [], [], str(tmp_path / place))
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 

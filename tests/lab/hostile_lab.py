@@ -366,7 +366,7 @@ def run_image(
 
     def make(memory_bytes: int) -> Watched:
         made.append(watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM_END + devices)))
-        made[-1].pae = guest.pae
+        made[-1].pae = guest.pae is not (len(made) > 1)  # it is started again only for the other form of tables
         return made[-1]
 
     settings = Settings(guest, RAM_END, restart=False, timeout=seconds, switcher=switcher)

@@ -31,7 +31,8 @@ P, PS, NX = 1, 0x80, 1 << 63
 SPAN = 2 << 20  # of a page table
 TABLES = 6  # behind PDPT and page directory: 12 MiB
 FIRST = DIRECTORY + 0x1000  # the page directory of the addresses from 0 and from 3 GiB
-SECOND, THIRD, LARGE = DIRECTORY + 0x10000, DIRECTORY + 0x14000, DIRECTORY + 0x16000  # PDPTs, with what they need behind
+# PDPTs, with what they need behind them:
+SECOND, THIRD, LARGE = DIRECTORY + 0x10000, DIRECTORY + 0x14000, DIRECTORY + 0x16000
 BAD = DIRECTORY + 0x20  # one with a reserved bit
 EFER, EFER_NXE = 0xC0000080, 0x800
 
@@ -65,7 +66,8 @@ def pae_page_tables(r: Random) -> bytes:
     pointers = table in (DIRECTORY, SECOND)
     low = 0 if pointers else 8 if table == FIRST else 0x1A0 if table == FIRST + 0x1000 else 0
     index = r.randrange(1, 3) if pointers else r.randrange(low, 512)
-    frame = r.choice((r.randrange(RAM_END), r.randrange(RAM_END), DIRECTORY + r.randrange(0x18000), GDT, any_address(r)))
+    memory = r.randrange(RAM_END)
+    frame = r.choice((memory, memory, DIRECTORY + r.randrange(0x18000), GDT, any_address(r)))
     kind = r.choice((0x67, 0x67, 7, 3, 0x63, 0x65, 0x61, 0x167, 0xE7, 0, r.getrandbits(12)))
     if pointers:
         kind = r.choice((1, 1, 0, 0x19, r.getrandbits(9)))
@@ -80,7 +82,7 @@ def pae_page_tables(r: Random) -> bytes:
     return b"".join(halves) + said + used
 
 
-OURS = {control: pae_control, page_tables: pae_page_tables}
+OURS: dict[Maker, Maker] = {control: pae_control, page_tables: pae_page_tables}
 PAE_RING_1: tuple[Maker, ...] = tuple(OURS.get(maker, maker) for maker in NATIVE_RING_1)
 
 

@@ -84,7 +84,7 @@ class Shadow:
     """All of it."""
 
     pages: dict[int, Page] = field(default_factory=dict)
-    directories: dict[int, tuple[int, int]] = field(default_factory=dict)  # page -> the Guest's address, which part of it
+    directories: dict[int, tuple[int, int]] = field(default_factory=dict)  # page -> the Guest's address, which part
     free: list[int] = field(default_factory=list)
 
     @classmethod

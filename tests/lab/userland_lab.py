@@ -38,8 +38,9 @@ class Userland:
             self.machine.console.expect("login: root (automatic login)", PATIENCE)
             self.machine.console.expect(":~# ", PATIENCE)
             # Without line editing, echo and prompt, so that what comes is what a command prints.
-            self.machine.console.sendline("PS1= exec bash --noediting --noprofile --norc")
-            self.machine.console.sendline("stty -echo; echo ready-$((6*7))")
+            self.machine.console.sendline("PS1=next-$((1+1)): exec bash --noediting --noprofile --norc")
+            self.machine.console.expect("next-2:", PATIENCE)
+            self.machine.console.sendline("stty -echo; PS1=; export TERM=dumb SYSTEMD_PAGER=; echo ready-$((6*7))")
             self.machine.console.expect("ready-42\r\n", PATIENCE)
         except BaseException:
             print(self.machine.console.output)
@@ -69,7 +70,7 @@ class Userland:
 
     def messages(self) -> list[str]:
         """The kernel's messages of the level warning and worse that are not expected."""
-        lines = self.run("dmesg --level=emerg,alert,crit,err,warn").splitlines()
+        lines = self.run("dmesg --kernel --level=emerg,alert,crit,err,warn").splitlines()
         return [line for line in lines if not any(re.search(pattern, line) for pattern in EXPECTED)]
 
     def check_messages(self) -> None:

@@ -19,7 +19,7 @@ from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
 
 TIMES = {"tcg": 20, "kvm": 5}
-COMPLAINT = re.compile(r"BUG|WARNING|[Oo]ops|Call Trace|nobody cared|unchecked MSR|soft lockup|stall")
+COMPLAINT = re.compile(r"BUG|WARNING|[Oo]ops|Call Trace|nobody cared|unchecked MSR|soft lockup|\bstall")
 
 
 @pytest.mark.nightly

@@ -22,6 +22,7 @@ import pytest
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
 from lguest_py.images import Image, open_image
+from lguest_py.images.support import sets_flag_by_popf
 from lguest_py.kernels.stock import Kernel
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import End, Result
@@ -75,7 +76,8 @@ def test_entered_it_unpacks_itself(engine_name: str, variant: Path, initrd: Path
     image = open_image(str(variant), unpack=False)
     assert image.kind == "bzImage"
     result = boot(engine_name, image, initrd)
-    assert result.snapshot.by_vector.get(DEBUG, 0) < STEPS
+    if not sets_flag_by_popf(image.version):  # such a kernel is single-stepped for another reason
+        assert result.snapshot.by_vector.get(DEBUG, 0) < STEPS
 
 
 @pytest.mark.timeout(LIMIT)

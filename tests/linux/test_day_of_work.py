@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A day's work in Debian 12 on its root disk: packages, ssh, databases that are killed, a compiler, a burden.
+
+All that the Guest asks for comes from a loopback address here (tests/lab/packages_lab.py).  After each part the kernel
+must not have complained.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from packages_lab import INSTALL, archive, served
+from userland_lab import PATIENCE, Userland
+
+from lguest_py.hardware import Network, Publish
+from lguest_py.kernels.stock import Kernel
+
+pytestmark = [
+    pytest.mark.timeout(4 * 3600),
+    pytest.mark.skipif(not shutil.which("passt") or not shutil.which("ssh"), reason="needs passt and ssh"),
+]
+SHORT = ("dropbear", "sqlite3")
+LONG = ("openssh-server", "gcc", "make", "libc6-dev", "stress-ng", "postgresql-15", "bzip2")
+SOURCES = ("bzip2", "zlib")
+STRESS_SECONDS = 1800
+STRESSORS = (
+    "--cpu 1 --matrix 1 --vm 1 --vm-bytes 64M --mmap 1 --mmap-bytes 16M --fork 2 --kill 1 --sigsegv 1 --sigq 1 "
+    "--timer 1 --timer-freq 1000 --itimer 1 --hdd 1 --hdd-bytes 32M --dentry 1 --dentries 256 --pipe 1 --switch 1"
+)
+# Tells each number as soon as it is committed, so that who reads the console knows what may never be lost.
+WRITER = """\
+sqlite3 work.db 'PRAGMA journal_mode=WAL; CREATE TABLE t(n INTEGER PRIMARY KEY, what BLOB)'
+n=0
+while n=$((n+1)); do
+    sqlite3 work.db "PRAGMA synchronous=FULL; INSERT INTO t VALUES($n, randomblob(20000))" && echo "sure $n."
+done
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def install(guest: Userland, port: int, *packages: str) -> None:
+    """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
+    guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
+    source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
+    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
+    guest.run("apt-get -q update")
+    guest.run(f"{INSTALL} {' '.join(packages)}", 3 * PATIENCE)
+    guest.check_messages()
+
+
+@contextmanager
+def key_pair(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A key for ssh, and its public half."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    yield key, key.with_suffix(".pub").read_text().strip()
+
+
+def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a command in the Guest by ssh through the published port."""
+    options = "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes"
+    words = [word for option in options for word in ("-o", option)]
+    return subprocess.run(
+        ["ssh", "-F", "none", *words, "-i", str(key), "-p", str(port), "root@127.0.0.1", command],
+        input=data, capture_output=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+def check_ssh(guest: Userland, port: int, tmp_path: Path) -> None:
+    """With the key one is in, and data arrive whole; without it one is not."""
+    with key_pair(tmp_path) as (key, public):
+        guest.run(f"mkdir -p -m 700 /root/.ssh; echo '{public}' >/root/.ssh/authorized_keys")
+        data = os.urandom(1 << 20)
+        answer = ssh(port, key, "cat; uname -m >&2; exit 7", data)
+        assert (answer.returncode, answer.stdout == data) == (7, True), answer.stderr
+        assert b"i686" in answer.stderr
+        guest.run("rm /root/.ssh/authorized_keys")
+        assert ssh(port, key, "true").returncode == 255
+    guest.check_messages()
+
+
+def network(port: int) -> Network:
+    return Network(publish=(Publish(port, 22, address="127.0.0.1"),))
+
+
+@pytest.mark.nightly("kvm")
+def test_packages_ssh_and_a_database_whose_machine_is_killed(
+    userland: Kernel, engine_name: str, tmp_path: Path
+) -> None:
+    disk, port = tmp_path / "kept.img", free_port()
+    with served(archive("short", userland, SHORT)) as files:
+        with Userland(engine=engine_name, root=disk, devices=[network(port)]) as guest:
+            install(guest, files, *SHORT)
+            assert guest.run("sqlite3 :memory: 'select 6 * 7'") == "42"
+            check_ssh(guest, port, tmp_path)
+            guest.run("sync")
+            console = guest.machine.console
+            console.sendline("cd /root; bash <<'END'\n" + WRITER.replace("\n", "\r") + "END")
+            console.expect("sure 20.", PATIENCE)
+            time.sleep(1)
+            sure = int(re.findall(r"sure (\d+)\.", console.output)[-1])
+        # Leaving the block kills the engine as a power cut does.
+        with Userland(engine=engine_name, root=disk) as guest:
+            assert guest.run("sqlite3 /root/work.db 'PRAGMA integrity_check'") == "ok"
+            assert int(guest.run("sqlite3 /root/work.db 'SELECT count(*) FROM t'")) >= sure
+            assert int(guest.run("sqlite3 /root/work.db 'SELECT max(n) FROM t'")) >= sure
+            assert guest.run("dpkg --audit; dpkg -V sqlite3 dropbear-bin") == ""
+            guest.check_messages()
+            assert guest.poweroff().status == 0
+    check_file_system(disk)
+
+
+def check_file_system(disk: Path) -> None:
+    done = subprocess.run(["/sbin/e2fsck", "-fn", str(disk)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.nightly
+def test_a_long_day(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
+    disk, port, limit = tmp_path / "kept.img", free_port(), 4 * 3600.0
+    packages = archive("long", userland, LONG, SOURCES)
+    with (
+        served(packages) as files,
+        Userland(engine=engine_name, root=disk, devices=[network(port)], memory="512M", limit=limit) as guest,
+    ):
+        install(guest, files, *LONG)
+        check_ssh(guest, port, tmp_path)
+        compile_and_test(guest, packages, files)
+        kill_postgresql(guest)
+        seconds = STRESS_SECONDS if engine_name == "tcg" else 120
+        guest.run(f"cd /var/tmp && stress-ng {STRESSORS} --verify --metrics-brief --timeout {seconds}", limit)
+        guest.check_messages()
+        assert guest.run("systemctl --failed --no-legend --plain") == ""
+        assert guest.poweroff().status == 0
+    check_file_system(disk)
+
+
+def compile_and_test(guest: Userland, packages: Path, files: int) -> None:
+    """Build two programs with gcc, and run their own tests."""
+    for name, build in (
+        ("bzip2", "make -s bzip2 bzip2recover && make -s test"),
+        ("zlib", "./configure >/dev/null && make -s && make -s check"),
+    ):
+        names = [path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc"]
+        source = names[0]
+        guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/{source} {source}")
+        guest.run(f"cd /root && mkdir {name} && tar -C {name} --strip-components=1 -xf {source}")
+        output = guest.run(f"cd /root/{name} && {{ {build}; }}", 3600)
+        assert "FAILED" not in output
+        guest.check_messages()
+
+
+def kill_postgresql(guest: Userland) -> None:
+    """A database under load whose server is killed: it recovers, and pgbench's sums agree."""
+    guest.run("systemctl start postgresql && until su postgres -c 'psql -qc \"select 1\"'; do sleep 1; done")
+    guest.run("su postgres -c 'createdb work && pgbench -qi -s 1 work'")
+    guest.run("(su postgres -c 'pgbench -c 4 -T 3600 work' >/dev/null 2>&1 &)")
+    guest.run("sleep 60; pkill -9 -u postgres; sleep 1")
+    guest.run("systemctl restart postgresql@15-main && until su postgres -c 'psql -qc \"select 1\"'; do sleep 1; done")
+    columns = {"accounts": "abalance", "branches": "bbalance", "tellers": "tbalance", "history": "delta"}
+    sums = " union all ".join(f"select sum({column}) from pgbench_{table}" for table, column in columns.items())
+    found = guest.run(f"su postgres -c \"psql -qAtc '{sums}' work\"").split()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert int(guest.run("su postgres -c \"psql -qAtc 'select count(*) from pgbench_history' work\"")) > 0
+    guest.run("su postgres -c '/usr/lib/postgresql/15/bin/pg_amcheck --install-missing work'")
+    guest.check_messages()
