@@ -80,7 +80,7 @@ struct registers {
 
 /* The start of the stack page.  Ring 1 can write here, so these are statistics and hints, never a basis of security. */
 struct untrusted {
-	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an entry to the Host kernel (native: for a page fault) */
+	u32 reflected;  /* the address of the last fault that the Switcher reflected; 0 after an exit (native: of a page fault) */
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
 	u32 last_cli;   /* for FAST_POPF: the address of the last cli that cleared the interrupt flag */
 	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
