@@ -33,7 +33,8 @@ MAKES_FILES = {"docs/devices.md"}  # pages whose blocks run in an empty folder
 NOT_RUN = {  # page and first words of a block that no test of this file runs: why
     ("README.md", "tools/setup boot"): "installs packages; tests/tools/test_setup.py",
     ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
-    ("README.md", "lguest-py fetch"): "downloads 60 MB; tests/userland/test_readme_guest.py",
+    ("README.md", "lguest-py fetch debian-6.1-686"): "downloads 60 MB; tests/userland/test_readme_guest.py",
+    ("README.md", "lguest-py fetch debian-12-i386"): "makes a root disk; tests/userland/test_userland.py",
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/sources/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/tools/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/sources/test_style.py runs the checkers",
@@ -41,7 +42,9 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("docs/latency.md", "lguest-py bench"): "as above, one by one",
     ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
     ("docs/kernels.md", "LGUEST_LINUX=DIR pytest"): "needs kernels of yours; tests/linux/test_linux_devices.py",
-    ("docs/kernels.md", "lguest-py fetch"): "downloads 60 MB",
+    ("docs/kernels.md", "lguest-py fetch debian-6.1-686"): "downloads 60 MB",
+    ("docs/kernels.md", "lguest-py fetch debian-6.1-686-pae"): "downloads 130 MB; tests/linux/test_pae_boot.py",
+    ("docs/userland.md", "lguest-py fetch debian-12-i386"): "makes a root disk; tests/userland/test_userland.py",
     ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
     ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/linux/test_modules.py",
     ("docs/devices.md", "lguest-py boot"): "needs the fetched kernel; tests/linux/test_user_devices.py",
@@ -63,7 +66,8 @@ class Block:
     def start(self) -> str:
         """Its first two words, or three where a second block of the page has the same two."""
         words = self.code.split()
-        return " ".join(words[: 3 if "mkinitrd" in words[1:2] or words[2:3] in (["--console"], ["--vsock"]) else 2])
+        three = words[1:2] in (["mkinitrd"], ["fetch"]) or words[2:3] in (["--console"], ["--vsock"])
+        return " ".join(words[: 3 if three else 2])
 
 
 def blocks() -> list[Block]:
