@@ -108,7 +108,7 @@ def test_the_commands_are_those_that_measure() -> None:
     told = [f"lguest-py {' '.join(each)}" for each in commands(TEXT)]
     for command in measure.commands():
         assert " ".join(command) in told
-    assert {f"{name}.json" for name in measure.BENCH} == {f"{name}.json" for name in latency_page.FILES.values()}
+    assert set(measure.BENCH) >= set(latency_page.FILES.values())
 
 
 @pytest.mark.parametrize("page", PAGES)
