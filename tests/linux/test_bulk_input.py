@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "debian-6.1-686"
 LIMIT = 1200  # seconds for a run; the carrier is slow
 MUCH = 160_000  # bytes
-CALM = 1_000_000  # bytes that a Guest which does not read may hold with all on the way to it; far less than what is sent
+CALM = 1_000_000  # bytes that a Guest which does not read may hold, with all on the way; far less than what is sent
 
 
 def lines(size: int, start: str = "") -> bytes:
