@@ -108,6 +108,7 @@ unset run
 for word in "$@"; do
     case $word in
         run=*) run_given=yes command=${word#run=} ;; # behind --
+        nopti | nokaslr | no5lvl | nospectre_v2 | nospec_store_bypass_disable) ;; # the kernel's, which hands them on
         *) more="$more $word" ;;
     esac
 done
