@@ -32,17 +32,23 @@
 #define CLI 0xFA
 #define STI 0xFB
 #define HLT 0xF4
+
+/* eax: where the kernel executed the instruction that faulted.  Another fault, or a single-stepped one, goes to otherwise. */
+.macro KERNEL_EIP_UNLESS otherwise
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
+	jnz \otherwise
+	testb $2, SAVED_CS(%esp)		/* ring 3 */
+	jnz \otherwise
+	movl SAVED_EIP(%esp), %eax
+.endm
+
 general_protection:
 	testb $FAST_FLAGS, %cs:STATE(fast_path)
 	jz popf_kernel
 	pushl %eax
 	cmpl $0, SAVED_ERROR(%esp)
 	jne iret_to_kernel
-	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
-	jnz 2f
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz 2f
-	movl SAVED_EIP(%esp), %eax
+	KERNEL_EIP_UNLESS 2f
 	cmpb $CLI, %cs:(%eax)
 	jne set_interrupt_flag
 clear_interrupt_flag:
@@ -175,16 +181,11 @@ iret_to_kernel:
  * left to the Host kernel, and what stands for popf is answered, unless it unmasks a pending interrupt.  That is a pop of
  * ss: the CPU has just read the word that it pops.
  */
-#define FLAG_RF 0x10000
 popf_kernel:
 	testb $FAST_POPF, %cs:STATE(fast_path)
 	jz 3b
 	pushl %eax
-	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
-	jnz 2b
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz 2b
-	movl SAVED_EIP(%esp), %eax
+	KERNEL_EIP_UNLESS 2b
 	cmpb $INSTEAD_OF_POPF, %cs:(%eax)
 	je popf
 	cmpl $0, SAVED_ERROR(%esp)

@@ -30,9 +30,6 @@
 #include "offsets.h"
 #include "switcher/layouts/frame.h"
 
-#define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
-#define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
-#define FRAME            (SWITCHER_STACK_PAGE + 4096 - REGISTERS_SIZE)
 #define VECTOR_BIAS      0
 #define ENTRY_BIAS       128 /* so that push of any vector is a two-byte instruction */
 
@@ -70,15 +67,9 @@ switch_to_guest_lean:
 switcher_lean_iret:
 	iret
 
-/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
 	.globl lean_return
 lean_return:
-	pushl %eax
-	movl %cs:STATE(return_dr7), %eax
-	movl %eax, %dr7
-	popl %eax
-	lss %cs:STATE(return_esp), %esp
-	iret
+	RETURN_BY_SECOND_FRAME
 
 /*
  * Back to the Host's page tables and stack.  fs and gs keep the Guest's selectors: the Host kernel does not use them, and

@@ -15,7 +15,6 @@
  * Read before: reflect.h.  Read next: host_kernel/native/inject.c, which does the same in the Host kernel.
  */
 #define PTE_LARGE 0x80
-#define FLAG_RF 0x10000
 native_page_fault:
 	testb $FAST_REFLECT, %cs:STATE(fast_path)
 	jz 9f
@@ -23,16 +22,7 @@ native_page_fault:
 	jnz 9f
 	cmpl $0, %cs:STATE(native_handler)
 	je 9f
-	pushl %eax
-	pushl %ecx
-	pushl %edx
-	movl %cr2, %eax
-	pushl %eax
-	cmpl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected, %eax
-	je reflect_gives_up
-	movl %cs:STATE(page_directory), %edx
-	movl %eax, %ecx
-	shrl $22, %ecx
+	REFLECT_BEGIN
 native_reflect_may_fault:
 	movl %cs:(%edx, %ecx, 4), %edx
 	testb $PTE_PRESENT, %dl
@@ -59,24 +49,13 @@ native_reflect_may_fault:
 2:	movl %cs:STATE(guest_tss) + TSS_esp1, %edx
 	cmpl $SWITCHER_BASE, %edx
 	ja reflect_gives_up
-	movl TRAP_SS(%esp), %eax
-	movl %eax, %ss:-4(%edx)
-	movl TRAP_ESP(%esp), %eax
-	movl %eax, %ss:-8(%edx)
+	REFLECT_STACK_WORDS
 	movl TRAP_EFLAGS(%esp), %eax
 	andl $~FLAG_RF, %eax
 	movl %eax, %ss:-12(%edx)
-	movl TRAP_CS(%esp), %eax
-	movl %eax, %ss:-16(%edx)
-	movl TRAP_EIP(%esp), %eax
-	movl %eax, %ss:-20(%edx)
-	movl TRAP_ERROR(%esp), %eax
-	movl %eax, %ss:-24(%edx)
+	REFLECT_CODE_WORDS
 native_reflect_is_safe:
-	subl $GUEST_FRAME_BYTES, %edx
-	movl %edx, TRAP_ESP(%esp)
-	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
-	movl %eax, TRAP_SS(%esp)
+	REFLECT_TO_KERNEL_STACK
 	movl %cs:STATE(native_handler), %eax
 	movl %eax, TRAP_EIP(%esp)
 	movl %cs:STATE(native_handler_cs), %eax
@@ -86,11 +65,6 @@ native_reflect_is_safe:
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
 	lgdt %cs:LOADABLE(kernel_gdt)
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
-	popl %edx
-	popl %ecx
-	popl %eax
-	addl $4, %esp
-	iret
+	REFLECT_END
 9:	pushl $VECTOR_PAGE_FAULT
 	jmp fault

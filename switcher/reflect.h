@@ -45,15 +45,9 @@
 #define PTE_USER     4
 #define USER_WRITE_TO_PRESENT 7 /* an error code */
 #define CLEARED_FLAGS 0x14100 /* RF, NT, TF */
-page_fault:
-	testb $2, FAULT_CS(%esp)		/* ring 3 */
-	jz descriptor_store
-	testl $FLAG_VM, FAULT_EFLAGS(%esp)
-	jnz 9f
-	cmpl $0, %cs:STATE(page_fault_handler)
-	je native_page_fault
-	cmpl $0, %cs:STATE(interrupt_pending)
-	jne 9f
+
+/* What both personalities do.  The four registers, and the page directory with the index of the address in it: */
+.macro REFLECT_BEGIN
 	pushl %eax
 	pushl %ecx
 	pushl %edx
@@ -64,6 +58,52 @@ page_fault:
 	movl %cs:STATE(page_directory), %edx
 	movl %eax, %ecx
 	shrl $22, %ecx
+.endm
+
+/* Words of the frame, below edx: */
+.macro REFLECT_STACK_WORDS
+	movl TRAP_SS(%esp), %eax
+	movl %eax, %ss:-4(%edx)
+	movl TRAP_ESP(%esp), %eax
+	movl %eax, %ss:-8(%edx)
+.endm
+
+.macro REFLECT_CODE_WORDS
+	movl TRAP_CS(%esp), %eax
+	movl %eax, %ss:-16(%edx)
+	movl TRAP_EIP(%esp), %eax
+	movl %eax, %ss:-20(%edx)
+	movl TRAP_ERROR(%esp), %eax
+	movl %eax, %ss:-24(%edx)
+.endm
+
+/* The kernel's stack with this frame, as the one that iret loads: */
+.macro REFLECT_TO_KERNEL_STACK
+	subl $GUEST_FRAME_BYTES, %edx
+	movl %edx, TRAP_ESP(%esp)
+	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
+	movl %eax, TRAP_SS(%esp)
+.endm
+
+.macro REFLECT_END
+	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
+	popl %edx
+	popl %ecx
+	popl %eax
+	addl $4, %esp
+	iret
+.endm
+
+page_fault:
+	testb $2, FAULT_CS(%esp)		/* ring 3 */
+	jz descriptor_store
+	testl $FLAG_VM, FAULT_EFLAGS(%esp)
+	jnz 9f
+	cmpl $0, %cs:STATE(page_fault_handler)
+	je native_page_fault
+	cmpl $0, %cs:STATE(interrupt_pending)
+	jne 9f
+	REFLECT_BEGIN
 reflect_may_fault:
 	movl %cs:(%edx, %ecx, 4), %edx
 	testb $PTE_PRESENT, %dl
@@ -86,26 +126,15 @@ reflect_may_fault:
 	jnz reflect_gives_up
 2:	movl %cs:STATE(guest_tss) + TSS_esp1, %edx
 	movl %cs:STATE(lguest_data), %ecx
-	movl TRAP_SS(%esp), %eax
-	movl %eax, %ss:-4(%edx)
-	movl TRAP_ESP(%esp), %eax
-	movl %eax, %ss:-8(%edx)
+	REFLECT_STACK_WORDS
 	movl TRAP_EFLAGS(%esp), %eax
 	testl $FLAG_IF, %cs:LGUEST_DATA_irq_enabled(%ecx)
 	jnz 3f
 	andl $~FLAG_IF, %eax
 3:	movl %eax, %ss:-12(%edx)
-	movl TRAP_CS(%esp), %eax
-	movl %eax, %ss:-16(%edx)
-	movl TRAP_EIP(%esp), %eax
-	movl %eax, %ss:-20(%edx)
-	movl TRAP_ERROR(%esp), %eax
-	movl %eax, %ss:-24(%edx)
+	REFLECT_CODE_WORDS
 reflect_is_safe:
-	subl $GUEST_FRAME_BYTES, %edx
-	movl %edx, TRAP_ESP(%esp)
-	movl %cs:STATE(guest_tss) + TSS_ss1, %eax
-	movl %eax, TRAP_SS(%esp)
+	REFLECT_TO_KERNEL_STACK
 	movl %cs:STATE(page_fault_handler), %eax
 	movl %eax, TRAP_EIP(%esp)
 	movl $GUEST_CS, TRAP_CS(%esp)
@@ -114,12 +143,7 @@ reflect_is_safe:
 	movl %eax, %ss:LGUEST_DATA_cr2(%ecx)
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
 	movl $0, %ss:LGUEST_DATA_irq_enabled(%ecx)
-	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
-	popl %edx
-	popl %ecx
-	popl %eax
-	addl $4, %esp
-	iret
+	REFLECT_END
 reflect_gives_up:
 	popl %eax
 	movl %eax, %cr2				/* a fault of the Switcher's own has changed it */

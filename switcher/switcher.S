@@ -31,10 +31,7 @@
 #include "offsets.h"
 #include "switcher/layouts/frame.h"
 
-#define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
 #define BASE_OF(field)   (STATE(field) + TABLE_REGISTER_base)
-#define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
-#define FRAME            (SWITCHER_STACK_PAGE + 4096 - REGISTERS_SIZE)
 #define TSS_TYPE_BYTE    (GDT_TSS * 8 + 5)
 #define NOT_BUSY         0xFD /* ltr faults on a busy TSS, and marks the one it loads as busy */
 #define VECTOR_BIAS      128  /* so that push of any vector is a two-byte instruction */
@@ -79,15 +76,9 @@ switch_to_guest:
 switcher_iret:
 	iret
 
-/* Where the iret above goes when there is a second frame (host_kernel/machine/second_return.c). */
 	.globl classic_return
 classic_return:
-	pushl %eax
-	movl %cs:STATE(return_dr7), %eax
-	movl %eax, %dr7
-	popl %eax
-	lss %cs:STATE(return_esp), %esp
-	iret
+	RETURN_BY_SECOND_FRAME
 
 /* Back to the Host's page tables, stack, descriptor tables and segments.  eax: the address of the frame.  Clobbers edx. */
 .macro SWITCH_TO_HOST

@@ -26,6 +26,8 @@
 #define CPUID_NX       0x100000u /* edx */
 #define CPUID_WIDTHS   0x80000008u /* al: the width of physical addresses */
 
+#define LONGEST_INSTRUCTION 15u /* bytes */
+
 #define DR6_DETECTED 0x2000u  /* cause: an access to a debug register */
 #define DR6_STEP  0x4000u     /* cause: TF */
 #define DR6_BREAKPOINTS 0xFu  /* causes: the four */

@@ -15,4 +15,6 @@
 #define HIGH_D        0x400000u
 #define HIGH_G        0x800000u
 
+#define DATA_RING_0 0x00CF93000000FFFFull /* a whole descriptor: flat, and accessed */
+
 #endif

@@ -5,8 +5,8 @@
  * Read next: host_kernel/native/popf.c, which follows a kernel's code.
  */
 #include "host_kernel/instruction/flow.h"
+#include "host_kernel/base/cpu.h"
 
-#define LONGEST 15u
 #define WIDE    0x66
 #define NARROW  0x67 /* 16-bit addresses */
 
@@ -133,7 +133,7 @@ static char read_opcode(struct reader *in, u8 *opcode, u32 *map)
 	return vector_operands(*map, *opcode);
 }
 
-/* How many bytes follow the opcode; LONGEST + 1 if there is no such instruction. */
+/* How many bytes follow the opcode; LONGEST_INSTRUCTION + 1 if there is no such instruction. */
 static u32 operand_bytes(const struct reader *in, char what)
 {
 	u32 word = in->wide ? 2 : 4, reg = peek(in, 0) >> 3 & 7;
@@ -165,7 +165,7 @@ static u32 operand_bytes(const struct reader *in, char what)
 	case 'G':
 		return modrm_bytes(in) + (reg < 2 ? word : 0);
 	default:
-		return LONGEST + 1;
+		return LONGEST_INSTRUCTION + 1;
 	}
 }
 
@@ -210,7 +210,7 @@ static u32 distance(const u8 *end, u32 size)
 /* False: these bytes are no instruction, or not all of one. */
 bool flow_of(const u8 *bytes, u32 have, struct flow *flow)
 {
-	struct reader in = { bytes, 0, have < LONGEST ? have : LONGEST, false, false };
+	struct reader in = { bytes, 0, have < LONGEST_INSTRUCTION ? have : LONGEST_INSTRUCTION, false, false };
 	u32 map;
 	u8 opcode;
 	char what;

@@ -3,6 +3,7 @@
 #ifndef HOST_KERNEL_INSTRUCTION_INSTRUCTION_H
 #define HOST_KERNEL_INSTRUCTION_INSTRUCTION_H
 #include <stdbool.h>
+#include "host_kernel/base/cpu.h"
 #include "switcher/layouts/types.h"
 
 /* The low bytes of a word: size is 1, 2 or 4. */
@@ -11,7 +12,6 @@ static inline u32 mask_of(u32 size)
 	return size == 4 ? ~0u : (1u << size * 8) - 1;
 }
 
-#define LONGEST_INSTRUCTION 15u
 struct instruction {
 	u8 bytes[16];
 	u32 have;       /* how many of them are valid: the next page may not be mapped */

@@ -19,7 +19,6 @@
 #include "host_kernel/machine/second_return.h"
 
 #define BREAKPOINTS 4u
-#define LONGEST 15u /* instruction, in bytes */
 #define KIND_EXECUTE 0u
 #define KIND_PORT    2u
 #define DR6_WRITABLE (DR6_STEP | DR6_DETECTED | 0x800Fu)
@@ -51,7 +50,7 @@ static void exit_reason(void)
 	write_dr7(DR7_RESET);
 	trap();
 	/* A fault sets RF, for a second attempt without the breakpoint.  The instruction after one that was emulated is another. */
-	if (regs->cs == cs && regs->eip - eip - 1 < LONGEST)
+	if (regs->cs == cs && regs->eip - eip - 1 < LONGEST_INSTRUCTION)
 		guest.regs->eflags &= ~EFLAGS_RF;
 }
 

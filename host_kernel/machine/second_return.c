@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include "host_kernel/machine/second_return.h"
 #include "host_kernel/base/cpu.h"
+#include "host_kernel/base/descriptor.h"
 #include "host_kernel/base/guest.h"
 
-#define FRAME (SWITCHER_STACK_PAGE + 0x200)
+#define SECOND_FRAME (SWITCHER_STACK_PAGE + 0x200)
 #define UPPER 0xFFFF0000u
-#define DATA_RING_0 0x00CF93000000FFFFull /* flat, and accessed */
 
 static u32 reasons;
 static u32 (*ordinary_switch)(void); /* while there is a reason */
@@ -25,7 +25,7 @@ static u32 (*ordinary_switch)(void); /* while there is a reason */
 static u32 switch_by_second_frame(void)
 {
 	struct registers *regs = guest.regs;
-	u32 *frame = (u32 *)FRAME, base = 0;
+	u32 *frame = (u32 *)SECOND_FRAME, base = 0;
 
 	frame[0] = regs->eip;
 	frame[1] = regs->cs;
@@ -33,10 +33,10 @@ static u32 switch_by_second_frame(void)
 	frame[3] = regs->esp;
 	frame[4] = regs->ss;
 	if (reasons & RETURN_STACK_16)
-		base = (FRAME & UPPER) - (regs->esp & UPPER);
+		base = (SECOND_FRAME & UPPER) - (regs->esp & UPPER);
 	state->gdt[GDT_RETURN] = state->gdt_user[GDT_RETURN] =
 		DATA_RING_0 | (u64)(base >> 24) << 56 | (u64)(base & 0xFFFFFF) << 16;
-	state->return_esp = FRAME - base;
+	state->return_esp = SECOND_FRAME - base;
 	state->return_ss = GDT_RETURN * 8;
 	regs->eip = switcher_return;
 	regs->cs = HOST_CS;

@@ -12,7 +12,6 @@
 #include "host_kernel/machine/entries.h"
 
 #define CODE_RING_0 0x00CF9B000000FFFFull /* flat, and accessed: the CPU need not write the descriptor */
-#define DATA_RING_0 0x00CF93000000FFFFull
 #define GATE_INTERRUPT 0x8E00u
 #define TSS_AVAILABLE  0x89ull /* present, type 9: a 32-bit TSS that is not busy */
 

@@ -8,7 +8,7 @@
 #include "host_kernel/machine/mailbox.h"
 
 #define FLAGS_CLEARED (EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)
-#define UNUSUAL_FLAGS (FLAGS_CLEARED | EFLAGS_TF)
+#define SPECIAL_FLAGS (FLAGS_CLEARED | EFLAGS_TF)
 #define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 
 /* The frame is at another address than the Guest's: the Switcher faulted while it restored the Guest's registers. */

@@ -222,7 +222,7 @@ static bool flush(const u8 *text)
 		return false;
 	}
 	regs->eip += 3;
-	native.flushed = !(regs->eflags & UNUSUAL_FLAGS) && !native.stepping && !native.page_unprotected;
+	native.flushed = !(regs->eflags & SPECIAL_FLAGS) && !native.stepping && !native.page_unprotected;
 	return true;
 }
 

@@ -17,7 +17,7 @@ static bool filled(void)
 	struct registers *regs = guest.regs;
 	u32 error;
 
-	if (regs->trapnum != TRAP_PAGE_FAULT || (regs->cs & RPL) != RPL || (regs->eflags & UNUSUAL_FLAGS) || native.stepping ||
+	if (regs->trapnum != TRAP_PAGE_FAULT || (regs->cs & RPL) != RPL || (regs->eflags & SPECIAL_FLAGS) || native.stepping ||
 	    native.page_unprotected || ldt_special() || untrusted->stale)
 		return false;
 	untrusted->reflected = 0;

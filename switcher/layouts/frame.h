@@ -34,8 +34,23 @@
 	pushl %eax
 .endm
 
+/* Places in both Switchers, by offsets.h. */
+#define STATE(field)     (SWITCHER_STATE_PAGE + LGUEST_STATE_##field)
+#define LOADABLE(field)  (STATE(field) + TABLE_REGISTER_limit)
+#define FRAME            (SWITCHER_STACK_PAGE + 4096 - REGISTERS_SIZE)
+#define FLAG_RF          0x10000
+
+/* Where the Switcher's iret goes when there is a second frame (host_kernel/machine/second_return.c). */
+.macro RETURN_BY_SECOND_FRAME
+	pushl %eax
+	movl %cs:STATE(return_dr7), %eax
+	movl %eax, %dr7
+	popl %eax
+	lss %cs:STATE(return_esp), %esp
+	iret
+.endm
+
 /* A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h). */
-#define FLAG_RF        0x10000
 #define DR6_NO_CAUSE   0xFFFF0FF0
 #define DR7_NO_BREAKPOINT 0x400
 .macro IGNORE_DEBUG_EXCEPTION

@@ -7,27 +7,23 @@ A small kernel (tests/lab/walks.S) tries random entries with all accesses; a mod
 
 from __future__ import annotations
 
-import io
 import struct
-import subprocess
-import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
 
 import pytest
-import toolchain
 from hostile_lab import LONG, Watched, run_image
+from small_kernel import small_kernel
 
 from lguest_py.engines.base import Engine
 from lguest_py.images import Image, Segment
-from lguest_py.images.elf import read_elf
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
 SOURCE = Path(__file__).resolve().parents[1] / "lab" / "walks.S"
-START, TSS_AT = 0x101000, 0x140000
+TSS_AT = 0x140000
 DIRECTORY, TEST_TABLE, CASES = 0x180000, 0x190000, 0x200000
 TARGET, FRAME, LARGE_FRAME = 0x10200000, 0x600000, {True: 0x600000, False: 0x400000}
 KEPT = 0xC0FFEE
@@ -118,25 +114,14 @@ def tables(pae: bool) -> dict[int, bytes]:
 @cache
 def kernel(pae: bool) -> tuple[int, tuple[Segment, ...]]:
     """Its entry point and its segments."""
-    tools = toolchain.find()
     shift, entries, size = (21, 512, 8) if pae else (22, 1024, 4)
     pde = DIRECTORY + 0x1000 * pae + size * (TARGET >> shift)
     constants = {
         **{"PAE": int(pae), "DIRECTORY": DIRECTORY, "CASES": CASES, "TARGET": TARGET, "TSS_AT": TSS_AT},
         **{"PDE": pde, "PTE": TEST_TABLE + size * ((TARGET >> 12) % entries)},
     }
-    with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
-        defines = [f"-D{key}={value:#x}" for key, value in constants.items()]
-        places = [f"-Ttext={START:#x}", f"--section-start=.tss={TSS_AT:#x}"]
-        for command in (
-            [*tools.compile, *defines, "-c", SOURCE, "-o", where / "o"],
-            [*tools.link, *places, "-e", "start", where / "o", "-o", where / "elf"],
-        ):
-            subprocess.run([str(word) for word in command], check=True)
-        data = (where / "elf").read_bytes()
-    parsed = read_elf(io.BytesIO(data), len(data), "walks")
-    return parsed.entry, parsed.segments
+    kernel = small_kernel(SOURCE, constants, f"--section-start=.tss={TSS_AT:#x}")
+    return kernel.entry, kernel.segments
 
 
 def answers(

@@ -26,14 +26,7 @@
 #define CR0_WP 0x10000
 #define PM1_CONTROL 0x604
 
-	.macro	GATE vector, routine, kind
-	movl	$\routine, %eax
-	movw	%ax, idt + 8 * \vector
-	movw	$CODE, idt + 8 * \vector + 2
-	movw	$\kind, idt + 8 * \vector + 4
-	shrl	$16, %eax
-	movw	%ax, idt + 8 * \vector + 6
-	.endm
+#include "tests/lab/small_kernel.h"
 
 	.text
 	.globl	start

@@ -21,13 +21,7 @@
 #define EFLAGS_IF 0x200
 #define PM1_CONTROL 0x604
 
-	.macro	CHECK condition, number
-	j\condition	1f
-	movl	$\number, %eax
-	cli
-	hlt
-1:
-	.endm
+#include "tests/lab/small_kernel.h"
 
 	/* Make a data segment at this address, and a gate to this routine: by plain stores. */
 	.macro	SEGMENT selector, address
@@ -39,15 +33,6 @@
 	movb	%ah, gdt + \selector + 7
 	movb	$0x40, gdt + \selector + 6
 	movb	$0x93, gdt + \selector + 5
-	.endm
-
-	.macro	GATE vector, routine
-	movl	$\routine, %eax
-	movw	%ax, idt + 8 * \vector
-	movw	$CODE, idt + 8 * \vector + 2
-	movw	$0x8E00, idt + 8 * \vector + 4
-	shrl	$16, %eax
-	movw	%ax, idt + 8 * \vector + 6
 	.endm
 
 	.text

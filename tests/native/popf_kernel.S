@@ -27,13 +27,7 @@
 #define PROGRAMS 0
 #endif
 
-	.macro	CHECK condition, number
-	j\condition	1f
-	movl	$\number, %eax
-	cli
-	hlt
-1:
-	.endm
+#include "tests/lab/small_kernel.h"
 
 	.macro	IF_IS_SET number
 	pushfl
@@ -48,15 +42,6 @@
 	popl	%eax
 	testl	$(EFLAGS_IF | EFLAGS_TF), %eax
 	CHECK	z, \number
-	.endm
-
-	.macro	GATE vector, routine, access
-	movl	$\routine, %eax
-	movw	%ax, idt + 8 * \vector
-	movw	$CODE, idt + 8 * \vector + 2
-	movw	$\access, idt + 8 * \vector + 4
-	shrl	$16, %eax
-	movw	%ax, idt + 8 * \vector + 6
 	.endm
 
 	.macro	OUT port, value

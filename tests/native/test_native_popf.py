@@ -6,24 +6,19 @@ The tests count exits, not time.  Read next: popf_kernel.S, host_kernel/native/p
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
-import toolchain
-from hostile_lab import SECONDS, Run, harmless, image, run_image
+from hostile_lab import SECONDS, harmless, image, run_image
+from small_kernel import ended, small_kernel
 
 from lguest_py.images import Image
-from lguest_py.images.elf import read_elf
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
 SOURCE = Path(__file__).resolve().with_name("popf_kernel.S")
-START = 0x101000  # the ELF header goes before it
 DEBUG, GENERAL = 1, 13
 MANY = 20000  # saves and restores of the flag at the end of popf_kernel.S, two traps each
 OLD, NEW = "5.11.22", "5.12.0"
@@ -32,26 +27,7 @@ OLD, NEW = "5.11.22", "5.12.0"
 @cache
 def guest(paging: bool, program: bool, version: str = OLD) -> Image:
     """popf_kernel.S as a Linux of this version."""
-    tools = toolchain.find()
-    with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
-        defines = [f"-DPAGING={int(paging)}", f"-DPROGRAM={int(program)}"]
-        for command in (
-            [*tools.compile, *defines, "-c", SOURCE, "-o", where / "o"],
-            [*tools.link, f"-Ttext={START:#x}", "-e", "start", where / "o", "-o", where / "elf"],
-        ):
-            subprocess.run([str(word) for word in command], check=True)
-        data = (where / "elf").read_bytes()
-    parsed = read_elf(io.BytesIO(data), len(data), "popf_kernel")
-    return Image("popf_kernel", "ELF", parsed.entry, parsed.segments, b"", version, 1, personality="native")
-
-
-def ended(run: Run) -> dict[int, int]:
-    """Its exits by vector, when all its checks held and nothing of the Host's is wrong."""
-    assert not run.failures
-    snapshot = run.result.snapshot
-    assert run.result.outcome.end is End.POWERED_OFF, f"check {snapshot.guest['eax']}: {run.result.outcome}"
-    return snapshot.by_vector
+    return small_kernel(SOURCE, {"PAGING": paging, "PROGRAM": program}, version=version)
 
 
 @pytest.mark.parametrize("program", [False, True])

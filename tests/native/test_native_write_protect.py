@@ -6,23 +6,17 @@ The tests count exits, not time.  Read next: busy_gdt.S, host_kernel/native/writ
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
-import toolchain
-from hostile_lab import Run, run_image
+from hostile_lab import run_image
+from small_kernel import ended, small_kernel
 
 from lguest_py.images import Image
-from lguest_py.images.elf import read_elf
-from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
 SOURCE = Path(__file__).resolve().with_name("busy_gdt.S")
-START = 0x101000  # the ELF header goes before it
 DEBUG, PAGE_FAULT = 1, 14
 STEPS = 63  # before a page is opened: STORES_TO_UNPROTECT of write_protect.c, less the one that opens it
 CLOSED = 3  # times, by a load of what was hidden
@@ -31,26 +25,7 @@ CLOSED = 3  # times, by a load of what was hidden
 @cache
 def guest(paging: bool, writes: bool, changes: int = 1) -> Image:
     """tests/native/busy_gdt.S as a kernel that knows nothing of lguest."""
-    tools = toolchain.find()
-    with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
-        defines = [f"-DPAGING={int(paging)}", f"-DWRITES={int(writes)}", f"-DCHANGES={changes}"]
-        for command in (
-            [*tools.compile, *defines, "-c", SOURCE, "-o", where / "o"],
-            [*tools.link, f"-Ttext={START:#x}", "-e", "start", where / "o", "-o", where / "elf"],
-        ):
-            subprocess.run([str(word) for word in command], check=True)
-        data = (where / "elf").read_bytes()
-    parsed = read_elf(io.BytesIO(data), len(data), "busy_gdt")
-    return Image("busy_gdt", "ELF", parsed.entry, parsed.segments, b"", None, 1, personality="native")
-
-
-def ended(run: Run) -> dict[int, int]:
-    """Its exits by vector, when all its checks held and nothing of the Host's is wrong."""
-    assert not run.failures
-    snapshot = run.result.snapshot
-    assert run.result.outcome.end is End.POWERED_OFF, f"check {snapshot.guest['eax']}: {run.result.outcome}"
-    return snapshot.by_vector
+    return small_kernel(SOURCE, {"PAGING": paging, "WRITES": writes, "CHANGES": changes})
 
 
 @pytest.mark.parametrize("paging", [False, True])
