@@ -12,6 +12,7 @@ from lguest_py.images.image import Image
 from lguest_py.images.symbols import read_symbols
 from lguest_py.launcher import vm_memory
 from lguest_py.launcher.result import PAGE_FAULT
+from lguest_py.postmortem.kallsyms import kallsyms
 from lguest_py.postmortem.memory import Remains
 from lguest_py.postmortem.postmortem import Postmortem, collect
 from lguest_py.postmortem.symbols import Symbols, elf_symbols
@@ -52,6 +53,8 @@ def _fault_address(remains: Remains, snapshot: Snapshot) -> tuple[int, bool]:
 def examine(remains: Remains, snapshot: Snapshot, image: Image) -> Postmortem:
     """Read what is told of the end."""
     cr2, page_fault = _fault_address(remains, snapshot)
-    symbols = elf_symbols(*image.symbols) if image.symbols else None
+    symbols: Symbols | None = elf_symbols(*image.symbols) if image.symbols else None
+    if symbols is None and image.version is not None:
+        symbols = kallsyms(remains)
     host = snapshot.host if snapshot.end_kind else None
     return collect(remains, cr2, page_fault, symbols, host, _host_symbols(remains.pae) if host else None)

@@ -75,7 +75,7 @@ class Report:
         """The data of --report FILE (docs/reports.md), which json.dumps takes."""
         from lguest_py.launcher.report_data import report_data
 
-        return report_data(self.result)
+        return report_data(self.result, self.headline)
 
 
 def _fault(errcode: int) -> str:
@@ -96,10 +96,13 @@ def _cause(record: Exit) -> str:
 
 def _registers(result: Result) -> Iterator[str]:
     shot, found = result.snapshot, result.postmortem
-    r = found.registers if found else shot.guest
+    r = (found.registers if found else {}) or shot.guest
     ring = r["cs"] & 3
     flags = " ".join(name for bit, name in _EFLAGS.items() if r["eflags"] >> bit & 1)
-    yield f"Guest registers, in ring {ring}, after {vector_name(r['trapnum'])} (error code {r['errcode']:#x}):"
+    if r["trapnum"] == L.TRAP_NONE and not shot.end_kind:
+        yield f"Guest registers, in ring {ring}, when it was last entered:"
+    else:
+        yield f"Guest registers, in ring {ring}, after {vector_name(r['trapnum'])} (error code {r['errcode']:#x}):"
     for names in (("eax", "ebx", "ecx", "edx"), ("esi", "edi", "ebp", "esp")):
         yield "  " + "  ".join(f"{name} {r[name]:08x}" for name in names)
     yield f"  eip {r['eip']:08x}  eflags {r['eflags']:08x} ({flags})"

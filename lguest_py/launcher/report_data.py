@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lguest_py.launcher import report
 from lguest_py.launcher.report_places import printable_text
 from lguest_py.launcher.result import Result
 from lguest_py.postmortem.backtrace import Frame
@@ -99,15 +98,15 @@ def _printable(value: Any) -> Any:
     return [_printable(each) for each in value] if isinstance(value, list) else value
 
 
-def report_data(result: Result) -> dict[str, Any]:
-    """See the module."""
+def report_data(result: Result, headline: str) -> dict[str, Any]:
+    """See the module; ``headline`` is one line for people."""
     shot, found = result.snapshot, result.postmortem
     general = result.as_dict()
     death = general.pop("death") or {}
     data = {
         "format": FORMAT,
         "version": VERSION,
-        "headline": report.headline(result),
+        "headline": headline,
         **general,
         "guest": _guest(found) if found else None,
         "host": {

@@ -16,7 +16,7 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Snapshot, hypercall_name, vector_name
 
 if TYPE_CHECKING:
-    from lguest_py.launcher.report import Report
+    from lguest_py import Report
     from lguest_py.postmortem.postmortem import Postmortem
 
 
@@ -142,7 +142,7 @@ class Result:
 
     def report(self) -> Report:
         """What is known of the end: as text, and as the data of --report FILE."""
-        from lguest_py.launcher.report import Report
+        from lguest_py import Report
 
         return Report(self)
 
