@@ -61,7 +61,7 @@ def _digits(ram: memoryview, ranges: list[tuple[int, int]]) -> Iterator[int]:
 def _tokens(ram: memoryview, digits: int) -> _Tokens | None:
     """The token table around the ten, by the index that must follow it."""
     window = bytes(ram[digits : digits + 8192])
-    for at in range(-digits % 4, len(window) - 2 * TOKENS, 4):
+    for at in range(-digits % 4, len(window) - 2 * TOKENS + 1, 4):
         if window[at : at + 2] != b"\0\0":
             continue
         index = struct.unpack_from(f"<{TOKENS}H", window, at)
