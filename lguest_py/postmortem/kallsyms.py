@@ -6,9 +6,10 @@ other, each at a multiple of 4:
 
     addresses, or offsets and their base; the number of symbols; names; markers; token table; token index
 
-(since Linux 6.4 the offsets come last; since 6.2, and in 6.1's updates, the order of the names stands behind the markers).  A name is its length and that many bytes, each the number of a token; the first
-letter is the symbol's type.  A marker is the place of every 256th name.  All of it is the Guest's to forge: each table is
-checked before it is used, and a wrong one costs a wrong name.
+(since Linux 6.4 the offsets come last; since 6.2, and in 6.1's updates, the order of the names stands behind the
+markers).  A name is its length and that many bytes, each the number of a token; the first letter is the symbol's type.
+A marker is the place of every 256th name.  All of it is the Guest's to forge: each table is checked before it is used,
+and a wrong one costs a wrong name.
 Source: Linux's scripts/kallsyms.c and kernel/kallsyms.c.
 
 Read next: symbols.py.
@@ -20,7 +21,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 from lguest_py.postmortem.memory import Remains
 from lguest_py.postmortem.symbols import LONGEST_NAME, SortedSymbols, clean
@@ -66,7 +67,7 @@ def _tokens(ram: memoryview, digits: int) -> _Tokens | None:
             continue
         index = struct.unpack_from(f"<{TOKENS}H", window, at)
         start = digits - index[ord("0")]
-        if start < 0 or any(low >= high for low, high in zip(index, index[1:], strict=False)):
+        if start < 0 or any(low >= high for low, high in pairwise(index)):
             continue
         table = bytes(ram[start : digits + at])
         if len(table) <= index[-1] or any(table[place - 1] for place in index[1:]):
@@ -121,9 +122,7 @@ def _names(ram: memoryview, end: int, markers: list[int]) -> tuple[int, int]:
         if tried > MOST_TRIED:
             break
         behind = _skip(ram[start:end], markers[-1], count - groups * GROUP)
-        if 0 <= behind <= end - start < behind + 4 and (
-            not groups or _skip(ram[start:end], 0, GROUP) == markers[1]
-        ):
+        if 0 <= behind <= end - start < behind + 4 and (not groups or _skip(ram[start:end], 0, GROUP) == markers[1]):
             return start, count
     return 0, 0
 

@@ -70,9 +70,7 @@ READ_BAD = b"\xa1" + struct.pack("<I", HIGH + 0x1010)  # not mapped
 
 
 @pytest.mark.parametrize(("code", "levels", "page"), [(TWO_LEVELS, 2, 4 << 20), (THREE_LEVELS, 3, 2 << 20)])
-def test_the_address_of_a_page_fault_is_walked(
-    end: End_, tmp_path: Path, code: bytes, levels: int, page: int
-) -> None:
+def test_the_address_of_a_page_fault_is_walked(end: End_, tmp_path: Path, code: bytes, levels: int, page: int) -> None:
     """Through page tables of both forms: where nothing is, and the code, in a large page."""
     result = end(kernel(tmp_path / "kernel", say(b"up\r\n") + code + READ + READ_BAD), memory="16M")
     assert result.outcome.end is End.TRIPLE_FAULT
@@ -114,9 +112,7 @@ def test_an_exception_of_a_native_guest(end: End_, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [SPIN, SWITCH_FOREVER])
-def test_a_guest_that_is_ended_from_outside_has_registers_too(
-    engine_name: str, tmp_path: Path, code: bytes
-) -> None:
+def test_a_guest_that_is_ended_from_outside_has_registers_too(engine_name: str, tmp_path: Path, code: bytes) -> None:
     with Machine(kernel(tmp_path / "kernel", say(b"up\r\n") + code), engine=engine_name) as guest:  # type: ignore[arg-type]
         guest.console.expect("up", 300)
         guest.close()

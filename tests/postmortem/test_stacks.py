@@ -53,7 +53,9 @@ def test_without_frame_pointers_the_stack_is_searched() -> None:
     assert len(backtrace(tables, registers(ebp=77), None)) == 1
 
 
-@pytest.mark.parametrize("form", [b"\xff\xd0", b"\xff\x50\x08", b"\xff\x54\x24\x08", b"\xff\x15abcd", b"\xff\x94\x24abcd"])
+@pytest.mark.parametrize(
+    "form", [b"\xff\xd0", b"\xff\x50\x08", b"\xff\x54\x24\x08", b"\xff\x15abcd", b"\xff\x94\x24abcd"]
+)
 def test_each_form_of_a_call_counts(form: bytes) -> None:
     tables = flat((0x1120 - len(form), form), (0x8000, words(0x1120)))
     assert [each.address for each in backtrace(tables, registers(), NAMES)] == [0x1010, 0x1120]
@@ -74,7 +76,8 @@ def test_a_stack_full_of_return_addresses_is_cut() -> None:
 def test_random_stacks(seed: int) -> None:
     chance = random.Random(seed)
     made = flat((0, chance.randbytes(0x10000)))
-    values = {name: chance.choice([chance.randrange(0x10000), chance.randrange(1 << 32)]) for name in ("eip", "esp", "ebp")}
+    names = "eip", "esp", "ebp"
+    values = {name: chance.choice([chance.randrange(0x10000), chance.randrange(1 << 32)]) for name in names}
     assert 1 <= len(backtrace(made, values, NAMES)) <= MOST
     found = code_around(made, values["eip"])
     assert found is None or all(each.text.isprintable() for each in found.instructions)

@@ -38,7 +38,8 @@ def test_the_tiny_guest_has_names() -> None:
     with open(built("guest.elf"), "rb") as file:
         from elftools.elf.elffile import ELFFile
 
-        named = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name("call_gate")[0]["st_value"]
+        section: Any = ELFFile(file).get_section_by_name(".symtab")
+        named = section.get_symbol_by_name("call_gate")[0]["st_value"]
     assert symbols.at(named + 3) == ("call_gate", 3)
     assert symbols.at(0) is None
 
@@ -127,7 +128,7 @@ def test_the_symbols_of_a_linux_in_memory(form: str, count: int) -> None:
     assert symbols
     assert len(symbols) == count
     for number in (0, 1, 97, 255, 256, count - 1):
-        assert symbols.at(BASE + 16 * number + 3) == (names[number][1 : LONGEST_NAME].decode(), 3)
+        assert symbols.at(BASE + 16 * number + 3) == (names[number][1:LONGEST_NAME].decode(), 3)
 
 
 def test_memory_without_them() -> None:

@@ -49,7 +49,8 @@ def test_pae() -> None:
     assert (walk.physical, walk.writable, walk.executable) == (0x9007, True, False)
     assert [level.table for level in walk.levels] == ["page directory pointer table", "page directory", "page table"]
     large = tables.walk(0xC0200010)
-    assert (large.physical, large.page, large.writable, large.user, large.executable) == (0x10, 2 << 20, False, True, True)
+    assert (large.physical, large.page) == (0x10, 2 << 20)
+    assert (large.writable, large.user, large.executable) == (False, True, True)
     assert tables.walk(0x1000).why == "not present"
 
 
@@ -107,7 +108,8 @@ def test_random_tables_agree_with_a_walk_of_each_page(pae: bool, seed: int) -> N
         assert run.physical + run.length <= len(made)
         for offset in range(0, run.length, PAGE):
             mapped[run.virtual + offset] = run.physical + offset
-    chosen = chance.sample(sorted(mapped), min(len(mapped), most)) + [chance.randrange(1 << 20) << 12 for _ in range(500)]
+    chosen = chance.sample(sorted(mapped), min(len(mapped), most))
+    chosen += [chance.randrange(1 << 20) << 12 for _ in range(500)]
     for address in chosen:
         walk: Walk = tables.walk(address)
         assert walk.physical == mapped.get(address)
