@@ -69,7 +69,11 @@ READ = b"\xa1" + struct.pack("<I", HIGH + 0x10)  # mov eax, [HIGH + 0x10]: mappe
 READ_BAD = b"\xa1" + struct.pack("<I", HIGH + 0x1010)  # not mapped
 
 
-@pytest.mark.parametrize(("code", "levels", "page"), [(TWO_LEVELS, 2, 4 << 20), (THREE_LEVELS, 3, 2 << 20)])
+@pytest.mark.parametrize(
+    ("code", "levels", "page"),
+    [(TWO_LEVELS, 2, 4 << 20), (THREE_LEVELS, 3, 2 << 20)],
+    ids=["two levels", "PAE"],
+)
 def test_the_address_of_a_page_fault_is_walked(end: End_, tmp_path: Path, code: bytes, levels: int, page: int) -> None:
     """Through page tables of both forms: where nothing is, and the code, in a large page."""
     result = end(kernel(tmp_path / "kernel", say(b"up\r\n") + code + READ + READ_BAD), memory="16M")
@@ -111,7 +115,7 @@ def test_an_exception_of_a_native_guest(end: End_, tmp_path: Path) -> None:
     assert re.search(r"^  => [0-9a-f]{8}  0f 0b +ud2$", result.report().text(), re.M)
 
 
-@pytest.mark.parametrize("code", [SPIN, SWITCH_FOREVER])
+@pytest.mark.parametrize("code", [SPIN, SWITCH_FOREVER], ids=["spins", "switches"])
 def test_a_guest_that_is_ended_from_outside_has_registers_too(engine_name: str, tmp_path: Path, code: bytes) -> None:
     with Machine(kernel(tmp_path / "kernel", say(b"up\r\n") + code), engine=engine_name) as guest:  # type: ignore[arg-type]
         guest.console.expect("up", 300)
@@ -130,6 +134,7 @@ def test_an_ordinary_end_costs_nothing(end: End_, tmp_path: Path) -> None:
     assert result.report().as_dict()["guest"] is None
 
 
+@pytest.mark.nightly("kvm")
 def test_a_linux_without_symbols_has_those_of_its_kallsyms(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     words = "quiet", 'run="echo c > /proc/sysrq-trigger"'
     guest = Linux(

@@ -116,7 +116,7 @@ def test_hostile_page_tables_get_a_bounded_number_of_segments() -> None:
     assert len(headers(remains)) < 1 << 20
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_memory_is_a_core_that_a_reader_accepts(seed: int) -> None:
     chance = random.Random(seed)
     ram = chance.randbytes(16 * PAGE)
