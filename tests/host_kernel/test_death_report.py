@@ -72,7 +72,7 @@ READ_BAD = b"\xa1" + struct.pack("<I", HIGH + 0x1010)  # not mapped
 @pytest.mark.parametrize(
     ("code", "levels", "page"),
     [(TWO_LEVELS, 2, 4 << 20), (THREE_LEVELS, 3, 2 << 20)],
-    ids=["two levels", "PAE"],
+    ids=["two-level", "PAE"],
 )
 def test_the_address_of_a_page_fault_is_walked(end: End_, tmp_path: Path, code: bytes, levels: int, page: int) -> None:
     """Through page tables of both forms: where nothing is, and the code, in a large page."""
