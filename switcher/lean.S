@@ -115,10 +115,12 @@ in_ring_0:
 	jnz return_to_host
 	cmpl $SWITCHER_BASE, AT_EIP(%esp)
 	jb exception_common
+#ifndef PAE
 	cmpl $reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $reflect_is_safe, AT_EIP(%esp)
 	jb 1f
+#endif
 	cmpl $native_reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $native_reflect_is_safe, AT_EIP(%esp)
@@ -136,6 +138,7 @@ deliver_to_host:
 	popl %eax
 	RETURN_FROM_SWITCH
 
+#ifndef PAE
 /*
  * A hypercall, from ring 1 only.  FLUSH_ASYNC with an empty ring and no pending interrupt is a fast path: there is nothing
  * to do.  Reads go through cs and ss, because the other segment registers are the Guest's.
@@ -154,6 +157,7 @@ hypercall:
 1:	pushl $0
 	pushl $HYPERCALL_VECTOR
 	jmp return_to_host
+#endif
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
@@ -177,8 +181,10 @@ hypercall:
 	jmp general_protection
 	.elseif \vector == VECTOR_PAGE_FAULT
 	jmp page_fault
+#ifndef PAE
 	.elseif \vector == HYPERCALL_VECTOR
 	jmp hypercall
+#endif
 	.elseif \vector < EXCEPTIONS
 	EVEN_ERROR_CODE \vector
 	pushl $\vector

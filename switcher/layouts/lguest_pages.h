@@ -122,7 +122,7 @@ struct lguest_state {
 	u32 fast_path;          /* FAST_*: which fast paths are allowed now */
 	u32 interrupt_pending;  /* an interrupt is pending that the Guest has masked by its interrupt flag */
 	u32 page_fault_handler; /* the lean Switcher may reflect page faults to this address of the Guest's; 0: it may not */
-	u32 page_directory;     /* for reflecting: the Guest-virtual address of its page directory, */
+	u32 page_directories[4]; /* for reflecting: the Guest-virtual address of its page directory (with PAE, of all four), */
 	u32 linear_map;         /* and of its physical memory, */
 	u32 lguest_data;        /* and the address of lguest_data in SWITCHER_DATA_PAGE */
 	u32 ring_status;        /* the address of the status byte of the next entry in the asynchronous ring */
@@ -136,7 +136,6 @@ struct lguest_state {
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
 	u32 native_handler;     /* native: where the lean Switcher may reflect a program's page fault to; 0: nowhere */
 	u32 native_handler_cs;  /* and its code segment */
-	u32 pad;
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	u32 return_dr7;         /* for the return by a second frame: DR7 from then on, */
 	u32 return_esp;         /* and the stack with that frame */
