@@ -168,19 +168,23 @@ hypercall:
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector
 	.pushsection .rodata.lean_entries, "a"
+	.if \vector == VECTOR_NOT_PRESENT
+	.long segment_not_present
+	.elseif \vector == VECTOR_GENERAL_PROTECTION
+	.long general_protection
+	.elseif \vector == VECTOR_PAGE_FAULT
+	.long page_fault
+	.else
 	.long 1f
+	.endif
 	.popsection
 1:
 	.if \vector == VECTOR_NMI
 	iret					/* an NMI: ignored */
 	.elseif \vector == VECTOR_DEBUG
 	jmp debug_exception
-	.elseif \vector == VECTOR_NOT_PRESENT
-	jmp segment_not_present
-	.elseif \vector == VECTOR_GENERAL_PROTECTION
-	jmp general_protection
-	.elseif \vector == VECTOR_PAGE_FAULT
-	jmp page_fault
+	.elseif \vector == VECTOR_NOT_PRESENT || \vector == VECTOR_GENERAL_PROTECTION || \vector == VECTOR_PAGE_FAULT
+	/* no jump to them: they are the most frequent */
 #ifndef PAE
 	.elseif \vector == HYPERCALL_VECTOR
 	jmp hypercall

@@ -178,7 +178,7 @@ bool write_control(u32 number, u32 value)
 	case 3:
 		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))
 			return false;
-		native.cr3 = value;
+		native.cr3 = untrusted->guest_cr3 = value;
 		if (native.cr0 & CR0_PG) {
 			use_directory();
 			if (pge_used && !(native.cr4 & CR4_PGE)) /* entries were global, and are no more */

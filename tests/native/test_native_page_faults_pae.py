@@ -23,10 +23,10 @@ TABLE = FIRST + 0x1000 * (1 + (PAGE >> 21))
 ENTRY = TABLE + 8 * (PAGE >> 12 & 511)
 UPPER = DIRECTORY + 8 * 3  # the PDPTE of the upper half
 FIXED, IF = 2, 0x200
-RELOAD_CR3 = b"\x0f\x20\xd8\x0f\x22\xd8"
-ONLY_LOWER_HALF = store(UPPER, 0) + RELOAD_CR3
+LOAD_CR3 = mov(EAX, DIRECTORY) + b"\x0f\x22\xd8"
+ONLY_LOWER_HALF = store(UPPER, 0) + LOAD_CR3
 NX_ON = mov(ECX, EFER) + mov(EAX, EFER_NXE) + mov(EDX, 0) + b"\x0f\x30"
-SEEN = b"".join(b"\xa1" + le32(0xC0000000 + page) for page in (DIRECTORY, FIRST, TABLE)) + RELOAD_CR3
+SEEN = b"".join(b"\xa1" + le32(0xC0000000 + page) for page in (DIRECTORY, FIRST, TABLE)) + LOAD_CR3
 NO_ACCESS, READ_ONLY, FOR_KERNEL, WRITABLE = 0x66, 0x65, 0x63, 0x67
 READ, WRITE, RUN = b"\xa1" + le32(PAGE), store(PAGE, 1), mov(EAX, PAGE) + b"\xff\xe0"
 FAR_TABLE, FAR_DIRECTORY = 0xD00000, 0x40001000  # without a page table, and without a page directory
@@ -85,7 +85,7 @@ def test_each_fault_does_the_same_on_either_path(engine_name: str, name: str, sw
     assert (more > few) == (name in FAST and switcher == "lean")
 
 
-@pytest.mark.parametrize("reload", [b"", RELOAD_CR3])
+@pytest.mark.parametrize("reload", [b"", LOAD_CR3])
 def test_without_nx_a_fetch_looks_like_a_read(engine_name: str, reload: bytes) -> None:
     """The Host kernel has EFER.NXE on, the Guest has turned it off."""
     off = mov(ECX, EFER) + mov(EAX, 0) + mov(EDX, 0) + b"\x0f\x30" + reload
