@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A native kernel's iret to a program: the Switcher's fast path does what the Host kernel does.
 
-There is a fast path once the same program has run: each frame is tried in a Guest that has run it, and in one that has not.
+There is a fast path once that program has run: each frame is tried in a Guest that has run it, and in one that has
+not.
 Source: Intel SDM vol. 2, IRET.  Read before: test_native_iret.py.
 """
 
