@@ -19,10 +19,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from userland_lab import Userland
+
 from lguest_py.files import caches
 from lguest_py.kernels.apt import Apt
 from lguest_py.kernels.stock import Kernel
 
+GATEWAY = "10.0.2.2"
+LIMIT = 4 * 3600.0  # seconds for an installation
 ARCHITECTURE, SUITE = "i386", "bookworm"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends"
 
@@ -79,6 +83,21 @@ def _fill(work: Path, image: Path, packages: Sequence[str], sources: Sequence[st
         digest = hashlib.sha256(data).hexdigest()
         index += f"{control.strip()}\nFilename: ./{deb.name}\nSize: {len(data)}\nSHA256: {digest}\n\n"
     (work / "files/Packages").write_text(index)
+
+
+def install(guest: Userland, port: int, *packages: str) -> None:
+    """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
+    guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
+    source = f"deb [trusted=yes] http://{GATEWAY}:{port} ./"
+    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
+    guest.run("apt-get -q update")
+    guest.run(f"{INSTALL} {' '.join(packages)}", LIMIT)
+    guest.check_messages()
+
+
+def downloaded(guest: Userland, port: int, name: str) -> None:
+    """Get a file of the archive into /root."""
+    guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://{GATEWAY}:{port}/{name} {name}")
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

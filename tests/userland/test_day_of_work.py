@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from packages_lab import INSTALL, archive, served
+from packages_lab import archive, downloaded, install, served
 from userland_lab import PATIENCE, Userland
 
 from lguest_py.hardware import Network, Publish
@@ -55,16 +55,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def install(guest: Userland, port: int, *packages: str) -> None:
-    """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
-    guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
-    source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
-    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
-    guest.run("apt-get -q update")
-    guest.run(f"{INSTALL} {' '.join(packages)}", LIMIT)
-    guest.check_messages()
 
 
 @contextmanager
@@ -157,7 +147,7 @@ def fetch_sources(guest: Userland, packages: Path, files: int, names: Sequence[s
     """Unpack the upstream sources of these packages into /root/NAME."""
     for name in names:
         source = next(path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc")
-        guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/{source} {source}")
+        downloaded(guest, files, source)
         guest.run(f"cd /root && mkdir {name} && tar -C {name} --strip-components=1 -xf {source}")
 
 
