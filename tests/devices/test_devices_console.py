@@ -196,7 +196,8 @@ def test_a_terminals_size_is_offered_and_its_change_is_told_once() -> None:
 
 
 def test_a_driver_that_reads_input_is_told_of_the_first_size_once() -> None:
-    s, changes = Setup(), []
+    s = Setup()
+    changes: list[bytes] = []
     s.console = Console(s.inbox, s.sink, lambda: (80, 24))
     for _ in range(2):  # again after a restart of the Guest
         for queue, ring in zip(s.queues, s.rings, strict=True):

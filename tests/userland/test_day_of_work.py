@@ -65,14 +65,39 @@ def key_pair(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     yield key, key.with_suffix(".pub").read_text().strip()
 
 
-def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a command in the Guest by ssh through the published port."""
+def ssh_words(port: int, key: Path, *words: str) -> list[str]:
+    """A command line of ssh through the published port."""
     options = "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes"
-    words = [word for option in options for word in ("-o", option)]
-    return subprocess.run(
-        ["ssh", "-F", "none", *words, "-i", str(key), "-p", str(port), "root@127.0.0.1", command],
-        input=data, capture_output=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    given = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-F", "none", *given, "-i", str(key), "-p", str(port), "root@127.0.0.1", *words]
+
+
+def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a command in the Guest."""
+    words = ssh_words(port, key, command)
+    return subprocess.run(words, input=data, capture_output=True, timeout=PATIENCE, check=False)
+
+
+def interrupt(port: int, key: Path) -> None:
+    """Ctrl-C at a terminal of ssh ends the program there and not the shell."""
+    with subprocess.Popen(
+        ssh_words(port, key, "-tt"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(b"echo beg''un; sleep 100000; exit 6\r")
+            process.stdin.flush()
+            heard = b""
+            while b"begun" not in heard:
+                piece = process.stdout.read1(4096)  # type: ignore[attr-defined]
+                assert piece, heard
+                heard += piece
+            process.stdin.write(b"\x03exit 5\r")
+            process.stdin.flush()
+            assert process.wait(PATIENCE) == 5
+        finally:
+            process.kill()
 
 
 def check_ssh(guest: Userland, port: int, tmp_path: Path) -> None:
@@ -83,6 +108,7 @@ def check_ssh(guest: Userland, port: int, tmp_path: Path) -> None:
         answer = ssh(port, key, "cat; uname -m >&2; exit 7", data)
         assert (answer.returncode, answer.stdout == data) == (7, True), answer.stderr
         assert b"i686" in answer.stderr
+        interrupt(port, key)
         guest.run("rm /root/.ssh/authorized_keys")
         assert ssh(port, key, "true").returncode == 255
     guest.check_messages()
