@@ -99,6 +99,21 @@ def test_a_size_keys_and_a_disk_over_three_boots(userland: Kernel, engine_name: 
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.nightly
+def test_a_shell_to_rescue_the_system_and_back(userland: Kernel, engine_name: str) -> None:
+    with at_terminal(engine_name) as terminal:
+        terminal.type(b"systemctl rescue\r")
+        terminal.see(b"You are in rescue mode", b"Press Enter for maintenance", b"to continue")
+        terminal.type(b"\r")
+        terminal.see(PROMPT)
+        assert terminal.answer("systemctl is-active rescue.service multi-user.target").split() == ["active", "inactive"]
+        terminal.type(b"exit\r")
+        terminal.login()
+        assert terminal.answer("systemctl is-system-running --wait") == "running"
+        terminal.type(b"poweroff\r")
+        assert terminal.ended() == 0
+
+
 def fill_disk(terminal: Terminal) -> None:
     """A full disk is an error of the program that writes, and of nothing else."""
     assert terminal.answer("fallocate -l $(df --output=avail -B1 / | tail -1) big") == ""
