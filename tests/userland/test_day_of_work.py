@@ -86,7 +86,7 @@ def interrupt(port: int, key: Path) -> None:
         assert process.stdin
         assert process.stdout
         try:
-            process.stdin.write(b"echo beg''un; sleep 100000; exit 6\r")
+            process.stdin.write(b"sh -c 'echo beg\"\"un; exec sleep 100000'\r")
             process.stdin.flush()
             heard = b""
             while b"begun" not in heard:

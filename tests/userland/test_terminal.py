@@ -46,6 +46,17 @@ class Terminal(Session):
             self.until(lambda text=text: text in self.shown)  # type: ignore[misc]
             self.shown = self.shown.partition(text)[2]
 
+    def type_until_prompt(self, key: bytes) -> None:
+        """Type the key until the shell is there: who shall read it may not have had the terminal yet."""
+
+        def typed() -> bool:
+            self.type(key)
+            self.look(2)
+            return PROMPT in self.shown
+
+        self.until(typed)
+        self.see(PROMPT)
+
     def login(self) -> None:
         self.see(b"login: root (automatic login)", PROMPT)
 
@@ -56,6 +67,10 @@ class Terminal(Session):
         text, _, self.shown = self.shown.partition(b"\nend\r\n")
         self.see(PROMPT)
         return re.sub(r"\x1b\[\?2004.", "", text.decode().partition("\r\n")[2]).replace("\r\n", "\n").strip()
+
+    def see_size(self, size: str) -> None:
+        """It is told some time after the first line was typed, or after a change."""
+        self.until(lambda: self.answer("stty size") == size)
 
     def ended(self) -> int:
         """Its exit status, when it has ended."""
@@ -74,18 +89,19 @@ def at_terminal(engine: str, *words: str) -> Iterator[Terminal]:
 def test_a_size_keys_and_a_disk_over_three_boots(userland: Kernel, engine_name: str, tmp_path: Path) -> None:
     disk = ("--root", str(tmp_path / "my.img"))
     with at_terminal(engine_name, *disk) as terminal:
-        assert terminal.answer("stty size") == "40 120"
+        terminal.see_size("40 120")
         termios.tcsetwinsize(terminal.master, (50, 132))
-        terminal.until(lambda: terminal.answer("stty size") == "50 132")
-        terminal.type(b"sleep 10000\r")
-        terminal.see(b"sleep 10000")
-        terminal.until(lambda: interrupted(terminal))
+        terminal.see_size("50 132")
+        terminal.type(b"sh -c 'echo beg\"\"un; exec sleep 10000'\r")  # who says so has the terminal
+        terminal.see(b"begun")
+        terminal.type(b"\x03")
+        terminal.see(PROMPT)
         assert terminal.answer("timedatectl set-timezone Europe/Berlin; date +%Z").startswith("CE")
         fill_disk(terminal)
         assert terminal.answer("echo more >>count && cat count") == "more"
         terminal.type(b"reboot\r")  # the machine starts again, in the same process
         terminal.login()
-        assert terminal.answer("stty size") == "50 132"
+        terminal.see_size("50 132")
         assert terminal.answer("date +%Z; echo more >>count; cat count").split()[1:] == ["more"] * 2
         terminal.type(b"shutdown -h +1\r")
         terminal.see(b"Shutdown scheduled")
@@ -103,9 +119,9 @@ def test_a_size_keys_and_a_disk_over_three_boots(userland: Kernel, engine_name: 
 def test_a_shell_to_rescue_the_system_and_back(userland: Kernel, engine_name: str) -> None:
     with at_terminal(engine_name) as terminal:
         terminal.type(b"systemctl rescue\r")
-        terminal.see(b"You are in rescue mode", b"Press Enter for maintenance", b"to continue")
-        terminal.type(b"\r")
-        terminal.see(PROMPT)
+        terminal.see(b"You are in rescue mode", b"Press Enter for maintenance")
+        terminal.type_until_prompt(b"\r")
+        terminal.answer("true")  # the prompts of all those keys are behind it
         assert terminal.answer("systemctl is-active rescue.service multi-user.target").split() == ["active", "inactive"]
         terminal.type(b"exit\r")
         terminal.login()
@@ -121,10 +137,3 @@ def fill_disk(terminal: Terminal) -> None:
     assert terminal.answer("echo x >>small; cat small") == ""
     assert terminal.answer("rm big more; sync; echo fine >>small; cat small") == "fine"
     assert terminal.answer("dmesg --level=emerg,alert,crit,err | grep -iE 'ext4|virtio|block|I/O'") == ""
-
-
-def interrupted(terminal: Terminal) -> bool:
-    """Type Ctrl-C, as the program may not have had the terminal yet, and look whether the shell is back."""
-    terminal.type(b"\x03")
-    terminal.look(2)
-    return PROMPT in terminal.shown
