@@ -36,7 +36,7 @@ LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searc
 MP_TABLE = 639 << 10  # where it searches for that: the last KiB below 640K
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
-TESTED_VERSIONS = ((3, 18), (5, 10), (6, 1))  # of kernels without lguest support
+TESTED_VERSIONS = ((3, 18), (4, 15), (5, 4), (5, 10), (6, 1), (6, 5), (6, 12))  # of kernels without lguest support
 NO_MSI = "pci=nomsi"
 NO_PTI = "nopti"
 PTI_WORDS = ("pti=", "nopti", "mitigations=")  # the user's own choice

@@ -23,6 +23,7 @@ EXPECTED = (
     "Failed to access perfctr msr",
     "fail to add MMCONFIG information",
     "mce: Unable to init MCE device",
+    r"hrtimer: interrupt took \d+ ns",
 )
 
 

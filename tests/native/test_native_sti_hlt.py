@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No interrupt comes between a native kernel's sti and hlt, although the Switcher sets the flag by itself.
+"""No interrupt comes between a native kernel's sti and hlt, although the Switcher alone sets the flag.
 
 Read next: sti_hlt_kernel.S.
 """
