@@ -62,7 +62,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
         notes = *settings.notes, image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
-    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line), *notes)))
+    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line, choice.name), *notes)))
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)

@@ -25,6 +25,7 @@ names:
 The packages come through apt from the mirrors that this machine is configured for, and apt checks them; neither root
 nor a change to the system is needed.  LGUEST_STOCK_DEB=FILE[:FILE] names local packages instead: the kernel's and then,
 if apt is not to get it either, busybox-static's.  All goes into ${XDG_CACHE_HOME:-~/.cache}/lguest-py/kernels.
+A root disk that another version of lguest-py made otherwise is made anew.
 Then: lguest-py boot NAME
 """
 

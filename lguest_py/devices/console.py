@@ -5,6 +5,8 @@ Neither direction may lose a byte or grow without bound: output waits in the Gue
 sink is full, and the Launcher reads input only while ``wants_input``.
 
 The size of the terminal is offered only where there is one, and a change of it is a change of configuration.
+Linux asks for it only after such a change, and drops one that comes while it sets up its console.  So it is told of the
+first size when it has read some input, which it does once a program of its own has opened the console.
 The emergency write is a register of the PCI bus that the Host kernel answers; its text comes by the mailbox.
 Source: virtio 1.2, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
 """
@@ -58,6 +60,8 @@ class Console(Defaults):
         self._transmit: Virtqueue | None = None
         self._sending: Chain | None = None
         self._piece = self._sent = 0  # the position in _sending
+        self._given = 0  # buffers of input, until the driver was told of the first size
+        self._knows_size = False
 
     def config(self) -> bytes:
         """See Device: columns, rows, ports, emerg_wr."""
@@ -67,6 +71,7 @@ class Console(Defaults):
         """See Device."""
         self._receive, self._transmit = queues
         self._config_changed = config_changed
+        self._given, self._knows_size = 0, self._told is None
 
     def reset(self) -> None:
         """See Device."""
@@ -106,9 +111,17 @@ class Console(Defaults):
         if self.resized:
             self._told = self._size()
             self._config_changed()
+        elif not self._knows_size and self._reads_input():
+            self._knows_size = True
+            self._config_changed()
         if self.takes_input:
             self._give_input()
         return self._take_output()
+
+    def _reads_input(self) -> bool:
+        """Whether the driver gave more buffers than the queue holds, so it had some back and has read them."""
+        queue = self._receive
+        return queue is not None and self._given + queue.available() > queue.size
 
     def _give_input(self) -> None:
         queue, pace = self._receive, self.pace
@@ -125,6 +138,7 @@ class Console(Defaults):
                 del self._inbox[: len(piece)]
                 written += len(piece)
             queue.push(chain, written)
+            self._given += 1
             if pace:
                 pace.gave(written)
         if queue:

@@ -40,8 +40,10 @@ def fetch(name: str, say: Say, *, again: bool = False) -> Kernel:
         with _locked(kernels(), f".lock.{name}" if kernel else ".lock", say):
             found = find(name)
             if found and not again and (not local or found.source == ":".join(local)):
-                say(f"{name} is already in the cache: {found.package}")
-                return refresh(found)
+                if not found.root_is_old:
+                    say(f"{name} is already in the cache: {found.package}")
+                    return refresh(found)
+                say(f"the root disk of {name} was made by another version of lguest-py: it is made anew")
             work = kernels() / f".{name}"
             shutil.rmtree(work, ignore_errors=True)
             try:
@@ -125,7 +127,7 @@ def _fill_system(name: str, work: Path, kernel: Kernel, say: Say) -> None:
         say(f"a package source is left out: {trouble}")
     say(f"making the root disk of {name} (mmdebstrap, mke2fs): some minutes")
     root_disk.make(new / ROOT, new / "modules", sources, suite, apt.proxies())
-    write_record(replace(kernel, name=name, directory=new))
+    write_record(replace(kernel, name=name, directory=new, root_edition=root_disk.edition()))
 
 
 def _link(source: str, target: str) -> None:

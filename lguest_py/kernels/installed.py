@@ -24,6 +24,7 @@ from lguest_py.kernels.stock import STOCK, Kernel
 from lguest_py.networks.passt import PASST
 
 LOST = "what the Guest writes to its root disk is lost at the end (--root FILE keeps it)"
+OLD = "the root disk of {0} was made by another version of lguest-py: lguest-py fetch {0} makes it anew"
 NO_NETWORK = f"{PASST} is not installed, so the Guest has no network: apt-get install {PASST}"
 
 
@@ -54,11 +55,11 @@ def system(found: Kernel | None, given: Sequence[str], devices: Sequence[Hardwar
     if own_root:
         words = tuple(word for word in words if not word.startswith("root="))
     elif root is None:
-        disks, notes = (Disk(str(found.root), overlay=True, format="raw"),), [LOST]
+        disks, notes = (Disk(str(found.root), overlay=True, format="raw"),), [*_old(found), LOST]
     else:
         if not os.path.exists(root):
             copy(found.root, root)
-            notes = [f"{printable(root)} is a new copy of {found.name}'s root disk"]
+            notes = [*_old(found), f"{printable(root)} is a new copy of {found.name}'s root disk"]
         disks = (Disk(root, format="raw"),)
     others: list[Hardware] = []
     if not any(isinstance(each, Entropy) for each in devices):
@@ -69,6 +70,11 @@ def system(found: Kernel | None, given: Sequence[str], devices: Sequence[Hardwar
         else:
             notes.append(NO_NETWORK)
     return System(words, disks, tuple(others), tuple(notes))
+
+
+def _old(found: Kernel) -> list[str]:
+    """A line where the disk in the cache is of another recipe.  A file of the user's is never judged by it."""
+    return [OLD.format(found.name)] if found.root_is_old else []
 
 
 def copy(image: Path, place: str) -> None:

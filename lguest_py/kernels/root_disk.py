@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shlex
@@ -32,6 +33,7 @@ NEEDED = 1200 << 20  # bytes below TMPDIR while it is made
 ROOM = 700 << 20  # bytes that the image takes
 LOOK = 1.0  # seconds between two looks at the processes and the room
 ARCHITECTURE = "i386"
+VARIANT = "minbase"  # which packages come without being named
 HELPER = ("mmdebstrap", "--unshare-helper")
 ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # for root; else mmdebstrap does that
 SUBORDINATES = "/etc/subuid", "/etc/subgid"
@@ -46,6 +48,12 @@ exec mke2fs -q -F -t ext4 -L {label} -E assume_storage_prezeroed=1,root_owner=0:
 """
 _FOLLOWS = re.compile(r"mmdebstrap failed|system failed")
 _STEP = re.compile(rb"I: ([^\n]*)\n")
+
+
+def edition() -> str:
+    """A name for how the disk is made; which versions of the packages and of the kernel's modules is not in it."""
+    whole = (SIZE, VARIANT, FORMAT, system.LABEL, system.PACKAGES, system.FILES, system.LINKS, system.FINISH)
+    return hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
 
 
 def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies: str) -> None:
@@ -73,7 +81,7 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
         command = [
             *(() if helper else ALONE),
             *("mmdebstrap", f"--mode={'unshare' if helper else 'root'}", f"--architectures={ARCHITECTURE}"),
-            *("--variant=minbase", "--format=tar", f"--include={','.join(system.PACKAGES)}"),
+            *(f"--variant={VARIANT}", "--format=tar", f"--include={','.join(system.PACKAGES)}"),
             *("--dpkgopt=force-unsafe-io", f"--aptopt={scratch}/apt.conf"),
             f"--customize-hook=tar-in {shlex.quote(str(scratch))}/files.tar /",
             f'--customize-hook=sh {shlex.quote(str(scratch))}/finish "$1"',

@@ -60,6 +60,7 @@ class Kernel:
     busybox: str  # "busybox-static 1:1.35.0-4"
     source: str  # "apt", or the local files that it was unpacked from, with a colon between
     edition: str  # of its initrd (lguest_py/kernels/mkinitrd.py)
+    root_edition: str = ""  # of its root disk, if it is a system (lguest_py/kernels/root_disk.py)
 
     @property
     def kernel(self) -> Path:
@@ -75,6 +76,13 @@ class Kernel:
     def root(self) -> Path | None:
         """The root disk, if it is a system."""
         return self.directory / ROOT if STOCK[self.name].suite else None
+
+    @property
+    def root_is_old(self) -> bool:
+        """Whether its root disk was made otherwise than this version of lguest-py makes it."""
+        from lguest_py.kernels import root_disk  # late: a kernel alone has none
+
+        return self.root is not None and self.root_edition != root_disk.edition()
 
     @property
     def modules(self) -> Path:
@@ -157,7 +165,8 @@ def find(name: str) -> Kernel | None:
             return None
         record = json.loads((directory / RECORD).read_text())
         package, busybox, source = (str(record[word]) for word in ("package", "busybox", "source"))
-        return Kernel(name, directory, package, busybox, source, str(record.get("edition", "")))
+        editions = (str(record.get(word, "")) for word in ("edition", "root_edition"))
+        return Kernel(name, directory, package, busybox, source, *editions)
     except (OSError, ValueError, KeyError, TypeError) as error:
         check(error)
         return None

@@ -82,6 +82,12 @@ ExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=net --s
     --subsystem-match=input --subsystem-match=misc --subsystem-match=rtc --subsystem-match=virtio-ports
 ExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=tty --sysname-match=ttyS0 --sysname-match=hvc*
 """
+# sulogin asks for root's password, and where root has none it gives no shell unless it is told to.
+RESCUE = """\
+# By lguest-py: root has no password, and whoever is at a console is root anyway.
+[Service]
+Environment=SYSTEMD_SULOGIN_FORCE=1
+"""
 FILES = {
     "etc/hostname": f"{HOSTNAME}\n",
     "etc/hosts": f"127.0.0.1\tlocalhost\n127.0.1.1\t{HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
@@ -93,6 +99,7 @@ FILES = {
     "etc/modprobe.d/lguest-py.conf": "# By lguest-py: a Guest has no loudspeaker.\nblacklist pcspkr\n",
     "etc/systemd/system/serial-getty@.service": GETTY,
     "etc/systemd/system/systemd-udev-trigger.service.d/lguest-py.conf": TRIGGER,
+    **{f"{_UNITS}/{unit}.service.d/lguest-py.conf": RESCUE for unit in ("rescue", "emergency")},
     "etc/systemd/system.conf.d/lguest-py.conf": "# By lguest-py.\n[Manager]\nDefaultTimeoutStopSec=30s\n",
 }
 LINKS = {

@@ -37,6 +37,7 @@ def boot(engine: str, prepare: str) -> subprocess.CompletedProcess[str]:
 BARE = f"mkdir -p /var/tmp; {READ_ONLY}; umount -l /sys || true; umount -l /proc"
 
 
+@pytest.mark.nightly("kvm")
 def test_without_a_directory_to_write_sys_or_home(engine_name: str) -> None:
     done = boot(engine_name, f"mkdir -p /var/tmp; {READ_ONLY}; umount -l /sys || true")
     assert (done.returncode, done.stderr) == (7, "")
@@ -49,6 +50,7 @@ def test_without_proc(engine_name: str) -> None:
     assert set(os.listdir("/dev/shm")) == before
 
 
+@pytest.mark.nightly("kvm")
 def test_without_proc_and_without_room(engine_name: str) -> None:
     done = boot(engine_name, BARE)
     if engine_name == "kvm":

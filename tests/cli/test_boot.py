@@ -98,6 +98,7 @@ def test_it_is_ring_1_and_ring_3_and_the_switches_are_counted(boot: Boot) -> Non
     assert sum(data["switches"]["hypercalls"].values()) > 0
 
 
+@pytest.mark.nightly("kvm")
 def test_times_are_in_order(boot: Boot) -> None:
     data, _ = ended(boot("--json", "--quiet"), b"")
     times = data["times"]
@@ -105,6 +106,7 @@ def test_times_are_in_order(boot: Boot) -> None:
     assert 0 < times["engine"] < times["total"]
 
 
+@pytest.mark.nightly("kvm")
 def test_no_byte_is_lost_in_either_direction(boot: Boot) -> None:
     lines = [f"line-{n}-{'x' * (n % 60)}" for n in range(100)]
     _, out, _ = boot().finish("".join(f"echo {line}\n" for line in lines).encode())
@@ -117,6 +119,7 @@ def test_reboot_boots_anew(boot: Boot) -> None:
     assert console.count("tiny Guest, ring 1") == 2
 
 
+@pytest.mark.nightly("kvm")
 def test_reboot_can_be_the_end(boot: Boot) -> None:
     data, _ = ended(boot("--json", "--on-reboot", "exit"), b"reboot\n")
     assert (data["end"], data["status"], data["restarts"]) == ("restarted", 0, 0)
@@ -140,6 +143,7 @@ def test_a_death_has_its_reason_and_a_report(boot: Boot, typed: bytes, end: str,
     assert "the last 64 of" in report
 
 
+@pytest.mark.nightly("kvm")
 def test_the_time_limit(boot: Boot, engine_name: str) -> None:
     limit = {"tcg": "3", "kvm": "40"}[engine_name]  # reading the kernel counts, and Python is slow in the carrier
     run = boot("--timeout", limit)
@@ -190,6 +194,7 @@ def test_an_emulator_never_gets_the_guests_kernel(boot: Boot) -> None:
     assert run.finish()[0] == 0
 
 
+@pytest.mark.nightly("kvm")
 def test_a_slow_reader_gets_everything(boot: Boot) -> None:
     run = boot("--quiet")
     assert run.process.stdin

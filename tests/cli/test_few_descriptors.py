@@ -72,6 +72,7 @@ def test_every_verb_says_so(arguments: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.nightly("kvm")
 def test_from_some_limit_on_it_boots_and_below_it_nothing_is_left(engine_name: str) -> None:
     for limit in (9, 16, 24, 48):  # in the carrier each takes long
         done = run(LIBRARY, limit, engine_name)

@@ -195,6 +195,38 @@ def test_a_terminals_size_is_offered_and_its_change_is_told_once() -> None:
     assert (len(changes), console.config()[:4]) == (1, struct.pack("<HH", 1, 2))
 
 
+def test_a_driver_that_reads_input_is_told_of_the_first_size_once() -> None:
+    s = Setup()
+    changes: list[bytes] = []
+    s.console = Console(s.inbox, s.sink, lambda: (80, 24))
+    for _ in range(2):  # again after a restart of the Guest
+        for queue, ring in zip(s.queues, s.rings, strict=True):
+            queue.disable()
+            ring_words = s.memory[ring.available : ring.available + 4], s.memory[ring.used : ring.used + 4]
+            for each in ring_words:
+                each[:] = bytes(4)
+            queue.enable(ring)
+        s.receive, s.transmit = (Driver(s.memory, at) for at in (0x10000, 0x20000))
+        changes.clear()
+        s.console.start(s.queues, F_SIZE, lambda: changes.append(s.console.config()[:4]))
+        for number in range(256):
+            s.receive.receive(number, 0x30000 + number, 1)
+        s.transmit.send(0, 0x1000, b"while its console is set up")
+        s.inbox += b"ahead"
+        s.console.service()
+        s.console.service()
+        assert changes == []
+        s.receive.receive(0, 0x30000, 1)  # it has read the first byte
+        s.console.service()
+        assert changes == [struct.pack("<HH", 80, 24)]
+        s.receive.receive(1, 0x30001, 1)
+        s.inbox += b"more"
+        s.console.service()
+        s.console.service()
+        assert len(changes) == 1
+        s.console.reset()
+
+
 def test_what_is_no_terminal_has_no_size() -> None:
     console = Console(bytearray(), Sink(99))
     assert console.features == F_EMERG_WRITE

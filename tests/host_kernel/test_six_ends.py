@@ -275,6 +275,7 @@ def test_a_guest_that_says_something_restarts_on(ended: Ended, tmp_path: Path) -
     assert said.count("up\r\n") >= data["restarts"] > 0
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize("word", ["reboot=t", "reboot=k"])
 def test_a_distributions_kernel_reboots_by_its_last_resort_too(engine_name: str, stock: Kernel, word: str) -> None:
     words = "quiet", word, 'run="reboot -f"'

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.hardware import Disk, Entropy, Network
-from lguest_py.kernels import installed
+from lguest_py.kernels import installed, root_disk
 from lguest_py.kernels.stock import Kernel
 
 MIB = 1 << 20
@@ -25,7 +26,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
         file.seek(32 * MIB)
         file.write(b"a file system")
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    return Kernel("debian-12-i386", tmp_path / "cache", "linux 1", "busybox 1", "apt", "")
+    return Kernel("debian-12-i386", tmp_path / "cache", "linux 1", "busybox 1", "apt", "", root_disk.edition())
 
 
 def test_a_system_has_all_that_the_user_did_not_name(system: Kernel) -> None:
@@ -76,6 +77,25 @@ def test_a_named_disk_is_made_once_with_its_holes_and_then_kept(system: Kernel, 
     assert again.notes == ()
     assert place.read_bytes() == b"changed"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "my.img"]
+
+
+@pytest.mark.parametrize("edition", ["", "0123456789abcdef"], ids=["none", "another"])
+def test_a_disk_of_another_recipe_is_a_line_and_the_users_file_is_not_judged(
+    system: Kernel, tmp_path: Path, edition: str
+) -> None:
+    old, place = replace(system, root_edition=edition), tmp_path / "my.img"
+    line = (
+        "the root disk of debian-12-i386 was made by another version of lguest-py: "
+        "lguest-py fetch debian-12-i386 makes it anew"
+    )
+    assert installed.system(old, [], [], None).notes == (line, installed.LOST)
+    first, second = installed.system(old, [], [], str(place)).notes
+    assert first == line
+    assert "is a new copy" in second
+    before = place.stat()
+    assert installed.system(old, [], [], str(place)).notes == ()
+    assert installed.system(old, ["root=/dev/vda"], [], None).notes == ()
+    assert place.stat().st_mtime_ns == before.st_mtime_ns
 
 
 @pytest.mark.parametrize("place", ["nowhere/my.img", "cache/root.img/my.img"])

@@ -133,6 +133,56 @@ def test_what_is_there_is_not_made_again_unless_asked(machine: Path, capsys: pyt
     assert machine.exists()
 
 
+def test_a_disk_of_another_recipe_is_made_anew_by_fetch_alone(
+    machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["fetch", NAME]) == 0
+    found = stock.resolve(NAME)
+    assert found
+    assert found.root
+    assert found.root_edition == root_disk.edition()
+    assert not found.root_is_old
+    machine.unlink()
+    monkeypatch.setitem(system.FILES, "etc/hostname", "other\n")
+    before = found.root.stat()
+    old = stock.resolve(NAME)  # by boot
+    assert old
+    assert old.root_is_old
+    assert stock.resolve(KERNEL)
+    assert found.root.stat() == before
+    # An attempt that fails leaves the old one.
+    mmdebstrap(tmp_path, "#!/bin/sh\necho 'E: the mirror is gone' >&2; exit 1\n")
+    assert main(["fetch", NAME]) == 1
+    assert stock.resolve(NAME) == old
+    assert found.root.stat() == before
+    mmdebstrap(tmp_path, MMDEBSTRAP + PACK)
+    capsys.readouterr()
+    assert main(["fetch", NAME]) == 0
+    assert "was made by another version of lguest-py: it is made anew" in capsys.readouterr().err
+    assert debugfs(found.root, "cat /etc/hostname") == "other\n"
+    new = stock.resolve(NAME)
+    assert new
+    assert not new.root_is_old
+    machine.unlink()
+    assert main(["fetch", NAME]) == 0
+    assert not machine.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (root_disk, "SIZE", "5G"), (root_disk, "VARIANT", "apt"), (root_disk, "FORMAT", "exit"),
+        (system, "PACKAGES", ("systemd-sysv",)), (system, "LINKS", {}), (system, "FINISH", "true"),
+    ],
+)  # fmt: skip
+def test_all_of_the_recipe_is_in_the_edition(
+    monkeypatch: pytest.MonkeyPatch, module: object, name: str, value: object
+) -> None:
+    before = root_disk.edition()
+    monkeypatch.setattr(module, name, value)
+    assert root_disk.edition() != before
+
+
 def test_a_kernel_that_is_fetched_anew_leaves_the_systems_own(machine: Path, archive: Archive) -> None:
     assert main(["fetch", NAME]) == 0
     shutil.rmtree(stock.kernels() / KERNEL)

@@ -19,30 +19,36 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from userland_lab import Userland
+
 from lguest_py.files import caches
 from lguest_py.kernels.apt import Apt
 from lguest_py.kernels.stock import Kernel
 
+GATEWAY = "10.0.2.2"
+LIMIT = 4 * 3600.0  # seconds for an installation
 ARCHITECTURE, SUITE = "i386", "bookworm"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends"
 
 
-def archive(name: str, system: Kernel, packages: Sequence[str], sources: Sequence[str] = ()) -> Path:
+def archive(
+    name: str, system: Kernel, packages: Sequence[str], sources: Sequence[str] = (), whole: bool = False
+) -> Path:
     """The folder of the archive ``name``, made if it is not there or was made of other words.
 
-    Raises LguestError or CalledProcessError.
+    ``whole``: with what the root disk has already, too.  Raises LguestError or CalledProcessError.
     """
     assert system.root
     folder = caches.folder() / "debian"
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"packages-{name}"
-    wanted = repr((packages, sources, system.root.stat().st_mtime_ns))
+    wanted = repr((packages, sources, whole, system.root.stat().st_mtime_ns))
     with (folder / f"lock-{name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (made / "made-of").exists() or (made / "made-of").read_text() != wanted:
             work = folder / f"new-{name}"
             shutil.rmtree(work, ignore_errors=True)
-            _fill(work, system.root, packages, sources)
+            _fill(work, None if whole else system.root, packages, sources)
             (work / "files/made-of").write_text(wanted)
             shutil.rmtree(made, ignore_errors=True)
             (work / "files").rename(made)
@@ -50,16 +56,17 @@ def archive(name: str, system: Kernel, packages: Sequence[str], sources: Sequenc
     return made
 
 
-def _fill(work: Path, image: Path, packages: Sequence[str], sources: Sequence[str]) -> None:
-    """Download into ``work``/files, and write the index."""
+def _fill(work: Path, image: Path | None, packages: Sequence[str], sources: Sequence[str]) -> None:
+    """Download into ``work``/files what ``image`` has not, and write the index."""
     (work / "files").mkdir(parents=True)
     apt = Apt(work / "apt", ARCHITECTURE)
     apt.update()
     lines = apt.sources(SUITE)
     lines += [line.replace("deb ", "deb-src ", 1) for line in lines] if sources else []
     (work / "sources.list").write_text("".join(f"{line}\n" for line in lines))
-    status = ["/sbin/debugfs", "-R", "cat /var/lib/dpkg/status", str(image)]
-    (work / "apt/status").write_bytes(subprocess.run(status, check=True, capture_output=True).stdout)
+    if image:
+        status = ["/sbin/debugfs", "-R", "cat /var/lib/dpkg/status", str(image)]
+        (work / "apt/status").write_bytes(subprocess.run(status, check=True, capture_output=True).stdout)
     common = ["apt-get", "-q", "-c", str(work / "apt/apt.conf"), "-o", f"Dir::Etc::sourcelist={work}/sources.list"]
     common += ["-o", "Dir::Etc::sourceparts=/dev/null", "-o", "APT::Sandbox::User=root"]
 
@@ -79,6 +86,21 @@ def _fill(work: Path, image: Path, packages: Sequence[str], sources: Sequence[st
         digest = hashlib.sha256(data).hexdigest()
         index += f"{control.strip()}\nFilename: ./{deb.name}\nSize: {len(data)}\nSHA256: {digest}\n\n"
     (work / "files/Packages").write_text(index)
+
+
+def install(guest: Userland, port: int, *packages: str) -> None:
+    """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
+    guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
+    source = f"deb [trusted=yes] http://{GATEWAY}:{port} ./"
+    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
+    guest.run("apt-get -q update")
+    guest.run(f"{INSTALL} {' '.join(packages)}", LIMIT)
+    guest.check_messages()
+
+
+def downloaded(guest: Userland, port: int, name: str) -> None:
+    """Get a file of the archive into /root."""
+    guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://{GATEWAY}:{port}/{name} {name}")
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -312,6 +312,7 @@ def status_of(engine_name: str, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
+@pytest.mark.nightly("kvm")
 def test_the_command_lines_exit_status_can_be_the_guests(engine_name: str) -> None:
     guest = str(ROOT / "lguest_py/_images/guest.elf")
     told = status_of(engine_name, "--guest-status", "--quiet", guest, "run=echo lguest-py: exit status 7")

@@ -49,12 +49,14 @@ def test_dies(lguest):
 """
 
 
+@pytest.mark.nightly("kvm")
 def test_guests_end_with_their_test(pytester: pytest.Pytester, engine_name: str) -> None:
     pytester.makepyfile(GUESTS.replace("ENGINE", engine_name))
     done = pytester.runpytest_subprocess("-W", "error", "--strict-markers", f"--lguest-engine={engine_name}")
     done.assert_outcomes(passed=4)
 
 
+@pytest.mark.nightly("kvm")
 def test_tests_may_run_in_parallel(pytester: pytest.Pytester, engine_name: str) -> None:
     pytester.makepyfile(GUESTS.replace("ENGINE", engine_name))
     done = pytester.runpytest_subprocess("-n", "2", "-W", "error", f"--lguest-engine={engine_name}")
@@ -102,6 +104,7 @@ def test_with_kvm_needs_kvm_runs(pytester: pytest.Pytester, monkeypatch: pytest.
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.nightly("kvm")
 def test_the_probe_is_the_engines_own(pytester: pytest.Pytester, engine_name: str) -> None:
     pytester.makepyfile(NEEDS_KVM.replace("raise", "return"))
     done = pytester.runpytest_subprocess()

@@ -39,6 +39,7 @@ def copied(engine: str, stock: Kernel, folder: Path, mib: int) -> None:
         assert hashlib.file_digest(file, "md5").hexdigest() == wanted
 
 
+@pytest.mark.nightly("kvm")
 def test_debian_copies_a_disk(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     copied(engine_name, stock, tmp_path, 32)
 

@@ -36,6 +36,7 @@ def debian_initrd(tmp_path: Path, stock: Kernel) -> Path:
     return make_initrd(tmp_path / "initrd", stock.directory / "busybox", stock.modules, MODULES)
 
 
+@pytest.mark.nightly("kvm")
 def test_debian_writes_what_the_host_then_finds(
     engine_name: str, stock: Kernel, debian_initrd: Path, image: Path
 ) -> None:
@@ -46,6 +47,7 @@ def test_debian_writes_what_the_host_then_finds(
     assert numbers_in(image) == 20
 
 
+@pytest.mark.nightly("kvm")
 def test_debian_finds_on_qcow2_what_was_synced_before_a_kill(
     engine_name: str, stock: Kernel, debian_initrd: Path, image: Path, tmp_path: Path
 ) -> None:

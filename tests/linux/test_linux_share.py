@@ -50,6 +50,7 @@ def test_an_lguest_linux_works_in_a_share(engine_name: str, linux: RealLinux, tm
     work(guest, tmp_path, command)
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.timeout(1200)
 def test_an_unmodified_linux_works_in_a_share(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     command = share_lab.fill(tmp_path, *AMOUNTS[engine_name])

@@ -160,6 +160,7 @@ def shell(engine_name: str, stock: Kernel, tmp_path_factory: pytest.TempPathFact
         yield guest
 
 
+@pytest.mark.nightly("kvm")
 def test_modprobe_loads_a_module_and_what_it_depends_on(shell: Linux) -> None:
     assert "dummy" not in shell.ask("lsmod; modprobe nothing-of-that-name", status=1)
     shell.ask("modprobe dummy && modprobe zram && modprobe libcrc32c")

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from packages_lab import INSTALL, archive, served
+from packages_lab import archive, downloaded, install, served
 from userland_lab import PATIENCE, Userland
 
 from lguest_py.hardware import Network, Publish
@@ -57,16 +57,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def install(guest: Userland, port: int, *packages: str) -> None:
-    """Install packages from the archive at ``port`` of the Host's loopback, which is the Guest's gateway."""
-    guest.run("until ip -4 address show eth0 | grep -q inet; do sleep 1; done")
-    source = f"deb [trusted=yes] http://10.0.2.2:{port} ./"
-    guest.run(f"rm -f /etc/apt/sources.list.d/*; echo '{source}' >/etc/apt/sources.list")
-    guest.run("apt-get -q update")
-    guest.run(f"{INSTALL} {' '.join(packages)}", LIMIT)
-    guest.check_messages()
-
-
 @contextmanager
 def key_pair(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A key for ssh, and its public half."""
@@ -75,14 +65,39 @@ def key_pair(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     yield key, key.with_suffix(".pub").read_text().strip()
 
 
-def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a command in the Guest by ssh through the published port."""
+def ssh_words(port: int, key: Path, *words: str) -> list[str]:
+    """A command line of ssh through the published port."""
     options = "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes"
-    words = [word for option in options for word in ("-o", option)]
-    return subprocess.run(
-        ["ssh", "-F", "none", *words, "-i", str(key), "-p", str(port), "root@127.0.0.1", command],
-        input=data, capture_output=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    given = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-F", "none", *given, "-i", str(key), "-p", str(port), "root@127.0.0.1", *words]
+
+
+def ssh(port: int, key: Path, command: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a command in the Guest."""
+    words = ssh_words(port, key, command)
+    return subprocess.run(words, input=data, capture_output=True, timeout=PATIENCE, check=False)
+
+
+def interrupt(port: int, key: Path) -> None:
+    """Ctrl-C at a terminal of ssh ends the program there and not the shell."""
+    with subprocess.Popen(
+        ssh_words(port, key, "-tt"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(b"sh -c 'echo beg\"\"un; exec sleep 100000'\r")
+            process.stdin.flush()
+            heard = b""
+            while b"begun" not in heard:
+                piece = process.stdout.read1(4096)  # type: ignore[attr-defined]
+                assert piece, heard
+                heard += piece
+            process.stdin.write(b"\x03exit 5\r")
+            process.stdin.flush()
+            assert process.wait(PATIENCE) == 5
+        finally:
+            process.kill()
 
 
 def check_ssh(guest: Userland, port: int, tmp_path: Path) -> None:
@@ -93,6 +108,7 @@ def check_ssh(guest: Userland, port: int, tmp_path: Path) -> None:
         answer = ssh(port, key, "cat; uname -m >&2; exit 7", data)
         assert (answer.returncode, answer.stdout == data) == (7, True), answer.stderr
         assert b"i686" in answer.stderr
+        interrupt(port, key)
         guest.run("rm /root/.ssh/authorized_keys")
         assert ssh(port, key, "true").returncode == 255
     guest.check_messages()
@@ -157,7 +173,7 @@ def fetch_sources(guest: Userland, packages: Path, files: int, names: Sequence[s
     """Unpack the upstream sources of these packages into /root/NAME."""
     for name in names:
         source = next(path.name for path in packages.glob(f"{name}_*.orig.tar.*") if path.suffix != ".asc")
-        guest.run(f"cd /root && /usr/lib/apt/apt-helper download-file http://10.0.2.2:{files}/{source} {source}")
+        downloaded(guest, files, source)
         guest.run(f"cd /root && mkdir {name} && tar -C {name} --strip-components=1 -xf {source}")
 
 

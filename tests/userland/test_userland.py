@@ -101,6 +101,7 @@ def test_the_kernel_with_pae_on_the_same_disk(userland: Kernel, stock_pae: Kerne
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3 * 3600)
 def test_twenty_boots_in_a_row(userland: Kernel, engine_name: str) -> None:
     for _ in range(20 if engine_name == "tcg" else 5):
         with Userland(engine=engine_name) as guest:
