@@ -47,7 +47,7 @@ hbreak counted
 continue
 """
 STEPS = """\
-hbreak counted
+break counted
 run
 delete
 set $end = *(unsigned *)$esp

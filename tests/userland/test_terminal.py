@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.timeout(3 * 3600)]
 NAME = "debian-12-i386"
 PATIENCE = 1200.0  # seconds for each wait
 PROMPT = b":~# "
+END = re.compile(rb"[\r\n]end\r\n")
 
 
 class Terminal(Session):
@@ -63,8 +64,8 @@ class Terminal(Session):
     def answer(self, command: str) -> str:
         """What a command prints."""
         self.type(f"{command}; echo e''nd\r".encode())
-        self.until(lambda: b"\nend\r\n" in self.shown)
-        text, _, self.shown = self.shown.partition(b"\nend\r\n")
+        self.until(lambda: END.search(self.shown) is not None)
+        text, self.shown = END.split(self.shown, maxsplit=1)
         self.see(PROMPT)
         return re.sub(r"\x1b\[\?2004.", "", text.decode().partition("\r\n")[2]).replace("\r\n", "\n").strip()
 
