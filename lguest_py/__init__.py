@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lguest_py.hardware import Publish as Publish
     from lguest_py.hardware import Share as Share
     from lguest_py.hardware import Vsock as Vsock
+    from lguest_py.launcher.report import Report as Report
     from lguest_py.launcher.result import End as End
     from lguest_py.launcher.result import Result as Result
     from lguest_py.machine import Machine as Machine
@@ -30,13 +31,14 @@ _MODULES = {
     "LguestError": "errors",
     "ExpectError": "console.expect",
     "Machine": "machine",
+    "Report": "launcher.report",
     "End": "launcher.result",
     "Result": "launcher.result",
     **dict.fromkeys(("Console", "Disk", "Entropy", "Network", "Publish", "Share", "Vsock"), "hardware"),
 }
 __all__ = [
     *("Console", "Disk", "End", "Entropy", "ExpectError", "LguestError", "Machine"),
-    *("Network", "Publish", "Result", "Share", "Vsock"),
+    *("Network", "Publish", "Report", "Result", "Share", "Vsock"),
 ]
 
 

@@ -36,6 +36,7 @@ from lguest_py.launcher.launcher import Launcher, prepare
 from lguest_py.launcher.machine_file import with_file
 from lguest_py.launcher.machine_options import MachineOptions
 from lguest_py.launcher.report import headline
+from lguest_py.launcher.report_files import open_report_files
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.values import size
 
@@ -78,6 +79,7 @@ class Machine:
     ``switcher``: the code of the world switch: "lean", or "classic" (the reference).
     ``devices``: disks, networks and other hardware, in the order in which the Guest finds them:
     [lguest_py.Disk("root.img", readonly=True), lguest_py.Network("user"), lguest_py.Share(".")].
+    ``report`` and ``core``: files that are written at the end, as by the options of lguest-py boot (docs/reports.md).
     ``bus``: where it finds them: "auto" as its kind of kernel expects, or "page" or "pci".
 
     Raises LguestError with one line: ImageError for the image, the initrd or their size, UsageError for another
@@ -98,6 +100,8 @@ class Machine:
         devices: Iterable[Hardware] = (),
         bus: Literal["auto", "page", "pci"] | None = None,
         root: str | os.PathLike[str] | None = None,
+        report: str | os.PathLike[str] | None = None,
+        core: str | os.PathLike[str] | None = None,
     ) -> None:
         given = MachineOptions(
             None if image is None else os.fspath(image),
@@ -110,6 +114,8 @@ class Machine:
             on_reboot,
             bus=bus,
             root=None if root is None else os.fspath(root),
+            report=None if report is None else os.fspath(report),
+            core=None if core is None else os.fspath(core),
             devices=complete(devices),
         )
         with descriptor_errors():
@@ -117,6 +123,7 @@ class Machine:
             if machine.username or machine.chroot:
                 raise UsageError(f"{given.image}: username and chroot are for lguest-py boot: leave them out here")
             self._settings, self._choice = prepare(**machine.for_prepare())
+        self._options, self._file = machine, given.image
         self.engine = self._choice.name
         self._console: Console | None = None
         self._thread: threading.Thread | None = None
@@ -132,6 +139,7 @@ class Machine:
             self._stop = _StopSignals()
             stack.callback(self._stop.close)
             self._keyboard = Keyboard()
+            self._files = stack.enter_context(open_report_files(self._options, self._settings, self._file))
             stack.pop_all()
         self._console = Console(self._keyboard, self._stop.fileno())
         self._thread = threading.Thread(target=self._run, name="lguest-py Launcher", daemon=True)
@@ -158,12 +166,21 @@ class Machine:
 
     def _run(self) -> None:
         try:
-            launcher = Launcher(self._settings, self._choice.make, self._keyboard, self.console, self._stop)
-            with descriptor_errors():
+            autopsy = self._files.autopsy if self._files.wanted else None
+            make = self._choice.make
+            launcher = Launcher(self._settings, make, self._keyboard, self.console, self._stop, autopsy=autopsy)
+            with descriptor_errors(), self._files:
                 self._result = launcher.run()
+                self._files.write(self._result)
+            self._files.raise_errors()
         except BaseException as error:  # raised again in the thread that calls wait()
             self._error = error
         self.console.guest_ended(self._why_ended)
+
+    @property
+    def result(self) -> Result | None:
+        """How it ended; None before."""
+        return self._result
 
     def _why_ended(self) -> str:
         return headline(self._result_or_raise())
@@ -195,6 +212,7 @@ class Machine:
             self._stop.stop()
             if self._thread.ident is not None:  # it was started
                 self._thread.join()
+            self._files.close()
             self._keyboard.close()
             self._stop.close()
             self._closed = True

@@ -6,7 +6,7 @@
         guest.console.expect("# ", timeout=120)
 
 ``lguest`` is a factory: it takes the arguments of lguest_py.Machine, and boots.  Every Guest ends with its test.
-The report of a test that fails has the consoles of its Guests.
+The report of a test that fails has the consoles of its Guests, and how those ended that did not end well.
 Guests share nothing, so tests may run in parallel (pytest-xdist).
 
 ``--lguest-engine=auto|kvm|tcg`` is the engine of Guests whose test names none.  ``@pytest.mark.needs_kvm`` marks a test
@@ -84,10 +84,12 @@ def lguest(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the consoles of a test that failed."""
+    """Show the consoles of a test that failed, and the ends of its Guests."""
     report = yield
     if report.failed:
         guests: list[Machine] = item.stash.get(GUESTS, [])
         for number, guest in enumerate(guests, 1):
             report.sections.append((f"console of Guest {number}", guest.console.output))
+            if guest.result and guest.result.outcome.status:
+                report.sections.append((f"report of Guest {number}", guest.result.report().short()))
     return report

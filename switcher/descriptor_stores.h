@@ -106,6 +106,10 @@ descriptor_store:
 	subl $4, %edi
 	jnz 0b
 	movl %edx, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_stale
+	cmpl $1, %edx
+	sbbl %eax, %eax				/* all ones where nothing is stale */
+	andl %cs:STATE(iret_ss), %eax
+	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_iret_ss
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popal
 	addl $4, %esp				/* the error code */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fast paths of both Switchers for an unmodified kernel: cli, sti, reads of CR2, and iret.  They do not change the page
+ * The fast paths of both Switchers for an unmodified kernel: cli, sti, reads of CR2 and CR3, and iret.  They do not change the page
  * tables, so they are not world switches.  In every unusual case a fast path leaves the trap to the Host kernel (label fault).
- * The file that includes this one defines VECTOR_BIAS and fault.
+ * The file that includes this one defines VECTOR_BIAS, fault and return_to_host.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/native/emulate.c, which does the same in the Host kernel.
  */
 
 /*
- * A general protection fault: cli or sti of a kernel whose interrupt flag is the real one (FAST_FLAGS).  They are the most
+ * A general protection fault: cli or sti of a kernel whose interrupt flag is the real one (kernel_cs).  They are the most
  * frequent traps of such a kernel and need nothing from the Host kernel.
  * Reads use cs, which is the Host's flat segment.  The byte at eip was just executed, so it is mapped.
+ * An interrupt between sti and hlt is the Host kernel's care (host_kernel/native/personality.c).
  *
  * The Switcher's stack after the pushl of eax; it grows towards lower addresses:
  *
@@ -31,77 +32,78 @@
 #define FLAG_IF 0x200
 #define CLI 0xFA
 #define STI 0xFB
-#define HLT 0xF4
+#define TWO_BYTES 0x0F /* the first of an opcode of two: only then the next byte was executed too, and is mapped */
+#define MOV_FROM_CR 0x20
+#define IRET 0xCF
 
-/* eax: where the kernel executed the instruction that faulted.  Another fault, or a single-stepped one, goes to otherwise. */
-.macro KERNEL_EIP_UNLESS otherwise
-	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
-	jnz \otherwise
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz \otherwise
-	movl SAVED_EIP(%esp), %eax
-.endm
-
-general_protection:
-	testb $FAST_FLAGS, %cs:STATE(fast_path)
-	jz popf_kernel
-	pushl %eax
-	cmpl $0, SAVED_ERROR(%esp)
-	jne iret_to_kernel
-	KERNEL_EIP_UNLESS 2f
-	cmpb $CLI, %cs:(%eax)
-	jne set_interrupt_flag
-clear_interrupt_flag:
-	andl $~FLAG_IF, SAVED_EFLAGS(%esp)
-	jmp next_instruction
-set_interrupt_flag:
-	cmpb $STI, %cs:(%eax)
-	jne read_cr2
-	cmpl $0, %cs:STATE(interrupt_pending)
-	jne 2f
-	notl %eax
-	testl $0xFFF, %eax			/* the last byte of a page: the next page may not be mapped */
-	jz 2f
-	notl %eax
-	cmpb $HLT, %cs:1(%eax)			/* no interrupt may arrive between sti and hlt */
-	je 2f
-	orl $FLAG_IF, SAVED_EFLAGS(%esp)
-next_instruction:
+/* Back to behind an instruction of the kernel, of so many bytes. */
+.macro NEXT_INSTRUCTION
 	incl SAVED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call arrives with user_gdt, and the kernel's iret must fault */
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popl %eax
 	addl $4, %esp
 	iret
-2:	popl %eax
-3:	pushl $(VECTOR_GENERAL_PROTECTION - VECTOR_BIAS)
-	jmp fault
+.endm
 
-/* The same, for a mov of CR2 to a register but esp.  The registers are pushed all, so that one can be changed. */
-#define TWO_BYTES 0x0F /* the first of an opcode of two: only then the next byte was executed too, and is mapped */
-#define MOV_FROM_CR 0x20
-#define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register */
+general_protection:
+	pushl %eax
+	movl SAVED_CS(%esp), %eax
+	cmpl %cs:STATE(kernel_cs), %eax
+	jne popf_kernel
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp) /* a single-stepped one goes to the Host kernel */
+	jnz 2f
+	movl SAVED_EIP(%esp), %eax
+	cmpb $CLI, %cs:(%eax)
+	jne set_interrupt_flag
+clear_interrupt_flag:
+	andl $~FLAG_IF, SAVED_EFLAGS(%esp)
+	NEXT_INSTRUCTION
+set_interrupt_flag:
+	cmpb $STI, %cs:(%eax)
+	jne 1f
+	cmpl $0, %cs:STATE(interrupt_pending)
+	jne 2f
+	orl $FLAG_IF, SAVED_EFLAGS(%esp)
+next_instruction:
+	NEXT_INSTRUCTION
+1:	cmpb $TWO_BYTES, %cs:(%eax)
+	jne 1f
+	cmpb $MOV_FROM_CR, %cs:1(%eax)
+	jne 2f
+	jmp read_control
+1:	cmpb $IRET, %cs:(%eax)
+	je iret_to_kernel
+2:	popl %eax
+	pushl $(VECTOR_GENERAL_PROTECTION - VECTOR_BIAS)
+	jmp return_to_host			/* not "fault", for this is not ring 0 */
+
+/*
+ * The same, for a mov of CR2 or CR3 to a register but esp.  The registers are pushed all, so that one can be changed.
+ */
+#define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register, and the next one is set for CR3 */
 #define ESP_NUMBER 4
 #define PUSHED_EAX 28 /* after pushal, which pushes register 0 first; descriptor_stores.h uses it too */
 #define PUSHED_EIP 36
-read_cr2:
-	cmpb $TWO_BYTES, %cs:(%eax)
-	jne 2b
-	cmpb $MOV_FROM_CR, %cs:1(%eax)
-	jne 2b
+read_control:
 	movzbl %cs:2(%eax), %eax
 	xorl $MOV_CR2_EAX, %eax
-	cmpl $7, %eax
+	cmpl $15, %eax
 	ja 2b
-	cmpl $ESP_NUMBER, %eax
-	je 2b
-	popl %eax
+	testb $3, %al
+	jnz 1f
+	testb $ESP_NUMBER, %al
+	jnz 2b
+1:	popl %eax
 	pushal
 	movl PUSHED_EIP(%esp), %eax
 	movzbl %cs:2(%eax), %eax
 	subl $MOV_CR2_EAX, %eax
+	movl %eax, %edx
+	shrl $3, %edx
+	movl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2(, %edx, 4), %edx
+	andl $7, %eax
 	negl %eax
-	movl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2, %edx
 	movl %edx, PUSHED_EAX(%esp, %eax, 4)
 	addl $3, PUSHED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)
@@ -110,29 +112,8 @@ read_cr2:
 	addl $4, %esp
 	iret
 
-#define IRET 0xCF
-
 /*
- * Jump elsewhere unless the trap is a fault of the kernel's iret, with its stack segment and without special flags.  eax:
- * where in its page the Guest's frame begins.  more: bytes pushed after eax.
- */
-.macro UNLESS_IRET_OF_KERNEL elsewhere, more=0
-	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS + \more(%esp)
-	jnz \elsewhere
-	testb $2, SAVED_CS + \more(%esp)	/* ring 3 */
-	jnz \elsewhere
-	movl SAVED_SS + \more(%esp), %eax
-	cmpl %cs:STATE(kernel_ss), %eax
-	jne \elsewhere
-	movl SAVED_EIP + \more(%esp), %eax
-	cmpb $IRET, %cs:(%eax)
-	jne \elsewhere
-	movl SAVED_ESP + \more(%esp), %eax
-	andl $0xFFF, %eax
-.endm
-
-/*
- * The same fault with a selector as its error code: the kernel's iret to itself, whose frame has RPL 0 (FAST_IRET_KERNEL).
+ * The same fault of the kernel's iret to itself, whose frame has RPL 0 (FAST_IRET_KERNEL).
  * Only an ordinary one is done here: it stays in the code segment that it runs in, has no special flags, and does not
  * unmask a pending interrupt.  The stack is that of general_protection; the Guest's frame is the first three words of the
  * one below, which the CPU has just read.
@@ -146,13 +127,15 @@ read_cr2:
 iret_to_kernel:
 	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path)
 	jz 2b
-	UNLESS_IRET_OF_KERNEL 2b
+	movl SAVED_SS(%esp), %eax
+	cmpl %cs:STATE(kernel_ss), %eax
+	jne 2b
+	movl SAVED_ESP(%esp), %eax
+	andl $0xFFF, %eax
 	cmpl $0x1000 - IRET_KERNEL_BYTES, %eax	/* all in a page that the CPU has read from */
 	ja 2b
 	movl SAVED_ESP(%esp), %eax
 	movl %cs:IRET_CS(%eax), %eax
-	testb $3, %al
-	jnz 2b
 	incl %eax				/* RPL 1, the real ring */
 	cmpl SAVED_CS(%esp), %eax
 	jne 2b
@@ -183,15 +166,18 @@ iret_to_kernel:
  */
 popf_kernel:
 	testb $FAST_POPF, %cs:STATE(fast_path)
-	jz 3b
-	pushl %eax
-	KERNEL_EIP_UNLESS 2b
+	jz 3f
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
+	jnz 3f
+	testb $2, SAVED_CS(%esp)		/* ring 3 */
+	jnz 3f
+	testb $1, SAVED_CS(%esp)		/* ring 0 */
+	jz 3f
+	movl SAVED_EIP(%esp), %eax
 	cmpb $INSTEAD_OF_POPF, %cs:(%eax)
 	je popf
-	cmpl $0, SAVED_ERROR(%esp)
-	jne iret_to_kernel
 	cmpb $CLI, %cs:(%eax)
-	je 2b
+	je 3f
 	cmpb $INSTEAD_OF_CLI, %cs:(%eax)
 	jne set_interrupt_flag
 	testl $FLAG_IF, SAVED_EFLAGS(%esp)
@@ -200,95 +186,86 @@ popf_kernel:
 	jmp clear_interrupt_flag
 popf:
 	testb $FAST_IRET_KERNEL, %cs:STATE(fast_path) /* the stack is flat */
-	jz 2b
+	jz 3f
 	movl SAVED_SS(%esp), %eax
 	cmpl %cs:STATE(kernel_ss), %eax
-	jne 2b
+	jne 3f
 	movl SAVED_ESP(%esp), %eax
 	testb $3, %al				/* in one page */
-	jnz 2b
+	jnz 3f
 	movl %cs:(%eax), %eax
 	testl $(UNUSUAL_FLAGS | FLAG_RF), %eax
-	jnz 2b
+	jnz 3f
 	testl $FLAG_IF, %eax
 	jz 4f
 	cmpl $0, %cs:STATE(interrupt_pending)
-	jne 2b
+	jne 3f
 4:	orl $FLAG_FIXED, %eax
 	movl %eax, SAVED_EFLAGS(%esp)
 	addl $4, SAVED_ESP(%esp)
 	jmp next_instruction
+3:	popl %eax
+	pushl $(VECTOR_GENERAL_PROTECTION - VECTOR_BIAS)
+	jmp fault
 
 /*
- * Segment not present: the kernel's iret to a program, whose code segment is hidden while the kernel runs (FAST_IRET).
- * Only an ordinary iret is done here: known selectors, no special flags, no pending interrupt, and an unchanged stack for
- * the next system call.  The CPU has just read the first three words of the Guest's frame, so they are mapped.
+ * Segment not present: the kernel's iret to a program, whose code segment is hidden while the kernel runs (iret_ss).
+ * Only an ordinary iret is done here: known selectors, no special flags, and from where the next trap of a program pushes.
+ * The Host kernel allows it without a pending interrupt, and while that place is in one page, from which the CPU has just
+ * read the first three words of the Guest's frame.  It is copied before it is checked, because a device can write there.
  *
- * The Switcher's stack after both pushes:              The Guest's frame, at the esp that the CPU pushed:
+ * The Switcher's stack in the end:                     The Guest's frame, at the esp that the CPU pushed:
  *
- *     esp + 28   ss       of the kernel's iret             + 16   ss       of the program
- *     esp + 24   esp ------------------------------+       + 12   esp
- *     esp + 20   eflags                            |       +  8   eflags
- *     esp + 16   cs                                |       +  4   cs
- *     esp + 12   eip                               +---->  +  0   eip
- *     esp +  8   error code
- *     esp +  4   eax      saved here
- *     esp        edx
+ *     esp + 44   ss       of the kernel's iret             + 16   ss       of the program
+ *     esp + 40   esp ------------------------------+       + 12   esp
+ *     esp + 36   eflags                            |       +  8   eflags
+ *     esp + 32   cs                                |       +  4   cs
+ *     esp + 28   eip                               +---->  +  0   eip
+ *     esp + 24   error code
+ *     esp + 20   eax      saved here
+ *     esp + 16   ss       of the program, copied; then esp, eflags, cs
+ *     esp        eip
  *
- * The program's five words replace those of the kernel, so that the Switcher's own iret goes to the program.
+ * The Switcher's own iret takes the copy, and the next trap starts at the top of the stack again.
  */
-#define FRAME_ERROR  8
-#define FRAME_EIP    12
-#define FRAME_CS     16
-#define FRAME_EFLAGS 20
-#define FRAME_ESP    24
-#define FRAME_SS     28
 #define IRET_ESP     12
 #define IRET_SS      16
 #define IRET_BYTES   20
 segment_not_present:
-	testb $FAST_IRET, %cs:STATE(fast_path)
-	jz 3f
-	cmpl $0, %cs:STATE(interrupt_pending)
-	jne 3f
-	cmpl $0, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_stale
-	jne 3f
 	pushl %eax
-	pushl %edx
-	UNLESS_IRET_OF_KERNEL 2f, 4
-	cmpl $0x1000 - IRET_BYTES, %eax		/* esp and ss, which the CPU did not read, must be in the same page */
-	ja 2f
-	movl FRAME_ESP(%esp), %eax
-	movl %cs:IRET_CS(%eax), %edx
-	cmpl %cs:STATE(user_cs), %edx
+	movl SAVED_SS(%esp), %eax
+	cmpl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_iret_ss, %eax
 	jne 2f
-	movl %cs:IRET_SS(%eax), %edx
-	cmpl %cs:STATE(user_ss), %edx
-	jne 2f
-	testl $UNUSUAL_FLAGS, %cs:IRET_EFLAGS(%eax)
+	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 2f
-	movl %cs:STATE(esp0_address), %edx
-	movl %cs:(%edx), %edx
-	cmpl %cs:STATE(guest_tss) + TSS_esp1, %edx
+	movl SAVED_EIP(%esp), %eax
+	cmpb $IRET, %cs:(%eax)
 	jne 2f
-	movl %cs:IRET_EIP(%eax), %edx
-	movl %edx, FRAME_EIP(%esp)
-	movl %cs:IRET_CS(%eax), %edx
-	movl %edx, FRAME_CS(%esp)
-	movl %cs:IRET_EFLAGS(%eax), %edx
-	orl $FLAG_FIXED, %edx
-	movl %edx, FRAME_EFLAGS(%esp)
-	movl %cs:IRET_ESP(%eax), %edx
-	movl %edx, FRAME_ESP(%esp)
-	movl %cs:IRET_SS(%eax), %edx
-	movl %edx, FRAME_SS(%esp)
+	movl %cs:STATE(esp0_address), %eax
+	movl %cs:(%eax), %eax
+	cmpl %cs:STATE(guest_tss) + TSS_esp1, %eax
+	jne 2f
+	subl $IRET_BYTES, %eax
+	cmpl %eax, SAVED_ESP(%esp)
+	jne 2f
+	pushl %cs:IRET_SS(%eax)
+	pushl %cs:IRET_ESP(%eax)
+	pushl %cs:IRET_EFLAGS(%eax)
+	pushl %cs:IRET_CS(%eax)
+	pushl %cs:IRET_EIP(%eax)
+	movl IRET_CS(%esp), %eax
+	cmpl %cs:STATE(user_cs), %eax
+	jne 1f
+	movl IRET_SS(%esp), %eax
+	cmpl %cs:STATE(user_ss), %eax
+	jne 1f
+	testl $UNUSUAL_FLAGS, IRET_EFLAGS(%esp)
+	jnz 1f
 	lgdt %cs:LOADABLE(user_gdt)
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
-	popl %edx
-	popl %eax
-	addl $4, %esp
+	movl IRET_BYTES(%esp), %eax
 	iret
-2:	popl %edx
-	popl %eax
-3:	pushl $(VECTOR_NOT_PRESENT - VECTOR_BIAS)
+1:	addl $IRET_BYTES, %esp
+2:	popl %eax
+	pushl $(VECTOR_NOT_PRESENT - VECTOR_BIAS)
 	jmp fault

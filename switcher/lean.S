@@ -115,10 +115,12 @@ in_ring_0:
 	jnz return_to_host
 	cmpl $SWITCHER_BASE, AT_EIP(%esp)
 	jb exception_common
+#ifndef PAE
 	cmpl $reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $reflect_is_safe, AT_EIP(%esp)
 	jb 1f
+#endif
 	cmpl $native_reflect_may_fault, AT_EIP(%esp)
 	jb return_to_host
 	cmpl $native_reflect_is_safe, AT_EIP(%esp)
@@ -136,6 +138,7 @@ deliver_to_host:
 	popl %eax
 	RETURN_FROM_SWITCH
 
+#ifndef PAE
 /*
  * A hypercall, from ring 1 only.  FLUSH_ASYNC with an empty ring and no pending interrupt is a fast path: there is nothing
  * to do.  Reads go through cs and ss, because the other segment registers are the Guest's.
@@ -154,6 +157,7 @@ hypercall:
 1:	pushl $0
 	pushl $HYPERCALL_VECTOR
 	jmp return_to_host
+#endif
 
 #include "switcher/fast_paths.h"
 #include "switcher/descriptor_stores.h"
@@ -164,21 +168,27 @@ hypercall:
 /* The 256 entry points, as in switcher.S.  extern const u32 lean_entries[256] */
 .macro ENTRY_FOR vector
 	.pushsection .rodata.lean_entries, "a"
+	.if \vector == VECTOR_NOT_PRESENT
+	.long segment_not_present
+	.elseif \vector == VECTOR_GENERAL_PROTECTION
+	.long general_protection
+	.elseif \vector == VECTOR_PAGE_FAULT
+	.long page_fault
+	.else
 	.long 1f
+	.endif
 	.popsection
 1:
 	.if \vector == VECTOR_NMI
 	iret					/* an NMI: ignored */
 	.elseif \vector == VECTOR_DEBUG
 	jmp debug_exception
-	.elseif \vector == VECTOR_NOT_PRESENT
-	jmp segment_not_present
-	.elseif \vector == VECTOR_GENERAL_PROTECTION
-	jmp general_protection
-	.elseif \vector == VECTOR_PAGE_FAULT
-	jmp page_fault
+	.elseif \vector == VECTOR_NOT_PRESENT || \vector == VECTOR_GENERAL_PROTECTION || \vector == VECTOR_PAGE_FAULT
+	/* no jump to them: they are the most frequent */
+#ifndef PAE
 	.elseif \vector == HYPERCALL_VECTOR
 	jmp hypercall
+#endif
 	.elseif \vector < EXCEPTIONS
 	EVEN_ERROR_CODE \vector
 	pushl $\vector

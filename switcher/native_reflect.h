@@ -11,10 +11,37 @@
  * The kernel's stack is not checked by the Host kernel, so it must not be the Switcher's: the frame there is what the
  * Switcher's own iret uses.
  *
+ * With PAE the entry of each level has two halves.  One that has more than NX in the upper half is left to the Host kernel,
+ * because on a CPU its error code would differ.
+ *
  * The stacks are those of reflect.h.  The interrupt flag is the real one, and the gate clears it.
  * Read before: reflect.h.  Read next: host_kernel/native/inject.c, which does the same in the Host kernel.
  */
 #define PTE_LARGE 0x80
+#ifdef PAE
+#define NOT_NX_HIGH 0x7FFFFFFF /* in the upper half of an entry */
+#define TABLE_INDEX 0x1FF
+#else
+#define TABLE_INDEX 0x3FF
+#endif
+
+/* The entry of a table (edx) at an index, without its upper half: edx.  It must be present, or the fault is as the CPU says. */
+.macro READ_ENTRY index, at=0
+#ifdef PAE
+	leal (%edx, \index, 8), %edx
+	movl %cs:\at + 4(%edx), %ecx
+	movl %cs:\at(%edx), %edx
+	testb $PTE_PRESENT, %dl
+	jz 1f
+	testl $NOT_NX_HIGH, %ecx
+	jnz reflect_gives_up
+#else
+	movl %cs:\at(%edx, \index, 4), %edx
+	testb $PTE_PRESENT, %dl
+	jz 1f
+#endif
+.endm
+
 native_page_fault:
 	testb $FAST_REFLECT, %cs:STATE(fast_path)
 	jz 9f
@@ -24,17 +51,13 @@ native_page_fault:
 	je 9f
 	REFLECT_BEGIN
 native_reflect_may_fault:
-	movl %cs:(%edx, %ecx, 4), %edx
-	testb $PTE_PRESENT, %dl
-	jz 1f
+	READ_ENTRY %ecx
 	testb $PTE_LARGE, %dl
 	jnz reflect_gives_up
 	andl $~0xFFF, %edx
 	shrl $12, %eax
-	andl $0x3FF, %eax
-	movl %cs:NATIVE_KERNEL_HALF(%edx, %eax, 4), %edx
-	testb $PTE_PRESENT, %dl
-	jz 1f
+	andl $TABLE_INDEX, %eax
+	READ_ENTRY %eax, NATIVE_KERNEL_HALF
 	andl $(PTE_WRITABLE | PTE_USER), %edx
 	cmpl $PTE_USER, %edx
 	jne reflect_gives_up

@@ -46,7 +46,7 @@
 #define USER_WRITE_TO_PRESENT 7 /* an error code */
 #define CLEARED_FLAGS 0x14100 /* RF, NT, TF */
 
-/* What both personalities do.  The four registers, and the page directory with the index of the address in it: */
+/* What both personalities do.  The four registers, and in edx and ecx where in the Guest's page directory the address is: */
 .macro REFLECT_BEGIN
 	pushl %eax
 	pushl %ecx
@@ -55,9 +55,17 @@
 	pushl %eax
 	cmpl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected, %eax
 	je reflect_gives_up
-	movl %cs:STATE(page_directory), %edx
 	movl %eax, %ecx
+#ifdef PAE
+	shrl $30, %ecx
+	movl %cs:STATE(page_directories)(, %ecx, 4), %edx
+	movl %eax, %ecx
+	shrl $21, %ecx
+	andl $0x1FF, %ecx
+#else
+	movl %cs:STATE(page_directories), %edx
 	shrl $22, %ecx
+#endif
 .endm
 
 /* Words of the frame, below edx: */
@@ -99,6 +107,9 @@ page_fault:
 	jz descriptor_store
 	testl $FLAG_VM, FAULT_EFLAGS(%esp)
 	jnz 9f
+#ifdef PAE
+	jmp native_page_fault
+#else					/* only lguest kernels without PAE run here */
 	cmpl $0, %cs:STATE(page_fault_handler)
 	je native_page_fault
 	cmpl $0, %cs:STATE(interrupt_pending)
@@ -144,6 +155,7 @@ reflect_is_safe:
 	movl %eax, %ss:SWITCHER_STACK_PAGE + UNTRUSTED_reflected
 	movl $0, %ss:LGUEST_DATA_irq_enabled(%ecx)
 	REFLECT_END
+#endif
 reflect_gives_up:
 	popl %eax
 	movl %eax, %cr2				/* a fault of the Switcher's own has changed it */

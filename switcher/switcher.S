@@ -145,19 +145,23 @@ nmi_return:
  */
 .macro ENTRY_FOR vector
 	.pushsection .rodata.classic_entries, "a"
+	.if \vector == VECTOR_NOT_PRESENT
+	.long segment_not_present
+	.elseif \vector == VECTOR_GENERAL_PROTECTION
+	.long general_protection
+	.elseif \vector == VECTOR_PAGE_FAULT
+	.long descriptor_store
+	.else
 	.long 1f
+	.endif
 	.popsection
 1:
 	.if \vector == VECTOR_NMI
 	jmp nmi_return
 	.elseif \vector == VECTOR_DEBUG
 	jmp debug_exception
-	.elseif \vector == VECTOR_NOT_PRESENT
-	jmp segment_not_present
-	.elseif \vector == VECTOR_GENERAL_PROTECTION
-	jmp general_protection
-	.elseif \vector == VECTOR_PAGE_FAULT
-	jmp descriptor_store
+	.elseif \vector == VECTOR_NOT_PRESENT || \vector == VECTOR_GENERAL_PROTECTION || \vector == VECTOR_PAGE_FAULT
+	/* no jump to them: they are the most frequent */
 	.elseif \vector < EXCEPTIONS
 	EVEN_ERROR_CODE \vector
 	pushl $(\vector - VECTOR_BIAS)

@@ -28,6 +28,7 @@ BENCH: Final = {  # results/NAME.json: how lguest-py bench makes it
     "tcg-linux": ("--linux",),
     "tcg-icount-native": (*NATIVE, "--icount"),
     "tcg-native": NATIVE,
+    "tcg-icount-native-pae": ("--linux", "--image", "debian-6.1-686-pae", "--icount"),
 }
 DRAW: Final = ("tools/results_page.py", "tools/latency_page.py", "tools/keep_instructions.py")
 

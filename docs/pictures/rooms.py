@@ -20,6 +20,7 @@ LAUNCHER: Rows = (
     (("bench", "measures"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
     (("measurements", "rows as data"), ("machine", "the library")),
     (("launcher", "runs a Guest"),),
+    (("postmortem", "what memory tells of its end"),),
     (
         ("devices", "virtio"),
         ("images", "kernels read"),

@@ -9,7 +9,6 @@
 #define PROGRAM_STACK_BYTES 4096
 #define TSS_ESP0     4      /* offset in the TSS */
 #define PROGRAM_FLAGS 0x202 /* IF, and bit 1, which is always set */
-#define CALL_ROOM    64     /* below the saved registers, where the program's system call pushes its frame */
 
 	.text
 
@@ -35,9 +34,7 @@ load_tables:
  *
  *	return address
  *	ebp, ebx, esi, edi          kernel_stack points to edi
- *	ss, esp, eflags, cs, eip    the frame that iret pops
- *	...
- *	the system call's frame     from CALL_ROOM below edi on
+ *	ss, esp, eflags, cs, eip    the frame that iret pops, and where the system call pushes its own
  */
 	.globl iret_to_program
 iret_to_program:
@@ -46,8 +43,7 @@ iret_to_program:
 	pushl %esi
 	pushl %edi
 	movl %esp, kernel_stack
-	leal -CALL_ROOM(%esp), %eax
-	movl %eax, tss + TSS_ESP0
+	movl %esp, tss + TSS_ESP0
 	pushl $USER_DS
 	pushl $program_stack_end
 	pushl $PROGRAM_FLAGS

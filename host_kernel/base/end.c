@@ -18,6 +18,13 @@ static void stop(u32 kind, const void *caller)
 	if (read_cr0() & CR0_PG) /* otherwise the state page is not mapped yet */
 		mailbox->shadow_directory = state->guest_cr3;
 	mailbox->host_eip = (u32)caller;
+	if (!mailbox->host.eip) /* not by an exception */
+		mailbox->host = (struct registers){ .eip = (u32)caller, .esp = (u32)__builtin_frame_address(0), .cs = HOST_CS,
+						    .ss = HOST_DS };
+	mailbox->host_cr0 = read_cr0();
+	mailbox->host_cr2 = read_cr2();
+	mailbox->host_cr3 = read_cr3();
+	mailbox->host_cr4 = read_cr4();
 	mailbox->end_tsc = rdtsc();
 	__asm__ volatile("" : : : "memory"); /* the machine can be stopped here: end_kind says that the rest is complete */
 	mailbox->end_kind = kind;
@@ -53,9 +60,12 @@ void host_failed(const char *why, ...)
 	stop(END_INTERNAL, __builtin_return_address(0));
 }
 
-/* From entries.S: an exception in the Host kernel itself. */
+/* From entries.S: an exception in the Host kernel itself.  The CPU did not push esp and ss. */
 void host_exception(const struct registers *at)
 {
+	mailbox->host = *at;
+	mailbox->host.esp = (u32)&at->esp;
+	mailbox->host.ss = HOST_DS;
 	host_failed("exception %u, error code %#x, at eip %#x, cr2 %#x, esp %#x", at->trapnum, at->errcode, at->eip,
 		    read_cr2(), (u32)&at->esp);
 }

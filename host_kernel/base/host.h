@@ -25,4 +25,10 @@ static inline bool is_lean(void)
 	return machine.switcher == SWITCHER_LEAN;
 }
 
+/* The Switcher answers nothing, until the next entry of the Guest prepares that again. */
+static inline void no_fast_paths(void)
+{
+	state->fast_path = state->kernel_cs = state->iret_ss = untrusted->iret_ss = 0;
+}
+
 #endif

@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) void set_directory(u32 directory)
 	if (directory % PAGE_BYTES || !guest_range(directory, PAGE_BYTES))
 		kill_guest("bad page directory address %#x", directory);
 	guest.directory = directory;
-	state->page_directory = guest.kernel_address + directory;
+	state->page_directories[0] = guest.kernel_address + directory;
 	if (!state->page_fault_handler)
 		gates_reflect();
 	shadow_directory_enter(directory);

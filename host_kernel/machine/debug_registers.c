@@ -38,7 +38,7 @@ void debug_registers_init(void)
 static void entry(void)
 {
 	before_entry();
-	state->fast_path = 0;
+	no_fast_paths();
 	state->page_fault_handler = 0; /* the next change of page directories sets it again */
 }
 

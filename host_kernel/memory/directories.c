@@ -54,6 +54,16 @@ static pte_t guest_entry_of(const struct shadow_directory *directory, u32 index)
 #endif
 }
 
+/* The Guest's page of this directory, which is not the linear map; NULL: there is none. */
+static inline const pte_t *guest_page_of(const struct shadow_directory *directory, u32 page)
+{
+#ifdef PAE
+	return directory->pdptes[page] ? entry_of_guest_table(directory->pdptes[page], 0) : NULL;
+#else
+	return entry_of_guest_table(directory->guest, page);
+#endif
+}
+
 /* The first entry in use from index on, or one of the Switcher's. */
 static u32 directory_next(const struct shadow_directory *directory, u32 index)
 {
@@ -169,7 +179,7 @@ static bool is_linkable(pte_t guest_entry)
 }
 
 /* Does the shadow's entry still match the Guest's? */
-static bool agrees(pte_t shadow_entry, pte_t guest_entry)
+static inline __attribute__((always_inline)) bool agrees(pte_t shadow_entry, pte_t guest_entry)
 {
 	return shadow_entry && is_linkable(guest_entry) && shadow_table_frame(page_of(shadow_entry)) == shadow_table_key(guest_entry) &&
 	       !((shadow_entry ^ link_flags(guest_entry)) & LINK_FLAGS);
@@ -243,10 +253,34 @@ void shadow_directory_sync_below(struct shadow_directory *directory, u32 address
 	sync(directory, INDEX(address), any);
 }
 
-/* The flush of a CR3 load: all tables but those that have only global entries. */
-void shadow_directory_sync_local(struct shadow_directory *directory)
+/*
+ * The flush of a CR3 load: all tables but those that have only global entries.  Only an unmodified kernel's: it has many
+ * tables, and nearly all entries of its directory are as they were, so that is seen here.
+ */
+void OFTEN shadow_directory_sync_local(struct shadow_directory *directory)
 {
-	sync(directory, SWITCHER_INDEX, is_local);
+	if (directory->guest == LINEAR_MAP)
+		return;
+	for (u32 page = 0; page < DIRECTORY_PAGES; page++) {
+		const struct shadow_page *own = &pages[directory->page[page]];
+		const pte_t *entries = page_entries(directory->page[page]), *guest_entries = guest_page_of(directory, page);
+
+		for (u32 words = own->words; words; words &= words - 1) {
+			u32 first = __builtin_ctz(words) * 32;
+
+			for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
+				u32 at = first + __builtin_ctz(bits), index = page * ENTRIES + at;
+				pte_t guest_entry = guest_entries ? read_entry(&guest_entries[at]) : 0;
+
+				if (index >= SWITCHER_INDEX)
+					return;
+				if (is_reserved_pde(guest_entry) || !agrees(entries[at], guest_entry))
+					shadow_directory_sync_one(directory, index);
+				if (entries[at] && is_local(page_of(entries[at])))
+					shadow_table_sync(page_of(entries[at]));
+			}
+		}
+	}
 }
 
 /* A flush of everything is done for a directory when it is the current one. */

@@ -74,6 +74,9 @@ void page_tables_init(void)
 #endif
 	guest.regs = (struct registers *)(SWITCHER_STACK_PAGE + PAGE_BYTES) - 1;
 	guest.directory = LINEAR_MAP;
+	mailbox->frame_at = (u32)stack_page + PAGE_BYTES - sizeof(struct registers);
+	mailbox->directory_at = (u32)&guest.directory;
+	mailbox->state_at = (u32)state_page;
 	guest.limit = machine.guest_bytes + machine.device_pages * PAGE_BYTES;
 	shadow_directory_enter(LINEAR_MAP);
 }

@@ -51,20 +51,25 @@ u32 read_control(u32 number)
 
 /*
  * The lean Switcher may reflect page faults of programs when the page directory is where Linux maps it
- * (switcher/native_reflect.h).
+ * (switcher/native_reflect.h).  With PAE that is the PDPT; a page directory that the Switcher then does not find is absent
+ * for it.  A fetch has its bit in the error code only with EFER.NXE, so the Guest must have set it as the Host did.
  */
 static inline __attribute__((always_inline)) void allow_reflection(void)
 {
-#ifndef PAE
-	u32 directory = NATIVE_KERNEL_HALF + guest.directory;
-
 	state->native_handler = 0;
-	if (guest.directory >= SWITCHER_BASE - NATIVE_KERNEL_HALF)
+	if (guest.directory >= SWITCHER_BASE - NATIVE_KERNEL_HALF ||
+	    shadow_lookup(NATIVE_KERNEL_HALF + guest.directory, false) != (u8 *)(machine.guest_base + guest.directory))
 		return;
-	state->page_directory = directory;
-	if (shadow_lookup(directory, false) == (u8 *)(machine.guest_base + guest.directory))
-		state->native_handler = native.page_fault_handler;
+#ifdef PAE
+	for (u32 index = 0; index < DIRECTORY_PAGES; index++)
+		state->page_directories[index] =
+			guest.pdptes[index] ? NATIVE_KERNEL_HALF + entry_address(guest.pdptes[index]) : NOWHERE;
+	if (guest.nx != !!efer_known)
+		return;
+#else
+	state->page_directories[0] = NATIVE_KERNEL_HALF + guest.directory;
 #endif
+	state->native_handler = native.page_fault_handler;
 }
 
 void reflect_allow(void)
@@ -153,6 +158,7 @@ static bool write_efer_for_guest(u32 low, u32 high)
 		guest.nx = low & EFER_NXE;
 		guest.reserved_high ^= PTE_NX >> 32;
 		forget_all();
+		reflect_allow();
 	}
 #endif
 	return true;
@@ -172,7 +178,7 @@ bool write_control(u32 number, u32 value)
 	case 3:
 		if ((native.cr0 & CR0_PG) && !load_pdptes_for_guest(value))
 			return false;
-		native.cr3 = value;
+		native.cr3 = untrusted->guest_cr3 = value;
 		if (native.cr0 & CR0_PG) {
 			use_directory();
 			if (pge_used && !(native.cr4 & CR4_PGE)) /* entries were global, and are no more */

@@ -134,7 +134,7 @@ static void set_interrupt_flag(struct instruction *instruction)
 	u8 next;
 
 	guest.regs->eflags |= EFLAGS_IF;
-	if (!(guest.regs->eflags & EFLAGS_TF) && peek_byte(instruction, &next) && next == 0xF4) {
+	if (!(guest.regs->eflags & EFLAGS_TF) && peek_byte(instruction, &next) && next == HLT) {
 		instruction->next++;
 		guest.halted = true;
 	}
@@ -176,7 +176,7 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 	case 0xFB:
 		set_interrupt_flag(instruction);
 		return true;
-	case 0xF4:
+	case HLT:
 		guest.halted = true;
 		return true;
 	case 0x8E:

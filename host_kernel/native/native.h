@@ -19,6 +19,7 @@
 #define CR4_DE  0x8
 #define CR4_PGE 0x80
 #define RPL 3u
+#define HLT 0xF4 /* an opcode */
 #define SELECTOR_TI 4u
 #define TSS_ESP0 4 /* in a TSS: the stack for traps from ring 3 */
 #define TSS_SS0  8
@@ -42,7 +43,8 @@ struct native {
 	u32 step_flags;    /* its IF and TF before that */
 	bool page_unprotected;    /* a page that holds a descriptor table is writable (write_protect.c): */
 	u32 unprotected_frame;    /* this one */
-	u32 fast_flags; /* FAST_FLAGS or FAST_POPF */
+	u32 fast_popf; /* FAST_POPF or 0, */
+	u32 kernel_cs_mask; /* and the opposite, for state->kernel_cs */
 };
 extern struct native native;
 

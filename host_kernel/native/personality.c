@@ -42,9 +42,8 @@ static void init(void)
 	guest.kernel_address = NATIVE_KERNEL_HALF; /* an optimisation only */
 	guest.io_pages[0] = LOCAL_APIC_ADDRESS;
 	guest.io_pages[1] = IO_APIC_ADDRESS;
-	native.fast_flags = FAST_FLAGS;
+	native.kernel_cs_mask = ~0u;
 	popf_init();
-	state->fast_path = native.fast_flags;
 	tell_tsc_rate();
 	control_init();
 	native_segments_init();
@@ -54,15 +53,33 @@ static void init(void)
 	pit_init();
 }
 
+/*
+ * The Switcher sets the interrupt flag for the kernel without a look at what follows (switcher/fast_paths.h).  Where that is
+ * hlt, no interrupt may come between the two, or its wake-up is lost: it comes right behind the hlt.
+ */
+static void skip_hlt(void)
+{
+	const struct registers *regs = guest.regs;
+	u8 opcode;
+
+	if (!guest.halted && (regs->cs & RPL) != RPL && guest_try_read(&opcode, regs->eip + segment_base(regs->cs), 1) &&
+	    opcode == HLT)
+		guest.regs->eip++;
+}
+
 static void interrupts(void)
 {
 	u32 vector;
 
 	line_check();
 	state->interrupt_pending = irq_pending();
-	if (!state->interrupt_pending || native.stepping || !(guest.regs->eflags & EFLAGS_IF))
+	if (!state->interrupt_pending)
+		return;
+	native.port_accessed = false; /* iret to a program is another matter now */
+	if (native.stepping || !(guest.regs->eflags & EFLAGS_IF))
 		return;
 	guest.halted = false;
+	skip_hlt();
 	mailbox->interrupts_delivered++;
 	if (!irq_acknowledge(&vector))
 		guest_not_idle();

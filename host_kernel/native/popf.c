@@ -376,5 +376,6 @@ void popf_init(void)
 		return;
 	plain_trap = personality.trap;
 	personality.trap = popf_trap;
-	native.fast_flags = FAST_POPF;
+	native.fast_popf = FAST_POPF;
+	native.kernel_cs_mask = 0;
 }

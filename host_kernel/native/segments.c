@@ -87,7 +87,7 @@ static bool needs_whole_esp(void)
  */
 static void choose_ldt(u32 ring)
 {
-	state->fast_path = 0;
+	no_fast_paths();
 	native.descriptors_differ = true;
 	for (u32 entry = 0; ldt_has_code && entry < ldt_entries; entry++)
 		if (is_hideable(entry))
@@ -96,6 +96,9 @@ static void choose_ldt(u32 ring)
 }
 
 /* For direct system calls of the program that is entered, and for the fast path of iret back to it. */
+#define FRAME_OF_PROGRAM 20 /* what a trap from ring 3 without an error code pushes */
+static u32 iret_ss HOT; /* kernel_ss where that is in one page */
+
 static void set_program(void)
 {
 	u32 esp0 = 0, ss0 = 0;
@@ -108,6 +111,7 @@ static void set_program(void)
 	state->guest_tss.ss1 = state->kernel_ss = ss0;
 	state->user_cs = guest.regs->cs;
 	state->user_ss = guest.regs->ss;
+	iret_ss = (esp0 - FRAME_OF_PROGRAM) / PAGE_BYTES == (esp0 - 1) / PAGE_BYTES ? ss0 : 0;
 }
 
 /* A system call arrives with user_gdt. */
@@ -121,30 +125,38 @@ void choose_kernel_gdt(void)
 
 /*
  * Before an entry: for ring 3 user_gdt, and the stack for direct system calls; for ring 1 kernel_gdt.  The fast paths
- * switch between the two.  While the Guest is idle there is no fast path for iret, so that its end is noticed (pit.c).
+ * switch between the two.  While the Guest is idle there is no fast path for iret, so that its end is noticed (pit.c), nor
+ * while an interrupt is pending.
  */
 void choose_gdt(u32 ring)
 {
 	static bool stack_is_flat HOT;
-	u32 unused;
+	u32 unused, stack = 0;
 	bool mapped = native.tss_base && (shadow_lookup(native.tss_base + TSS_ESP0, false) ||
 					  demand_page(native.tss_base + TSS_ESP0, 0, &unused) == FAULT_FILLED);
 
-	state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
 	if (is_lean())
-		load_gdt(&state->guest_gdt);
+		load_gdt(ring == 3 ? &state->user_gdt : &state->kernel_gdt);
+	else
+		state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
 	state->esp0_address = native.tss_base + TSS_ESP0;
-	if (mapped && ring == 3)
+	if (ring != 3)
+		state->kernel_cs = guest.regs->cs & native.kernel_cs_mask;
+	else if (mapped)
 		set_program();
 	if (native.descriptors_differ)
 		stack_is_flat = state->kernel_ss && !segment_base(state->kernel_ss);
-	if (ldt_is_special)
+	if (ldt_is_special) {
 		choose_ldt(ring);
-	else if (!stack_is_flat || native.page_unprotected)
-		state->fast_path = native.fast_flags;
-	else
-		state->fast_path = native.fast_flags | FAST_IRET_KERNEL | FAST_REFLECT | (mapped && !guest_is_idle() ? FAST_IRET : 0) |
-				   (stores_allowed() ? FAST_STORES : 0);
+	} else if (!stack_is_flat || native.page_unprotected) {
+		state->fast_path = native.fast_popf;
+	} else {
+		state->fast_path = native.fast_popf | FAST_IRET_KERNEL | FAST_REFLECT | (stores_allowed() ? FAST_STORES : 0);
+		if (mapped && !state->interrupt_pending && !guest_is_idle())
+			stack = iret_ss;
+	}
+	state->iret_ss = stack;
+	untrusted->iret_ss = untrusted->stale ? 0 : stack;
 }
 
 /* The Guest's own descriptor for a selector, from its GDT or from the copy of its LDT. */

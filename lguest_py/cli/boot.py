@@ -35,8 +35,11 @@ def _say_nothing(text: str) -> None:
     pass
 
 
-def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
-    """Boot with these options, and return how it ended.  ``say`` prints a line for the user.  Raises LguestError."""
+def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Result, list[str]]:
+    """Boot with these options; returns how it ended, and lines on files that could not be written.
+
+    ``say`` prints a line for the user.  Raises LguestError.
+    """
     from lguest_py.cli.signals import SignalPipe, ending_signals
     from lguest_py.cli.waking import continued_after
     from lguest_py.console.streams import Input, Output, Source
@@ -45,6 +48,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
     from lguest_py.launcher.launcher import Launcher, prepare
+    from lguest_py.launcher.report_files import open_report_files
 
     machine = machine_options(options)
     if wrong_place := misplaced(machine.command_line, options.names):
@@ -58,11 +62,12 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
         notes = *settings.notes, image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
-    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line), *notes)))
+    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line, choice.name), *notes)))
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
     with ExitStack() as stack:
+        files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
             make = confinement.engine(choice, settings, stack)
@@ -76,11 +81,14 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
             announcement += f"\n{IN_BACKGROUND}" if terminal.waiting else ""
         else:
             signals = stack.enter_context(SignalPipe())
-        result = Launcher(settings, make, source, output, signals, say, announcement, confine, connect).run()
+        autopsy = files.autopsy if files.wanted else None
+        run = Launcher(settings, make, source, output, signals, say, announcement, confine, connect, autopsy)
+        result = run.run()
+        files.write(result)
     line_open = output.last != b"\n"
     if line_open and (os.isatty(2) or (options.json and result.outcome.status)):
         sys.stderr.write("\n")
-    return result
+    return result, files.errors
 
 
 def _print_end(options: argparse.Namespace, result: Result) -> None:
@@ -124,13 +132,15 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     with never_stopped():
         try:
             with descriptor_errors():
-                result = boot(options, _say_nothing if options.quiet else _say)
+                result, unwritten = boot(options, _say_nothing if options.quiet else _say)
         except LguestError as error:
             if options.json:
                 end = error.end if isinstance(error, StoppedError) else "error"
                 _write_json({"end": end, "reason": str(error), "status": error.status})
             raise
         _print_end(options, result)
+        for line in unwritten:
+            sys.stderr.write(f"lguest-py: {line}\n")
         if options.json:
             _write_json(result.as_dict())
-        return result.status
+        return result.status or bool(unwritten)

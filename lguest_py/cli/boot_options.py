@@ -81,6 +81,8 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--on-reboot", choices=CHOICES["on-reboot"], help="when the Guest reboots (restart)"),
         add("--guest-status", action="store_true", help="exit with the status that the Guest prints on its console"),
+        add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
+        add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
         add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
         add("--quiet", action="store_true", help="no messages but errors"),
         add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
@@ -183,7 +185,10 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     from lguest_py.launcher.machine_options import MachineOptions
 
     _check_image(options)
-    names = ("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot", "root")
+    names = (
+        *("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot", "root"),
+        *("report", "core"),
+    )
     return with_file(
         MachineOptions(
             options.image,

@@ -87,6 +87,9 @@ class Engine(Protocol):
     def debug_text(self) -> str:
         """The text written to the debug port so far."""
 
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        """Ranges (start, end) of ``memory`` outside which it is zero and was never touched."""
+
     def close(self) -> None:
         """Stop the VM and release its resources.  No process is left; ``memory`` becomes invalid."""
 
@@ -122,6 +125,10 @@ class EngineWrapper:
     def debug_text(self) -> str:
         """Delegates."""
         return self._engine.debug_text()
+
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        """Delegates."""
+        return self._engine.touched()
 
     def close(self) -> None:
         """Delegates."""

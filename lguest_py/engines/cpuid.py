@@ -13,8 +13,10 @@ Source: Intel SDM vol. 2A, CPUID.  Read next: kvm.py and tcg.py, which use it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -65,6 +67,23 @@ UMIP: Final = 1 << 2
 NX: Final = 1 << 20
 LAST_EXTENDED: Final = 0x80000004  # the brand string's last part
 LEAVES: Final = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004)
+
+
+MELTDOWN: Final = Path("/sys/devices/system/cpu/vulnerabilities/meltdown")
+
+
+@functools.cache
+def has_meltdown(engine: str) -> bool:
+    """Can a program read its kernel's memory on this engine's processor?  This CPUID cannot say that it cannot.
+
+    QEMU checks an emulated access before it makes it.  Read once, because a later boot may not see the file (--chroot).
+    """
+    if engine == "tcg":
+        return False
+    try:
+        return MELTDOWN.read_text(encoding="utf-8").strip() != "Not affected"
+    except OSError:
+        return True
 
 
 def qemu_cpu() -> str:

@@ -7,6 +7,7 @@ Read next: tcg.py.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import sys
@@ -74,6 +75,19 @@ class Ram:
             f"QEMU must open the VM's memory ({size >> 20} MiB) by a name: there is no /proc, and no room in "
             f"{', '.join(directories)}: mount -t proc proc /proc"
         )
+
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        """The ranges without holes; all of it where the file system does not tell."""
+        size, found, end = len(self.map), [], 0
+        try:
+            while end < size:
+                start = os.lseek(self._fd, end, os.SEEK_DATA)
+                end = os.lseek(self._fd, start, os.SEEK_HOLE)
+                found.append((start, min(end, size)))
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # that one: no data from there on
+                return ((0, size),)
+        return tuple(found)
 
     def opened(self) -> None:
         """Delete the name: the other process has opened the file."""

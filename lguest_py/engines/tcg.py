@@ -251,6 +251,10 @@ class TcgEngine:
             self._process.wait()
         self._end = self._end or MachineEnd(exited=False, detail="closed")
 
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        """What the file has no holes for."""
+        return self._ram.touched()
+
     def close(self) -> None:
         """Stop QEMU and release the resources."""
         self.stop()

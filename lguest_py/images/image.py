@@ -69,6 +69,7 @@ class Image:
     expects_tables: bool = False  # the Host has to make its first page tables: lguest up to Linux 3.0
     pae: bool = False  # it will use page tables of three levels (a guess for one whose payload cannot be inspected)
     note: str = ""  # one line for the user, or ""
+    symbols: tuple[bytes, bytes] | None = None  # .symtab and .strtab of an ELF that has them
 
     @property
     def end(self) -> int:

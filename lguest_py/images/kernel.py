@@ -11,6 +11,7 @@ from typing import BinaryIO
 from lguest_py.images import support
 from lguest_py.images.elf import Elf, text_ranges
 from lguest_py.images.image import KERNEL_ADDRESS, Image, Segment, first_mapping
+from lguest_py.images.symbols import read_symbols
 from lguest_py.images.vmcall import rewrite
 
 
@@ -62,4 +63,5 @@ def make_image(
         mapped=first_mapping(max(segment.end for segment in segments), offset) if makes_tables else 0,
         expects_tables=expects_tables,
         pae=facts.pae,
+        symbols=read_symbols(file, name),
     )

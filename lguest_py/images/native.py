@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from lguest_py.engines.cpuid import has_meltdown
 from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 from lguest_py.images.acpi import tables
@@ -35,8 +36,11 @@ LOW_END, FIRMWARE = 0x9F000, 0xE0000  # the end of low RAM; where a kernel searc
 MP_TABLE = 639 << 10  # where it searches for that: the last KiB below 640K
 BOOT_PARAMS_SIZE = 4096
 E820_RESERVED, E820_ENTRY_SIZE = 2, 20
-TESTED_VERSIONS = ((3, 18), (5, 10), (6, 1))  # of kernels without lguest support
+TESTED_VERSIONS = ((3, 18), (4, 15), (5, 4), (5, 10), (6, 1), (6, 5), (6, 12))  # of kernels without lguest support
 NO_MSI = "pci=nomsi"
+NO_PTI = "nopti"
+PTI_WORDS = ("pti=", "nopti", "mitigations=")  # the user's own choice
+PTI_SINCE = (4, 19)  # of a 32-bit kernel, which has it only with PAE; an older one hands the word on to init
 MAGIC_AT, MAGIC = 0x202, b"HdrS"
 PROTOCOL = 0x20C  # for an ELF, which has no setup header: the oldest version that needs no other field
 ADDITIONS = (  # (prefix, parameter): added to the command line unless the user gave a parameter with this prefix
@@ -49,23 +53,31 @@ ADDITIONS = (  # (prefix, parameter): added to the command line unless the user 
 )
 
 
-def additions(command_line: str) -> list[str]:
-    """The parameters that a native Guest needs and ``command_line`` lacks."""
+def needs_no_pti(version: str | None, pae: bool, engine: str) -> bool:
+    """Would the kernel load CR3 twice in each system call for the sake of a bug that this engine's processor lacks?"""
+    return pae and (parse_version(version) or (0, 0))[:2] >= PTI_SINCE and not has_meltdown(engine)
+
+
+def additions(command_line: str, no_pti: bool = False) -> list[str]:
+    """The parameters that a native Guest needs and ``command_line`` lacks; ``no_pti``: needs_no_pti()."""
     words = split(command_line)
     added = [addition for start, addition in ADDITIONS if not any(word.startswith(start) for word in words)]
     if "nolapic" in words and NO_MSI not in words:  # Linux offers MSI to its drivers all the same, and complains then
         added.append(NO_MSI)
+    if no_pti and not any(word.startswith(PTI_WORDS) for word in words):
+        added.append(NO_PTI)
     return added
 
 
-def personality_line(image: Image, command_line: str) -> str:
+def personality_line(image: Image, command_line: str, engine: str = "") -> str:
     """One line for the user: the image's personality, the reason, and what is added to ``command_line``."""
     kernel = f"Linux {short_version(image.version)}" if image.version else "this kernel, which is not Linux,"
     if image.personality == "lguest":
         return f"personality lguest: {kernel} makes hypercalls"
     if (parse_version(image.version) or TESTED_VERSIONS[0])[:2] not in TESTED_VERSIONS:
         kernel += f" (of such kernels {', '.join(f'{major}.{minor}' for major, minor in TESTED_VERSIONS)} were tested)"
-    added = " ".join(additions(command_line)).replace("0" * at.TSC_DIGITS, "…")
+    no_pti = needs_no_pti(image.version, image.pae, engine)
+    added = " ".join(additions(command_line, no_pti)).replace("0" * at.TSC_DIGITS, "…")
     return (
         f"personality native: {kernel} has no lguest support, so its privileged instructions trap and are emulated"
         + (f"; command line: {added} …" if added else "")
@@ -80,19 +92,20 @@ def write_native(
     initrd: tuple[int, int] | None,
     window: tuple[int, int] = (0, 0),
     pins: Sequence[int] = (),
+    no_pti: bool = False,
 ) -> int:
     """Write all of it into ``ram``: the Guest's RAM with the image loaded, zero below 1 MiB.
 
     Returns the Guest-physical address of the TSC_DIGITS characters for the TSC's rate in the command line, or 0.
 
     ``command_line`` is the user's; ``initrd`` is its (Guest-physical address, size in bytes); ``window`` and ``pins``
-    are those of the PCI bus (acpi.tables).  Raises ImageError for a
+    are those of the PCI bus (acpi.tables), ``no_pti`` that of additions().  Raises ImageError for a
     command line that is too long, or a kernel with a segment in the first MiB.
     """
     if any(segment.address < MIB for segment in image.segments):
         name = printable(image.path)
         raise ImageError(f"{name} has a segment below 1M, where the firmware's data is: link it from 1M up")
-    line = encoded_command_line(image, " ".join(filter(None, (*additions(command_line), command_line))))
+    line = encoded_command_line(image, " ".join(filter(None, (*additions(command_line, no_pti), command_line))))
     params = ram[BOOT_PARAMS : BOOT_PARAMS + BOOT_PARAMS_SIZE]
     params[HEADER_START : HEADER_START + len(image.setup_header)] = image.setup_header
     params[MAGIC_AT : MAGIC_AT + len(MAGIC)] = MAGIC

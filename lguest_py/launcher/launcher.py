@@ -44,9 +44,12 @@ from lguest_py.launcher.result import (
 )
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
+from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
+    from lguest_py.postmortem.memory import Remains
+    from lguest_py.postmortem.postmortem import Postmortem
 
 BusName = Literal["auto", "page", "pci"]
 INBOX_LIMIT = 0x10000  # bytes typed ahead by a person
@@ -160,7 +163,9 @@ class Launcher:
         announcement: str = "",
         confine: Callable[[], None] = lambda: None,
         connect: Connect = connected,
+        autopsy: Callable[[Remains], None] | None = None,
     ) -> None:
+        """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there."""
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
@@ -175,9 +180,11 @@ class Launcher:
         self._tail = Tail(output)
         self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
+        self._autopsy = autopsy
         self._restarts = 0
+        self._early = 0  # restarts in a row before the Guest did anything
+        self._changed = False  # the boot before found that the Guest's page tables are of the other form
         self._pae = settings.image.pae
-        self._was_idle = False  # the last boot wrote nothing
         self._deadline = float("inf")
 
     def run(self) -> Result:
@@ -190,7 +197,6 @@ class Launcher:
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
-        early, changed = 0, False
         while True:
             try:
                 result = self._boot(started)
@@ -198,18 +204,43 @@ class Launcher:
                 self._output.finish(GRACE)
                 raise
             if result.outcome.end is End.OTHER_TABLES:
-                if changed:
+                if self._changed:
                     return replace(result, outcome=Outcome(End.KILLED, BOTH_TABLES))
-                self._pae, changed = not self._pae, True
+                self._pae, self._changed = not self._pae, True
                 continue
-            changed = False
+            self._changed = False
             if result.outcome.end is not End.RESTARTED or not self._settings.restart:
                 return result
-            early = early + 1 if self._was_idle and 3 not in result.snapshot.rings else 0
-            if early == EARLY_RESTARTS:
+            self._early = self._early + 1 if self._did_nothing(result.snapshot) else 0
+            if self._early == EARLY_RESTARTS:
                 return replace(result, outcome=Outcome(End.RESTART_LOOP, self._loop(result.outcome.reason)))
             self._restarts += 1
             self._say(": ".join(filter(None, (f"the Guest restarts ({self._restarts})", result.outcome.reason))))
+
+    def _did_nothing(self, snapshot: Snapshot) -> bool:
+        """Whether the last boot's Guest neither printed anything nor ran a program."""
+        return not self._tail.text and 3 not in snapshot.rings
+
+    def _is_last(self, outcome: Outcome, snapshot: Snapshot) -> bool:
+        """Whether no boot follows the one that ended so."""
+        if outcome.end is End.OTHER_TABLES:
+            return self._changed
+        if outcome.end is not End.RESTARTED or not self._settings.restart:
+            return True
+        return self._did_nothing(snapshot) and self._early + 1 == EARLY_RESTARTS
+
+    def _examine(self, vm: Vm, outcome: Outcome, snapshot: Snapshot) -> Postmortem | None:
+        """What the memory of a machine that was stopped tells of its end, if anybody may want to know."""
+        ordinary = outcome.end in (End.POWERED_OFF, End.RESTARTED) and (not outcome.status and not self._early)
+        if not self._is_last(outcome, snapshot) or (ordinary and not self._autopsy):
+            return None
+        from lguest_py.launcher.examine import examine
+
+        remains = vm.remains(snapshot)
+        found = examine(remains, snapshot, self._settings.image)
+        if self._autopsy:
+            self._autopsy(remains)
+        return found
 
     def _loop(self, reason: str) -> str:
         how = f", the last {reason}" if reason else ""
@@ -240,15 +271,15 @@ class Launcher:
             outcome = cause if isinstance(cause, Outcome) else machine_outcome(cause, snapshot)
             times = boot_times(vm.made, vm.running, vm.ended or time.monotonic(), started, snapshot)
             debug_text = vm.engine.debug_text()
+            postmortem = self._examine(vm, outcome, snapshot)
             if outcome.end is End.OTHER_TABLES:
                 self._inbox[:0] = vm.take_back()
         finally:
             vm.close()
         outcome = self._flush(outcome)
-        self._was_idle = not tail.text
         status = reported_status(tail.text) if not outcome.status else None
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
-        told = status, settings.obey_guest, advice, self._pae
+        told = status, settings.obey_guest, advice, self._pae, tail.text, postmortem
         return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:

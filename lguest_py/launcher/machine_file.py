@@ -92,6 +92,8 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "username": _text,
     "chroot": _text,
     "root": _text,
+    "report": _text,
+    "core": _text,
     **{name: _choice(name) for name in CHOICES},
 }
 KEYS = (*CHECKS, *FORMS)
@@ -121,7 +123,7 @@ def _read(path: str) -> dict[str, Any]:
 
 def _located(name: str, value: Any, base: str) -> Any:
     """A path of the file as it is seen from here."""
-    if name not in ("image", "initrd", "chroot", "root"):
+    if name not in ("image", "initrd", "chroot", "root", "report", "core"):
         return value
     place = os.path.join(base, os.path.expanduser(value))
     if name == "image" and not os.path.exists(place):

@@ -44,6 +44,8 @@ class MachineOptions:
     chroot: str | None = None
     devices: tuple[Hardware | Publish, ...] = ()
     root: str | None = None  # a file for a fetched system's root disk
+    report: str | None = None  # files that are written at the end: how it ended, as JSON,
+    core: str | None = None  # and the Guest's memory, as an ELF core
 
     def __post_init__(self) -> None:
         for name, right in CHOICES.items():

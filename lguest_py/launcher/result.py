@@ -9,11 +9,15 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lguest_py.engines.base import MachineEnd
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Snapshot, hypercall_name, vector_name
+
+if TYPE_CHECKING:
+    from lguest_py import Report
+    from lguest_py.postmortem.postmortem import Postmortem
 
 
 class End(enum.Enum):
@@ -126,6 +130,8 @@ class Result:
     obey_guest: bool = False  # guest_status is the exit status of a Guest that powered off or restarted
     advice: str = ""  # one line: how to avoid this end, where that is known
     pae: bool = False  # the Guest's page tables, and so the Host kernel's, had the form of PAE
+    console_tail: bytes = b""  # the last that the Guest wrote to its console, as it wrote it
+    postmortem: Postmortem | None = None  # None after an ordinary end of which no report was asked for
 
     @property
     def status(self) -> int:
@@ -133,6 +139,12 @@ class Result:
         if self.obey_guest and not self.outcome.status:
             return NO_STATUS_REPORTED if self.guest_status is None else self.guest_status
         return self.outcome.status
+
+    def report(self) -> Report:
+        """What is known of the end: as text, and as the data of --report FILE."""
+        from lguest_py import Report
+
+        return Report(self)
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -157,27 +169,32 @@ class Result:
             "death": self._death() if self.outcome.status else None,
         }
 
-    def _death(self) -> dict[str, Any]:
-        """The contents of the report (lguest_py/launcher/report.py), as data."""
+    def last_switches(self) -> list[dict[str, Any]]:
+        """The last world switches, the oldest first, as data."""
         shot = self.snapshot
         first = shot.last[0].tsc if shot.last else 0
+        return [
+            {
+                "us": (record.tsc - first) * 1000 / shot.tsc_khz if shot.tsc_khz else None,
+                "ring": record.cs & 3,
+                "eip": record.eip,
+                "cause": vector_name(record.trapnum),
+                "error_code": record.errcode,
+                "address": record.cr2 if record.trapnum == PAGE_FAULT else None,
+                "hypercall": hypercall_name(record.eax) if record.trapnum == L.HYPERCALL_VECTOR else None,
+            }
+            for record in shot.last
+        ]
+
+    def _death(self) -> dict[str, Any]:
+        """The contents of the report (lguest_py/launcher/report.py) that need no memory, as data."""
+        shot = self.snapshot
         return {
             "registers": {**shot.guest, "cr2": shot.guest_cr2} if shot.end_kind else None,
             "exceptions": [
                 {**vars(fault), "name": vector_name(fault.vector), "why": fault.why} for fault in shot.faults
             ],
-            "last_switches": [
-                {
-                    "us": (record.tsc - first) * 1000 / shot.tsc_khz if shot.tsc_khz else None,
-                    "ring": record.cs & 3,
-                    "eip": record.eip,
-                    "cause": vector_name(record.trapnum),
-                    "error_code": record.errcode,
-                    "address": record.cr2 if record.trapnum == PAGE_FAULT else None,
-                    "hypercall": hypercall_name(record.eax) if record.trapnum == L.HYPERCALL_VECTOR else None,
-                }
-                for record in shot.last
-            ],
+            "last_switches": self.last_switches(),
             "debug_text": self.debug_text,
         }
 

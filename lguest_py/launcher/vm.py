@@ -27,6 +27,7 @@ from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
 from lguest_py.launcher.vm_memory import Plan, Switcher, fill
+from lguest_py.postmortem.memory import NO_DIRECTORY, Remains, struct_at, word_at
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
@@ -310,6 +311,27 @@ class Vm:
                     if self.service() is not Progress.MORE:
                         break
         return self._mailbox.snapshot()
+
+    def remains(self, snapshot: Snapshot) -> Remains:
+        """The memory of the stopped machine, for the report and the core.  It is gone with ``close``."""
+        plan, memory, shot = self._plan, self.engine.memory, snapshot
+        registers, directory, shadow = shot.guest, shot.guest_directory, shot.shadow_directory
+        if not shot.end_kind:  # it was stopped: where the Host kernel keeps them
+            registers = struct_at(memory, shot.frame_at, L.REGISTERS)
+            directory = word_at(memory, shot.directory_at, NO_DIRECTORY)
+            shadow = struct_at(memory, shot.state_at, L.LGUEST_STATE).get("guest_cr3", 0)
+        return Remains(
+            memory,
+            plan.guest_base,
+            plan.guest_bytes,
+            plan.device_bytes,
+            self._guest[5],
+            dict(registers) if shot.switches else {},
+            directory,
+            shadow,
+            self.engine.touched(),
+            large=self._native,  # its kernel sets CR4.PSE before it makes any
+        )
 
     def close(self) -> None:
         """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""

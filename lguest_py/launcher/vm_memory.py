@@ -132,7 +132,7 @@ def fill(
     from lguest_py.devices.pci_bus import native_pins
     from lguest_py.images.boot_params import place_tables, write_boot_params
     from lguest_py.images.initrd import load_initrd
-    from lguest_py.images.native import BOOT_PARAMS, write_native
+    from lguest_py.images.native import BOOT_PARAMS, needs_no_pti, write_native
     from lguest_py.images.support import sets_flag_by_popf
 
     memory = engine.memory
@@ -147,7 +147,13 @@ def fill(
     if native:
         window = plan.bar_base, plan.bar_bytes
         tsc_text = write_native(
-            ram, image, command_line=command_line, initrd=where, window=window, pins=native_pins()
+            ram,
+            image,
+            command_line=command_line,
+            initrd=where,
+            window=window,
+            pins=native_pins(),
+            no_pti=needs_no_pti(image.version, pae, engine.name),
         )
     else:
         write_boot_params(ram, image, command_line=command_line, initrd=where)

@@ -117,6 +117,11 @@ class Snapshot:
     guest_directory: int = 0
     shadow_directory: int = 0
     host_eip: int = 0
+    host: dict[str, int] = field(default_factory=dict)  # registers of the Host kernel; all only at an exception
+    host_controls: dict[str, int] = field(default_factory=dict)
+    frame_at: int = 0  # VM-physical, as the next two: for a Guest that was stopped
+    directory_at: int = 0
+    state_at: int = 0
     faults: tuple[Fault, ...] = ()  # that could not be delivered, each raised by the one before
 
 
@@ -323,7 +328,7 @@ class Mailbox:
         v = self._view
         faults = [v.sub("faults", L.FAULT_RECORD, n) for n in range(min(v["fault_count"], L.FAULT_RECORDS))]
         records = [v.sub("last", L.SWITCH_RECORD, n % L.SWITCH_RECORDS) for n in self._whole_records()]
-        guest = v.sub("guest", L.REGISTERS)
+        guest, host = v.sub("guest", L.REGISTERS), v.sub("host", L.REGISTERS)
         by_vector = [v["by_vector", n] for n in range(256)]
         by_hypercall = [v["by_hypercall", n] for n in range(L.HYPERCALL_COUNT)]
         return Snapshot(
@@ -346,5 +351,10 @@ class Mailbox:
             guest_directory=v["guest_directory"],
             shadow_directory=v["shadow_directory"],
             host_eip=v["host_eip"],
+            host={name: host[name] for name in L.REGISTERS.fields},
+            host_controls={name: v[f"host_{name}"] for name in ("cr0", "cr2", "cr3", "cr4")},
+            frame_at=v["frame_at"],
+            directory_at=v["directory_at"],
+            state_at=v["state_at"],
             faults=tuple(Fault(**{name: fault[name] for name in L.FAULT_RECORD.fields}) for fault in faults),
         )

@@ -40,11 +40,9 @@
 #define VECTOR_SPURIOUS 0xFF
 
 /* Fast paths (lguest_state.fast_path): what the Switcher may do without a world switch. */
-#define FAST_FLAGS 1 /* cli and sti of a kernel whose interrupt flag is the real one, and its reads of CR2 */
-#define FAST_IRET  2 /* its iret to an ordinary program */
 #define FAST_IRET_KERNEL 4 /* its iret to itself */
 #define FAST_STORES 8 /* its stores to the descriptors that each change of tasks stores to */
-#define FAST_POPF 16 /* in place of FAST_FLAGS, for a kernel whose popf sets the flag: the same for what stands in its code: */
+#define FAST_POPF 16 /* in place of kernel_cs, for a kernel whose popf sets the flag: the same for what stands in its code: */
 #define INSTEAD_OF_CLI  0x6C /* insb, which no kernel uses without rep */
 #define INSTEAD_OF_POPF 0x17 /* pop of ss: flags have bit 1, so as a selector their RPL is not that of ring 1 */
 #define FAST_REFLECT 32 /* page faults of its programs, to native_handler */
@@ -84,7 +82,9 @@ struct untrusted {
 	u32 fast_paths; /* how many traps the Switcher handled on a fast path: these are not world switches */
 	u32 last_cli;   /* for FAST_POPF: the address of the last cli that cleared the interrupt flag */
 	u32 stale;      /* not 0: descriptors that the Switcher stored differ from those that the CPU has */
-	u32 guest_cr2;  /* native: the Guest's CR2 */
+	u32 guest_cr2;  /* native: the Guest's CR2, */
+	u32 guest_cr3;  /* and its CR3, to be read */
+	u32 iret_ss;    /* native: that of the state, or 0 while a descriptor is stale */
 };
 
 /* What lgdt and lidt load: six bytes from limit on, with base aligned. Source: Intel SDM vol. 3, 3.5.1. */
@@ -122,13 +122,15 @@ struct lguest_state {
 	u32 fast_path;          /* FAST_*: which fast paths are allowed now */
 	u32 interrupt_pending;  /* an interrupt is pending that the Guest has masked by its interrupt flag */
 	u32 page_fault_handler; /* the lean Switcher may reflect page faults to this address of the Guest's; 0: it may not */
-	u32 page_directory;     /* for reflecting: the Guest-virtual address of its page directory, */
+	u32 page_directories[4]; /* for reflecting: the Guest-virtual address of its page directory (with PAE, of all four), */
 	u32 linear_map;         /* and of its physical memory, */
 	u32 lguest_data;        /* and the address of lguest_data in SWITCHER_DATA_PAGE */
 	u32 ring_status;        /* the address of the status byte of the next entry in the asynchronous ring */
 	u32 no_ring;            /* 0, not HCALL_FREE: ring_status points here before there is a ring */
-	u32 user_cs;            /* for FAST_IRET: the selectors of an ordinary program */
+	u32 user_cs;            /* the selectors of an ordinary program, */
 	u32 user_ss;
+	u32 iret_ss;            /* and of the kernel's stack when its iret to that may be answered; 0: it may not */
+	u32 kernel_cs;          /* of a kernel whose interrupt flag is the real one: its cli, sti and reads of CR2 and CR3; 0: none */
 	u32 kernel_ss;          /* the selector of the kernel's stack segment, which is flat */
 	u32 esp0_address;       /* where the Guest's TSS, in mapped memory, holds the stack for traps from ring 3 */
 	u32 stores_start;       /* for FAST_STORES: the address of the first such descriptor in the Guest's GDT, */
@@ -136,7 +138,6 @@ struct lguest_state {
 	u32 stores_alias;       /* the address in SWITCHER_DATA_PAGE where they are writable, */
 	u32 native_handler;     /* native: where the lean Switcher may reflect a program's page fault to; 0: nowhere */
 	u32 native_handler_cs;  /* and its code segment */
-	u32 pad;
 	u64 stores_seen[4];     /* and what was copied of them into gdt and gdt_user */
 	u32 return_dr7;         /* for the return by a second frame: DR7 from then on, */
 	u32 return_esp;         /* and the stack with that frame */

@@ -186,6 +186,15 @@ struct mailbox {
 	u32 idles;            /* how often the Guest was found idle */
 	u32 irq_seen[32];     /* of irq_raised and config_raised below: what has been handled */
 	u32 config_seen[32];
+	u32 frame_at;         /* VM-physical: where the Guest's registers are between two switches (struct registers), */
+	u32 directory_at;     /* guest_directory, */
+	u32 state_at;         /* and struct lguest_state: for the report on a Guest that was stopped */
+	u32 host_cr0;         /* of the Host kernel at the end of the run, */
+	u32 host_cr2;
+	u32 host_cr3;
+	u32 host_cr4;
+	u32 pad3;
+	struct registers host; /* and where it ended it: all of them at an exception, else eip and esp */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */

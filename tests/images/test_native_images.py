@@ -13,10 +13,11 @@ import imagewriter
 import pytest
 from imagewriter import BzImage, ElfFile, Part
 
+from lguest_py.engines.cpuid import has_meltdown
 from lguest_py.errors import ImageError
 from lguest_py.images import Image, open_image
 from lguest_py.images.acpi import tables
-from lguest_py.images.native import ADDITIONS, FIRMWARE, additions, personality_line, write_native
+from lguest_py.images.native import ADDITIONS, FIRMWARE, additions, needs_no_pti, personality_line, write_native
 from lguest_py.images.support import sets_flag_by_popf
 
 RAM = 4 << 20
@@ -106,9 +107,45 @@ def test_the_form_of_its_page_tables_is_told_by_its_contents_or_its_name(
 
 def test_the_command_line_gets_what_is_needed_and_not_given() -> None:
     assert additions("") == ALL
-    assert {"reservetop=0x400000", "console=ttyS0"} <= set(ALL)
+    assert {"reservetop=0x400000", "no_timer_check", "console=ttyS0"} <= set(ALL)
     assert additions("quiet console=tty0 xconsole=1") == [word for word in ALL if word != "console=ttyS0"]
     assert additions(" ".join(start + "x" for start, _ in ADDITIONS)) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "engine", "needless"),
+    [
+        ("Not affected\n", "kvm", True),
+        ("Mitigation: PTI\n", "kvm", False),
+        ("Vulnerable\n", "kvm", False),
+        (None, "kvm", False),
+        ("Mitigation: PTI\n", "tcg", True),
+        (None, "tcg", True),
+    ],
+)
+def test_a_kernel_does_not_separate_page_tables_where_no_processor_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, engine: str, needless: bool
+) -> None:
+    place = tmp_path / "meltdown"
+    if told:
+        place.write_text(told)
+    monkeypatch.setattr("lguest_py.engines.cpuid.MELTDOWN", place)
+    has_meltdown.cache_clear()
+    try:
+        assert needs_no_pti("6.1.0-50-686-pae", True, engine) == needless
+        assert not needs_no_pti("6.1.0-50-686", False, engine)
+        assert not needs_no_pti("4.15.0-20-generic", True, engine)  # it would hand the word on to init
+        assert not needs_no_pti(None, True, engine)
+        image = read(tmp_path, stock("6.1.0-50-686-pae", more=b"*pdpt = %016Lx "))
+        assert ("nopti" in personality_line(image, "", engine)) == needless
+    finally:
+        has_meltdown.cache_clear()
+
+
+@pytest.mark.parametrize("words", ["pti=on", "nopti", "mitigations=auto", "quiet pti=off"])
+def test_the_user_decides_about_separate_page_tables(words: str) -> None:
+    assert additions("quiet", no_pti=True) == [*ALL, "nopti"]
+    assert "nopti" not in additions(words, no_pti=True)
 
 
 def test_the_user_is_told_the_personality_and_what_was_added(tmp_path: Path) -> None:
@@ -117,7 +154,7 @@ def test_the_user_is_told_the_personality_and_what_was_added(tmp_path: Path) -> 
     assert "reservetop=0x400000" in line
     assert "console=ttyS0" not in line
     assert "tested" not in line
-    assert "5.10, 6.1 were tested" in personality_line(read(tmp_path, packed("7.0.1")), "")
+    assert "6.5, 6.12 were tested" in personality_line(read(tmp_path, packed("7.0.1")), "")
     line = personality_line(read(tmp_path, packed()), " ".join(ALL))
     assert "command line" not in line
     line = personality_line(read(tmp_path, imagewriter.kernel().bytes()), "")

@@ -88,6 +88,9 @@ class FakeEngine:
     def debug_text(self) -> str:
         return "debug\n"
 
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        return ((0, len(self.memory)),)
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True

@@ -104,9 +104,9 @@ class Linux:
         """Type; what the Launcher does not take yet goes out during the next wait."""
         self._typed += data
 
-    def to_the_shell(self) -> None:
+    def to_the_shell(self, patience: float = PATIENCE) -> None:
         """Wait for a prompt that stands at the end of what is shown."""
-        self.wait_for(PROMPT)
+        self.wait_for(PROMPT, patience)
 
     def ask(self, command: str, status: int = 0) -> str:
         """Type a command (of less than a terminal's line); its output, when it ended with ``status``."""
@@ -181,10 +181,10 @@ def descendants(pid: int) -> list[int]:
 
 
 @contextmanager
-def at_its_prompt(guest: Linux) -> Iterator[Linux]:
+def at_its_prompt(guest: Linux, patience: float = PATIENCE) -> Iterator[Linux]:
     """Wait for the shell, and keep the kernel's messages away from what programs print; the end closes the Guest."""
     try:
-        guest.to_the_shell()
+        guest.to_the_shell(patience)
         guest.ask("dmesg -n 1")
         yield guest
     finally:

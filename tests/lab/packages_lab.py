@@ -31,22 +31,24 @@ ARCHITECTURE, SUITE = "i386", "bookworm"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends"
 
 
-def archive(name: str, system: Kernel, packages: Sequence[str], sources: Sequence[str] = ()) -> Path:
+def archive(
+    name: str, system: Kernel, packages: Sequence[str], sources: Sequence[str] = (), whole: bool = False
+) -> Path:
     """The folder of the archive ``name``, made if it is not there or was made of other words.
 
-    Raises LguestError or CalledProcessError.
+    ``whole``: with what the root disk has already, too.  Raises LguestError or CalledProcessError.
     """
     assert system.root
     folder = caches.folder() / "debian"
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"packages-{name}"
-    wanted = repr((packages, sources, system.root.stat().st_mtime_ns))
+    wanted = repr((packages, sources, whole, system.root.stat().st_mtime_ns))
     with (folder / f"lock-{name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (made / "made-of").exists() or (made / "made-of").read_text() != wanted:
             work = folder / f"new-{name}"
             shutil.rmtree(work, ignore_errors=True)
-            _fill(work, system.root, packages, sources)
+            _fill(work, None if whole else system.root, packages, sources)
             (work / "files/made-of").write_text(wanted)
             shutil.rmtree(made, ignore_errors=True)
             (work / "files").rename(made)
@@ -54,16 +56,17 @@ def archive(name: str, system: Kernel, packages: Sequence[str], sources: Sequenc
     return made
 
 
-def _fill(work: Path, image: Path, packages: Sequence[str], sources: Sequence[str]) -> None:
-    """Download into ``work``/files, and write the index."""
+def _fill(work: Path, image: Path | None, packages: Sequence[str], sources: Sequence[str]) -> None:
+    """Download into ``work``/files what ``image`` has not, and write the index."""
     (work / "files").mkdir(parents=True)
     apt = Apt(work / "apt", ARCHITECTURE)
     apt.update()
     lines = apt.sources(SUITE)
     lines += [line.replace("deb ", "deb-src ", 1) for line in lines] if sources else []
     (work / "sources.list").write_text("".join(f"{line}\n" for line in lines))
-    status = ["/sbin/debugfs", "-R", "cat /var/lib/dpkg/status", str(image)]
-    (work / "apt/status").write_bytes(subprocess.run(status, check=True, capture_output=True).stdout)
+    if image:
+        status = ["/sbin/debugfs", "-R", "cat /var/lib/dpkg/status", str(image)]
+        (work / "apt/status").write_bytes(subprocess.run(status, check=True, capture_output=True).stdout)
     common = ["apt-get", "-q", "-c", str(work / "apt/apt.conf"), "-o", f"Dir::Etc::sourcelist={work}/sources.list"]
     common += ["-o", "Dir::Etc::sourceparts=/dev/null", "-o", "APT::Sandbox::User=root"]
 

@@ -41,7 +41,8 @@ def told(engine_name: str, switcher: Switcher, image: Image, *places: tuple[int,
                 for address, count in places:
                     start = self.guest.start + address
                     seen.append([word(self.memory, start + 4 * n) for n in range(count)])
-                answered.append(word(self.memory, symbols()["stack_page"] + L.UNTRUSTED.fields["fast_paths"][0]))
+                stack_page = symbols(image.pae)["stack_page"]
+                answered.append(word(self.memory, stack_page + L.UNTRUSTED.fields["fast_paths"][0]))
             super().close()
 
     run = harmless(run_image(engine_name, image, seconds=LONG, watched=Told, switcher=switcher))

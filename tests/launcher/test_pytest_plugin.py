@@ -71,6 +71,13 @@ def test_a_test_that_fails_shows_the_consoles(pytester: pytest.Pytester, engine_
     done.stdout.fnmatch_lines(
         ["*console of Guest 1*", "lguest-py tiny Guest, ring 1", "*ExpectError: the Guest was killed: *"]
     )
+    done.stdout.fnmatch_lines(
+        [
+            *("*report of Guest 1*", "the Guest was killed: unknown hypercall 99*", "Guest registers, *"),
+            *("backtrace:", "*bad_hypercall+*"),
+        ]
+    )
+    done.stdout.no_fnmatch_line("the Guest was ended*")  # it ran when its test failed
 
 
 @pytest.mark.parametrize(
