@@ -121,7 +121,7 @@ def use_gdb(guest: Userland) -> None:
     assert "Catchpoint 1 (call to syscall vm86old)" in said
     assert "exited with code 030" in said
 
-    said = guest.run("sleep 1000 & gdb -nx -batch -p $! -ex 'info registers eip' -ex detach; kill $!", LIMIT)
+    said = guest.run("(sleep 1000 & gdb -nx -batch -p $! -ex 'info registers eip' -ex detach; kill $!)", LIMIT)
     assert re.search(r"^eip +0x[0-9a-f]+", said, re.M), said
     guest.check_messages()
 
