@@ -99,14 +99,14 @@ def test_a_test_that_ends_the_carrier_fails_the_run(tree: Tree) -> None:
 
 HANGS = """
 import pathlib, pytest, signal, time
-@pytest.mark.timeout(2)
+@pytest.mark.timeout(8)
 def test_it(engine_name):
     marker = pathlib.Path("{marker}")
     if marker.exists():
         marker.unlink()
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
         time.sleep(400)
-@pytest.mark.timeout(2)
+@pytest.mark.timeout(8)
 def test_after_it(engine_name):
     if {always}:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
