@@ -8,6 +8,7 @@ includes, and by the symbols of the built objects, since a declaration can be re
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -172,6 +173,12 @@ def test_rooms_are_small() -> None:
     for path in (*C, *PYTHON.values(), *(ROOT / "tests").rglob("*.py")):
         counts[path.parent] = counts.get(path.parent, 0) + 1
     assert not {str(room.relative_to(ROOT)): count for room, count in counts.items() if count > HIGHEST}
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Else pytest cannot import them together."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert [name for name, following in itertools.pairwise(names) if name == following] == []
 
 
 def test_a_circle_and_a_wrong_way_are_found() -> None:
