@@ -86,9 +86,6 @@ def linux_rows(
     """
     if unknown := [name for name in names if name not in LINUX]:
         raise UsageError(f"there is no benchmark {unknown[0]!r} in Linux: give one of {', '.join(LINUX)}")
-    from lguest_py.images import open_image
-    from lguest_py.images.native import NO_PTI
-
     chosen = parse_switcher(switcher)
     wanted = [name for name in LINUX if not names or name in names]
     profiling = engine_for(engine, counted, HOST_KERNEL)[1]
@@ -97,8 +94,15 @@ def linux_rows(
         disk = initrd or Path(directory, "initrd")
         if not initrd:
             make_initrd(disk)
-        pti = f" {NO_PTI}" if open_image(str(image)).pae else ""  # as a Guest gets it, natively too
-        return runs.rows(Workload(str(image), str(disk), WORDS + pti), f" rounds={rounds}" if rounds else "")
+        return runs.rows(Workload(str(image), str(disk), words_for(image)), f" rounds={rounds}" if rounds else "")
+
+
+def words_for(image: Path) -> str:
+    """The kernel's command line, in a Guest and natively: with PAE a Guest gets "nopti".  Raises LguestError."""
+    from lguest_py.images import open_image
+    from lguest_py.images.native import NO_PTI
+
+    return f"{WORDS} {NO_PTI}" if open_image(str(image)).pae else WORDS
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:

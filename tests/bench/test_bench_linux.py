@@ -178,6 +178,7 @@ class Runs:
 
         monkeypatch.setattr(bench, "run_guest", run_guest)
         monkeypatch.setattr(bench, "run_native", run_native)
+        monkeypatch.setattr(bench, "words_for", lambda image: bench.WORDS)
         monkeypatch.setattr(bench, "engine_for", lambda engine, counted, host_kernel="": (engine, host_kernel))
 
 
