@@ -173,6 +173,7 @@ def test_modprobe_loads_a_module_and_what_it_depends_on(shell: Linux) -> None:
     assert "zram" not in shell.ask("lsmod")
 
 
+@pytest.mark.nightly("kvm")
 def test_the_kernel_itself_asks_for_a_module(shell: Linux) -> None:
     shell.ask("[ -e /sys/module/loop ]", status=1)
     shell.ask("dd if=/dev/zero of=/tmp/disk bs=1024 count=64 && mknod /dev/loop0 b 7 0 && losetup /dev/loop0 /tmp/disk")

@@ -151,6 +151,7 @@ def test_two_guests_on_a_bridge(engine_name: str, stock: Kernel) -> None:
     assert "lguest" not in ip("link")
 
 
+@pytest.mark.nightly("kvm")
 def test_two_guests_on_the_rootless_network(engine_name: str, stock: Kernel) -> None:
     """The first publishes a port, and the second sends to the Host.  What arrives is said by the one that takes it."""
     port, taken = free_port(), threading.Event()
