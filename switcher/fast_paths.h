@@ -22,7 +22,6 @@
  *     esp +  4   error code
  *     esp        eax      saved here
  */
-#define SAVED_ERROR  4
 #define SAVED_EIP    8
 #define SAVED_CS     12
 #define SAVED_EFLAGS 16
@@ -36,7 +35,7 @@
 #define MOV_FROM_CR 0x20
 #define IRET 0xCF
 
-/* Back to behind an instruction of the kernel, of so many bytes. */
+/* Back to behind an instruction of the kernel, of one byte. */
 .macro NEXT_INSTRUCTION
 	incl SAVED_EIP(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)		/* a system call arrives with user_gdt, and the kernel's iret must fault */

@@ -7,7 +7,6 @@
 #define HOST_KERNEL_BASE_GUEST_H
 #include "host_kernel/base/host.h"
 
-#define LINEAR_MAP 0xFFFFFFFFu /* guest.directory before the Guest has page tables; not the address of a page */
 
 struct lguest_data;
 

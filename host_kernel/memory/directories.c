@@ -204,25 +204,30 @@ void OFTEN shadow_directory_sync_one(struct shadow_directory *directory, u32 ind
 
 /*
  * Sync the entries of a directory below index end, and those of their tables for which which() is true.  A shadow
- * directory has a handful of tables, a table has hundreds of pages.
+ * directory has a handful of tables, a table has hundreds of pages.  look: see here whether an entry is as it was, as nearly
+ * all are of an unmodified kernel, which has many; its invalid ones need not be found (check_pde()).
  */
-static inline void sync(struct shadow_directory *directory, u32 end, bool (*which)(u16 table))
+static inline __attribute__((always_inline)) void sync(struct shadow_directory *directory, u32 end, bool (*which)(u16 table),
+							bool look)
 {
 	if (directory->guest == LINEAR_MAP)
 		return;
 	for (u32 page = 0; page < DIRECTORY_PAGES; page++) {
 		const struct shadow_page *own = &pages[directory->page[page]];
 		const pte_t *entries = page_entries(directory->page[page]);
+		const pte_t *guest_entries = look ? guest_page_of(directory, page) : NULL;
 
 		for (u32 words = own->words; words; words &= words - 1) {
 			u32 first = __builtin_ctz(words) * 32;
 
 			for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
 				u32 at = first + __builtin_ctz(bits), index = page * ENTRIES + at;
+				pte_t guest_entry = guest_entries ? read_entry(&guest_entries[at]) : 0;
 
 				if (index >= end)
 					return;
-				shadow_directory_sync_one(directory, index);
+				if (!look || is_reserved_pde(guest_entry) || !agrees(entries[at], guest_entry))
+					shadow_directory_sync_one(directory, index);
 				if (entries[at] && which(page_of(entries[at])))
 					shadow_table_sync(page_of(entries[at]));
 			}
@@ -250,44 +255,20 @@ static inline bool is_stale(u16 table)
 /* Flush the addresses below this one. */
 void shadow_directory_sync_below(struct shadow_directory *directory, u32 address)
 {
-	sync(directory, INDEX(address), any);
+	sync(directory, INDEX(address), any, false);
 }
 
-/*
- * The flush of a CR3 load: all tables but those that have only global entries.  Only an unmodified kernel's: it has many
- * tables, and nearly all entries of its directory are as they were, so that is seen here.
- */
+/* The flush of an unmodified kernel's load of CR3: all tables but those that have only global entries. */
 void OFTEN shadow_directory_sync_local(struct shadow_directory *directory)
 {
-	if (directory->guest == LINEAR_MAP)
-		return;
-	for (u32 page = 0; page < DIRECTORY_PAGES; page++) {
-		const struct shadow_page *own = &pages[directory->page[page]];
-		const pte_t *entries = page_entries(directory->page[page]), *guest_entries = guest_page_of(directory, page);
-
-		for (u32 words = own->words; words; words &= words - 1) {
-			u32 first = __builtin_ctz(words) * 32;
-
-			for (u32 bits = own->used[first / 32]; bits; bits &= bits - 1) {
-				u32 at = first + __builtin_ctz(bits), index = page * ENTRIES + at;
-				pte_t guest_entry = guest_entries ? read_entry(&guest_entries[at]) : 0;
-
-				if (index >= SWITCHER_INDEX)
-					return;
-				if (is_reserved_pde(guest_entry) || !agrees(entries[at], guest_entry))
-					shadow_directory_sync_one(directory, index);
-				if (entries[at] && is_local(page_of(entries[at])))
-					shadow_table_sync(page_of(entries[at]));
-			}
-		}
-	}
+	sync(directory, SWITCHER_INDEX, is_local, true);
 }
 
 /* A flush of everything is done for a directory when it is the current one. */
 void shadow_directory_sync_stale(struct shadow_directory *directory)
 {
 	directory->flushed = flushes;
-	sync(directory, SWITCHER_INDEX, is_stale);
+	sync(directory, SWITCHER_INDEX, is_stale, false);
 }
 
 void shadow_directories_all_stale(void)

@@ -28,7 +28,6 @@ DEATHS = (
     End.MACHINE_FAILED,
 )
 _DOUBLE_FAULT, _PAGE_FAULT = 8, 14
-NO_DIRECTORY = 0xFFFFFFFF  # guest_directory of a Guest that has loaded none
 SHORT_SWITCHES = 8
 DEBUG_LINES = 40  # of the Host kernel's messages, the last ones
 _EFLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
@@ -108,7 +107,7 @@ def _registers(result: Result) -> Iterator[str]:
     yield f"  eip {r['eip']:08x}  eflags {r['eflags']:08x} ({flags})"
     yield "  " + "  ".join(f"{name} {r[name] & 0xFFFF:04x}" for name in ("cs", "ss", "ds", "es", "fs", "gs"))
     directory = found.directory if found else shot.guest_directory
-    tables = "none yet: virtual equals physical" if directory == NO_DIRECTORY else f"{directory:08x} (Guest-physical)"
+    tables = "none yet: virtual equals physical" if directory == L.LINEAR_MAP else f"{directory:08x} (Guest-physical)"
     yield f"  cr2 {found.cr2 if found else shot.guest_cr2:08x}  page directory {tables}"
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from lguest_py.launcher.report_places import printable_text
 from lguest_py.launcher.result import Result
 from lguest_py.postmortem.backtrace import Frame
-from lguest_py.postmortem.memory import NO_DIRECTORY
 from lguest_py.postmortem.postmortem import AddressWalk, Postmortem
 from lguest_py.postmortem.walk import Walk
 from lguest_py.shared_memory import _layouts as L
@@ -79,7 +78,7 @@ def _hypercalls(shot: Snapshot, registers: dict[str, int]) -> list[dict[str, Any
 
 
 def _guest(found: Postmortem) -> dict[str, Any]:
-    none = found.directory == NO_DIRECTORY
+    none = found.directory == L.LINEAR_MAP
     return {
         "registers": {**found.registers, "cr2": found.cr2} if found.registers else None,
         "page_directory": None if none else found.directory,

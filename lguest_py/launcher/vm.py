@@ -27,7 +27,7 @@ from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
 from lguest_py.launcher.vm_memory import Plan, Switcher, fill
-from lguest_py.postmortem.memory import NO_DIRECTORY, Remains, struct_at, word_at
+from lguest_py.postmortem.memory import Remains, struct_at, word_at
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
@@ -318,7 +318,7 @@ class Vm:
         registers, directory, shadow = shot.guest, shot.guest_directory, shot.shadow_directory
         if not shot.end_kind:  # it was stopped: where the Host kernel keeps them
             registers = struct_at(memory, shot.frame_at, L.REGISTERS)
-            directory = word_at(memory, shot.directory_at, NO_DIRECTORY)
+            directory = word_at(memory, shot.directory_at, L.LINEAR_MAP)
             shadow = struct_at(memory, shot.state_at, L.LGUEST_STATE).get("guest_cr3", 0)
         return Remains(
             memory,

@@ -15,7 +15,6 @@ from lguest_py.postmortem.walk import PAGE, Tables
 
 BEFORE, AFTER = 40, 40  # bytes
 SHOWN_BEFORE, SHOWN_AFTER = 5, 6  # instructions
-LONGEST = 15  # bytes of an instruction
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lguest_py.postmortem.walk import PAGE, Tables
+from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import Layout
-
-NO_DIRECTORY = 0xFFFFFFFF  # guest_directory of a Guest that has loaded none
 
 
 def word_at(memory: memoryview, address: int, otherwise: int) -> int:
@@ -58,7 +57,7 @@ class Remains:
     device_bytes: int  # of the pages behind it that the Guest may map too
     pae: bool
     registers: dict[str, int]  # the Guest's at its last exit; empty: it never ran
-    directory: int  # Guest-physical, or NO_DIRECTORY
+    directory: int  # Guest-physical, or LINEAR_MAP
     shadow: int  # VM-physical, or 0: there is none
     touched: tuple[tuple[int, int], ...]
     large: bool = True  # whether the Guest's page directory may map large pages
@@ -72,7 +71,7 @@ class Remains:
     def guest(self) -> Tables:
         """The Guest's own page tables."""
         end = self.guest_base + self.guest_bytes + self.device_bytes
-        root = None if self.directory == NO_DIRECTORY else self.directory
+        root = None if self.directory == L.LINEAR_MAP else self.directory
         return Tables(self.memory[self.guest_base : end], root, self.pae, self.large)
 
     @property

@@ -34,7 +34,7 @@ class Postmortem:
 
     registers: dict[str, int]  # the Guest's at its last exit; empty: it never ran
     cr2: int
-    directory: int  # Guest-physical, or NO_DIRECTORY
+    directory: int  # Guest-physical, or LINEAR_MAP
     shadow_directory: int  # VM-physical, or 0
     pae: bool
     guest_base: int

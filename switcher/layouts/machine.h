@@ -143,6 +143,8 @@ struct fault_record {
 	u32 raised; /* the vector that this failure raises; some pairs make a double fault */
 };
 
+#define LINEAR_MAP 0xFFFFFFFF /* the directory of a Guest that has no page tables yet: not the address of a page */
+
 /*
  * Every word has one writer.  Counters only grow (modulo 2^32).  The producer of a ring writes its head, the consumer its
  * tail; both count entries (bytes for text and input) and are reduced modulo the ring's size on use.
@@ -169,7 +171,7 @@ struct mailbox {
 	struct switch_record last[64];
 	struct registers guest; /* at the end of the run */
 	u32 guest_cr2;
-	u32 guest_directory;  /* Guest-physical; 0xFFFFFFFF: no page tables yet, the linear map */
+	u32 guest_directory;  /* Guest-physical, or LINEAR_MAP */
 	u32 shadow_directory; /* VM-physical */
 	u32 host_eip;         /* where the Host kernel failed or killed the Guest */
 	u8 end_reason[256];   /* text, NUL-ended */

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostile_code import IDT, PLACES, gate, store, two_words
+from hostile_code import IDT, PLACES, gate, le32, store, two_words
 from hostile_lab import LONG, Watched, harmless, run_image, symbols, word
 
 from lguest_py.images import Image
@@ -18,6 +18,14 @@ from lguest_py.shared_memory import _layouts as L
 
 END = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"  # power off
 KERNEL_CODE, FOR_PROGRAMS, FOR_THE_KERNEL = 0x10, 0xEE, 0x8E  # the last two: interrupt gates, by who may raise them
+
+MASK = b"\xfa\xb0\xff\xe6\x21"  # cli, and no interrupt gets through
+PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is requested
+
+
+def stack_words(place: int, count: int) -> bytes:
+    """Keep so many words of the stack at ``place``."""
+    return b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(place + 4 * n) for n in range(count))
 
 
 def gates(handlers: Mapping[int, tuple[int, int]]) -> bytes:

@@ -19,7 +19,6 @@
 #endif
 #define EFLAGS_TF 0x100
 #define EFLAGS_IF 0x200
-#define PM1_CONTROL 0x604
 
 #include "tests/lab/small_kernel.h"
 
@@ -42,14 +41,7 @@ start:
 	SEGMENT	OTHER, other_word
 	GATE	11, absent_gate
 	GATE	0x21, counting_gate
-	lgdt	gdt_pointer
-	lidt	idt_pointer
-	ljmp	$CODE, $2f
-2:	movl	$DATA, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	movl	$stack_end, %esp
+	LOAD_SEGMENTS
 	xorl	%eax, %eax
 	movl	%eax, %fs
 	movl	%eax, %gs
@@ -199,9 +191,7 @@ start:
 	decl	%esi
 	jnz	2b
 #endif
-	movw	$PM1_CONTROL, %dx
-	movw	$(5 << 10 | 1 << 13), %ax
-	outw	%ax, %dx
+	POWER_OFF
 
 busy_again:
 	movl	$500, %ecx

@@ -20,7 +20,6 @@
 #define EFLAGS_IF 0x200
 #define EFLAGS_DF 0x400
 #define EFLAGS_AC 0x40000
-#define PM1_CONTROL 0x604
 #if PAGING
 #define PROGRAMS 0x400000 /* where programs see what the kernel has at 0 */
 #else
@@ -44,11 +43,6 @@
 	CHECK	z, \number
 	.endm
 
-	.macro	OUT port, value
-	movb	$\value, %al
-	outb	%al, $\port
-	.endm
-
 	.text
 	.globl	start
 start:
@@ -59,14 +53,7 @@ start:
 	movw	%ax, gdt + TSS + 2
 	shrl	$16, %eax
 	movb	%al, gdt + TSS + 4
-	lgdt	gdt_pointer
-	lidt	idt_pointer
-	ljmp	$CODE, $2f
-2:	movl	$DATA, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	movl	$stack_end, %esp
+	LOAD_SEGMENTS
 	movl	$stack_end, tss + 4
 	movl	$DATA, tss + 8
 	xorl	%eax, %eax
@@ -84,11 +71,7 @@ start:
 	movl	$0x80010033, %eax
 	movl	%eax, %cr0
 #endif
-	OUT	0x20, 0x11		/* interrupts: vectors from TIMER on, and no end of interrupt is awaited */
-	OUT	0x21, TIMER
-	OUT	0x21, 4
-	OUT	0x21, 3
-	OUT	0x21, 0xFE
+	CLOCK_INTERRUPT TIMER
 	OUT	0x43, 0x34
 	OUT	0x40, 0x10
 	OUT	0x40, 0x10
@@ -259,9 +242,7 @@ not_code:
 	loop	2b
 	IF_IS_SET 23
 
-	movw	$PM1_CONTROL, %dx
-	movw	$(5 << 10 | 1 << 13), %ax
-	outw	%ax, %dx
+	POWER_OFF
 
 tick:
 	incl	ticks

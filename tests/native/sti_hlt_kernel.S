@@ -8,30 +8,17 @@
 #define CODE 0x10
 #define DATA 0x18
 #define CLOCK 0x20 /* a vector */
-#define PM1_CONTROL 0x604
 #define PAGE_USED 0x67 /* the flags of a page-table entry; without the last the first access to the page faults: */
 #define PAGE_NOT_USED 0x47
 
 #include "tests/lab/small_kernel.h"
-
-	.macro	OUT port, value
-	movb	$\value, %al
-	outb	%al, $\port
-	.endm
 
 	.text
 	.globl	start
 start:
 	cld
 	GATE	CLOCK, clock
-	lgdt	gdt_pointer
-	lidt	idt_pointer
-	ljmp	$CODE, $2f
-2:	movl	$DATA, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	movl	$stack_end, %esp
+	LOAD_SEGMENTS
 	movl	$table + PAGE_USED, directory	/* the first 4 MiB where they are */
 	movl	$PAGE_USED, %eax
 	movl	$table, %edi
@@ -43,11 +30,7 @@ start:
 	movl	%eax, %cr3
 	movl	$0x80010033, %eax
 	movl	%eax, %cr0
-	OUT	0x20, 0x11		/* interrupts: vectors from CLOCK on, and no end of interrupt is awaited */
-	OUT	0x21, CLOCK
-	OUT	0x21, 4
-	OUT	0x21, 3
-	OUT	0x21, 0xFE
+	CLOCK_INTERRUPT CLOCK
 	movl	$ROUNDS, %ebp
 round:
 	movl	$sleeping, %eax
@@ -73,9 +56,7 @@ round:
 	CHECK	nz, 2
 	decl	%ebp
 	jnz	round
-	movw	$PM1_CONTROL, %dx
-	movw	$0x3400, %ax
-	outw	%ax, %dx
+	POWER_OFF
 
 clock:
 	incl	count

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 from hostile_code import DIRECTORY, EAX, EBP, ESP, GDT, PLACES, SCRATCH, le32, mov, push, store
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, gates, told
 
 from lguest_py.launcher.vm_memory import Switcher
 
@@ -97,7 +97,7 @@ def test_programs_find_what_was_stored(engine_name: str, seed: int, switcher: Sw
     code, expected, table = script(Random(seed))
     marks = b"".join(store(MARKS + 0x100 * n, n + 1) for n in range(BASES))
     handlers = gates({VECTOR: (BACK, FOR_PROGRAMS), 11: (FAULTED, FOR_THE_KERNEL), 13: (FAULTED, FOR_THE_KERNEL)})
-    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + marks + handlers + mov(EAX, CODE) + b"\xff\xe0"
+    start = MASK + mov(ESP, STACK) + marks + handlers + mov(EAX, CODE) + b"\xff\xe0"
     back = b"\xb9\x18\x00\x00\x00\x8e\xd9\x8e\xc1" + mov(ESP, STACK) + b"\xff\x25" + le32(NEXT)
     program = b"\x8e\xe8\x65\xa1\x00\x00\x00\x00\xcd" + bytes([VECTOR])
     more = {CODE: code, BACK: back, FAULTED: mov(EAX, FAULT) + b"\xe9" + le32(BACK - FAULTED - 10)}
@@ -123,7 +123,7 @@ def test_a_page_that_the_kernel_made_read_only_faults(engine_name: str, switcher
     read_only = store(entry, GDT | 0x65) + b"\x0f\x01\x3d" + le32(GDT)
     rest = mov(ESP, STACK) + value + moves * 2 + read_only + b"\xb9\0\0\0\0\x89\x0d" + le32(place) + END
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (handler, FOR_THE_KERNEL)})
-    start = b"\xfa\xb0\xff\xe6\x21" + mov(ESP, STACK) + handlers + to_program
+    start = MASK + mov(ESP, STACK) + handlers + to_program
     more = {CODE: b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1" + rest, handler: b"\x58\xa3" + le32(TOLD) + END}
     image = image_of("native", start, b"\xcd" + bytes([VECTOR]), more)
     (words, error), _ = told(engine_name, switcher, image, (place, 2), (TOLD, 1))

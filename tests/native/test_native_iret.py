@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 from hostile_code import EAX, ESP, PLACES, SCRATCH, le32, mov, push, store
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
 from told_lab import KERNEL_CODE as KERNEL
 
 from lguest_py.launcher.vm_memory import Switcher
@@ -27,8 +27,7 @@ USER, DATA = 0x23, 0x18
 
 def told_by(handler: int) -> bytes:
     """Keep the four words on the stack, with the handler's number."""
-    words = b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(TOLD + 4 * n) for n in range(4))
-    return words + b"\x89\x25" + le32(TOLD + 16) + store(TOLD + 20, handler) + END
+    return stack_words(TOLD, 4) + b"\x89\x25" + le32(TOLD + 16) + store(TOLD + 20, handler) + END
 
 
 def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, program: bool) -> tuple[list[int], int]:
@@ -58,25 +57,23 @@ def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, prog
     return words, answered
 
 
-MASKED = b"\xfa\xb0\xff\xe6\x21"  # cli, and no interrupt gets through
-PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is requested
 FAST = {
-    "plain": (MASKED, push(FIXED, KERNEL, TARGET)),
-    "unmasks": (MASKED, push(FIXED | IF, KERNEL, TARGET)),
+    "plain": (MASK, push(FIXED, KERNEL, TARGET)),
+    "unmasks": (MASK, push(FIXED | IF, KERNEL, TARGET)),
     "stays-masked": (PENDING, push(FIXED, KERNEL, TARGET)),
-    "other-flags": (MASKED, push(FIXED | DF | AC | 0x8D5, KERNEL, TARGET)),
-    "end-of-page": (MASKED, mov(ESP, STACK + 0x1000) + push(FIXED, KERNEL, TARGET)),
+    "other-flags": (MASK, push(FIXED | DF | AC | 0x8D5, KERNEL, TARGET)),
+    "end-of-page": (MASK, mov(ESP, STACK + 0x1000) + push(FIXED, KERNEL, TARGET)),
 }
 SLOW = {
     "unmasks-a-pending-one": (PENDING, push(FIXED | IF, KERNEL, TARGET)),
-    "trap-flag": (MASKED, push(FIXED | TF, KERNEL, TARGET)),
-    "nested-task": (MASKED, push(FIXED | NT, KERNEL, TARGET)),
-    "privilege": (MASKED, push(FIXED | IOPL, KERNEL, TARGET)),
-    "virtual-interrupt": (MASKED, push(FIXED | VIF, KERNEL, TARGET)),
-    "data": (MASKED, push(FIXED, DATA, TARGET)),
-    "null": (MASKED, push(FIXED, 0, TARGET)),
-    "ring-2": (MASKED, push(FIXED, KERNEL | 2, TARGET)),
-    "two-pages": (MASKED, mov(ESP, STACK + 0x1008) + push(FIXED, KERNEL, TARGET)),
+    "trap-flag": (MASK, push(FIXED | TF, KERNEL, TARGET)),
+    "nested-task": (MASK, push(FIXED | NT, KERNEL, TARGET)),
+    "privilege": (MASK, push(FIXED | IOPL, KERNEL, TARGET)),
+    "virtual-interrupt": (MASK, push(FIXED | VIF, KERNEL, TARGET)),
+    "data": (MASK, push(FIXED, DATA, TARGET)),
+    "null": (MASK, push(FIXED, 0, TARGET)),
+    "ring-2": (MASK, push(FIXED, KERNEL | 2, TARGET)),
+    "two-pages": (MASK, mov(ESP, STACK + 0x1008) + push(FIXED, KERNEL, TARGET)),
 }
 NO_ANSWER = 0xFFFFFFFF
 

@@ -9,9 +9,9 @@ Source: Intel SDM vol. 2, IRET.  Read before: test_native_iret.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, PLACES, SCRATCH, le32, mov, push, store
+from hostile_code import EAX, ESP, PLACES, SCRATCH, mov, push, store
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
 
 from lguest_py.launcher.vm_memory import Switcher
 
@@ -25,14 +25,12 @@ VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
 FIXED, CF, TF, IF, DF, IOPL, NT, AC = 2, 1, 0x100, 0x200, 0x400, 0x3000, 0x4000, 0x40000
 USER, DATA, STACK, PROGRAM = 0x23, 0x2B, PLACES["USER_STACK"], PLACES["USER_SLOTS"]
 TOP = mov(ESP, PLACES["STACK"])  # where the TSS says that a trap of a program pushes
-MASKED = b"\xfa\xb0\xff\xe6\x21\x0f\x20\xc0"  # cli, and no interrupt gets through; then an exit, by a read of CR0
-PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is requested
+MASKED = MASK + b"\x0f\x20\xc0"  # and an exit, by a read of CR0
 
 
 def told_by(handler: int) -> bytes:
     """Keep the five words on the stack, with the handler's number."""
-    words = b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(TOLD + 4 * n) for n in range(5))
-    return words + store(TOLD + 20, handler) + END
+    return stack_words(TOLD, 5) + store(TOLD + 20, handler) + END
 
 
 def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, program: bool) -> tuple[list[int], int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from hostile_code import DIRECTORY, EAX, ESP, GDT, PLACES, SCRATCH, TSS, TSS_BESIDE_GDT, le32, mov, push, store
 from hostile_lab import harmless, image_of, run_image
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, gates, told
 
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
@@ -56,7 +56,7 @@ def run_fault(
     """What the handler found, and how many traps the Switcher answered."""
     clear = b"".join(store(TOLD + 4 * n, 0) for n in range(WORDS))
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (HANDLER, FOR_THE_KERNEL), 1: (GENERAL, FOR_THE_KERNEL)})
-    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + clear + entry(flags) + to_program(entered)
+    setup = MASK + handlers + clear + entry(flags) + to_program(entered)
     more = {SETUP: upper_half + setup, HANDLER: tell(), GENERAL: END, CODE: END}
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", program + b"\xcd" + bytes([VECTOR]), more)
     (words,), answered = told(engine, switcher, image, (TOLD, WORDS))
@@ -107,7 +107,7 @@ def test_a_wrong_guess_is_one_fault(engine_name: str, switches: bool) -> None:
     wrong += LOAD_CR3 + DIRECTORY_SEEN + TABLE_SEEN
     handler = b"\xff\x05" + le32(COUNT) + (b"\xe4\x21" if switches else b"") + b"\x83\xc4\x04\xcf"
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (HANDLER, FOR_THE_KERNEL)})
-    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + fill + store(COUNT, 0) + wrong + to_program(FIXED)
+    setup = MASK + handlers + fill + store(COUNT, 0) + wrong + to_program(FIXED)
     more = {SETUP: setup, HANDLER: handler, CODE: END}
     program = READ + b"\xa1" + le32(PAGE + 0x1000) + READ + b"\xcd" + bytes([VECTOR])
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", program, more)
@@ -122,7 +122,7 @@ def test_a_kernel_stack_in_the_switcher_gets_no_frame(engine_name: str, top: int
     stack = L.SWITCHER_STACK_PAGE + top
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), 14: (HANDLER, FOR_THE_KERNEL)})
     stacks = store(TSS + 4, stack) + store(TSS_BESIDE_GDT + 4, stack)
-    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + entry(NO_ACCESS) + stacks + DIRECTORY_SEEN + TABLE_SEEN
+    setup = MASK + handlers + entry(NO_ACCESS) + stacks + DIRECTORY_SEEN + TABLE_SEEN
     more = {SETUP: setup + to_program(FIXED | IF), HANDLER: mov(ESP, GDT) + END, CODE: END}
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", READ, more)
     run = harmless(run_image(engine_name, image, switcher=switcher))

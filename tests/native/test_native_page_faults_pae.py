@@ -11,7 +11,7 @@ import pytest
 from hostile_code import DIRECTORY, EAX, ECX, EDX, PLACES, SCRATCH, le32, mov, push, store
 from hostile_lab import image_of
 from hostile_pae import EFER, EFER_NXE, FIRST
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, gates, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, gates, told
 
 from lguest_py.launcher.vm_memory import Switcher
 
@@ -44,7 +44,7 @@ def run_fault(
     words = b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(TOLD + 4 * n) for n in range(6))
     own = b"\x9c\x8f\x05" + le32(TOLD + 24) + b"\x8c\x0d" + le32(TOLD + 28) + b"\x89\x25" + le32(TOLD + 32)
     tell = words + own + b"\x0f\x20\xd0\xa3" + le32(TOLD + 36) + END
-    setup = b"\xfa\xb0\xff\xe6\x21" + handlers + clear + before + entry + down
+    setup = MASK + handlers + clear + before + entry + down
     more = {SETUP: setup, HANDLER: tell, CODE: END}
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", program + b"\xcd" + bytes([VECTOR]), more, pae=True)
     (found,), answered = told(engine, switcher, image, (TOLD, WORDS))

@@ -19,15 +19,16 @@ import lguest_py
 from lguest_py.launcher.vm_memory import built
 from lguest_py.postmortem import core
 from lguest_py.postmortem.core import MOST_RUNS, PT_GUEST_RAM, headers, write_core
-from lguest_py.postmortem.memory import NO_DIRECTORY, Remains
+from lguest_py.postmortem.memory import Remains
 from lguest_py.postmortem.walk import PAGE
+from lguest_py.shared_memory import _layouts as L
 
 REGISTERS = {name: 0x100 + number for number, name in enumerate(core.REGISTERS)} | {"trapnum": 14, "esp": 0xC0001000}
 needs_gdb = pytest.mark.skipif(not shutil.which("gdb"), reason="gdb is not installed")
 BASE = 4 * PAGE  # of the Guest's memory in the machine's
 
 
-def machine(ram: bytes, directory: int = NO_DIRECTORY, pae: bool = False) -> Remains:
+def machine(ram: bytes, directory: int = L.LINEAR_MAP, pae: bool = False) -> Remains:
     whole = b"\xee" * BASE + ram + b"\xdd" * PAGE
     return Remains(memoryview(whole), BASE, len(ram), PAGE, pae, REGISTERS, directory, 0, ((0, len(whole)),))
 
