@@ -21,6 +21,7 @@ from pathlib import Path
 import build_images
 import kvm_carrier
 import pytest
+import second_try
 from linux_lab import RealLinux
 from toolchain import BuildError
 
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     linux_directories()
     packed_directory()
     kvm_carrier.pytest_configure(config)
+    second_try.pytest_configure(config)
     if kvm_carrier.inside():
         return
     try:
@@ -164,6 +166,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         engine = engine_of(item)
         if engine:
             item.add_marker("engine")
+            second_try.allow(config, item)
         if engine and not wanted(config, engine):
             left_out[item] = f"engine {engine}"
         elif "linux" in getattr(item, "fixturenames", ()):
@@ -203,6 +206,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 ours = "engine" in report.keywords and re.search(rf"[\[-]{name}[]-]", report.nodeid)
                 counts[name][outcome] += bool(ours)
     left_out: list[str] = config.stash.get(LEFT_OUT, [])
+    second_try.summary(terminalreporter)
     terminalreporter.section("lguest-py")
     for name, count in counts.items():
         terminalreporter.line(f"engine {name}: {count['passed']} passed, {count['failed']} failed")
