@@ -2,8 +2,8 @@
 """Under CI a test of an engine that fails is tried once more, and the summary shows why it failed.
 
 CI decides whether a change may land.  An engine there is an emulated machine on a shared one, and a whole run starts
-thousands of them.  What fails twice fails the run, and so does what fails after BUDGET second tries.  Nightly runs, runs
-by hand and tests without an engine have none.  Read next: tests/conftest.py; docs/decisions.md.
+thousands of them.  What fails twice fails the run, and so does what fails after BUDGET second tries.  Nightly runs,
+runs by hand and tests without an engine have none.  Read next: tests/conftest.py; docs/decisions.md.
 """
 
 from __future__ import annotations
