@@ -8,6 +8,5 @@ u32 switch_to_guest(void);
 u32 switch_to_guest_lean(void);
 extern const u32 classic_entries[IDT_ENTRIES], lean_entries[IDT_ENTRIES];
 extern const u8 classic_return[], lean_return[];
-extern const u8 switcher_iret[], switcher_lean_iret[]; /* where a world switch enters the Guest */
 
 #endif

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include "host_kernel/machine/world_switch.h"
 #include "host_kernel/machine/second_return.h"
-#include "switcher/switcher.h"
 
 #define IRET 0xCF
 #define FIRST_SEGMENT (offsetof(struct registers, gs) / 4)
@@ -66,19 +65,26 @@ static void kill_at_iret(const struct registers *at)
 		   real.cs & 0xFFFF, real.eip);
 }
 
+/* pop of es or ds, of fs or gs.  Source: Intel SDM vol. 2, POP. */
+static bool is_segment_pop(const u8 *text)
+{
+	return text[0] == 0x07 || text[0] == 0x1F || (text[0] == 0x0F && (text[1] == 0xA1 || text[1] == 0xA9));
+}
+
 void __attribute__((cold)) misplaced_frame(const struct registers *at)
 {
 	u32 word = &at->esp - (const u32 *)guest.regs; /* what the stack pointer was at */
+	const u8 *text = (const u8 *)at->eip;
 
 	if (at->trapnum == TRAP_PAGE_FAULT)
 		guest.cr2 = read_cr2();
 	if (at->eflags & EFLAGS_VM)
 		kill_virtual_8086(at);
 	if ((at->cs & 0xFFFF) == HOST_CS && at->eip - SWITCHER_BASE < PAGE_BYTES) {
-		if (at->eip < (u32)(is_lean() ? switcher_lean_iret : switcher_iret) && word - FIRST_SEGMENT < SEGMENTS)
-			kill_at_segment(at, word);
-		if (*(const u8 *)at->eip == IRET)
+		if (*text == IRET)
 			kill_at_iret(at);
+		if (is_segment_pop(text) && word - FIRST_SEGMENT < SEGMENTS)
+			kill_at_segment(at, word);
 	}
 	host_exception(at);
 }
