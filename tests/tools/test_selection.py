@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which tests run where (tests/conftest.py, tests/lab/kvm_carrier.py), in a tree whose carrier is a shell script."""
+"""Which tests run where (tests/conftest.py, tests/lab/engines/kvm_carrier.py), in a tree whose carrier is a shell script."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "tests/lab").mkdir(parents=True)
+        (root / "tests/lab/engines").mkdir(parents=True)
         (root / "tools").mkdir()
         (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
         (root / "tests/conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
         # Here KVM never serves, so that the tests below say the same on every machine.
-        for name in ("linux_lab.py", "second_try.py"):
+        for name in ("linux_lab.py", "engines/second_try.py"):
             (root / "tests/lab" / name).write_text((ROOT / "tests/lab" / name).read_text())
-        text = (ROOT / "tests/lab/kvm_carrier.py").read_text()
-        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
+        text = (ROOT / "tests/lab/engines/kvm_carrier.py").read_text()
+        (root / "tests/lab/engines/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
         self.carrier(CARRIER)
         self.tests(TESTS)
 
