@@ -2,8 +2,9 @@
 """Which tests run, and on which engines.
 
 A test that starts an engine takes the fixture ``engine_name``: it then runs once for "tcg" and once for "kvm".
-``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
-in the carrier (tests/lab/engines/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
+``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run in
+the carrier (tests/lab/engines/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else it is
+left out.
 
 A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
 ``stock_rt``, one of a system on a root disk ``userland``; they are fetched into the user's cache when they are not

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which tests run where (tests/conftest.py, tests/lab/engines/kvm_carrier.py), in a tree whose carrier is a shell script."""
+"""Which tests run where (tests/conftest.py, tests/lab/engines), in a tree whose carrier is a shell script."""
 
 from __future__ import annotations
 
