@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from lguest_py import cli
 from lguest_py.cli.boot_options import MakeParser, machine_options, misplaced, misplaced_warning, parse
 from lguest_py.errors import LguestError, StoppedError, UsageError
 
@@ -53,11 +54,17 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     machine = machine_options(options)
     if wrong_place := misplaced(machine.command_line, options.names):
         say(misplaced_warning(wrong_place))
+    if options.no_sandbox:
+        from lguest_py.sandbox import child
+
+        child.disable()
     confinement = None
-    if machine.username is not None or machine.chroot is not None:
+    walls = cli.own_process and sys.platform == "linux" and not options.no_sandbox
+    if walls or machine.username is not None or machine.chroot is not None:
         from lguest_py.cli.confinement import Confinement
 
-        confinement = Confinement(machine.username, machine.chroot)
+        told = say if options.verbose else None
+        confinement = Confinement(machine.username, machine.chroot, walls=walls, say=told)
     with ending_signals():
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
@@ -70,7 +77,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
-            make = confinement.engine(choice, settings, stack)
+            make = confinement.engine(choice, settings, stack, files.made)
             confine, connect = confinement.confine, confinement.connect
         stack.enter_context(continued_after(settings.timeout))
         source: Source = Input(0)

@@ -127,10 +127,11 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         group.add_argument("--bus", choices=CHOICES["bus"], help="how the Guest finds its devices (auto)"),
     ]
-    group = parser.add_argument_group("what this process may do, when it was started by root")
+    group = parser.add_argument_group("what this process may do; the first two are for root")
     actions += [
         group.add_argument("-u", "--username", metavar="USER", help="become USER when everything is open"),
         group.add_argument("-c", "--chroot", metavar="DIR", help="leave all files but those below DIR then"),
+        group.add_argument("--no-sandbox", action="store_true", help="no walls around this process and its helpers"),
     ]
     return actions
 
