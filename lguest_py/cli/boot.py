@@ -43,7 +43,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     """
     from lguest_py.cli.signals import SignalPipe, ending_signals
     from lguest_py.cli.waking import continued_after
-    from lguest_py.console.streams import Input, Output, Source
+    from lguest_py.console.streams import Drain, Input, Output, Source
     from lguest_py.console.terminal import Terminal
     from lguest_py.files.unix_sockets import connected
     from lguest_py.images.initrd_format import initrd_note
@@ -73,6 +73,11 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
+    drain: Drain = output
+    if options.console_filter:
+        from lguest_py.console.filter import FilteredOutput
+
+        drain = FilteredOutput(output)
     with ExitStack() as stack:
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         make, confine, connect = choice.make, (lambda: None), connected
@@ -89,7 +94,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         else:
             signals = stack.enter_context(SignalPipe())
         autopsy = files.autopsy if files.wanted else None
-        run = Launcher(settings, make, source, output, signals, say, announcement, confine, connect, autopsy)
+        run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy)
         result = run.run()
         files.write(result)
     line_open = output.last != b"\n"

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from lguest_py.engines import Choice
 from lguest_py.engines.base import Engine
+from lguest_py.engines.ram import OPEN_FILES
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.inputs import keep, printable
 from lguest_py.files.unix_sockets import connected
@@ -94,6 +95,10 @@ class Confinement:
         )
         self._keeper: Keeper | None = None
         by_keeper = choice.name == "tcg"
+        if by_keeper and not (self._user or self._folder or os.path.exists(OPEN_FILES)):
+            self._walls = by_keeper = False  # a QEMU of a later boot could not be given its memory
+            if self._say:
+                self._say("the Launcher is behind no walls (there is no /proc)")
         if by_keeper or self._sockets or made:
             from lguest_py.engines.keeper import Keeper, confining_options
 

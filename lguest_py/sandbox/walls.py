@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ class Walls:
             self.missing.append("no-new-privs (this kernel refuses it)")
         if self._ruleset >= 0:
             try:
-                if len(os.listdir("/proc/self/task")) > 1:  # the others would be outside
+                if threading.active_count() > 1:  # the others would be outside
                     self.missing.append("Landlock (other threads run)")
                 else:
                     landlock.restrict(self._ruleset)
