@@ -124,8 +124,8 @@ def test_a_full_disk_under_the_core_leaves_no_file(engine_name: str, tmp_path: P
     if os.geteuid() or not shutil.which("unshare"):
         pytest.skip("only root can mount a small disk, with unshare(1)")
     boot = f"{sys.executable} -m lguest_py boot --quiet --engine {engine_name} --core {tmp_path}/core"
-    script = f"mount -t tmpfs -o size=64k none {tmp_path}; echo halt | {boot}; echo status $?; ls {tmp_path}"
-    done = subprocess.run(["unshare", "--mount", "sh", "-ec", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = f"mount -t tmpfs -o size=64k none {tmp_path} && echo halt | {boot}; echo status $?; ls {tmp_path}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\nstatus 3\n"), done.stdout
     assert f"--core {tmp_path}/core could not be written (No space left on device)" in done.stderr
 
