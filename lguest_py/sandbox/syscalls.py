@@ -44,11 +44,11 @@ getresuid getresgid getrlimit ugetrlimit getrusage sysinfo uname getrandom wait4
 ALWAYS = (*_DESCRIPTORS, *_SOCKETS, *_LOOKING, *_MEMORY, *_THREADS, *_SIGNALS, *_TIME, *_SELF)
 MISSING = "clone3 openat2 faccessat2 epoll_pwait2 futex_waitv fchmodat2 pidfd_open copy_file_range mseal".split()
 ACCEPTING = ("accept", "accept4")
-READING_ATTRIBUTES = "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr".split()
+READING_ATTRIBUTES = "fgetxattr flistxattr".split()
+# What a share uses: by descriptors, and names in open folders.  Not truncate: Landlock knows it from Linux 6.2 on only.
 CHANGING = """
-unlink unlinkat mkdir mkdirat rmdir rename renameat renameat2 link linkat symlink symlinkat mknod mknodat truncate
-chmod fchmod fchmodat chown lchown fchown fchownat utime utimes utimensat utimensat_time64 futimesat umask
-setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr sync_file_range
+unlinkat mkdirat mknodat renameat renameat2 linkat symlinkat fchmod fchmodat fchown fchownat utimensat utimensat_time64
+fsetxattr fremovexattr
 """.split()
 # Of a terminal its modes, size and foreground; of any descriptor its flags; of a block device sizes and discards.
 _TERMINAL = 0x5401, 0x5402, 0x5403, 0x5404, 0x802C542A, 0x402C542B, 0x402C542C, 0x402C542D, 0x540F, 0x5413
