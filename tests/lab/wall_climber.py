@@ -78,6 +78,11 @@ def _import() -> None:
 def attempts(folder: str) -> dict[str, Callable[[], object]]:
     """By name.  ``folder`` has the folders given, shared and readonly, each with a file; disk is open as 9."""
     new = os.O_CREAT | os.O_WRONLY
+    at = os.open("/", os.O_PATH)  # names are absolute; with it the calls are those that a share makes
+
+    def move(old: str, to: str) -> None:
+        os.rename(old, to, src_dir_fd=at, dst_dir_fd=at)
+
     tries: dict[str, Callable[[], object]] = {
         "read passwd": _open("/etc/passwd"),
         "read /proc/1": _open("/proc/1/status"),
@@ -88,16 +93,16 @@ def attempts(folder: str) -> dict[str, Callable[[], object]]:
         "make a nameless file": _open(folder, os.O_TMPFILE | os.O_RDWR),
         "write in /tmp": _open(f"/tmp/lguest-py-escaped-{os.getpid()}", new),
         "open a device": _open("/dev/zero"),
-        "remove a file beside": lambda: os.unlink(f"{folder}/secret"),
+        "remove a file beside": lambda: os.unlink(f"{folder}/secret", dir_fd=at),
         "truncate by name": lambda: os.truncate(f"{folder}/secret", 0),
-        "change the mode beside": lambda: os.chmod(f"{folder}/secret", 0o777),
+        "change the mode beside": lambda: os.chmod(f"{folder}/secret", 0o777, dir_fd=at),
         "read in the share": _open(f"{folder}/shared/file"),
         "make in the share": _open(f"{folder}/shared/new", new),
-        "move in the share": lambda: os.rename(f"{folder}/shared/file", f"{folder}/shared/below/file"),
-        "move out of the share": lambda: os.rename(f"{folder}/shared/other", f"{folder}/other"),
-        "link into the share": lambda: os.link(f"{folder}/secret", f"{folder}/shared/secret"),
+        "move in the share": lambda: move(f"{folder}/shared/file", f"{folder}/shared/below/file"),
+        "move out of the share": lambda: move(f"{folder}/shared/other", f"{folder}/other"),
+        "link into the share": lambda: os.link(f"{folder}/secret", f"{folder}/shared/secret", dst_dir_fd=at),
         "follow a link out of the share": _open(f"{folder}/shared/link"),
-        "make a device in the share": lambda: os.mknod(f"{folder}/shared/kmem", 0o20600, os.makedev(1, 2)),
+        "make a device in the share": lambda: os.mknod(f"{folder}/shared/kmem", 0o20600, os.makedev(1, 2), dir_fd=at),
         "read in the readonly share": _open(f"{folder}/readonly/file"),
         "write in the readonly share": _open(f"{folder}/readonly/file", os.O_WRONLY),
         "make in the readonly share": _open(f"{folder}/readonly/new", new),
