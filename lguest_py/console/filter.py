@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``--console-filter``: of the Guest's output only text and harmless controls reach the user's terminal.
 
-A terminal obeys what is printed on it: it changes its title, its size and its keys, writes files, and answers as if the
-user had typed.  So every control is shown and not sent: escape as ^[, and an 8-bit one as its number.  What stays is text
-in UTF-8, newline, carriage return, tab, backspace and bell.  Characters that would not be seen or that turn the direction
-of a line are shown by their number; bytes that are no UTF-8 become U+FFFD.
+A terminal obeys what is printed on it: it changes its title, its size and its keys, writes files, and answers as if
+the user had typed.  So every control is shown and not sent: escape as ^[, and an 8-bit one as its number.  What stays
+is text in UTF-8, newline, carriage return, tab, backspace and bell.  Characters that would not be seen or that turn the
+direction of a line are shown by their number; bytes that are no UTF-8 become U+FFFD.
 
 Read next: streams.py.
 """

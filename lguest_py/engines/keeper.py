@@ -196,9 +196,7 @@ class Keeper:
         """See Child."""
         self._ask({"do": "kill"})
 
-    def remove_at_the_end(
-        self, paths: Sequence[str], vsocks: Sequence[str] = (), if_empty: Sequence[str] = ()
-    ) -> None:
+    def remove_at_the_end(self, paths: Sequence[str], vsocks: Sequence[str] = (), if_empty: Sequence[str] = ()) -> None:
         """Make it remove these files at the end, and let it connect to the sockets of ``vsocks``.
 
         ``if_empty``: remove these only if they are.  Once only, before the Launcher is confined.

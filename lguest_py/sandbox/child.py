@@ -72,9 +72,10 @@ def program_rules(program: str) -> list[landlock.Rule]:
 def walled(
     rules: Sequence[landlock.Rule] | None, limits: Mapping[str, int], death: signal.Signals = signal.SIGKILL
 ) -> Iterator[Callable[[], None] | None]:
-    """For Popen's preexec_fn within the context: the child is behind the walls, and gets ``death`` when this process dies.
+    """For Popen's preexec_fn within the context: the child is behind the walls.
 
-    ``rules``: what it may open; None: no Landlock.  ``limits``: most of each resource, by the name of its RLIMIT.
+    It gets the signal ``death`` when this process dies.  ``rules``: what it may open; None: no Landlock.  ``limits``:
+    most of each resource, by the name of its RLIMIT.
     """
     if sys.platform != "linux":
         yield None

@@ -25,7 +25,8 @@ MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, MAKE_FIFO, MAKE_BLOCK, MAKE_SYM = (1 <
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 READ = READ_FILE | READ_DIR
 RUN = READ | EXECUTE
-CHANGE = WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER
+_MAKE = MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM
+CHANGE = WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | REFER | _MAKE
 _OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV  # a rule for one file may have no others
 _SINCE = ((1, (1 << 13) - 1), (2, REFER), (3, TRUNCATE), (5, IOCTL_DEV))  # the ABI that has them
 _NETWORK, _SCOPES = 3, 3  # TCP bind and connect, ABI 4; abstract sockets and signals to others, ABI 6
@@ -69,7 +70,7 @@ def refers() -> bool:
 
 
 def ruleset(rules: Iterable[Rule], network: bool = False) -> int:
-    """A descriptor of a ruleset that allows these only, and TCP if ``network``.  Places that are not there are left out.
+    """A descriptor of a ruleset that allows these only, and TCP if ``network``.  Places may not be there.
 
     Raises OSError.
     """

@@ -28,7 +28,12 @@ class UnavailableError(Exception):
 class _Compare(ctypes.Structure):
     """struct scmp_arg_cmp."""
 
-    _fields_ = (("argument", ctypes.c_uint), ("how", ctypes.c_int), ("mask", ctypes.c_uint64), ("value", ctypes.c_uint64))
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("how", ctypes.c_int),
+        ("mask", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+    )
 
 
 class Filter:
@@ -49,8 +54,8 @@ class Filter:
         library.seccomp_attr_set(self._context, _OPTIMIZE, ctypes.c_uint32(_TREE))
 
     def add(self, names: Iterable[str], *checks: Check, action: int = ALLOW) -> None:
-        """Do ``action`` for these system calls, if all ``checks`` hold.  One that this library does not know is left out."""
-        given = (_Compare * len(checks))(*((number, _MASKED_EQUAL, mask, value) for number, mask, value in checks))
+        """Do ``action`` for these system calls, if all ``checks`` hold.  A name that is not known is left out."""
+        given = (_Compare * len(checks))(*(_Compare(each[0], _MASKED_EQUAL, *each[1:]) for each in checks))
         for name in names:
             number = self._library.seccomp_syscall_resolve_name(name.encode())
             if number != -1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The system calls of a Launcher that runs a Guest.  All others are refused: EPERM, or ENOSYS where libc then does without.
+"""The system calls of a Launcher that runs a Guest.  All others are refused: EPERM, or ENOSYS where libc goes on then.
 
 There is no way to start a program, to fork, to make a socket or connect one, to look at or signal another process, or
 to change what the process may do.  Landlock says which files may be opened; without it a file can be opened for
@@ -13,43 +13,49 @@ import os
 
 from lguest_py.sandbox.seccomp import ERRNO, Check, Filter
 
-_DESCRIPTORS = """
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_DESCRIPTORS = _words("""
 read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek _llseek close close_range dup dup2 dup3
 pipe2 pipe fcntl fcntl64 fsync fdatasync ftruncate ftruncate64 fallocate eventfd2 memfd_create flock
 epoll_create1 epoll_ctl epoll_wait epoll_pwait poll ppoll ppoll_time64 select pselect6 pselect6_time64 _newselect
-""".split()
-_SOCKETS = """
+""")
+_SOCKETS = _words("""
 socketpair recvfrom recvmsg recvmmsg sendto sendmsg recv send shutdown getsockopt setsockopt getsockname getpeername
-""".split()
-_LOOKING = """
+""")
+_LOOKING = _words("""
 fstat fstat64 stat stat64 lstat lstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64 getdents64
 readlink readlinkat access faccessat getcwd
-""".split()
-_MEMORY = "mmap mmap2 munmap mremap mprotect madvise brk msync mincore membarrier".split()
-_THREADS = """
-futex futex_time64 set_robust_list get_robust_list rseq set_tid_address sched_yield sched_getaffinity gettid exit exit_group
-""".split()
-_SIGNALS = """
+""")
+_MEMORY = _words("mmap mmap2 munmap mremap mprotect madvise brk msync mincore membarrier")
+_THREADS = _words("""
+futex futex_time64 set_robust_list get_robust_list rseq set_tid_address sched_yield sched_getaffinity gettid
+exit exit_group
+""")
+_SIGNALS = _words("""
 rt_sigaction rt_sigprocmask rt_sigreturn sigreturn rt_sigtimedwait rt_sigtimedwait_time64 rt_sigpending sigaltstack
 restart_syscall setitimer getitimer timer_settime timer_settime64 timer_gettime timer_delete pause
-""".split()
-_TIME = """
+""")
+_TIME = _words("""
 clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep clock_nanosleep_time64 nanosleep
 gettimeofday time times
-""".split()
-_SELF = """
+""")
+_SELF = _words("""
 getpid getppid getpgrp getpgid getsid getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getgroups
 getresuid getresgid getrlimit ugetrlimit getrusage sysinfo uname getrandom wait4 waitid waitpid getcpu
-""".split()
+""")
 ALWAYS = (*_DESCRIPTORS, *_SOCKETS, *_LOOKING, *_MEMORY, *_THREADS, *_SIGNALS, *_TIME, *_SELF)
-MISSING = "clone3 openat2 faccessat2 epoll_pwait2 futex_waitv fchmodat2 pidfd_open copy_file_range mseal".split()
+MISSING = _words("clone3 openat2 faccessat2 epoll_pwait2 futex_waitv fchmodat2 pidfd_open copy_file_range mseal")
 ACCEPTING = ("accept", "accept4")
-READING_ATTRIBUTES = "fgetxattr flistxattr".split()
+READING_ATTRIBUTES = _words("fgetxattr flistxattr")
 # What a share uses: by descriptors, and names in open folders.  Not truncate: Landlock knows it from Linux 6.2 on only.
-CHANGING = """
+CHANGING = _words("""
 unlinkat mkdirat mknodat renameat renameat2 linkat symlinkat fchmod fchmodat fchown fchownat utimensat utimensat_time64
 fsetxattr fremovexattr
-""".split()
+""")
 # Of a terminal its modes, size and foreground; of any descriptor its flags; of a block device sizes and discards.
 _TERMINAL = 0x5401, 0x5402, 0x5403, 0x5404, 0x802C542A, 0x402C542B, 0x402C542C, 0x402C542D, 0x540F, 0x5413
 _ANY = 0x541B, 0x5421, 0x5450, 0x5451
@@ -77,12 +83,14 @@ def launcher_filter(*, writes: bool, attributes: bool, accepts: bool, tap: bool,
         made.add(["ioctl"], (1, _INT, number))
     if kvm:
         made.add(["ioctl"], (1, 0xFF00, _KVM))
-    made.add((*(CHANGING if writes else ()), *(READING_ATTRIBUTES if attributes else ()), *(ACCEPTING if accepts else ())))
+    made.add(CHANGING if writes else ())
+    made.add(READING_ATTRIBUTES if attributes else ())
+    made.add(ACCEPTING if accepts else ())
     return made
 
 
 def _checked(own: int) -> tuple[tuple[str, Check], ...]:
-    """Those of which one argument is looked at: signals to itself, threads, a thread's name, its own limits as they are."""
+    """Those of which one argument is looked at: signals to itself, threads, a thread's name, reading its limits."""
     return (
         ("kill", (0, _WHOLE, own)),
         ("tgkill", (0, _WHOLE, own)),

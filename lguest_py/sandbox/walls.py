@@ -134,4 +134,3 @@ def _limit(name: str, most: int) -> None:
     if wanted := lowered(name, most):
         with suppress(OSError, ValueError):
             resource.setrlimit(*wanted)
-

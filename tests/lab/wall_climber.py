@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 # Numbers of x86-64 that no function of Python or libc calls.
@@ -68,11 +69,17 @@ def _raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (hard + 1, hard + 1))
 
 
+def _pair() -> None:
+    for each in socket.socketpair():
+        each.close()
+
+
 def _import() -> None:
     import colorsys
     import unicodedata
 
-    assert colorsys and unicodedata
+    assert colorsys.ONE_THIRD
+    assert unicodedata.name("a")
 
 
 def attempts(folder: str) -> dict[str, Callable[[], object]]:
@@ -120,7 +127,7 @@ def attempts(folder: str) -> dict[str, Callable[[], object]]:
         "signal itself": _signal_itself,
         "write to the disk": lambda: os.pwrite(9, b"x", 0),
         "import a module": _import,
-        "a pair of sockets": lambda: [each.close() for each in socket.socketpair()],
+        "a pair of sockets": _pair,
         "memory for the next boot": lambda: os.close(os.memfd_create("test")),
     }
     if os.uname().machine == "x86_64":
@@ -152,7 +159,8 @@ def main() -> None:
     os.dup2(os.open(f"{folder}/disk", os.O_RDWR), 9)
     if only and "landlock" not in only:
         landlock.version = lambda: (0, "left out")  # type: ignore[assignment]
-    made = walls.Walls(walls.Needs(**{name: tuple(each) for name, each in json.loads(needs).items()}))
+    given: dict[str, Any] = {name: tuple(each) for name, each in json.loads(needs).items()}
+    made = walls.Walls(walls.Needs(**given))
     if only and "seccomp" not in only:
         made._filter = None
     made.put_up()

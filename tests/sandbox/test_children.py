@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The walls of QEMU, qemu-nbd and passt: tried from inside, by another program in their place and by gdb in QEMU itself.
+"""The walls of QEMU, qemu-nbd and passt, tried from inside: by a program in their place, and by gdb in QEMU itself.
 
 Read next: lguest_py/sandbox/child.py.
 """
@@ -145,9 +145,9 @@ def test_qemu_itself_is_behind_all_of_them() -> None:
         assert limits(pid, "Max core file size") == {"0"}
         assert limits(pid, "Max file size") == {str(tcg.MESSAGES)}
         assert all(int(each) <= tcg.ADDRESSES + (64 << 20) for each in limits(pid, "Max address space"))
-        assert {os.readlink(f"/proc/{pid}/fd/{number}").split(":")[0] for number in range(3)} == {
-            "/memfd"
-        }, "nothing of the user's is open"
+        assert {os.readlink(f"/proc/{pid}/fd/{number}").split(":")[0] for number in range(3)} == {"/memfd"}, (
+            "nothing of the user's is open"
+        )
         machine.console.sendline("poweroff")
         assert machine.wait(timeout=300).status == 0
 

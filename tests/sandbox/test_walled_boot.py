@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from test_walls import IN_SHARES, STILL, needs_landlock, needs_seccomp, succeeded
+from sandbox_lab import IN_SHARES, ROOT, STILL, needs_landlock, needs_seccomp, succeeded
 
-from lguest_py.sandbox import landlock
 from lguest_py.launcher.vm_memory import built
+from lguest_py.sandbox import landlock
 
-ROOT = Path(__file__).resolve().parents[2]
 # What the Guest's console driver does first makes the attempts; their results go to descriptor 8.
 TAKEN_OVER = """
 import json, os, sys
@@ -55,7 +54,17 @@ def taken_over(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess
     """Boot so; its end, and the results."""
     read, write = os.pipe()
     disk = os.open(folder / "disk", os.O_RDWR)
-    command = [sys.executable, "-c", TAKEN_OVER, str(ROOT / "tests/lab"), str(folder), "boot", "--timeout", "300", *options]
+    command = [
+        sys.executable,
+        "-c",
+        TAKEN_OVER,
+        str(ROOT / "tests/lab"),
+        str(folder),
+        "boot",
+        "--timeout",
+        "300",
+        *options,
+    ]
 
     def descriptors() -> None:
         os.dup2(write, 8)
@@ -63,7 +72,13 @@ def taken_over(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess
 
     try:
         done = subprocess.run(
-            command, cwd=ROOT, input="poweroff\n", capture_output=True, text=True, preexec_fn=descriptors, close_fds=False
+            command,
+            cwd=ROOT,
+            input="poweroff\n",
+            capture_output=True,
+            text=True,
+            preexec_fn=descriptors,
+            close_fds=False,
         )
         os.close(write)
         with open(read, "rb", closefd=False) as results:
@@ -173,7 +188,9 @@ def test_a_container_that_lets_neither_pass(engine_name: str) -> None:
 @needs_seccomp
 @pytest.mark.engine
 @pytest.mark.nightly("kvm")
-@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, and setpriv to have no rights")
+@pytest.mark.skipif(
+    not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, and setpriv to have no rights"
+)
 def test_no_right_of_roots_is_needed(engine_name: str) -> None:
     command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "lguest_py", "boot", "-v"]
     done = subprocess.run(

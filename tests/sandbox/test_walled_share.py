@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_walls import ROOT, needs_landlock, needs_seccomp
+from sandbox_lab import ROOT, needs_landlock, needs_seccomp
 
 # It makes a socket itself, which nobody may there.
 MAKES_A_SOCKET = "test_what_is_no_file_is_seen_and_never_opened"

@@ -12,28 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sandbox_lab import IN_SHARES, ROOT, STILL, needs_landlock, needs_seccomp, no_seccomp, succeeded
 
 from lguest_py.sandbox import landlock, seccomp
 from lguest_py.sandbox.walls import MOST_DATA
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIMBER = ROOT / "tests/lab/wall_climber.py"
-needs_landlock = pytest.mark.skipif(not landlock.refers(), reason=f"no Landlock of Linux 5.19: {landlock.version()}")
-
-
-def _no_seccomp() -> str:
-    try:
-        seccomp.Filter().close()
-    except seccomp.UnavailableError as error:
-        return str(error)
-    return ""
-
-
-needs_seccomp = pytest.mark.skipif(bool(_no_seccomp()), reason=_no_seccomp())
-# What a Launcher must still be able to do.
-STILL = {
-    "a thread", "signal itself", "write to the disk", "import a module", "a pair of sockets", "memory for the next boot",
-}  # fmt: skip
 # Only Landlock knows places, and only it sees a share of one Guest among all files.
 PLACES = {
     "read passwd", "read /proc/1", "read a file beside", "list the folder", "write a file beside", "make a file beside",
@@ -41,7 +25,6 @@ PLACES = {
     "move out of the share", "link into the share", "follow a link out of the share", "make a device in the share",
     "write in the readonly share", "make in the readonly share", "signal the parent",
 }  # fmt: skip
-IN_SHARES = {"read in the share", "make in the share", "move in the share", "read in the readonly share"}
 # What seccomp refuses when no share is to be written; it does not look at places.
 ALWAYS_READ = {"read passwd", "read /proc/1", "read a file beside", "list the folder", "open a device"}
 # The owner's mode is no matter of opening, so it is seccomp's, and with a share to write nobody's.
@@ -65,10 +48,6 @@ def climb(folder: Path, *only: str, **needs: list[str]) -> dict[str, int]:
     assert bool(told["missing"]) is bool(only and "landlock" not in only), told["missing"]
     found: dict[str, int] = told["results"]
     return found
-
-
-def succeeded(found: dict[str, int]) -> set[str]:
-    return {name for name, number in found.items() if not number}
 
 
 @needs_landlock
@@ -160,7 +139,7 @@ def test_a_kernel_without_landlock_is_told(
     made = walls.Walls(walls.Needs(writes=(str(tmp_path),)))
     made.close()
     assert why in made.told()
-    assert "behind no-new-privs and seccomp;" in made.told() or _no_seccomp()
+    assert "behind no-new-privs and seccomp;" in made.told() or no_seccomp()
 
 
 def test_a_machine_without_libseccomp_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,9 @@ def test_a_full_disk_under_the_core_leaves_no_file(engine_name: str, tmp_path: P
         pytest.skip("only root can mount a small disk, with unshare(1)")
     boot = f"{sys.executable} -m lguest_py boot --quiet --engine {engine_name} --core {tmp_path}/core"
     script = f"mount -t tmpfs -o size=64k none {tmp_path} && echo halt | {boot}; echo status $?; ls {tmp_path}"
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.endswith("\nstatus 3\n"), done.stdout
     assert f"--core {tmp_path}/core could not be written (No space left on device)" in done.stderr
 
@@ -182,7 +184,9 @@ def test_a_minute_of_sigstop_is_survived(start: Start, engine_name: str, who: st
 # Bytes of address space, from what Python alone needs to what suffices.
 @pytest.mark.parametrize("limit", [150, 250, 400, 700, 1400, 1700])
 def test_too_little_memory_is_a_line_or_enough(start: Start, limit: int) -> None:
-    run = start("--memory", "128M", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20)))
+    run = start(
+        "--memory", "128M", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit << 20, limit << 20))
+    )
     status, err = run.finish(b"poweroff\n")
     assert status in (0, 1, 5), err
     if status:
