@@ -11,13 +11,8 @@
 #define SPECIAL_FLAGS (FLAGS_CLEARED | EFLAGS_TF)
 #define FRAME_ADDRESS (SWITCHER_STACK_PAGE + PAGE_BYTES - sizeof(struct registers))
 
-/* The frame is at another address than the Guest's: the Switcher faulted while it restored the Guest's registers. */
-static inline __attribute__((noreturn, cold)) void switcher_faulted(const struct registers *at)
-{
-	if (at->eflags & EFLAGS_VM)
-		kill_guest("the Guest entered virtual-8086 mode, which ring 1 does not have");
-	kill_guest("fault %u (error code %#x) restoring the Guest's segments", at->trapnum, at->errcode);
-}
+/* The frame is at another address than the Guest's: the Guest's fault (misplaced_frame.c). */
+void misplaced_frame(const struct registers *at) __attribute__((noreturn));
 
 /* The Guest's registers and the Switcher's state are ready. */
 static inline void switch_worlds(void)
@@ -28,7 +23,7 @@ static inline void switch_worlds(void)
 		mailbox->guest_tsc = rdtsc();
 	frame = world_switch();
 	if (frame != FRAME_ADDRESS)
-		switcher_faulted((const struct registers *)frame);
+		misplaced_frame((const struct registers *)frame);
 	if (guest.regs->trapnum == TRAP_PAGE_FAULT)
 		guest.cr2 = read_cr2();
 	mailbox_record_switch();
