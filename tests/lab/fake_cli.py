@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.path.append(str(Path(__file__).with_name("devices")))  # it runs as a program of its own
+sys.path += [str(Path(__file__).with_name(name)) for name in ("devices", "engines")]  # it runs as a program of its own
 
 from fake_engine import AGAIN, IMAGE, WAIT, ConsoleDriver, FakeEngine
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A Launcher whose Guest runs is taken over, by a test's own code in its console device: it cannot leave its walls.
 
-Read next: tests/lab/wall_climber.py, what it tries.
+Read next: tests/lab/sandbox/wall_climber.py, what it tries.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def taken_over(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess
         sys.executable,
         "-c",
         TAKEN_OVER,
-        str(ROOT / "tests/lab"),
+        str(ROOT / "tests/lab/sandbox"),
         str(folder),
         "boot",
         "--timeout",

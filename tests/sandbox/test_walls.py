@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Launcher's walls, tried from inside: by all of them together, by Landlock alone and by seccomp alone.
 
-Read next: tests/lab/wall_climber.py, what is tried; test_walled_boot.py, the same in a Launcher.
+Read next: tests/lab/sandbox/wall_climber.py, what is tried; test_walled_boot.py, the same in a Launcher.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox_lab import IN_SHARES, ROOT, STILL, needs_landlock, needs_seccomp, n
 from lguest_py.sandbox import landlock, seccomp
 from lguest_py.sandbox.walls import MOST_DATA
 
-CLIMBER = ROOT / "tests/lab/wall_climber.py"
+CLIMBER = ROOT / "tests/lab/sandbox/wall_climber.py"
 # Only Landlock knows places, and only it sees a share of one Guest among all files.
 PLACES = {
     "read passwd", "read /proc/1", "read a file beside", "list the folder", "write a file beside", "make a file beside",

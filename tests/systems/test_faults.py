@@ -4,7 +4,7 @@
 Nothing is left behind in any case: no process, no socket, no temporary file, no mode of the terminal.
 Faults in parts of it have tests of their own: a tap and a passt that are gone (tests/networks), a full disk of the
 machine (tests/devices/test_block.py, tests/launcher/test_report_files.py), job control (tests/console).
-Read next: tests/lab/process_lab.py.
+Read next: tests/lab/sandbox/process_lab.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Many boots in a row, several at a time: no descriptor, process, thread, file or memory is lost by any of them.
 
-LGUEST_BOOTS=COUNT,AT_ONCE gives the nightly test other numbers.  Read next: tests/lab/process_lab.py.
+LGUEST_BOOTS=COUNT,AT_ONCE gives the nightly test other numbers.  Read next: tests/lab/sandbox/process_lab.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls the tests of tests/share behind the Launcher's walls: ``python tests/lab/walled_share.py FOLDER``.
+"""Calls the tests of tests/share behind the Launcher's walls: ``python tests/lab/sandbox/walled_share.py FOLDER``.
 
 Only those that take nothing but the fixtures of tests/share/conftest.py.  The tests themselves look at the folder by
 calls that a share does not need, so these are allowed too.  Prints JSON: what was called, and what failed of it how.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LAB = Path(__file__).resolve().parent
+LAB = Path(__file__).resolve().parents[1]
 MODULES = "test_share_operations", "test_share_attributes", "test_share_directories", "test_share_descriptors"
 OF_TESTS = """
 mkdir rmdir unlink rename link symlink mknod truncate chmod chown lchown utime utimes futimesat umask

@@ -12,7 +12,7 @@ import pytest
 
 from lguest_py.sandbox import landlock, seccomp
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 needs_landlock = pytest.mark.skipif(not landlock.refers(), reason=f"no Landlock of Linux 5.19: {landlock.version()}")

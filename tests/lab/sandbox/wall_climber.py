@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a program that was taken over would try, from inside a process: each attempt's errno, or 0 where it succeeds.
 
-    python tests/lab/wall_climber.py FOLDER NEEDS [WALL …]
+    python tests/lab/sandbox/wall_climber.py FOLDER NEEDS [WALL …]
 
 puts up the walls of ``Needs(**NEEDS)`` (JSON), or only those named, and prints the results as JSON.  FOLDER has what
 tests/sandbox/test_walls.py made.  The attempts are functions, so that a test can make them in a Launcher too.
