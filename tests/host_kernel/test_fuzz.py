@@ -34,8 +34,12 @@ def check(engine_name: str, variant: Variant, seed: int, steps: int, capsys: pyt
         print("\n" + count.text(f"fuzz {variant}, seed {seed}, {engine_name}"))
     if count.failures:
         small = smallest(engine_name, variant, seed, given, switcher, runs=30)
-        shown = "\n".join(f"  batch {n}, ring {ring}, slot {slot}: {code.hex()}" for (n, ring, slot), code in small[:40])
-        pytest.fail(f"{count.failures[:5]}\n{len(small)} slots of {len(given)} batches still do it:\n{shown}", pytrace=False)
+        shown = "\n".join(
+            f"  batch {n}, ring {ring}, slot {slot}: {code.hex()}" for (n, ring, slot), code in small[:40]
+        )
+        pytest.fail(
+            f"{count.failures[:5]}\n{len(small)} slots of {len(given)} batches still do it:\n{shown}", pytrace=False
+        )
     assert count.steps >= steps
     assert count.tables > 30, "it is no test of what it is meant to test"
 

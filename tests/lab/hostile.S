@@ -98,14 +98,15 @@ goodbye:
 
 #if NATIVE
 set_control:
+	movl	$DIRECTORY, %ebx
+set_control_but_cr3:
 #if PAE
 	movl	$0xC0000080, %ecx		/* EFER: NXE */
 	movl	$0x800, %eax
 	xorl	%edx, %edx
 	wrmsr
 #endif
-	movl	$DIRECTORY, %eax
-	movl	%eax, %cr3
+	movl	%ebx, %cr3
 	movl	$CR4, %eax
 	movl	%eax, %cr4
 	movl	$0x80010033, %eax
@@ -310,8 +311,8 @@ look:	movl	$WAIT_LOOK, %ebp
 #if NATIVE
 	cli
 	call	set_timer
-	movl	%cr3, %eax
-	movl	%eax, %cr3
+	movl	%cr3, %ebx
+	call	set_control_but_cr3
 #else
 	movl	$0, DATA
 	HYPERCALL	LHCALL_SET_CLOCKEVENT, $0

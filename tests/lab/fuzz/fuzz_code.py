@@ -161,14 +161,22 @@ def _ring(r: Random, ring: int) -> bytes:
     """A descriptor, an available entry, or its index."""
     number = r.randrange(4)
     rare = r.random() < 0.02
-    address = any_value(r) if rare else r.choice((SCRATCH, RAM_END - 16, ring + 0x3000, DIRECTORIES + 0x1000 * r.randrange(256)))
+    address = (
+        any_value(r)
+        if rare
+        else r.choice((SCRATCH, RAM_END - 16, ring + 0x3000, DIRECTORIES + 0x1000 * r.randrange(256)))
+    )
     size = any_value(r) if rare else r.choice((1, 16, 512, 4096))
     link = r.choice((0, 2, 2, 1 | (number + 1) << 16, 3 | (number + 1) << 16, 1 | r.randrange(5) << 16))
     index = ring + 0x1002
     return r.choice(
         (
-            store(ring + 16 * number, address) + store(ring + 16 * number + 8, size) + store(ring + 16 * number + 12, link),
-            store(ring + 16 * number, address) + store(ring + 16 * number + 8, size) + store(ring + 16 * number + 12, link),
+            store(ring + 16 * number, address)
+            + store(ring + 16 * number + 8, size)
+            + store(ring + 16 * number + 12, link),
+            store(ring + 16 * number, address)
+            + store(ring + 16 * number + 8, size)
+            + store(ring + 16 * number + 12, link),
             store(index + 2, number | number << 16) + b"\x66\xff\x05" + le32(index),
             store(index + 2 + 4 * r.randrange(16), any_value(r) if rare else number),
             store(index - 2, r.choice((0, 1, 1 << 16, any_value(r) if rare else 0))),
@@ -182,11 +190,19 @@ def page_virtqueue(r: Random) -> bytes:
         return virtqueue(r)
     number = r.randrange(PAGE_QUEUES)
     queue = RAM_END + 0x1000 + 0x3000 * number
-    buffer = r.choice((SCRATCH + 0x4000, RAM_END - 4096, PLACES["DATA"] + 0x1000, TABLES + 0x1000 * r.randrange(TABLE_COUNT)))
+    buffer = r.choice(
+        (SCRATCH + 0x4000, RAM_END - 4096, PLACES["DATA"] + 0x1000, TABLES + 0x1000 * r.randrange(TABLE_COUNT))
+    )
     kind = 0 if number == PAGE_QUEUES - 1 else 2  # all but the console's output are for the device to write
     filled = store(queue, buffer) + store(queue + 8, r.choice((1, 16, 4096))) + store(queue + 12, kind)
     kick = mov(EAX, L.LHCALL_NOTIFY) + mov(EBX, queue) + CALL
-    return r.choice((filled + b"\x66\xff\x05" + le32(queue + 0x1002) + kick, filled, b"\xc6\x05" + le32(queue + 0x1000) + bytes([r.randrange(2)]) + kick))
+    return r.choice(
+        (
+            filled + b"\x66\xff\x05" + le32(queue + 0x1002) + kick,
+            filled,
+            b"\xc6\x05" + le32(queue + 0x1000) + bytes([r.randrange(2)]) + kick,
+        )
+    )
 
 
 def pci_virtqueue(r: Random) -> bytes:
@@ -207,7 +223,8 @@ def pci_virtqueue(r: Random) -> bytes:
             select + store(r.choice((common["queue_desc_low"], common["queue_driver_low"])), any_value(r)),
             select + b"\x66\xc7\x05" + le32(common["queue_size"]) + struct.pack("<H", r.choice((4, 16, 256, 3))),
             select + b"\x66\xc7\x05" + le32(common["queue_enable"]) + b"\x01\x00",
-            store(common["driver_feature_select"], r.randrange(2)) + store(common["driver_feature"], r.choice((0, 1, any_value(r)))),
+            store(common["driver_feature_select"], r.randrange(2))
+            + store(common["driver_feature"], r.choice((0, 1, any_value(r)))),
             b"\xc6\x05" + le32(common["device_status"]) + bytes([status]),
             b"\xc6\x05" + le32(common["device_status"]) + bytes([status]),
             b"\xa1" + le32(bar + 4 * r.randrange(L.BAR_BYTES // 4)),
@@ -227,7 +244,14 @@ def near_touch(r: Random) -> bytes:
     place = r.choice((SCRATCH + 0x2000, TARGETS, L.SWITCHER_BASE, 0x40000000)) + r.randrange(0x8000)
     if r.random() < 0.1:
         place = r.choice((PLACES["GDT"] + 0x100, TABLES, DIRECTORIES + 64)) + r.randrange(0x700)
-    return r.choice((b"\xa1" + le32(place), b"\xff\x05" + le32(place), store(place, any_value(r)), b"\xf0\x0f\xb1\x05" + le32(place)))
+    return r.choice(
+        (
+            b"\xa1" + le32(place),
+            b"\xff\x05" + le32(place),
+            store(place, any_value(r)),
+            b"\xf0\x0f\xb1\x05" + le32(place),
+        )
+    )
 
 
 def harmless_odd(r: Random) -> bytes:

@@ -42,10 +42,14 @@ def writable_though_protected(memory: memoryview, shadow: Shadow, guest: range, 
     ]
 
 
+def both(upper: int, lower: int) -> int:
+    """What the entries of both levels allow together."""
+    return upper & lower & (RW | US) | (upper | lower) & NX_BIT
+
+
 def _more(shadow: int, guest: int, nx: bool) -> int:
     """What a shadow entry allows and the Guest's does not."""
-    more = shadow & ~guest & (RW | US)
-    return more | (nx and (guest & ~shadow) & NX_BIT)
+    return shadow & ~guest & (RW | US) | (guest & ~shadow & NX_BIT if nx else 0)
 
 
 class Tables:
@@ -81,7 +85,7 @@ def too_much(memory: memoryview, shadow: Shadow, guest: range, pae: bool) -> lis
         if not link & P:
             continue
         pde = own[upper]
-        if not pde & P or _more(link, pde, nx):
+        if not pde & P:
             wrong.append(f"directory entry {upper:#x} is {link:#x}, and the Guest's {pde:#x}")
             continue
         large = bool(pde & PS)
@@ -94,11 +98,18 @@ def too_much(memory: memoryview, shadow: Shadow, guest: range, pae: bool) -> lis
                 pte = (pde & ~((1 << has.shift) - 1) & ~NX_BIT) + index * PAGE | pde & (KEPT | P | A | D)
             else:
                 pte = below[index] if below else 0
-            allowed = pte & ~(0 if pte & D else RW)
+            allowed = both(pde, pte & ~(0 if pte & D else RW))
             frame = pte & ~NX_BIT & ~0xFFF
             right = entry & ~NX_BIT & ~0xFFF == (guest.start + frame if frame < len(guest) else at["absent_page"])
-            if not pte & P or not right or _more(entry, allowed, nx) or (entry & RW and not leads_to(entry, guest)):
-                wrong.append(f"{upper << has.shift | index << 12:#x} is mapped by {entry:#x}, and the Guest's is {pte:#x}")
+            if (
+                not pte & P
+                or not right
+                or _more(both(link, entry), allowed, nx)
+                or (entry & RW and not leads_to(entry, guest))
+            ):
+                wrong.append(
+                    f"{upper << has.shift | index << 12:#x} is mapped by {entry:#x}, and the Guest's is {pte:#x}"
+                )
     return wrong
 
 

@@ -79,4 +79,6 @@ def smallest(
         return bool(live(engine_name, variant, seed, iter(only(batches, kept)), switcher, hook).failures)
 
     found = fewest(places(batches), fails, runs)
-    return [(place, (batches[place[0]].ring_1 if place[1] == 1 else batches[place[0]].ring_3)[place[2]]) for place in found]
+    return [
+        (place, (batches[place[0]].ring_1 if place[1] == 1 else batches[place[0]].ring_3)[place[2]]) for place in found
+    ]
