@@ -78,11 +78,13 @@ next_instruction:
 	jmp return_to_host			/* not "fault", for this is not ring 0 */
 
 /*
- * The same, for a mov of CR2 or CR3 to a register but esp.  The registers are pushed all, so that one can be changed.
+ * The same, for a mov of CR2 or CR3 to a register but esp.  The registers are pushed all, so that one can be changed.  The
+ * ModRM byte is read once, because a device can write there; it is kept above them.
  */
 #define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register, and the next one is set for CR3 */
 #define ESP_NUMBER 4
 #define PUSHED_EAX 28 /* after pushal, which pushes register 0 first; descriptor_stores.h uses it too */
+#define PUSHED_BYTES 32
 #define PUSHED_EIP 36
 read_control:
 	movzbl %cs:2(%eax), %eax
@@ -93,22 +95,20 @@ read_control:
 	jnz 1f
 	testb $ESP_NUMBER, %al
 	jnz 2b
-1:	popl %eax
+1:	xchgl %eax, (%esp)
 	pushal
-	movl PUSHED_EIP(%esp), %eax
-	movzbl %cs:2(%eax), %eax
-	subl $MOV_CR2_EAX, %eax
+	movl PUSHED_BYTES(%esp), %eax
 	movl %eax, %edx
 	shrl $3, %edx
 	movl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2(, %edx, 4), %edx
 	andl $7, %eax
 	negl %eax
 	movl %edx, PUSHED_EAX(%esp, %eax, 4)
-	addl $3, PUSHED_EIP(%esp)
+	addl $3, PUSHED_EIP + 4(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popal
-	addl $4, %esp
+	addl $8, %esp
 	iret
 
 /*
