@@ -86,6 +86,7 @@ next_instruction:
 #define PUSHED_EAX 28 /* after pushal, which pushes register 0 first; descriptor_stores.h uses it too */
 #define PUSHED_BYTES 32
 #define PUSHED_EIP 36
+#define PUSHED_CS 40
 read_control:
 	movzbl %cs:2(%eax), %eax
 	xorl $MOV_CR2_EAX, %eax
@@ -168,10 +169,9 @@ popf_kernel:
 	jz 3f
 	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 3f
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz 3f
-	testb $1, SAVED_CS(%esp)		/* ring 0 */
-	jz 3f
+	movl SAVED_CS(%esp), %eax
+	cmpl %cs:STATE(flat_cs), %eax		/* not a program, nor ring 0 */
+	jne 3f
 	movl SAVED_EIP(%esp), %eax
 	cmpb $INSTEAD_OF_POPF, %cs:(%eax)
 	je popf
@@ -237,6 +237,9 @@ segment_not_present:
 	jne 2f
 	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 2f
+	movl SAVED_CS(%esp), %eax
+	cmpl %cs:STATE(flat_cs), %eax
+	jne 2f
 	movl SAVED_EIP(%esp), %eax
 	cmpb $IRET, %cs:(%eax)
 	jne 2f

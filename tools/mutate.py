@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Break one protection at a time and see a test fail: ``python tools/mutate.py [--engine ENGINE] [NAME …]``.
 
-tools/mutants/*.toml name the protections: what to change in which file, and the test that must fail then.  Each is tried
-in a copy of the tree.  Prints a line for each; the exit status is 1 where one survived, that is, where the protection
-could be removed and no test would tell.  ``--list`` prints the names.
+tools/mutants/*.toml name the protections: what to change in which file, and the test that must fail then.  Each is
+tried in a copy of the tree.  Prints a line for each; the exit status is 1 where one survived, that is, where the
+protection could be removed and no test would tell.  ``--list`` prints the names.
 Read next: tools/mutants/switcher.toml, tests/tools/test_mutants.py.
 """
 
@@ -18,7 +18,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class MutantError(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A protection, removed: ``pattern`` stands once in ``file``, and ``test`` (as pytest takes it) fails without it."""
+    """A protection, removed: ``pattern`` stands once in ``file``; ``test`` (as pytest takes it) fails without it."""
 
     name: str
     file: str
@@ -100,8 +100,16 @@ def build(copy: Path, image: str) -> None:
 def test_fails(copy: Path, mutant: Mutant, engine: str) -> bool:
     """Whether the test fails in the copy.  Raises MutantError where it could not be run."""
     keyword = ["-k", mutant.keyword] if mutant.keyword else []
-    options = ["-q", "-x", "-p", "no:cacheprovider", f"--engines={engine}", "--nightly", "--as-built",
-               f"--timeout={LONGEST_TEST}"]
+    options = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"--engines={engine}",
+        "--nightly",
+        "--as-built",
+        f"--timeout={LONGEST_TEST}",
+    ]
     status, said = _run(copy, "-m", "pytest", *options, *keyword, *mutant.test.split())
     if status not in (PASSED, FAILED):
         raise MutantError(f"{mutant.name}: pytest ended with {status}:\n{said}")
@@ -134,13 +142,12 @@ def tried(copy: Path, mutant: Mutant, engine: str) -> str:
     return outcome
 
 
-def chosen(names: Iterable[str]) -> list[Mutant]:
-    """The mutants of these names, all without one.  Raises MutantError for a name that there is not."""
-    known = mutants()
-    wanted = set(names)
-    if unknown := wanted - {mutant.name for mutant in known}:
-        raise MutantError(f"there is no mutant {', '.join(sorted(unknown))}: --list shows them")
-    return [mutant for mutant in known if not wanted or mutant.name in wanted]
+def chosen(names: Sequence[str]) -> list[Mutant]:
+    """The mutants of these names, in this order; all without one.  Raises MutantError for a name that there is not."""
+    known = {mutant.name: mutant for mutant in mutants()}
+    if unknown := [name for name in names if name not in known]:
+        raise MutantError(f"there is no mutant {', '.join(unknown)}: --list shows them")
+    return [known[name] for name in names] or list(known.values())
 
 
 def main(arguments: list[str]) -> int:

@@ -37,8 +37,10 @@ from hostile_code import (
     two_words,
 )
 from hostile_lab import Run, _host, harmless, image_of, run_image
+from native_code import POWER_OFF
 from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, gates, stack_words, told
 
+from lguest_py.images.image import Image, Segment
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import PAGE, Plan, Switcher
 from lguest_py.shared_memory import _layouts as L
@@ -69,12 +71,23 @@ def window(frame: int, flags: int = 0x67) -> bytes:
 
 
 def words(
-    engine: str, switcher: Switcher, code: bytes, count: int = 3, user: bytes = b"", faults: tuple[int, ...] = (), version: str | None = None, back: bytes = END
+    engine: str,
+    switcher: Switcher,
+    code: bytes,
+    count: int = 3,
+    user: bytes = b"",
+    faults: tuple[int, ...] = (),
+    version: str | None = None,
+    back: bytes = END,
 ) -> list[int]:
-    """Run ``code``; what it told.  One of ``faults`` is told as error code, eip and cs, and ends it; ``back``: int 0x30."""
+    """Run ``code``; what it told.  One of ``faults`` is told as error code, eip and cs; ``back``: behind int 0x30."""
     handlers = gates({vector: (HANDLER, FOR_THE_KERNEL) for vector in faults} | {0x30: (BACK, FOR_PROGRAMS)})
     clear = b"".join(store(TOLD + 4 * n, NOTHING) for n in range(count))
-    more = {CODE: clear + handlers + MASK + mov(ESP, STACK) + code + END, HANDLER: stack_words(TOLD, 3) + END, BACK: back}
+    more = {
+        CODE: clear + handlers + MASK + mov(ESP, STACK) + code + END,
+        HANDLER: stack_words(TOLD, 3) + END,
+        BACK: back,
+    }
     image = replace(image_of("native", mov(EAX, CODE) + b"\xff\xe0", user, more), version=version)
     (found,), _ = told(engine, switcher, image, (TOLD, count))
     return found
@@ -101,6 +114,22 @@ def test_a_frame_that_wraps_to_the_host(engine_name: str, write: bytes, switcher
 
 
 @SWITCHERS
+def test_such_a_frame_before_there_are_descriptor_tables(engine_name: str, switcher: Switcher) -> None:
+    """Nothing is write-protected then."""
+    large, there = store(DIRECTORY, 0xE7), 4 << 20
+    tables = large + store(DIRECTORY + 4, TABLE | 0x67) + store(TABLE, guest_physical(UNUSED) & ~0xFFF | 0x67)
+    paging = b"".join(
+        mov(EAX, value) + b"\x0f\x22" + bytes([0xC0 | number << 3])
+        for number, value in ((4, 0x10), (3, DIRECTORY), (0, 0x80010001))
+    )
+    use = b"\xa1" + le32(there) + KEEP + mov(ECX, 7) + STORE_ECX + le32(there) + POWER_OFF
+    code = tables + paging + use
+    image = Image("early", "ELF", CODE, (Segment(CODE, code, len(code)),), b"", None, 1, personality="native")
+    (found,), _ = told(engine_name, switcher, image, (TOLD, 1))
+    assert found == [NOTHING]
+
+
+@SWITCHERS
 def test_an_exception_onto_the_hosts_memory(engine_name: str, switcher: Switcher) -> None:
     """Its frame is pushed nowhere."""
     code = gates({0x30: (CODE + 0x800, FOR_PROGRAMS)}) + window(guest_physical(UNUSED)) + mov(ESP, WINDOW + 0x800)
@@ -110,7 +139,9 @@ def test_an_exception_onto_the_hosts_memory(engine_name: str, switcher: Switcher
 
 def test_an_operand_in_the_hosts_memory(engine_name: str) -> None:
     """No byte of it gets to the console."""
-    code = window(guest_physical(L.MACHINE_ADDRESS)) + mov(ESI, WINDOW) + mov(EDX, 0x3F8) + mov(ECX, 4) + b"\xf3\x6e" + END
+    code = (
+        window(guest_physical(L.MACHINE_ADDRESS)) + mov(ESI, WINDOW) + mov(EDX, 0x3F8) + mov(ECX, 4) + b"\xf3\x6e" + END
+    )
     run = harmless(run_image(engine_name, image_of("native", mov(EAX, CODE) + b"\xff\xe0", more={CODE: code})))
     assert run.result.outcome.end is End.POWERED_OFF
     assert run.result.console_tail == b"\xff" * 4
@@ -155,7 +186,13 @@ def test_a_cli_in_the_hosts_memory(engine_name: str, kept: bytes) -> None:
     address, text = _host(False)[1][0]
     at = address + text.index(bytes([L.INSTEAD_OF_CLI]))
     there = WINDOW + at % PAGE
-    code = window(guest_physical(at), 0x63) + store(UNTRUSTED_LAST_CLI, there) + mov(ECX, 5000) + b"\xe4\x61\xe2\xfc" + kept
+    code = (
+        window(guest_physical(at), 0x63)
+        + store(UNTRUSTED_LAST_CLI, there)
+        + mov(ECX, 5000)
+        + b"\xe4\x61\xe2\xfc"
+        + kept
+    )
     assert words(engine_name, "lean", code, 1, version="5.10.0") == [there]
 
 
@@ -184,7 +221,12 @@ def test_descriptors_of_the_host(engine_name: str, entry: int) -> None:
     assert words(engine_name, "lean", two_words(GDT + 8 * entry, flat(0xF3)), 1) == [NOTHING]
 
 
-OVER = {"host-cs": L.GDT_HOST_CS, "host-ds": L.GDT_HOST_DS, "tss": L.GDT_TSS, "beyond": L.GDT_ENTRIES + 1 + L.GDT_HOST_CS}
+OVER = {
+    "host-cs": L.GDT_HOST_CS,
+    "host-ds": L.GDT_HOST_DS,
+    "tss": L.GDT_TSS,
+    "beyond": L.GDT_ENTRIES + 1 + L.GDT_HOST_CS,
+}
 
 
 @pytest.mark.parametrize("name", OVER)
@@ -229,7 +271,15 @@ def test_a_gdt_in_a_page_that_was_writable(engine_name: str, switcher: Switcher)
 # --- what a program may not do, and its kernel not say ----------------------------------------------------------------
 
 
-PRIVILEGED = {"cli": b"\xfa", "sti": b"\xfb", "cr2": b"\x0f\x20\xd0", "cr3": b"\x0f\x20\xd8", "hlt": b"\xf4", "insb": b"\x6c", "in": b"\xe4\x61"}
+PRIVILEGED = {
+    "cli": b"\xfa",
+    "sti": b"\xfb",
+    "cr2": b"\x0f\x20\xd0",
+    "cr3": b"\x0f\x20\xd8",
+    "hlt": b"\xf4",
+    "insb": b"\x6c",
+    "in": b"\xe4\x61",
+}
 
 
 @SWITCHERS
@@ -276,7 +326,10 @@ def test_an_iret_to_a_bad_segment(engine_name: str, name: str, switcher: Switche
     assert found == [error, start(3, 1) + len(short + frame), 0x10]
 
 
-UNKNOWN = {"cr4": mov(EAX, 0x100000) + b"\x0f\x22\xe0", "efer": mov(ECX, 0xC0000080) + mov(EAX, 0x500) + mov(EDX, 0) + b"\x0f\x30"}
+UNKNOWN = {
+    "cr4": mov(EAX, 0x100000) + b"\x0f\x22\xe0",
+    "efer": mov(ECX, 0xC0000080) + mov(EAX, 0x500) + mov(EDX, 0) + b"\x0f\x30",
+}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -289,3 +342,55 @@ def test_a_task_gate(engine_name: str) -> None:
     run: Run = harmless(run_image(engine_name, image_of("native", code)))
     assert run.result.outcome.end is End.KILLED
     assert "leads to a task gate" in run.result.outcome.reason
+
+
+KERNEL_CODE = {
+    "cli": b"\xfa",
+    "sti": b"\xfb",
+    "iret": push(2, 0x10, CODE) + b"\xcf",
+    "to-a-program": to_program(),
+    "cr3": b"\x0f\x20\xd8",
+    "store-to-the-gdt": store(GDT + 8 * 20, 0),
+    "int": b"\xcd\x30",
+}
+
+
+FAR, NEAR = 0x10000000, 0x1000
+BIG = 1 << 54  # a segment of 32 bits
+FLAT_ONLY = [
+    *((name, FAR, BIG, None) for name in KERNEL_CODE),
+    *((name, FAR, BIG, "5.10.0") for name in ("cli", "iret", "cr3")),
+    *((name, NEAR, BIG, None) for name in ("cli", "iret")),
+    *((name, 0, 0, None) for name in ("cli", "cr3")),
+]
+
+
+@SWITCHERS
+@pytest.mark.parametrize(("name", "back", "big", "version"), FLAT_ONLY)
+def test_a_kernel_in_a_code_segment_that_is_not_flat(
+    engine_name: str, name: str, back: int, big: int, version: str | None, switcher: Switcher
+) -> None:
+    """Its instructions are not where eip says, or are others: it is refused, on the Switcher's fast paths too."""
+    base, there = -back & 0xFFFFFFFF, CODE + 0x800
+    segment = flat(0x9B) & ~BIG | big | (base & 0xFFFFFF) << 16 | base >> 24 << 56
+    code = two_words(GDT + 8 * 25, segment)
+    far = b"\xea" + le32(there + back) + le32(25 << 3)[:2]
+    more = {CODE: MASK + mov(ESP, STACK) + code + far, there: KERNEL_CODE[name] + b"\xeb\xfe"}
+    down = push(0x2B, PLACES["USER_STACK"], 2, 0x23, PLACES["USER_SLOTS"]) + b"\xcf"
+    first = gates({0x30: (CODE, FOR_PROGRAMS)}) + down
+    image = replace(image_of("native", first, b"\xcd\x30", more), version=version)
+    outcome = harmless(run_image(engine_name, image, seconds=10, switcher=switcher)).result.outcome
+    assert outcome.end is End.KILLED, outcome
+    assert outcome.reason.startswith("the kernel runs in code segment 0xc9"), outcome
+
+
+@SWITCHERS
+def test_a_kernel_that_gives_its_own_code_segment_a_base(engine_name: str, switcher: Switcher) -> None:
+    """It was flat at the traps before."""
+    there, base = CODE + 0x800, 0x1000
+    code = MASK + mov(ESP, STACK) + two_words(GDT + 8 * 25, flat(0x9B)) + b"\xea" + le32(there) + le32(25 << 3)[:2]
+    change = b"\xfa" * 2 + store(GDT + 8 * 25, 0xFFFF | base << 16)
+    more = {CODE: code, there: change + b"\x90" * 4, there + base: b"\x90" * len(change) + b"\xfa\xeb\xfe"}
+    image = image_of("native", gates({0x30: (CODE, FOR_PROGRAMS)}) + to_program(), b"\xcd\x30", more)
+    outcome = harmless(run_image(engine_name, image, seconds=10, switcher=switcher)).result.outcome
+    assert (outcome.end, outcome.reason[:41]) == (End.KILLED, "the kernel runs in code segment 0xc9 (eip"), outcome
