@@ -78,6 +78,10 @@ FAST = {
 SLOW = {
     "stays-masked": (PENDING + TOP, frame()),
     "another-stack": (MASKED + mov(ESP, ELSEWHERE), frame()),
+    "another-stack-than-the-last-frame": (
+        MASKED + TOP + push(DATA, STACK - 32, FIXED, USER, PROGRAM) + mov(ESP, ELSEWHERE),
+        frame(),
+    ),
     "unmasks-a-pending-one": (PENDING + TOP, frame(FIXED | IF)),
     "trap-flag": (MASKED + TOP, frame(FIXED | TF)),
     "nested-task": (MASKED + TOP, frame(FIXED | NT)),
