@@ -187,6 +187,8 @@ static inline void handle_exit(void)
 	u32 vector = regs->trapnum, error = regs->errcode;
 	bool ring_1 = (regs->cs & RPL) == 1;
 
+	if (ring_1 && regs->cs != state->flat_cs)
+		kernel_code_changed();
 	if (native.page_unprotected && unprotected_page_trap(vector, error))
 		return;
 	switch (vector) {
