@@ -103,7 +103,7 @@ class Confinement:
             from lguest_py.engines.keeper import Keeper, confining_options
 
             user = self._user.pw_name if self._user else ""
-            confining = confining_options(self._folder, user) if self._folder or user else []
+            confining = confining_options(self._folder, user) if by_keeper and (self._folder or user) else []
             self._keeper = Keeper(confining if by_keeper else None, user)
             stack.callback(self._keeper.close)
         if choice.name == "kvm":
@@ -143,6 +143,9 @@ class Confinement:
                 os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
                 os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
         except OSError as error:
+            if not (user or self._folder):
+                what = f"{printable(str(error.filename))} is gone" if error.filename else "no walls can be put up"
+                raise LguestError(f"{what} ({error.strerror}): start the Guest anew") from None
             why = f"root's rights cannot be given up ({error.strerror})"
             raise LguestError(f"{why}: leave --chroot and --username out") from None
         child.no_new_privileges()

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pty_session
 import pytest
 from process_lab import PATIENCE, ROOT, Run, alive, family, gone, program
 from pty_session import Session, modes
@@ -52,6 +53,22 @@ def start(engine_name: str, tmp_path: Path) -> Iterator[Start]:
         run.process.kill()
         run.process.communicate()
         gone(pids)
+
+
+@pytest.fixture
+def at_terminal(engine_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """Boot at a pseudo-terminal, to the prompt."""
+    monkeypatch.setattr(pty_session, "PATIENCE", PATIENCE)
+    session = Session("-m", "lguest_py", "boot", "--engine", engine_name)
+    try:
+        session.wait_for(PROMPT)
+        yield session
+    finally:
+        session.process.kill()
+        session.process.wait()
+        for end in (session.master, session.slave):
+            with suppress(OSError):
+                os.close(end)
 
 
 def no_socket(folder: Path) -> bool:
@@ -132,33 +149,23 @@ def test_a_full_disk_under_the_core_leaves_no_file(engine_name: str, tmp_path: P
     assert f"--core {tmp_path}/core could not be written (No space left on device)" in done.stderr
 
 
-def test_a_terminal_that_hangs_up_ends_all_of_it(engine_name: str) -> None:
-    session = Session("-m", "lguest_py", "boot", "--engine", engine_name)
-    try:
-        session.wait_for(PROMPT)
-        pids = family(session.process.pid)
-        os.close(session.master)
-        os.close(session.slave)
-        assert session.process.wait(PATIENCE) == 128 + signal.SIGHUP
-        gone(pids)
-    finally:
-        session.process.kill()
-        session.process.wait()
+def test_a_terminal_that_hangs_up_ends_all_of_it(at_terminal: Session) -> None:
+    pids = family(at_terminal.process.pid)
+    os.close(at_terminal.master)
+    os.close(at_terminal.slave)
+    at_terminal.master = at_terminal.slave = -1
+    assert at_terminal.process.wait(PATIENCE) == 128 + signal.SIGHUP
+    gone(pids)
 
 
-def test_an_engine_that_is_killed_leaves_the_terminal_as_it_was(engine_name: str) -> None:
+def test_an_engine_that_is_killed_leaves_the_terminal_as_it_was(at_terminal: Session, engine_name: str) -> None:
     if engine_name == "kvm":
         pytest.skip("the engine is the Launcher's own process")
-    session = Session("-m", "lguest_py", "boot", "--engine", engine_name)
-    try:
-        session.wait_for(PROMPT)
-        for pid in family(session.process.pid):
-            if program(pid).startswith("qemu-system"):
-                os.kill(pid, signal.SIGKILL)
-        assert session.end() == 1
-        assert modes(session.slave) == session.before
-    finally:
-        session.close()
+    for pid in family(at_terminal.process.pid):
+        if program(pid).startswith("qemu-system"):
+            os.kill(pid, signal.SIGKILL)
+    assert at_terminal.end() == 1
+    assert modes(at_terminal.slave) == at_terminal.before
 
 
 @pytest.mark.nightly
