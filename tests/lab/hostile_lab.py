@@ -100,15 +100,16 @@ def image_of(
     more: Mapping[int, bytes] | None = None,
     pae: bool = False,
     seed: int = 0,
+    sane: bool = True,
 ) -> Image:
     """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it.
 
-    ``more`` is what else it has in memory, by address.
+    ``more`` is what else it has in memory, by address; ``sane``: its programs cannot change what is the kernel's.
     """
     words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
     end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
     parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
-    return _image(personality, random.Random(seed), {**parts, **(more or {})}, True, pae)
+    return _image(personality, random.Random(seed), {**parts, **(more or {})}, sane, pae)
 
 
 @dataclass(frozen=True)

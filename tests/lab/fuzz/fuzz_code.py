@@ -34,14 +34,13 @@ from hostile_code import (
     flags,
     le32,
     mov,
-    ports,
     rare,
     registers,
     segments,
     soft_int,
     store,
 )
-from hostile_guest import LGUEST_RING_1, NATIVE_RING_1, call, own_data, sti, to_user, virtqueue
+from hostile_guest import LGUEST_RING_1, NATIVE_RING_1, call, own_data, to_user, virtqueue
 from hostile_pae import FIRST, NX, PAE_RING_1, P
 
 from lguest_py.shared_memory import _layouts as L
@@ -77,7 +76,7 @@ def _touch(r: Random, pae: bool) -> bytes:
 def _target(r: Random) -> int:
     """Mostly a page of its own; now and then a page table, so that it is read and written as memory too."""
     table = DIRECTORIES + r.randrange(0xF0000)
-    return (TARGETS + 0x1000 * r.randrange(TARGET_COUNT) if r.random() < 0.9 else table) & ~0xFFF
+    return (TARGETS + 0x1000 * r.randrange(TARGET_COUNT) if r.random() < 0.98 else table) & ~0xFFF
 
 
 def lguest_churn(r: Random) -> bytes:
@@ -160,13 +159,9 @@ def pae_churn(r: Random) -> bytes:
 def _ring(r: Random, ring: int) -> bytes:
     """A descriptor, an available entry, or its index."""
     number = r.randrange(4)
-    rare = r.random() < 0.02
-    address = (
-        any_value(r)
-        if rare
-        else r.choice((SCRATCH, RAM_END - 16, ring + 0x3000, DIRECTORIES + 0x1000 * r.randrange(256)))
-    )
-    size = any_value(r) if rare else r.choice((1, 16, 512, 4096))
+    seldom = r.random() < 0.02
+    address = any_value(r) if seldom else r.choice((SCRATCH + 0x4000, RAM_END - 16, ring + 0x3000))  # no page table
+    size = any_value(r) if seldom else r.choice((1, 16, 512, 4096))
     link = r.choice((0, 2, 2, 1 | (number + 1) << 16, 3 | (number + 1) << 16, 1 | r.randrange(5) << 16))
     index = ring + 0x1002
     return r.choice(
@@ -178,8 +173,8 @@ def _ring(r: Random, ring: int) -> bytes:
             + store(ring + 16 * number + 8, size)
             + store(ring + 16 * number + 12, link),
             store(index + 2, number | number << 16) + b"\x66\xff\x05" + le32(index),
-            store(index + 2 + 4 * r.randrange(16), any_value(r) if rare else number),
-            store(index - 2, r.choice((0, 1, 1 << 16, any_value(r) if rare else 0))),
+            store(index + 2 + 4 * r.randrange(16), any_value(r) if seldom else number),
+            store(index - 2, r.choice((0, 1, 1 << 16, any_value(r) if seldom else 0))),
         )
     )
 
@@ -190,9 +185,7 @@ def page_virtqueue(r: Random) -> bytes:
         return virtqueue(r)
     number = r.randrange(PAGE_QUEUES)
     queue = RAM_END + 0x1000 + 0x3000 * number
-    buffer = r.choice(
-        (SCRATCH + 0x4000, RAM_END - 4096, PLACES["DATA"] + 0x1000, TABLES + 0x1000 * r.randrange(TABLE_COUNT))
-    )
+    buffer = r.choice((SCRATCH + 0x4000, RAM_END - 4096, RINGS))
     kind = 0 if number == PAGE_QUEUES - 1 else 2  # all but the console's output are for the device to write
     filled = store(queue, buffer) + store(queue + 8, r.choice((1, 16, 4096))) + store(queue + 12, kind)
     kick = mov(EAX, L.LHCALL_NOTIFY) + mov(EBX, queue) + CALL
@@ -254,6 +247,11 @@ def near_touch(r: Random) -> bytes:
     )
 
 
+def unmask(r: Random) -> bytes:
+    """Interrupts: sti, with what the CPU holds back behind it."""
+    return b"\xfb" + r.choice((b"", soft_int(r)))
+
+
 def harmless_odd(r: Random) -> bytes:
     """Instructions that are refused, or do nothing."""
     return bytes.fromhex(r.choice(ODD.split()))
@@ -267,14 +265,14 @@ WILD: Mapping[Variant, tuple[Maker, ...]] = {
     "native": (*NATIVE_RING_1, far_call),
     "pae": (*PAE_RING_1, far_call),
 }
-WILD_CHANCE = 0.02
+WILD_CHANCE = 0.01
 CALM: tuple[Maker, ...] = (near_touch, near_touch, soft_int, registers, harmless_odd)
 RING_1: Mapping[Variant, tuple[Maker, ...]] = {
     "lguest": (*CALM, own_data, to_user, to_user, *(call,) * 4, *(lguest_churn,) * 24, *(page_virtqueue,) * 4),
-    "native": (*CALM, to_user, to_user, sti, segments, *(native_churn,) * 16, *(pci_virtqueue,) * 6),
-    "pae": (*CALM, to_user, to_user, sti, segments, *(pae_churn,) * 16, *(pci_virtqueue,) * 6),
+    "native": (*CALM, to_user, to_user, unmask, segments, *(native_churn,) * 16, *(pci_virtqueue,) * 6),
+    "pae": (*CALM, to_user, to_user, unmask, segments, *(pae_churn,) * 16, *(pci_virtqueue,) * 6),
 }
-RING_3: tuple[Maker, ...] = (near_touch, near_touch, soft_int, registers, segments, flags, harmless_odd, ports)
+RING_3: tuple[Maker, ...] = (near_touch, near_touch, soft_int, registers, segments, flags, harmless_odd)
 
 
 def piece(r: Random, calm: tuple[Maker, ...], wild: tuple[Maker, ...]) -> bytes:
