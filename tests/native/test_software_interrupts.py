@@ -80,5 +80,5 @@ def test_it_comes_as_on_a_processor(
     elif gate == "absent":
         assert got == [NOT_PRESENT, vector << 3 | 2, at, cs]
     else:
-        direct = vector == SYSTEM_CALL and gate == "programs"  # it goes by the CPU's own gate, which pushes the real ring
+        direct = vector == SYSTEM_CALL and gate == "programs"  # by the CPU's own gate, which pushes the real ring
         assert got[:3] == [vector, at + len(code), cs | (1 if direct and not program else 0)]

@@ -15,7 +15,6 @@ from typing import Literal
 
 from hostile_code import (
     ANYWHERE,
-    ODD,
     BARS,
     DIRECTORY,
     EAX,
@@ -23,6 +22,7 @@ from hostile_code import (
     ECX,
     EDX,
     LOOK,
+    ODD,
     PLACES,
     RAM_END,
     SCRATCH,

@@ -26,7 +26,7 @@ from random import Random
 from fuzz_code import SLOTS, Batch, Variant, batch, memory
 from hostile_code import EAX, PLACES, RAM_END, SLOTS_BYTES, Patient, mov
 from hostile_code import LOOK as LOOK_AT
-from hostile_lab import LONG, START, Run, Watched, image_of, offences, stand, symbols, word
+from hostile_lab import START, Run, Watched, image_of, offences, stand, symbols, word
 from monitored import MonitoredTcg
 from shadow_model import Shadow, untruths
 from shadow_walk import too_much, writable_though_protected
