@@ -74,6 +74,11 @@ def _pair() -> None:
         each.close()
 
 
+def _limit_parent() -> None:
+    which, parent = resource.RLIMIT_RTTIME, os.getppid()
+    resource.prlimit(parent, which, resource.prlimit(parent, which))  # as it is
+
+
 def _import() -> None:
     import colorsys
     import unicodedata
@@ -122,6 +127,7 @@ def attempts(folder: str) -> dict[str, Callable[[], object]]:
         "signal everything": lambda: os.kill(-1, 0),
         "type into the terminal": lambda: fcntl.ioctl(9, 0x5412, b"x"),
         "raise a limit": _raise_limit,
+        "set a limit of the parent": _limit_parent,
         "chroot": lambda: os.chroot(folder),
         "a thread": _thread,
         "signal itself": _signal_itself,
