@@ -4,8 +4,11 @@
 #define HOST_KERNEL_BASE_END_H
 #include "switcher/layouts/types.h"
 
+struct registers;
+
 void end_guest(u32 kind, const char *message) __attribute__((noreturn));
 void kill_guest(const char *why, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void host_failed(const char *why, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void host_exception(const struct registers *at) __attribute__((noreturn));
 
 #endif
