@@ -51,6 +51,7 @@ extern struct native native;
 /* emulate.c, system.c */
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
+bool emulate_program_interrupt(u32 error);
 bool emulate_system(struct instruction *instruction);
 
 /* debug.c */

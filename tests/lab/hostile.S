@@ -56,22 +56,7 @@ start:
 	movl	$TSS_OF_GUEST, %eax
 	ltr	%ax
 	call	set_control
-	movb	$0x11, %al	/* the interrupt controllers: vectors from 0x20 on, all open */
-	outb	%al, $0x20
-	movb	$0x20, %al
-	outb	%al, $0x21
-	movb	$4, %al
-	outb	%al, $0x21
-	movb	$3, %al		/* no end of interrupt is awaited */
-	outb	%al, $0x21
-	xorb	%al, %al
-	outb	%al, $0x21
-	movb	$0x34, %al	/* and a timer, some hundred times a second */
-	outb	%al, $0x43
-	xorb	%al, %al
-	outb	%al, $0x40
-	movb	$0x10, %al
-	outb	%al, $0x40
+	call	set_timer
 #else
 	HYPERCALL	LHCALL_LGUEST_INIT, $DATA
 	xorl	%ebp, %ebp
@@ -113,19 +98,66 @@ goodbye:
 
 #if NATIVE
 set_control:
+	movl	$DIRECTORY, %ebx
+set_control_but_cr3:
 #if PAE
 	movl	$0xC0000080, %ecx		/* EFER: NXE */
 	movl	$0x800, %eax
 	xorl	%edx, %edx
 	wrmsr
 #endif
-	movl	$DIRECTORY, %eax
-	movl	%eax, %cr3
+	movl	%ebx, %cr3
 	movl	$CR4, %eax
 	movl	%eax, %cr4
 	movl	$0x80010033, %eax
 	movl	%eax, %cr0
 	ret
+
+set_timer:
+	movb	$0x11, %al	/* the interrupt controllers: vectors from 0x20 on, all open */
+	outb	%al, $0x20
+	movb	$0x20, %al
+	outb	%al, $0x21
+	movb	$4, %al
+	outb	%al, $0x21
+	movb	$3, %al		/* no end of interrupt is awaited */
+	outb	%al, $0x21
+	xorb	%al, %al
+	outb	%al, $0x21
+	movb	$0x34, %al	/* and a timer, some hundred times a second */
+	outb	%al, $0x43
+	xorb	%al, %al
+	outb	%al, $0x40
+	movb	$0x10, %al
+	outb	%al, $0x40
+	ret
+
+/* GDT, IDT and the stack in the TSS, as they were at first. */
+mend_descriptors:
+	movl	$~0, %ebx
+	movl	$KEPT, %esi
+	movl	$GDT, %edi
+	movl	$(4096 / 4), %ecx		/* the GDT's page */
+	call	mend
+	movl	$IDT, %edi
+	movl	$(2048 / 4), %ecx
+	call	mend
+	movl	$STACK, %ss:TSS + 4
+	movl	$KERNEL_DS, %ss:TSS + 8
+	lgdt	%ss:gdt_pointer
+	lidt	%ss:idt_pointer
+	ret
+
+	.balign	4
+	.word	0
+gdt_pointer:
+	.word	0xFF
+	.long	GDT
+	.word	0
+idt_pointer:
+	.word	0x7FF
+	.long	IDT
+#endif
 
 /* Where the words of a table differ from those that were kept, but for what the CPU sets: ebx keeps those bits. */
 mend:
@@ -141,16 +173,14 @@ mend:
 	jnz	1b
 	ret
 
-	.balign	4
-	.word	0
-gdt_pointer:
-	.word	0xFF
-	.long	GDT
-	.word	0
-idt_pointer:
-	.word	0x7FF
-	.long	IDT
-#endif
+/* The page tables, but for the bits that the CPU sets. */
+mend_tables:
+	movl	$~0x60, %ebx
+	movl	$(KEPT + 4096 + 2048), %esi
+	movl	$DIRECTORY, %edi
+	movl	$(MENDED * 4096 / 4), %ecx
+	call	mend
+	ret
 
 /* After any trap or interrupt. */
 	.balign	16
@@ -222,7 +252,11 @@ in_kernel:
 next_of_kernel:
 	movl	%ss:PROGRESS, %eax
 go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
+#if REFILL
+	jae	refill
+#else
 	jae	finish
+#endif
 	movl	%eax, %ebp
 	addl	$SLOT, %eax
 	movl	%eax, %ss:PROGRESS
@@ -231,23 +265,8 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	movl	%ss:MENDS, %eax
 	testl	%eax, %ss:BUDGET
 	jnz	1f
-	movl	$~0, %ebx
-	movl	$KEPT, %esi
-	movl	$GDT, %edi
-	movl	$(4096 / 4), %ecx		/* the GDT's page */
-	call	mend
-	movl	$IDT, %edi
-	movl	$(2048 / 4), %ecx
-	call	mend
-	movl	$~0x60, %ebx
-	movl	$(KEPT + 4096 + 2048), %esi
-	movl	$DIRECTORY, %edi
-	movl	$(MENDED * 4096 / 4), %ecx
-	call	mend
-	movl	$STACK, %ss:TSS + 4
-	movl	$KERNEL_DS, %ss:TSS + 8
-	lgdt	%ss:gdt_pointer
-	lidt	%ss:idt_pointer
+	call	mend_descriptors
+	call	mend_tables
 	call	set_control
 1:
 #endif
@@ -265,7 +284,66 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	pushl	$(USER_DS - 8)
 	pushl	%eax
 	iret
-1:	jmp	*%ebp
+1:
+#if REFILL && NATIVE
+	sti					/* the clock ends an endless loop */
+#endif
+	jmp	*%ebp
+
+#if REFILL
+/*
+ * Wait while the test looks at the Host's memory (a slot comes here), and while it writes the next slots; it says so in WAITING.
+ * All tables are flushed before, so that each entry of the current shadow has its entry in the Guest's tables.
+ */
+refill:	movl	$WAIT_REFILL, %ebp
+	jmp	1f
+	.globl	look
+look:	movl	$WAIT_LOOK, %ebp
+1:	movl	$STACK, %esp
+#if NATIVE
+	call	mend_descriptors
+#endif
+	movl	$KERNEL_DS, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	cld
+	call	mend_tables
+#if NATIVE
+	cli
+	call	set_timer
+	movl	%cr3, %ebx
+	call	set_control_but_cr3
+#else
+	movl	$0, DATA
+	HYPERCALL	LHCALL_SET_CLOCKEVENT, $0
+	HYPERCALL	LHCALL_LOAD_GDT_ENTRY, $14, $0xFFFF, $0xCFFB00
+	HYPERCALL	LHCALL_LOAD_GDT_ENTRY, $15, $0xFFFF, $0xCFF300
+	HYPERCALL	LHCALL_SET_STACK, $KERNEL_DS, $STACK, $1
+	HYPERCALL	LHCALL_FLUSH_TLB, $1
+#endif
+	movl	%ebp, WAITING
+2:	pause
+	cmpl	%ebp, WAITING
+	je	2b
+	cmpl	$WAIT_FINISH, WAITING
+	je	finish
+#if NATIVE
+	call	set_control
+#else
+	HYPERCALL	LHCALL_NEW_PGTABLE, $DIRECTORY
+	HYPERCALL	LHCALL_FLUSH_TLB, $1
+	HYPERCALL	LHCALL_SET_CLOCKEVENT, $300000
+	movl	$GUEST_IF, DATA
+#endif
+	cmpl	$WAIT_LOOK, %ebp
+	je	next_of_kernel
+	movl	$BUFFER, %esi
+	movl	$SLOTS, %edi
+	movl	$(2 * SLOTS_BYTES / 4), %ecx	/* those of programs lie behind them */
+	rep movsl
+	movl	$SLOTS, PROGRESS
+	jmp	next_of_kernel
+#endif
 
 	.balign	4096
 	.globl	stubs
@@ -280,3 +358,8 @@ stubs:
 	jmp	common
 	.set	vector, vector + 1
 	.endr
+
+#if REFILL
+	.balign	4096
+	jmp	look				/* LOOK */
+#endif

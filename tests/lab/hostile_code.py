@@ -22,6 +22,10 @@ PLACES = {  # Guest-physical, and virtual; hostile.S knows them too
     "PROGRESS": 0x150004,
     "MENDS": 0x150008,
     "CLOCK": 0x15000C,  # lguest: does it run from the start?
+    "STEPS": 0x150010,  # how many slots began, of a Guest that is given new ones (fuzz_lab.py)
+    "WAITING": 0x150014,  # and what it waits for
+    "BUFFER": 0x740000,  # where it finds them
+    **{"WAIT_LOOK": 1, "WAIT_REFILL": 2, "WAIT_FINISH": 3},
     "DATA": 0x151000,  # struct lguest_data
     "GDT": 0x180000,
     "IDT": 0x181000,
@@ -36,6 +40,7 @@ BARS, BARS_BYTES = 0x900000, 0x10000  # of PCI, above RAM_END
 POINTER, LDT, SCRATCH, RAM_END = 0x152000, 0x182000, 0x300000, 8 << 20
 TSS_BESIDE_GDT = GDT + 0x800
 STUBS = 0x101000  # 256 ways into the handler, 16 bytes apart
+LOOK = STUBS + 0x1000  # jump here: wait while the test looks (fuzz_lab.py)
 SELECTORS = 0x10, 0x18, 0x23, 0x2B, 0x61, 0x69, 0x73, 0x7B, 0x50, 0x51, 0x58, 0x80, 0, 3
 ACCESS = b"\x9b\x93\xfb\xf3\xfb\xf3\x9f\xdb\xd3\xb3\x97\x7b\x82\x89\x85\xec\xe5"
 DESCRIPTOR_S = 1 << 44
@@ -51,6 +56,15 @@ ODD = """0f34 0f35 0f05 0f07 0f01c1 0f01d9 0f01c8 0faa 0f01e0 0f00c0 0f00c8 0fa2
 0f09 dbe3d9eed9e8d8f19b 0f77 0f58c1"""
 EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI = range(8)
 Maker = Callable[[Random], bytes]
+
+
+class Patient(Random):
+    """For Guests that are to live long."""
+
+
+def rare(r: Random, chance: float) -> bool:
+    """For what may end a Guest, or loop for long."""
+    return r.random() < (chance / 50 if isinstance(r, Patient) else chance)
 
 
 def le32(value: int) -> bytes:
@@ -151,8 +165,8 @@ def touch(r: Random) -> bytes:
 
 def soft_int(r: Random) -> bytes:
     """By all instructions that there are for it."""
-    rare = r.choice((L.HYPERCALL_VECTOR, 2, 8, 14)) if r.random() < 0.1 else 4
-    called = b"\xcd" + bytes([r.choice((0x80, 0x80, 3, rare, L.VECTOR_TIMER, 0x20, r.randrange(256)))])
+    seldom = r.choice((L.HYPERCALL_VECTOR, 2, 8, 14)) if rare(r, 0.1) else 4
+    called = b"\xcd" + bytes([r.choice((0x80, 0x80, 3, seldom, L.VECTOR_TIMER, 0x20, r.randrange(256)))])
     return r.choice((called, called, called, b"\xcc", b"\xce", b"\xf1", b"\x0f\x0b"))
 
 
@@ -200,7 +214,7 @@ def far_call(r: Random) -> bytes:
 
 def ports(r: Random) -> bytes:
     """In and out, one or very many."""
-    port = r.choice(ENDING_PORTS if r.random() < 0.01 else PORTS)
+    port = r.choice(ENDING_PORTS if rare(r, 0.01) else PORTS)
     prefix = r.choice((b"", b"", b"\x66", b"\xf3", b"\xf2\x66", b"\x67\xf3", b"\x2e"))
     one = prefix + bytes([r.choice((0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F))])
     immediate = bytes([r.choice((0xE4, 0xE5, 0xE6, 0xE7)), r.choice((0x20, 0x21, 0x40, 0x43, 0x61, 0x70, 0x71, 0x80))])
@@ -212,7 +226,7 @@ def ports(r: Random) -> bytes:
 def switcher(r: Random) -> bytes:
     """Into the Switcher's code, with a stack that it might believe."""
     place = L.SWITCHER_BASE + r.randrange(r.choice((0x100, 0x1000, 0x3000)))
-    top = mov(ESP, any_address(r) if r.random() < 0.1 else SCRATCH + 0x8000)
+    top = mov(ESP, any_address(r) if rare(r, 0.1) else SCRATCH + 0x8000)
     frame = push(any_selector(r), any_address(r))
     return r.choice((b"", b"", top, frame)) + mov(EAX, place) + r.choice((b"\xff\xe0", b"\xff\xd0"))
 
@@ -222,7 +236,7 @@ def stack(r: Random) -> bytes:
     near_top = PLACES["STACK"] - r.randrange(0x100)
     top = r.choice((near_top, SCRATCH + 0x8000, GDT + r.randrange(0x800), DIRECTORY + 0x1100))
     use = r.choice((b"\x50", b"\x58", b"\x60", b"\x61", b"\x9c", b"\x9d", b"\xc3", b"\xc8\x08\x00\x01"))
-    return mov(ESP, any_address(r) if r.random() < 0.05 else top) + use
+    return mov(ESP, any_address(r) if rare(r, 0.05) else top) + use
 
 
 def odd(r: Random) -> bytes:
@@ -232,7 +246,7 @@ def odd(r: Random) -> bytes:
     prefixes = bytes(r.choice(b"\x66\x67\xf0\xf2\xf3\x26\x64") for _ in range(r.choice((1, 5, 16))))
     return r.choice(
         (
-            b"\xf4" if r.random() < 0.1 else b"\xfb",
+            b"\xf4" if rare(r, 0.1) else b"\xfb",
             r.choice((b"\x0f\x01\x05", b"\x0f\x01\x0d", b"\x62\x05")) + le32(any_address(r)),
             r.choice((b"\x0f\xae\x05", b"\x0f\xae\x0d")) + le32(SCRATCH),
             b"\x0f\x20" + bytes([0xC0 + r.randrange(64)]),

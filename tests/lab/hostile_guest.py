@@ -48,6 +48,7 @@ from hostile_code import (
     mov,
     ports,
     push,
+    rare,
     store,
     two_words,
 )
@@ -85,7 +86,7 @@ def control(r: Random) -> bytes:
     """Control, debug and model-specific registers."""
     cr0 = r.choice((0x80010033, 0x80000033, 0x8001003B, 0x80050033, 0x33, 0x80010037, 0x80000000, r.getrandbits(32)))
     cr3 = r.choice((DIRECTORY, DIRECTORY, SECOND, THIRD, LARGE, DIRECTORY + 0x18))
-    if r.random() < 0.02:
+    if rare(r, 0.02):
         cr3 = r.randrange(RAM_END)
     cr4 = r.choice((0x10, 0x10, 0x90, 0, 0x6D0, 0x20, 0x800, r.getrandbits(11)))
     number = r.choice((0x10, 0x1B, 0x174, 0x1A0, 0xC0000080, any_value(r)))
@@ -106,7 +107,7 @@ def control(r: Random) -> bytes:
 def table_register(r: Random) -> bytes:
     """lgdt and lidt; the handler of some later trap mends it."""
     base, limit = r.choice((GDT, IDT)), r.choice((0xFF, 0x7FF, 0xFFFF))
-    if r.random() < 0.02:
+    if rare(r, 0.02):
         base, limit = r.choice((GDT + 8, any_address(r), 0xFFFF0000)), r.choice((0x27, 0, 7, r.getrandbits(16)))
     load = b"\x0f\x01\x1d" if base == IDT else b"\x0f\x01\x15"
     return two_words(POINTER, limit << 16 | base << 32) + load + le32(POINTER + 2)
@@ -118,7 +119,7 @@ def descriptors(r: Random) -> bytes:
     handler = r.choice((STUBS + 16 * r.randrange(256), STUBS + 16 * 0x80, any_address(r)))
     kind = r.choice((0xEE, 0xEE, 0x8E, 0xEF, 0xE5, r.randrange(256)))
     leads = gate(handler, r.choice((0x10, 0x10, any_selector(r))), kind)
-    vector = r.choice((0x80, 0x80, 3, r.randrange(0x21, 256), r.randrange(256) if r.random() < 0.1 else 4))
+    vector = r.choice((0x80, 0x80, 3, r.randrange(0x21, 256), r.randrange(256) if rare(r, 0.1) else 4))
     task = mov(EAX, r.choice((0x38, 0x40, 0x30, any_selector(r))))
     lldt, ltr = task + b"\x0f\x00\xd0", task + b"\x0f\x00\xd8"
     use = bytes([0x8E, r.choice((0xC0, 0xD0, 0xE0, 0xE8))])
@@ -168,7 +169,7 @@ NATIVE_RING_1: tuple[Maker, ...] = (
 
 def near(r: Random, *good: int) -> int:
     """One of the good values, but for once in a while."""
-    return any_value(r) if r.random() < ONCE_IN_A_WHILE else r.choice(good)
+    return any_value(r) if rare(r, ONCE_IN_A_WHILE) else r.choice(good)
 
 
 def arguments(r: Random) -> tuple[int, int, int, int]:
@@ -204,7 +205,7 @@ def arguments(r: Random) -> tuple[int, int, int, int]:
 def call(r: Random) -> bytes:
     """A hypercall, mostly one that exists."""
     number, first, second, third = arguments(r)
-    if r.random() < ONCE_IN_A_WHILE:
+    if rare(r, ONCE_IN_A_WHILE):
         number = r.randrange(0x20)
     return mov(EAX, number) + mov(EBX, first) + mov(ECX, second) + mov(EDX, third) + CALL
 

@@ -55,11 +55,11 @@ DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
 
 
 @cache
-def stand(personality: Personality, pae: bool) -> bytes:
-    """tests/lab/hostile.S for this personality and this form of page tables."""
+def stand(personality: Personality, pae: bool, refill: bool = False) -> bytes:
+    """tests/lab/hostile.S for this personality and this form of page tables; ``refill``: it asks for more slots."""
     build_images.Builder().generate()
     tools = toolchain.find()
-    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native"), "PAE": int(pae)}
+    constants = {**PLACES, "SLOT": SLOT, "NATIVE": int(personality == "native"), "PAE": int(pae), "REFILL": int(refill)}
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
         defines = [f"-D{key}={value}" for key, value in constants.items()]
@@ -99,15 +99,17 @@ def image_of(
     user: bytes = b"",
     more: Mapping[int, bytes] | None = None,
     pae: bool = False,
+    seed: int = 0,
+    sane: bool = True,
 ) -> Image:
     """A Guest that runs ``code`` in ring 1, with ``user`` at USER_SLOTS, and powers off at any trap behind it.
 
-    ``more`` is what else it has in memory, by address.
+    ``more`` is what else it has in memory, by address; ``sane``: its programs cannot change what is the kernel's.
     """
     words = struct.pack("<IIII", 1000, PLACES["SLOTS"], 0, 0)
     end = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
     parts = {PLACES["SLOTS"]: code + end, PLACES["USER_SLOTS"]: user + b"\xeb\xfe", PLACES["BUDGET"]: words}
-    return _image(personality, random.Random(0), {**parts, **(more or {})}, True, pae)
+    return _image(personality, random.Random(seed), {**parts, **(more or {})}, sane, pae)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from hostile_code import (
     any_value,
     le32,
     mov,
+    rare,
     store,
 )
 from hostile_guest import INVLPG, NATIVE_RING_1, RELOAD_CR3, control, for_programs, page_tables
@@ -42,7 +43,7 @@ def pae_control(r: Random) -> bytes:
     cr0 = r.choice((0x80010033, 0x80000033, 0xE0010033, 0x33))
     cr3 = r.choice((DIRECTORY, DIRECTORY, SECOND, THIRD, LARGE, BAD, DIRECTORY + 0x18))
     cr4 = r.choice((0x20, 0x30, 0xB0, 0xA0, 0x6F0))
-    if r.random() < 0.02:
+    if rare(r, 0.02):
         cr3, cr4 = r.choice(((r.randrange(RAM_END), 0x20), (DIRECTORY, r.getrandbits(11))))
     efer = r.choice((0, EFER_NXE, EFER_NXE, EFER_NXE, EFER_NXE | 1, r.getrandbits(12)))
     number = mov(ECX, EFER) + mov(EDX, r.choice((0, 0, 0, 1)))

@@ -99,12 +99,18 @@ class Linux:
         self.usable = False
         while not (match := expression.search(self.shown, self.seen)):
             what = f"waited for {pattern!r}, and got {self.shown[self.seen :][-3000:]!r}"
-            assert self._open, f"the end came: {what}\n{self.report.read().decode()}"
-            assert time.monotonic() < deadline, f"it hangs: {what}"
+            assert self._open, f"the end came: {what}\n{self.remains()}"
+            assert time.monotonic() < deadline, f"it hangs: {what}\n{self.remains()}"
             self._exchange()
         self.seen = match.end()
         self.usable = True
         return match
+
+    def remains(self) -> str:
+        """End it; its report."""
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        return self.report.read().decode()
 
     def type(self, data: bytes) -> None:
         """Type; what the Launcher does not take yet goes out during the next wait."""

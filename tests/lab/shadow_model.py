@@ -103,9 +103,9 @@ class Shadow:
         size, where = layouts(pae)["shadow_directory"]
         for number in range(64):
             start = at["shadow_directories"] + size * number
-            for part, page in enumerate(struct.unpack_from(f"<{has.pages}H", memory, start + where["page"])):
-                if page and (not part or shadow.directories):
-                    shadow.directories[page] = word(memory, start + where["guest"]), part
+            pages = struct.unpack_from(f"<{has.pages}H", memory, start + where["page"])
+            for part, page in enumerate(pages if pages[0] else ()):  # else the slot is free, and the others are old
+                shadow.directories[page] = word(memory, start + where["guest"]), part
         (page,) = struct.unpack_from("<H", memory, at["free_list"])
         while page in shadow.pages and page not in shadow.free:
             shadow.free.append(page)
