@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a long-lived random Guest does: what hostile_guest.py does, churn of page directories, and virtqueues.
 
-A step is one slot: it counts itself, then does what one maker made.  What ends a Guest is rare here, so that it lives long.
+A step is one slot: it counts itself, then does what one maker made.  What ends a Guest is rare here: it lives long.
 Read before: hostile_guest.py.  Read next: fuzz_lab.py.
 """
 
@@ -15,7 +15,6 @@ from typing import Literal
 
 from hostile_code import (
     ANYWHERE,
-    ODD,
     BARS,
     DIRECTORY,
     EAX,
@@ -23,6 +22,7 @@ from hostile_code import (
     ECX,
     EDX,
     LOOK,
+    ODD,
     PLACES,
     RAM_END,
     SCRATCH,
