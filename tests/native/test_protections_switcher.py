@@ -98,9 +98,10 @@ def test_a_misaligned_descriptor_store(engine_name: str, switcher: Switcher) -> 
 
 @SWITCHERS
 def test_a_descriptor_store_of_the_stack_pointer(engine_name: str, switcher: Switcher) -> None:
-    """It stores the Guest's."""
-    code = mov(ESP, 0) + b"\x89\x25" + le32(PLACE) + b"\xa1" + le32(PLACE) + mov(ESP, STACK) + KEEP
-    assert words(engine_name, switcher, code)[0] == 0
+    """It stores the Guest's, in a descriptor that is not present."""
+    absent = mov(ECX, 0) + STORE_ECX + le32(PLACE + 4)
+    code = absent + mov(ESP, 0x1234) + b"\x89\x25" + le32(PLACE) + b"\xa1" + le32(PLACE) + mov(ESP, STACK) + KEEP
+    assert words(engine_name, switcher, code)[0] == 0x1234
 
 
 @SWITCHERS
@@ -204,3 +205,15 @@ def test_a_programs_fault_in_a_large_page(engine_name: str, switcher: Switcher) 
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", more=more)
     (found,), _ = told(engine_name, switcher, image, (TOLD, 3))
     assert found == [NOTHING] * 3
+
+
+@SWITCHERS
+@pytest.mark.parametrize("base", [SCRATCH + 0x3000, SCRATCH + 0x10000], ids=["lower-half", "upper-half"])
+def test_a_descriptor_that_the_kernel_changes_and_loads(engine_name: str, base: int, switcher: Switcher) -> None:
+    """While it is present: the CPU must have it at once, though no program is entered between."""
+    new = DATA & ~0xFF_FFFF_0000 | (base & 0xFFFFFF) << 16
+    low = mov(ECX, new & 0xFFFFFFFF) + STORE_ECX + le32(PLACE)
+    high = mov(ECX, new >> 32) + STORE_ECX + le32(PLACE + 4)
+    code = store(SCRATCH, 1) + store(base, 2) + (low if base & 0xFFFF else high)
+    code += mov(EAX, FIRST << 3 | 3) + LOAD_GS + b"\x65\xa1\0\0\0\0" + KEEP
+    assert words(engine_name, switcher, code)[0] == 2
