@@ -46,6 +46,9 @@ descriptor_store:
 	jae 8f
 	testb $3, %bl
 	jnz 8f
+	movl PUSHED_CS(%esp), %eax
+	cmpl %cs:STATE(flat_cs), %eax
+	jne 8f
 	movl PUSHED_EIP(%esp), %esi
 	movl %esi, %eax
 	andl $0xFFF, %eax

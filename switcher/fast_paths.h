@@ -78,12 +78,15 @@ next_instruction:
 	jmp return_to_host			/* not "fault", for this is not ring 0 */
 
 /*
- * The same, for a mov of CR2 or CR3 to a register but esp.  The registers are pushed all, so that one can be changed.
+ * The same, for a mov of CR2 or CR3 to a register but esp.  The registers are pushed all, so that one can be changed.  The
+ * ModRM byte is read once, because a device can write there; it is kept above them.
  */
 #define MOV_CR2_EAX 0xD0 /* a ModRM byte; the low three bits are the register, and the next one is set for CR3 */
 #define ESP_NUMBER 4
 #define PUSHED_EAX 28 /* after pushal, which pushes register 0 first; descriptor_stores.h uses it too */
+#define PUSHED_BYTES 32
 #define PUSHED_EIP 36
+#define PUSHED_CS 40
 read_control:
 	movzbl %cs:2(%eax), %eax
 	xorl $MOV_CR2_EAX, %eax
@@ -93,22 +96,20 @@ read_control:
 	jnz 1f
 	testb $ESP_NUMBER, %al
 	jnz 2b
-1:	popl %eax
+1:	xchgl %eax, (%esp)
 	pushal
-	movl PUSHED_EIP(%esp), %eax
-	movzbl %cs:2(%eax), %eax
-	subl $MOV_CR2_EAX, %eax
+	movl PUSHED_BYTES(%esp), %eax
 	movl %eax, %edx
 	shrl $3, %edx
 	movl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_guest_cr2(, %edx, 4), %edx
 	andl $7, %eax
 	negl %eax
 	movl %edx, PUSHED_EAX(%esp, %eax, 4)
-	addl $3, PUSHED_EIP(%esp)
+	addl $3, PUSHED_EIP + 4(%esp)
 	lgdt %cs:LOADABLE(kernel_gdt)
 	incl %ss:SWITCHER_STACK_PAGE + UNTRUSTED_fast_paths
 	popal
-	addl $4, %esp
+	addl $8, %esp
 	iret
 
 /*
@@ -168,10 +169,9 @@ popf_kernel:
 	jz 3f
 	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 3f
-	testb $2, SAVED_CS(%esp)		/* ring 3 */
-	jnz 3f
-	testb $1, SAVED_CS(%esp)		/* ring 0 */
-	jz 3f
+	movl SAVED_CS(%esp), %eax
+	cmpl %cs:STATE(flat_cs), %eax		/* not a program, nor ring 0 */
+	jne 3f
 	movl SAVED_EIP(%esp), %eax
 	cmpb $INSTEAD_OF_POPF, %cs:(%eax)
 	je popf
@@ -237,6 +237,9 @@ segment_not_present:
 	jne 2f
 	testl $(FLAG_TF | FLAG_VM), SAVED_EFLAGS(%esp)
 	jnz 2f
+	movl SAVED_CS(%esp), %eax
+	cmpl %cs:STATE(flat_cs), %eax
+	jne 2f
 	movl SAVED_EIP(%esp), %eax
 	cmpb $IRET, %cs:(%eax)
 	jne 2f

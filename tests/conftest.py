@@ -2,8 +2,9 @@
 """Which tests run, and on which engines.
 
 A test that starts an engine takes the fixture ``engine_name``: it then runs once for "tcg" and once for "kvm".
-``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run
-in the carrier (tests/lab/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else is left out.
+``--engines=tcg|kvm|tcg,kvm`` chooses.  Where it names kvm and this machine's KVM cannot serve, those tests run in
+the carrier (tests/lab/engines/kvm_carrier.py).  Without the option kvm runs where it can serve directly, else it is
+left out.
 
 A test of a real Linux takes the fixture ``linux``; one of a distribution's own kernel takes ``stock``, ``stock_pae`` or
 ``stock_rt``, one of a system on a root disk ``userland``; they are fetched into the user's cache when they are not
@@ -21,6 +22,7 @@ from pathlib import Path
 import build_images
 import kvm_carrier
 import pytest
+import second_try
 from linux_lab import RealLinux
 from toolchain import BuildError
 
@@ -44,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lguest-py")
     group.addoption("--engines", metavar="LIST", help="tcg, kvm or tcg,kvm (default: tcg, and kvm where it can serve)")
     group.addoption("--nightly", action="store_true", help="also run what is long")
+    group.addoption("--as-built", action="store_true", help="test the images as they are (tools/mutate.py)")
     kvm_carrier.add_option(group)
 
 
@@ -56,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     linux_directories()
     packed_directory()
     kvm_carrier.pytest_configure(config)
-    if kvm_carrier.inside():
+    second_try.pytest_configure(config)
+    if kvm_carrier.inside() or config.getoption("as_built"):
         return
     try:
         build_images.Builder(images=build_images.IMAGES + build_images.TEST_IMAGES).all()
@@ -164,6 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         engine = engine_of(item)
         if engine:
             item.add_marker("engine")
+            second_try.allow(config, item)
         if engine and not wanted(config, engine):
             left_out[item] = f"engine {engine}"
         elif "linux" in getattr(item, "fixturenames", ()):
@@ -203,6 +208,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 ours = "engine" in report.keywords and re.search(rf"[\[-]{name}[]-]", report.nodeid)
                 counts[name][outcome] += bool(ours)
     left_out: list[str] = config.stash.get(LEFT_OUT, [])
+    second_try.summary(terminalreporter)
     terminalreporter.section("lguest-py")
     for name, count in counts.items():
         terminalreporter.line(f"engine {name}: {count['passed']} passed, {count['failed']} failed")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Build the 32-bit images that lguest_py ships: the Host kernel, the reset vector's ROM, the tiny Guest, the self-test.
 
-Run at install time by setup.py; by hand after a change: ``python tools/build_images.py``.  Objects go to
+Run at install time by setup.py; by hand after a change: ``python tools/build_images.py [NAME ...]``.  Objects go to
 build/NAME/, what is shipped to lguest_py/_images/.  Only what changed is rebuilt, and several runs at once
 wait for each other.  Nothing is linked but the objects named here, so an undefined symbol (a call into
 libgcc, say) fails the build.
@@ -175,10 +175,11 @@ class Builder:
             aside.replace(output)
 
 
-def main() -> int:
-    """Build everything; the exit status."""
+def main(names: list[str]) -> int:
+    """Build everything, or the images of these names; the exit status."""
+    images = tuple(image for image in IMAGES if not names or image.name in names)
     try:
-        Builder().all()
+        Builder(images=images).all()
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
@@ -186,4 +187,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -30,7 +30,7 @@ LAUNCHER: Rows = (
     (("disks", "files"), ("networks", "tap, passt"), ("share", "9P server")),
     (("engines", "KVM or TCG"), ("console", "terminal"), ("hardware", "as data")),
     (("shared_memory", "layouts"), ("files", "in, out, cache"), ("kvm", "the binding")),
-    (("errors", "what a user can meet"),),
+    (("errors", "what a user can meet"), ("sandbox", "Landlock, seccomp")),
 )
 
 # Rooms of host_kernel, and the Switcher.

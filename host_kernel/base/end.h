@@ -2,9 +2,7 @@
 /* The functions that end a run.  They do not return, so a caller that finds a violated rule needs no error path. */
 #ifndef HOST_KERNEL_BASE_END_H
 #define HOST_KERNEL_BASE_END_H
-#include "switcher/layouts/types.h"
-
-struct registers;
+#include "switcher/layouts/lguest_pages.h"
 
 void end_guest(u32 kind, const char *message) __attribute__((noreturn));
 void kill_guest(const char *why, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -50,7 +50,7 @@ void world_init(void)
 static void check(u32 frame)
 {
 	if (frame != FRAME_ADDRESS)
-		switcher_faulted((const struct registers *)frame);
+		misplaced_frame((const struct registers *)frame);
 }
 
 /* Run the Guest until its next hypercall. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Decode one instruction: prefixes, opcode, and if there is one the ModRM byte with its address.
- * 32-bit code in a flat segment only.  Source: Intel SDM vol. 2, 2.1.
+ * 32-bit code in a flat segment only, and no 16-bit addresses.  Source: Intel SDM vol. 2, 2.1.
  * Read next: host_kernel/native/emulate.c, host_kernel/lguest/emulate.c, host_kernel/pci/mmio.c.
  */
 #include <stddef.h>
@@ -75,9 +75,16 @@ u32 *general_register(u32 number)
 	return (u32 *)((u8 *)guest.regs + places[number & 7]);
 }
 
+/* Software interrupts, to which an address-size prefix makes no difference. */
+static bool has_no_address(u8 opcode)
+{
+	return opcode >= 0xCC && opcode <= 0xCE;
+}
+
 bool decode(struct instruction *instruction)
 {
 	struct registers *regs = guest.regs;
+	bool address_16 = false;
 	u8 byte;
 
 	/* Not a compound literal: that would clear the bytes too. */
@@ -96,6 +103,9 @@ bool decode(struct instruction *instruction)
 			instruction->repeat = true;
 			break;
 		case 0xF0:
+			break;
+		case 0x67:
+			address_16 = true;
 			break;
 		case 0x26:
 			instruction->segment = regs->es;
@@ -117,10 +127,10 @@ bool decode(struct instruction *instruction)
 			break;
 		case 0x0F:
 			instruction->two_bytes = true;
-			return next_byte(instruction, &instruction->opcode);
+			return !address_16 && next_byte(instruction, &instruction->opcode);
 		default:
 			instruction->opcode = byte;
-			return true;
+			return !address_16 || has_no_address(byte);
 		}
 	}
 	return false;

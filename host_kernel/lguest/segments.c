@@ -49,8 +49,8 @@ void load_gdt_entry(u32 entry, u32 low, u32 high)
 
 void load_tls(const u32 descriptors[6])
 {
-	for (u32 slot = 0; slot < 3; slot++)
-		set_descriptor(GDT_TLS + slot, descriptors[slot * 2], descriptors[slot * 2 + 1]);
+	for (u32 slot = 0; slot < 3; slot++) /* a device may write there: what is checked is what is used */
+		set_descriptor(GDT_TLS + slot, read_once(&descriptors[slot * 2]), read_once(&descriptors[slot * 2 + 1]));
 }
 
 u32 lguest_segment_base(u16 selector)

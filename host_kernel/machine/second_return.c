@@ -44,6 +44,19 @@ static u32 switch_by_second_frame(void)
 	return ordinary_switch();
 }
 
+/* What it replaced in the Guest's registers, for the report on a world switch that failed. */
+void second_return_undo(void)
+{
+	struct registers *regs = guest.regs;
+	const u32 *frame = (const u32 *)SECOND_FRAME;
+
+	if (!reasons)
+		return;
+	regs->eip = frame[0];
+	regs->cs = frame[1];
+	regs->eflags = frame[2];
+}
+
 void second_return(u32 reason, bool wanted)
 {
 	if (wanted && !reasons) {

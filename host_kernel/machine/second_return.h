@@ -9,5 +9,6 @@
 #define RETURN_BREAKPOINTS 1u
 #define RETURN_STACK_16    2u
 void second_return(u32 reason, bool wanted);
+void second_return_undo(void);
 
 #endif

@@ -39,7 +39,7 @@ void OFTEN fill_around(u32 address)
 		u32 index = __builtin_ctz(empty);
 		pte_t entry = read_entry(&guest_table[index]);
 
-		if (!(~entry & (PTE_P | PTE_A)) && guest_frame_valid(entry) && !is_reserved(entry))
+		if (!(~entry & (PTE_P | PTE_A)))
 			shadow_table_map(page, first + index, entry);
 	}
 }

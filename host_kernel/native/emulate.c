@@ -11,6 +11,9 @@
 #include "host_kernel/pci/pci.h"
 
 #define DIRECTION 0x400u
+#define INT3  0xCC
+#define INT_N 0xCD
+#define INTO  0xCE
 
 static u32 read_port(u16 port, u32 size)
 {
@@ -140,14 +143,50 @@ static void set_interrupt_flag(struct instruction *instruction)
 	}
 }
 
-/* `int n` and `int3` of the kernel. */
+/* int n, int3 and into of the kernel. */
 static bool software_interrupt(struct instruction *instruction)
 {
 	u8 vector = TRAP_BREAKPOINT;
 
-	if (instruction->opcode == 0xCD && !next_byte(instruction, &vector))
+	if (instruction->opcode == INTO)
+		vector = TRAP_OVERFLOW;
+	else if (instruction->opcode == INT_N && !next_byte(instruction, &vector))
 		return false;
 	native_software_interrupt(vector, instruction->next);
+	return true;
+}
+
+static bool is_prefix(u8 byte)
+{
+	return (byte & 0xE7) == 0x26 || (byte >= 0x64 && byte <= 0x67) || byte == 0xF0 || byte == 0xF2 || byte == 0xF3;
+}
+
+/* The opcode of a program's instruction without operands in memory, and its length so far, behind prefixes. */
+static bool find_opcode(u8 *opcode, u32 *length)
+{
+	u32 start = guest.regs->eip + segment_base(guest.regs->cs);
+
+	for (*length = 0; *length < LONGEST_INSTRUCTION;) {
+		if (!guest_try_read(opcode, start + (*length)++, 1))
+			return false;
+		if (!is_prefix(*opcode))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A general protection fault in ring 3.  True: it was a software interrupt.  `int n` faults there, since the gates that the CPU
+ * uses have DPL 0; the DPL of the Guest's gate decides.
+ */
+bool emulate_program_interrupt(u32 error)
+{
+	u32 length;
+	u8 opcode;
+
+	if ((error & 7) != ERROR_IDT || !gate_for_programs(error >> 3) || !find_opcode(&opcode, &length))
+		return false;
+	native_software_interrupt(error >> 3, length + (opcode == INT_N));
 	return true;
 }
 
@@ -192,8 +231,7 @@ static bool one_byte(struct instruction *instruction, bool *moved)
 	case 0xCB:
 		*moved = true;
 		return emulate_far_return(instruction, 0);
-	case 0xCC:
-	case 0xCD:
+	case INT3 ... INTO:
 		*moved = true;
 		return software_interrupt(instruction);
 	case 0x6C ... 0x6F:

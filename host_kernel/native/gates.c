@@ -5,7 +5,8 @@
 
 #define SYSTEM_CALL 0x80
 
-bool read_gate(u32 vector, u32 *low, u32 *high)
+/* Also one that is not present. */
+static bool find_gate(u32 vector, u32 *low, u32 *high)
 {
 	u32 words[2];
 
@@ -14,15 +15,20 @@ bool read_gate(u32 vector, u32 *low, u32 *high)
 		return false;
 	*low = words[0];
 	*high = words[1];
-	return *high & GATE_P;
+	return true;
 }
 
-/* May a program raise this vector by an instruction? */
+bool read_gate(u32 vector, u32 *low, u32 *high)
+{
+	return find_gate(vector, low, high) && (*high & GATE_P);
+}
+
+/* May a program raise this vector by an instruction?  Whether the gate is present is the next question. */
 bool gate_for_programs(u32 vector)
 {
 	u32 low, high;
 
-	return read_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
+	return find_gate(vector, &low, &high) && (high & GATE_DPL) == GATE_DPL;
 }
 
 /* The kernel's own gate for page faults. */

@@ -88,14 +88,13 @@ u64 guest_descriptor(u32 entry)
 	return (u64)guest_gdt[entry][1] << 32 | guest_gdt[entry][0];
 }
 
-/* Are all of these entries data segments for programs, or not present, and none of them one that this kernel needs? */
+/* Are all of these entries data segments for programs, or not present?  Those that are ours are never copied. */
 static bool are_data(u32 first, u32 last)
 {
 	for (u32 entry = first; entry <= last; entry++) {
 		u32 high = entry < GDT_ENTRIES ? guest_gdt[entry][1] : HIGH_P;
 
-		if (!entry || entry == GDT_HOST_CS || entry == GDT_HOST_DS || entry == GDT_TSS || entry == native.ldt_selector >> 3 ||
-		    ((high & HIGH_P) && (high & (HIGH_S | HIGH_CODE | HIGH_DPL)) != (HIGH_S | HIGH_DPL)))
+		if ((high & HIGH_P) && (high & (HIGH_S | HIGH_CODE | HIGH_DPL)) != (HIGH_S | HIGH_DPL))
 			return false;
 	}
 	return true;

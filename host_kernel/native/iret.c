@@ -38,6 +38,8 @@ bool emulate_iret(struct instruction *instruction)
 	if ((frame[1] & RPL) != RPL) {
 		if (native.gdt_limit && !is_code(frame[1] & 0xFFFF, 0, &limit))
 			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
+		if (native.gdt_limit && frame[0] > limit)
+			return faults(TRAP_GENERAL, 0);
 		regs->esp += 12;
 		regs->cs = (frame[1] & 0xFFFC) | 1;
 	} else {

@@ -51,6 +51,7 @@ extern struct native native;
 /* emulate.c, system.c */
 bool native_emulate(u32 error);
 bool emulate_program_io(u32 error);
+bool emulate_program_interrupt(u32 error);
 bool emulate_system(struct instruction *instruction);
 
 /* debug.c */
@@ -77,6 +78,7 @@ void native_reflect_page_fault(u32 address, u32 error);
 void native_segments_init(void);
 void choose_gdt(u32 ring);
 void choose_kernel_gdt(void);
+void kernel_code_changed(void);
 void ldt_load(u16 selector);
 bool ldt_hides_code(void);
 bool ldt_special(void);

@@ -181,26 +181,14 @@ static void page_fault(u32 address, u32 error)
 		step_store(address, FRAME(entry));
 }
 
-/* In ring 3 `int n` faults, since the gates that the CPU uses have DPL 0; the DPL of the Guest's gate decides. */
-static bool software_interrupt(u32 error)
-{
-	u32 vector = error >> 3;
-	u8 opcode;
-
-	if ((error & 7) != 2 || !gate_for_programs(vector))
-		return false;
-	if (!guest_try_read(&opcode, guest.regs->eip + segment_base(guest.regs->cs), 1))
-		return false;
-	native_software_interrupt(vector, opcode == 0xCD ? 2 : 1);
-	return true;
-}
-
 static inline void handle_exit(void)
 {
 	struct registers *regs = guest.regs;
 	u32 vector = regs->trapnum, error = regs->errcode;
 	bool ring_1 = (regs->cs & RPL) == 1;
 
+	if (ring_1 && regs->cs != state->flat_cs)
+		kernel_code_changed();
 	if (native.page_unprotected && unprotected_page_trap(vector, error))
 		return;
 	switch (vector) {
@@ -215,7 +203,7 @@ static inline void handle_exit(void)
 		native_debug_exception();
 		return;
 	case TRAP_GENERAL:
-		if (ring_1 ? native_emulate(error) : software_interrupt(error) || emulate_program_io(error))
+		if (ring_1 ? native_emulate(error) : emulate_program_interrupt(error) || emulate_program_io(error))
 			return;
 		break;
 	case TRAP_NOT_PRESENT: /* iret to a program */

@@ -266,6 +266,8 @@ static bool is_ours(void)
 
 	if (regs->trapnum != TRAP_GENERAL || (regs->cs & RPL) != 1)
 		return false;
+	if (regs->cs != state->flat_cs)
+		kernel_code_changed();
 	byte = kernel_byte(regs->eip);
 	if (regs->errcode && byte && *byte != INSTEAD_OF_POPF)
 		return false;
@@ -292,7 +294,7 @@ static void step(void)
 	const u8 *byte;
 
 	while (watching) {
-		if ((regs->cs & RPL) != 1 || (regs->eflags & EFLAGS_IF) || guest.halted || !steps_left) {
+		if (regs->cs != state->flat_cs || (regs->eflags & EFLAGS_IF) || guest.halted || !steps_left) {
 			watching = false;
 			return;
 		}

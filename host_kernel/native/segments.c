@@ -6,6 +6,7 @@
 #include "host_kernel/native/descriptors.h"
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
+#include "host_kernel/base/end.h"
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/second_return.h"
@@ -114,6 +115,26 @@ static void set_program(void)
 	iret_ss = (esp0 - FRAME_OF_PROGRAM) / PAGE_BYTES == (esp0 - 1) / PAGE_BYTES ? ss0 : 0;
 }
 
+/* Is this code segment, as the CPU has it, one of 32 bits with base 0? */
+static bool runs_flat(u32 cs)
+{
+	u32 entry = (cs & 0xFFFF) >> 3;
+	u64 descriptor = cs & SELECTOR_TI ? ldt[entry] : state->gdt[entry % GDT_ENTRIES];
+
+	return !base_of(descriptor, descriptor >> 32) && (descriptor >> 32 & HIGH_D);
+}
+
+/* The kernel's code segment is another one: instructions that trap are read at eip, so it must be flat. */
+void __attribute__((noinline, cold)) kernel_code_changed(void)
+{
+	const struct registers *regs = guest.regs;
+
+	if (!runs_flat(regs->cs))
+		kill_guest("the kernel runs in code segment %#x (eip %#x), which has a base or 16 bits: that is not supported",
+			   regs->cs & 0xFFFF, regs->eip);
+	state->flat_cs = regs->cs;
+}
+
 /* A system call arrives with user_gdt. */
 void choose_kernel_gdt(void)
 {
@@ -140,8 +161,10 @@ void choose_gdt(u32 ring)
 	else
 		state->guest_gdt = ring == 3 ? state->user_gdt : state->kernel_gdt;
 	state->esp0_address = native.tss_base + TSS_ESP0;
+	if (native.descriptors_differ && !runs_flat(state->flat_cs))
+		state->flat_cs = 0;
 	if (ring != 3)
-		state->kernel_cs = guest.regs->cs & native.kernel_cs_mask;
+		state->kernel_cs = state->flat_cs & native.kernel_cs_mask;
 	else if (mapped)
 		set_program();
 	if (native.descriptors_differ)

@@ -21,6 +21,8 @@ from lguest_py.cli.verbs import VERBS, load
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.descriptors import as_descriptor_error
 
+own_process = False  # this process is the command line's, and nobody's who has other work for it
+spare = -1  # /dev/null, open for a process that may open no file any more
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a write to an open file
 
 
@@ -41,7 +43,7 @@ def _ensure_standard_descriptors() -> None:
 def _discard_output(standard: int) -> None:
     """Send later output to /dev/null after a failed write: the interpreter's flush at exit would fail again."""
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), standard)
+        os.dup2(spare if spare >= 0 else os.open(os.devnull, os.O_WRONLY), standard)
 
 
 def _say(text: object) -> None:
@@ -93,7 +95,12 @@ def _run_reporting_errors(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status (lguest_py/cli/boot.py lists them)."""
+    """Run the command line; the exit status (lguest_py/cli/boot.py lists them).
+
+    Without ``arguments`` they are the process's own: then it may put walls around itself that it cannot leave.
+    """
+    global own_process
+    own_process = arguments is None
     try:
         return _run_reporting_errors(sys.argv[1:] if arguments is None else arguments)
     except (OSError, ImportError) as error:

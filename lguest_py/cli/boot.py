@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from lguest_py import cli
 from lguest_py.cli.boot_options import MakeParser, machine_options, misplaced, misplaced_warning, parse
 from lguest_py.errors import LguestError, StoppedError, UsageError
 
@@ -42,7 +43,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     """
     from lguest_py.cli.signals import SignalPipe, ending_signals
     from lguest_py.cli.waking import continued_after
-    from lguest_py.console.streams import Input, Output, Source
+    from lguest_py.console.streams import Drain, Input, Output, Source
     from lguest_py.console.terminal import Terminal
     from lguest_py.files.unix_sockets import connected
     from lguest_py.images.initrd_format import initrd_note
@@ -53,11 +54,17 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     machine = machine_options(options)
     if wrong_place := misplaced(machine.command_line, options.names):
         say(misplaced_warning(wrong_place))
+    if options.no_sandbox:
+        from lguest_py.sandbox import child
+
+        child.disable()
     confinement = None
-    if machine.username is not None or machine.chroot is not None:
+    walls = cli.own_process and sys.platform == "linux" and not options.no_sandbox
+    if walls or machine.username is not None or machine.chroot is not None:
         from lguest_py.cli.confinement import Confinement
 
-        confinement = Confinement(machine.username, machine.chroot)
+        told = say if options.verbose else None
+        confinement = Confinement(machine.username, machine.chroot, walls=walls, say=told)
     with ending_signals():
         settings, choice = prepare(**machine.for_prepare())
         image = settings.image
@@ -66,11 +73,16 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     output = Output(2 if options.json else 1)
+    drain: Drain = output
+    if options.console_filter:
+        from lguest_py.console.filter import FilteredOutput
+
+        drain = FilteredOutput(output)
     with ExitStack() as stack:
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
-            make = confinement.engine(choice, settings, stack)
+            make = confinement.engine(choice, settings, stack, files.made)
             confine, connect = confinement.confine, confinement.connect
         stack.enter_context(continued_after(settings.timeout))
         source: Source = Input(0)
@@ -82,7 +94,7 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         else:
             signals = stack.enter_context(SignalPipe())
         autopsy = files.autopsy if files.wanted else None
-        run = Launcher(settings, make, source, output, signals, say, announcement, confine, connect, autopsy)
+        run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy)
         result = run.run()
         files.write(result)
     line_open = output.last != b"\n"

@@ -54,6 +54,8 @@ exit status:
   128+n  signal n; 130 also for Ctrl-A x, 141 when the reader of the output is gone
 """
 HARDWARE = "disks, networks, shares, consoles"
+
+
 class MakeParser(Protocol):
     """The class lguest_py.cli.parser.Parser, which a verb is given so that tools can replace it (parsers.py)."""
 
@@ -84,6 +86,7 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
         add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
         add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
+        add("--console-filter", action="store_true", help="show the Guest's control characters, send none"),
         add("--quiet", action="store_true", help="no messages but errors"),
         add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
     ]
@@ -127,10 +130,11 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         group.add_argument("--bus", choices=CHOICES["bus"], help="how the Guest finds its devices (auto)"),
     ]
-    group = parser.add_argument_group("what this process may do, when it was started by root")
+    group = parser.add_argument_group("what this process may do; the first two are for root")
     actions += [
         group.add_argument("-u", "--username", metavar="USER", help="become USER when everything is open"),
         group.add_argument("-c", "--chroot", metavar="DIR", help="leave all files but those below DIR then"),
+        group.add_argument("--no-sandbox", action="store_true", help="no walls around this process and its helpers"),
     ]
     return actions
 

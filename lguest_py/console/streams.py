@@ -21,7 +21,9 @@ END_OF_INPUT = b"\x04"  # Ctrl-D, as a terminal's user types it
 class Drain(Protocol):
     """Where the Guest's output goes, as the Launcher sees it."""
 
-    error: OSError | None  # why no more can be written; ``fileno`` is readable then
+    @property
+    def error(self) -> OSError | None:
+        """Why no more can be written; ``fileno`` is readable then."""
 
     @property
     def room(self) -> int:

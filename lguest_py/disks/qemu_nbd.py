@@ -19,7 +19,8 @@ from contextlib import ExitStack, suppress
 from lguest_py.disks.nbd import Nbd
 from lguest_py.disks.workers import THREADS
 from lguest_py.errors import LguestError
-from lguest_py.files.children import die_with_parent
+from lguest_py.sandbox import landlock
+from lguest_py.sandbox.child import DEVICES, walled
 
 PROGRAM = "qemu-nbd"
 START, END, STEP = 20.0, 30.0, 0.005  # seconds to wait for it: to listen, to end; between two looks
@@ -34,6 +35,14 @@ def _arguments(program: str, socket: str, path: str, image_format: str, readonly
     return [program, *common, *flags, "--image-opts", image]
 
 
+def _rules(folder: str, path: str, readonly: bool) -> list[landlock.Rule]:
+    """It reads any file, since an image names those that it is based on, and writes its own only."""
+    own = landlock.READ_FILE | landlock.WRITE_FILE | landlock.TRUNCATE | landlock.IOCTL_DEV
+    rules: list[landlock.Rule] = [("/", landlock.RUN), (folder, landlock.MAKE_SOCK | landlock.REMOVE_FILE)]
+    rules += [(place, landlock.WRITE_FILE) for place in DEVICES]
+    return rules if readonly else [*rules, (os.path.abspath(path), own)]
+
+
 def open_image(path: str, printed: str, image_format: str, readonly: bool) -> Nbd:
     """Start the server for an image, and connect.  Raises LguestError."""
     program = shutil.which(PROGRAM)
@@ -44,14 +53,15 @@ def open_image(path: str, printed: str, image_format: str, readonly: bool) -> Nb
     with tempfile.TemporaryDirectory(prefix="lguest-py-") as folder, ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         socket = os.path.join(folder, "disk")
-        process = subprocess.Popen(
-            _arguments(program, socket, path, image_format, readonly),
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=errors,
-            start_new_session=True,  # so that Ctrl-C does not end it before its image is written
-            preexec_fn=die_with_parent(signal.SIGTERM),
-        )
+        with walled(_rules(folder, path, readonly), {"RLIMIT_CORE": 0}, signal.SIGTERM) as prepare:
+            process = subprocess.Popen(
+                _arguments(program, socket, path, image_format, readonly),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,  # so that Ctrl-C does not end it before its image is written
+                preexec_fn=prepare,
+            )
         stack.callback(_end, process)
         disk = _connect(socket, process, readonly, stack)
         if disk is None:
@@ -77,10 +87,11 @@ def _connect(socket: str, process: subprocess.Popen[bytes], readonly: bool, stac
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Wait for the end, which comes with that of the last connection; hasten it after a while."""
     if process.poll() is None and not _ends(process, END):
-        process.terminate()
-        if not _ends(process, END):
-            process.kill()
-            process.wait()
+        with suppress(PermissionError):  # behind its walls this process signals no other, and its own end will
+            process.terminate()
+            if not _ends(process, END):
+                process.kill()
+                process.wait()
 
 
 def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:

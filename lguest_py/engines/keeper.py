@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A process that stays root, outside of ``--chroot``, and does there what the Launcher cannot do any more.
+"""A process outside of the Launcher's walls, and of ``--chroot``, that does there what the Launcher cannot do any more.
 
 It starts QEMU for each boot of the Guest, connects to the Unix sockets of a vsock, and removes the Launcher's sockets
-at the end.  The command is fixed, and the QEMU enters the same folder and becomes the same user before the Guest runs.
-It connects as that user.  It learns the names of sockets before the Launcher is confined.  It ends, and QEMU with it,
-when the Launcher does.
+and empty files at the end.  The command is fixed, and a QEMU of root's enters the same folder and becomes the same user
+before the Guest runs.  It connects as that user.  It learns all names before the Launcher is confined.  It ends, and
+QEMU with it, when the Launcher does.
 
 The Launcher sends a request, a JSON object in one message, and waits for the answer, another.
 Read next: lguest_py/cli/confinement.py, which makes it.
@@ -24,13 +24,14 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from lguest_py.engines.ram import OPEN_FILES
-from lguest_py.engines.tcg import find_qemu, qemu_command, start_qemu
+from lguest_py.engines.tcg import find_qemu, qemu_command, sandbox_options, start_qemu
 from lguest_py.errors import EngineError, UsageError
 from lguest_py.files.unix_sockets import connected
+from lguest_py.sandbox import child
 
 MESSAGE, DESCRIPTORS = 4096, 5
 IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
-Identity = tuple[str, int, int]  # path, device, inode
+Identity = tuple[str, int, int, bool]  # path, device, inode; whether it is to be removed only if it is empty
 
 
 def confining_options(chroot: str, user: str) -> list[str]:
@@ -86,20 +87,21 @@ class _Process:
         if self._qemu and self._qemu.poll() is None:
             self._qemu.kill()
             self._qemu.wait()
-        for path, device, inode in self._files:
+        for path, device, inode, if_empty in self._files:
             with contextlib.suppress(OSError):
                 facts = os.lstat(path)
-                if (facts.st_dev, facts.st_ino) == (device, inode):
+                if (facts.st_dev, facts.st_ino) == (device, inode) and not (if_empty and facts.st_size):
                     os.unlink(path)
 
     def _serve(self, request: dict[str, Any], fds: Sequence[int], given: list[socket.socket]) -> dict[str, Any]:
         match request:
             case {"do": "remove", "files": [*files], "vsocks": [*vsocks]} if not self._sealed:
-                self._files, self._sealed = [(str(path), int(dev), int(ino)) for path, dev, ino in files], True
+                found = [(str(path), int(dev), int(ino), bool(empty)) for path, dev, ino, empty in files]
+                self._files, self._sealed = found, True
                 self._vsocks = [str(path) for path in vsocks]
             case {"do": "connect", "to": str(path)} if _vsock_of(path) in self._vsocks:
                 return self._connect(path, given)
-            case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining:
+            case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining is not None:
                 return self._start(size, fds, self._confining)
             case {"do": "kill"} if self._qemu:
                 self._qemu.kill()
@@ -122,9 +124,10 @@ class _Process:
         except OSError as error:
             return {"refused": error.errno or 0}
         finally:
-            os.seteuid(0)
-            os.setegid(group)
-            os.setgroups(groups)
+            if self._user:
+                os.seteuid(0)
+                os.setegid(group)
+                os.setgroups(groups)
         return {"done": True}
 
     def _start(self, size: int, fds: Sequence[int], confining: Sequence[str]) -> dict[str, Any]:
@@ -133,8 +136,9 @@ class _Process:
             return {"error": "QEMU is no longer there"}
         ram, *ends, errors = fds
         command = [*qemu_command(found[0], size, f"{OPEN_FILES}/{ram}", ends), *confining]
+        command += sandbox_options(same_user=not confining)
         try:
-            self._qemu = start_qemu(command, fds[:-1], errors)
+            self._qemu = start_qemu(command, fds[:-1], errors, size)
         except OSError as error:
             return {"error": f"QEMU cannot be started ({error.strerror})"}
         return {"done": True}
@@ -164,7 +168,7 @@ class Keeper:
         except OSError as error:
             answer = {"error": error.strerror}
         if "error" in answer:
-            raise EngineError(f"the process that starts QEMU for --chroot: {answer['error']}; start the Guest anew")
+            raise EngineError(f"the process outside of the walls: {answer['error']}; start the Guest anew")
         return answer, given
 
     def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
@@ -192,12 +196,15 @@ class Keeper:
         """See Child."""
         self._ask({"do": "kill"})
 
-    def remove_at_the_end(self, paths: Sequence[str], vsocks: Sequence[str] = ()) -> None:
+    def remove_at_the_end(self, paths: Sequence[str], vsocks: Sequence[str] = (), if_empty: Sequence[str] = ()) -> None:
         """Make it remove these files at the end, and let it connect to the sockets of ``vsocks``.
 
-        Once only, before the Launcher is confined.
+        ``if_empty``: remove these only if they are.  Once only, before the Launcher is confined.
         """
-        files = [(os.path.abspath(path), facts.st_dev, facts.st_ino) for path in paths if (facts := os.lstat(path))]
+        files = []
+        for path in (*paths, *if_empty):
+            facts = os.lstat(path)
+            files.append((os.path.abspath(path), facts.st_dev, facts.st_ino, path in if_empty))
         self._ask({"do": "remove", "files": files, "vsocks": list(vsocks)})
 
     def connect(self, path: str) -> socket.socket:
@@ -222,6 +229,8 @@ def _be_the_process(link: socket.socket, confining: Sequence[str] | None, user: 
     status = 1
     try:
         os.setsid()
+        if child.enabled():
+            child.no_new_privileges()
         signal.set_wakeup_fd(-1)
         for name in IGNORED:
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -28,8 +28,8 @@ from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
-from lguest_py.files.children import die_with_parent
 from lguest_py.files.descriptors import check, limit_is_low, reports_too_many_open, too_many_open
+from lguest_py.sandbox import child, landlock
 from lguest_py.shared_memory import _layouts as layouts
 
 QEMU = "qemu-system-i386"
@@ -43,27 +43,50 @@ SERIAL_PIN = 4
 MACHINE = "microvm,pit=off,rtc=off,acpi=off,x-option-roms=off,auto-kernel-cmdline=off"
 VERSION_SECONDS = 20  # limit of qemu --version
 REAP_SECONDS = 10  # from the end of QEMU's sockets to its exit
+# QEMU's own seccomp filter.  It becomes another user only for --username and --chroot.
+SANDBOX, SAME_USER = "on,obsolete=deny,spawn=deny,resourcecontrol=deny", "elevateprivileges=deny"
+USERS = "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"
+ADDRESSES = 4 << 30  # bytes of address space that QEMU may have beside the VM's memory; its own code cache has 1 GiB
+MESSAGES = 1 << 20  # bytes of the longest file that it may write: that of its messages
+
+
+@functools.cache
+def _ask_qemu() -> tuple[str, str, bool] | None:
+    """QEMU's path, its version, and whether it has its sandbox; None as ``find_qemu``.  Raises DescriptorError."""
+    path = shutil.which(QEMU)
+    if path is None:
+        return None
+    for sandbox in (["-sandbox", SANDBOX], []):
+        try:
+            done = subprocess.run(
+                [path, *sandbox, "--version"],
+                capture_output=True, text=True, errors="replace", timeout=VERSION_SECONDS, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            check(error)
+            return None
+        if not done.returncode:
+            version = re.search(r"version (\d+[.\d]*)", done.stdout)
+            return path, version.group(1) if version else "of unknown version", bool(sandbox)
+        if reports_too_many_open(done.stderr) or limit_is_low():
+            raise too_many_open()
+    return None
 
 
 @functools.cache
 def find_qemu() -> tuple[str, str] | None:
     """QEMU's path and version; None when it is not installed or does not run.  Raises DescriptorError."""
-    path = shutil.which(QEMU)
-    if path is None:
-        return None
-    try:
-        done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=VERSION_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        check(error)
-        return None
-    if done.returncode:
-        if reports_too_many_open(done.stderr) or limit_is_low():
-            raise too_many_open()
-        return None
-    version = re.search(r"version (\d+[.\d]*)", done.stdout)
-    return path, version.group(1) if version else "of unknown version"
+    _ask_qemu.cache_clear()
+    asked = _ask_qemu()
+    return asked[:2] if asked else None
+
+
+def sandbox_options(*, same_user: bool = True) -> list[str]:
+    """QEMU's options for a filter of its own; none where it was built without, or for --no-sandbox."""
+    asked = _ask_qemu() if child.enabled() else None
+    if not asked or not asked[2]:
+        return []
+    return ["-sandbox", ",".join([SANDBOX, SAME_USER] if same_user else [SANDBOX])]
 
 
 def _scratch() -> IO[bytes]:
@@ -100,17 +123,32 @@ def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[st
     ]
 
 
-def start_qemu(command: Sequence[str], passed: Sequence[int], errors: int) -> subprocess.Popen[bytes]:
-    """Start QEMU, which inherits the descriptors ``passed`` and writes to ``errors``.  Raises OSError."""
-    return subprocess.Popen(
-        command,
-        stdin=errors,  # QEMU does not read it
-        stdout=errors,
-        stderr=errors,
-        pass_fds=passed,
-        start_new_session=True,  # so that Ctrl-C signals only this process
-        preexec_fn=die_with_parent(),
-    )
+def start_qemu(command: Sequence[str], passed: Sequence[int], errors: int, size: int) -> subprocess.Popen[bytes]:
+    """Start QEMU for a VM with ``size`` bytes, behind walls of its own.  Raises OSError.
+
+    It inherits the descriptors ``passed`` and writes to ``errors``.
+    """
+    rules: list[landlock.Rule] = [*child.program_rules(command[0]), (str(IMAGES), landlock.READ)]
+    rules += [(place, landlock.READ_FILE) for place in USERS]
+    rules += [(str(place), landlock.READ_FILE | landlock.WRITE_FILE) for place in _named(command)]
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": MESSAGES, "RLIMIT_AS": size + ADDRESSES}
+    with child.walled(rules, limits) as prepare:
+        return subprocess.Popen(
+            command,
+            stdin=errors,  # QEMU does not read it
+            stdout=errors,
+            stderr=errors,
+            pass_fds=passed,
+            start_new_session=True,  # so that Ctrl-C signals only this process
+            preexec_fn=prepare,
+        )
+
+
+def _named(command: Sequence[str]) -> list[str]:
+    """The file of the VM's memory, where it has a name that is not that of a descriptor."""
+    found = (re.search(r",mem-path=((?:[^,]|,,)*)", word) for word in command)
+    names = [each[1].replace(",,", ",") for each in found if each]
+    return [name for name in names if not name.startswith("/proc/")]
 
 
 class Child(Protocol):
@@ -178,7 +216,7 @@ class TcgEngine:
 
     def arguments(self) -> list[str]:
         """QEMU's command line."""
-        return qemu_command(self._qemu, self._size, self._ram.name, self._ends())
+        return [*qemu_command(self._qemu, self._size, self._ram.name, self._ends()), *sandbox_options()]
 
     def start(self, entry: int, ebx: int) -> None:
         """Start QEMU; the ROM jumps to ``entry``."""
@@ -188,7 +226,7 @@ class TcgEngine:
                 self._process = self._spawn(self._size, [*self._ram.passed, *self._ends(), self._errors.fileno()])
             else:
                 passed = *self._ram.passed, *self._ends()
-                self._process = start_qemu(self.arguments(), passed, self._errors.fileno())
+                self._process = start_qemu(self.arguments(), passed, self._errors.fileno(), self._size)
         except OSError as error:
             check(error)
             raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None

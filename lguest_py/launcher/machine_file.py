@@ -24,7 +24,7 @@ from lguest_py.launcher.values import CHOICES, seconds, size
 SUFFIX = ".toml"
 LARGEST = 1 << 20  # bytes
 ADVICE = "give a machine file (docs/devices.md)"
-NOT_HERE = "json", "quiet", "verbose"  # options that are no property of a machine
+NOT_HERE = "json", "quiet", "verbose", "console-filter", "no-sandbox"  # options that are no property of a machine
 
 
 def is_machine_file(image: str | None) -> bool:

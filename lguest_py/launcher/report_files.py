@@ -145,6 +145,11 @@ class ReportFiles:
         return [each for each in (self._report, self._core) if each]
 
     @property
+    def made(self) -> list[str]:
+        """Those that were not there before."""
+        return [each.made for each in self._files if each.made]
+
+    @property
     def wanted(self) -> bool:
         """Whether there is one."""
         return bool(self._files)

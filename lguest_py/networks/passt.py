@@ -19,11 +19,11 @@ import subprocess
 from collections.abc import Sequence
 
 from lguest_py.errors import EngineError, UsageError
-from lguest_py.files.children import die_with_parent
 from lguest_py.files.descriptors import check
 from lguest_py.hardware import Publish
 from lguest_py.networks.link import LinkGone
 from lguest_py.networks.stream import SOCKET_BYTES, Stream
+from lguest_py.sandbox.child import walled
 
 PASST = "passt"
 MTU = 65520
@@ -79,15 +79,17 @@ class _Process:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         self._says, says = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            self._process = subprocess.Popen(
-                [*arguments, "--fd", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=says,
-                stderr=says,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # so that Ctrl-C signals only this process
-                preexec_fn=die_with_parent(),
-            )
+            # Its own walls (namespaces, seccomp) need a mount, which Landlock forbids.
+            with walled(None, {"RLIMIT_CORE": 0}) as prepare:
+                self._process = subprocess.Popen(
+                    [*arguments, "--fd", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=says,
+                    stderr=says,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # so that Ctrl-C signals only this process
+                    preexec_fn=prepare,
+                )
         except OSError as error:
             self.socket.close()
             os.close(self._says)
@@ -118,7 +120,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             try:
                 self._process.kill()
-            except PermissionError:  # it is nobody's, and this process gave up root's rights (--username)
+            except PermissionError:  # it is nobody's, or this process may signal no other
                 return "does not end"
             status = self._process.wait()
         with contextlib.suppress(BlockingIOError):

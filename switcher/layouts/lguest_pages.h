@@ -142,7 +142,7 @@ struct lguest_state {
 	u32 return_dr7;         /* for the return by a second frame: DR7 from then on, */
 	u32 return_esp;         /* and the stack with that frame */
 	u32 return_ss;
-	u32 not_used;
+	u32 flat_cs;            /* native: the kernel's code segment, if it is flat: only there an instruction is read at eip; or 0 */
 	struct table_register kernel_gdt; /* gdt, for ring 1 */
 	struct table_register user_gdt;   /* gdt_user, for ring 3: the programs' code segments are present */
 	u64 gdt[33];            /* the entries of the Guest's, and GDT_RETURN */

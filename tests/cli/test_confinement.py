@@ -22,7 +22,7 @@ import pytest
 
 from lguest_py.cli import main
 from lguest_py.engines import keeper
-from lguest_py.errors import EngineError, UsageError
+from lguest_py.errors import EngineError, LguestError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600  # seconds; the carrier is slow
@@ -312,3 +312,30 @@ def test_the_keeper_survives_any_message() -> None:
         made._link.send(message)
         assert b"error" in made._link.recv(4096)
     made.close()
+
+
+def test_a_socket_that_is_gone_before_the_walls_is_one_line(tmp_path: Path) -> None:
+    from lguest_py.cli.confinement import Confinement
+
+    made = Confinement(walls=False)
+    made._initrd, made._made, made._sockets, made._vsocks = None, [], [str(tmp_path / "gone")], []
+    made._keeper = keeper.Keeper(None)
+    try:
+        with pytest.raises(LguestError, match=r"gone is gone \(No such file or directory\): start the Guest anew"):
+            made.confine()
+    finally:
+        made._keeper.close()
+
+
+@as_root
+def test_with_kvm_no_qemu_is_asked_for_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from lguest_py.cli.confinement import Confinement
+    from lguest_py.engines import Choice
+    from lguest_py.hardware import Console
+    from lguest_py.launcher.launcher import Settings
+
+    monkeypatch.setattr(keeper, "find_qemu", lambda: None)
+    with ExitStack() as stack:
+        settings = Settings(None, devices=(Console(str(tmp_path / "socket")),))  # type: ignore[arg-type]
+        choice = Choice(lambda size: None, "another", "")  # type: ignore[arg-type, return-value]
+        assert Confinement(USER, None).engine(choice, settings, stack) is choice.make

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from ring_lab import Driver
@@ -16,6 +18,7 @@ from lguest_py.devices.virtqueue import (
     DESC_INDIRECT,
     DESC_NEXT,
     DESC_WRITE,
+    F_INDIRECT_DESC,
     Virtqueue,
     legacy_ring,
 )
@@ -181,6 +184,46 @@ def test_a_broken_rule_ends_the_guest(pair: Pair, what: str) -> None:
     HOSTILE[what](pair.driver)
     with pytest.raises(GuestError, match=re.escape(what)):
         pair.queue.pop()
+
+
+@pytest.mark.parametrize("part", ["descriptors", "available", "used"])
+def test_a_ring_whose_parts_are_not_aligned(pair: Pair, part: str) -> None:
+    ring = legacy_ring(RING, SIZE, 4096)
+    with pytest.raises(GuestError, match="cannot be at"):
+        pair.queue.enable(replace(ring, **{part: getattr(ring, part) + 1}))
+
+
+def test_more_chains_than_descriptors(pair: Pair) -> None:
+    """The driver offers one again before the device is done with it."""
+    for number in range(SIZE):
+        pair.driver.receive(number, 0x100, 1)
+        assert pair.queue.pop()
+    pair.driver.receive(0, 0x100, 1)
+    with pytest.raises(GuestError, match="available index"):
+        pair.queue.pop()
+
+
+def test_indirect_descriptors(pair: Pair) -> None:
+    """None that was not agreed on, none in an indirect table, none of a broken length, none that goes on."""
+    table = 0x2000
+    pair.driver.describe(0, table, 16, DESC_INDIRECT, 0)
+    pair.driver.offer(0)
+    with pytest.raises(GuestError, match="not agreed on"):
+        pair.queue.pop()
+    struct.pack_into("<QIHH", pair.memory, table, table, 16, DESC_INDIRECT, 0)
+    for length, flags, what in (
+        (16, DESC_INDIRECT, "in another"),
+        (24, DESC_INDIRECT, "of 24 bytes"),
+        (16, DESC_INDIRECT | DESC_NEXT, "with flags 5"),
+    ):
+        pair.queue.disable()
+        pair.queue.enable(legacy_ring(RING, SIZE, 4096), F_INDIRECT_DESC)
+        pair.driver = Driver(pair.memory, RING)
+        pair.memory[RING + 16 * SIZE + 2 : RING + 16 * SIZE + 4] = b"\0\0"
+        pair.driver.describe(0, table, length, flags, 1)
+        pair.driver.offer(0)
+        with pytest.raises(GuestError, match=what):
+            pair.queue.pop()
 
 
 def test_a_full_length_chain_is_no_loop(pair: Pair) -> None:

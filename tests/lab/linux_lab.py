@@ -15,10 +15,12 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,6 +44,8 @@ class RealLinux:
 class Linux:
     """One run of the command line; the console is its stderr (--json)."""
 
+    report: IO[bytes] = BytesIO()
+
     def __init__(
         self,
         engine: str,
@@ -54,8 +58,10 @@ class Linux:
     ) -> None:
         command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
         with_initrd = ["--initrd", str(initrd)] if initrd else []
+        self.report = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        told = ["--report", str(self.report.name)]
         process = subprocess.Popen(
-            [*command, *options, *with_initrd, str(image), f"console={console}", *words],
+            [*command, *told, *options, *with_initrd, str(image), f"console={console}", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
         )  # fmt: skip
         self._attach(process, process.stderr)
@@ -93,12 +99,18 @@ class Linux:
         self.usable = False
         while not (match := expression.search(self.shown, self.seen)):
             what = f"waited for {pattern!r}, and got {self.shown[self.seen :][-3000:]!r}"
-            assert self._open, f"the end came: {what}"
-            assert time.monotonic() < deadline, f"it hangs: {what}"
+            assert self._open, f"the end came: {what}\n{self.remains()}"
+            assert time.monotonic() < deadline, f"it hangs: {what}\n{self.remains()}"
             self._exchange()
         self.seen = match.end()
         self.usable = True
         return match
+
+    def remains(self) -> str:
+        """End it; its report."""
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        return self.report.read().decode()
 
     def type(self, data: bytes) -> None:
         """Type; what the Launcher does not take yet goes out during the next wait."""

@@ -12,6 +12,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -51,15 +52,17 @@ class Guest:
     ) -> None:
         self.limit = limit
         boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--quiet"]
+        self.report = tempfile.NamedTemporaryFile()  # noqa: SIM115
+        told = ["--report", self.report.name]
         self.process = subprocess.Popen(
-            [*boot, *options, kernel, f"console={console}", "quiet", f"run={script}"],
+            [*boot, *told, *options, kernel, f"console={console}", "quiet", f"run={script}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
         )  # fmt: skip
 
     def finish(self) -> str:
         """Wait for its end."""
         output = self.process.communicate(timeout=self.limit)[0].decode(errors="replace").replace("\r\n", "\n")
-        assert self.process.returncode == 0, output[-3000:]
+        assert self.process.returncode == 0, output[-3000:] + self.report.read().decode()
         return output
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ TOLD = SCRATCH + 0xF000  # flags, cs, esp; or what a fault pushed
 WORDS = 8
 STACK = SCRATCH + 0x8000
 VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
-FIXED, IF, TF, DF, NT, IOPL, AC, VIF = 2, 0x200, 0x100, 0x400, 0x4000, 0x3000, 0x40000, 0x80000
+FIXED, IF, TF, DF, NT, IOPL, AC, VIF, VIP = 2, 0x200, 0x100, 0x400, 0x4000, 0x3000, 0x40000, 0x80000, 0x100000
 USER, DATA = 0x23, 0x18
 
 
@@ -69,6 +69,7 @@ SLOW = {
     "trap-flag": (MASK, push(FIXED | TF, KERNEL, TARGET)),
     "nested-task": (MASK, push(FIXED | NT, KERNEL, TARGET)),
     "privilege": (MASK, push(FIXED | IOPL, KERNEL, TARGET)),
+    "virtual-pending": (MASK, push(FIXED | VIP, KERNEL, TARGET)),
     "virtual-interrupt": (MASK, push(FIXED | VIF, KERNEL, TARGET)),
     "data": (MASK, push(FIXED, DATA, TARGET)),
     "null": (MASK, push(FIXED, 0, TARGET)),

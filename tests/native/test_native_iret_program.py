@@ -9,7 +9,7 @@ Source: Intel SDM vol. 2, IRET.  Read before: test_native_iret.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, PLACES, SCRATCH, mov, push, store
+from hostile_code import EAX, ESP, GDT, PLACES, SCRATCH, TSS, TSS_BESIDE_GDT, flat, le32, mov, push, store, two_words
 from hostile_lab import image_of
 from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
 
@@ -19,7 +19,7 @@ SETUP, CODE, BACK, AGAIN, HANDLERS = (
     0x135000 + 0x200 * n for n in range(5)
 )  # BACK, AGAIN: where a program's int leads
 TOLD = SCRATCH + 0xF000
-WORDS = 6
+WORDS = 7
 ELSEWHERE = SCRATCH + 0x8000
 VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
 FIXED, CF, TF, IF, DF, IOPL, NT, AC = 2, 1, 0x100, 0x200, 0x400, 0x3000, 0x4000, 0x40000
@@ -29,8 +29,8 @@ MASKED = MASK + b"\x0f\x20\xc0"  # and an exit, by a read of CR0
 
 
 def told_by(handler: int) -> bytes:
-    """Keep the five words on the stack, with the handler's number."""
-    return stack_words(TOLD, 5) + store(TOLD + 20, handler) + END
+    """Keep the five words on the stack, with the handler's number and stack."""
+    return stack_words(TOLD, 5) + store(TOLD + 20, handler) + b"\x89\x25" + le32(TOLD + 24) + END
 
 
 def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, program: bool) -> tuple[list[int], int]:
@@ -60,9 +60,13 @@ def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, prog
     return words, answered
 
 
-def frame(flags: int = FIXED, ss: int = DATA) -> bytes:
+def frame(flags: int = FIXED, ss: int = DATA, cs: int = USER) -> bytes:
     """One for the program."""
-    return push(ss, STACK - 16, flags, USER, PROGRAM)
+    return push(ss, STACK - 16, flags, cs, PROGRAM)
+
+
+OTHER_CODE = 25 << 3 | 3
+MOVED = store(TSS + 4, ELSEWHERE) + store(TSS_BESIDE_GDT + 4, ELSEWHERE)  # the kernel's stack, said in its TSS
 
 
 FAST = {
@@ -74,11 +78,17 @@ FAST = {
 SLOW = {
     "stays-masked": (PENDING + TOP, frame()),
     "another-stack": (MASKED + mov(ESP, ELSEWHERE), frame()),
+    "another-stack-than-the-last-frame": (
+        MASKED + TOP + push(DATA, STACK - 32, FIXED, USER, PROGRAM) + mov(ESP, ELSEWHERE),
+        frame(),
+    ),
     "unmasks-a-pending-one": (PENDING + TOP, frame(FIXED | IF)),
     "trap-flag": (MASKED + TOP, frame(FIXED | TF)),
     "nested-task": (MASKED + TOP, frame(FIXED | NT)),
     "privilege": (MASKED + TOP, frame(FIXED | IOPL)),
     "kernel-stack-segment": (MASKED + TOP, frame(ss=0x18)),
+    "other-code-segment": (MASKED + two_words(GDT + 8 * 25, flat(0xFB)) + TOP, frame(cs=OTHER_CODE)),
+    "moved-stack": (MASKED + MOVED + mov(ESP, ELSEWHERE), frame()),
     "no-stack-segment": (MASKED + TOP, frame(ss=0)),
 }
 
@@ -93,6 +103,6 @@ def test_each_frame_does_the_same_on_either_path(engine_name: str, name: str, sw
     assert fast[5] in (VECTOR, GENERAL, DEBUG, IRQ)
     assert (more > few) == (name in FAST)
     if name in FAST:
-        eip, cs, flags, esp, ss, _ = fast
+        eip, cs, flags, esp, ss, _, _ = fast
         assert (eip, cs, esp, ss) == (PROGRAM + 3, USER, STACK - 16, DATA)
         assert flags & FIXED

@@ -71,6 +71,7 @@ FAST: dict[str, tuple[int, bytes, int, int]] = {  # the flags of the entry, the 
     "read-only": (READ_ONLY, WRITE, FIXED | IF, 7),
     "read-only-and-read": (READ_ONLY, READ + WRITE, FIXED | IF, 7),
     "interrupts-off": (NO_ACCESS, READ, FIXED, 4),
+    "nested-task": (NO_ACCESS, READ, FIXED | IF | 0x4000, 4),
     "other-flags": (NO_ACCESS, b"\xfd" + READ, FIXED | IF | 0x4D5 | 0x40000, 4),
 }
 SLOW: dict[str, tuple[int, bytes, int, int]] = {

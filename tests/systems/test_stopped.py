@@ -19,6 +19,9 @@ from linux_lab import Linux
 NAME = "debian-6.1-686"
 SECONDS = 6.0
 LOG = "while :; do cat /proc/uptime; usleep 100000; done >/up 2>&1 & clear"
+COMPLAINTS = (
+    "dmesg -r | grep '^<[0-4]>'"  # a warning or worse; the kernel may still be refining the TSC's rate, and say so
+)
 
 
 def processes(parent: int) -> list[int]:
@@ -60,4 +63,4 @@ def test_its_clock_goes_on(engine_name: str, stock: object, who: str) -> None:
         assert after[: len(before)] == before
         assert after == sorted(after)
         assert after[-1] - before[-1] > SECONDS
-        assert not shell.ask("dmesg")
+        assert not shell.ask(COMPLAINTS, status=1)

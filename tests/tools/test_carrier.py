@@ -34,13 +34,15 @@ def test_a_command_sees_this_machine_and_a_real_kvm(tmp_path: Path) -> None:
         'cat in; echo "$GREETING" >&2; pwd >"$OUT/where"; echo lost >lost; '
         'sed -n "s/^cpu MHz[^:]*: //p" /proc/cpuinfo >"$OUT/rate"; '
         "grep -q tsc_early_khz= /proc/cmdline && "
-        "cat /sys/module/kvm_amd/parameters/npt >/dev/null && test -c /dev/kvm && exit 42"
+        "cat /sys/module/kvm_amd/parameters/npt >/dev/null && test -c /dev/kvm || exit 1; "
+        'ticks() { grep "edge *timer" /proc/interrupts; }; before=$(ticks); sleep 1; '
+        'test -n "$before" && test "$before" != "$(ticks)" && exit 42'
     )
-    environment = {"OUT": str(tmp_path / "out"), "GREETING": "it's \"quoted\"", "TIMEOUT": "300"}
+    environment = {"OUT": str(tmp_path / "out"), "GREETING": 'it\'s "quoted"', "TIMEOUT": "300"}
     done = subprocess.run(
         [str(RUN), "sh", "-c", script], env=os.environ | environment, cwd=tmp_path, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (42, "what the command reads", "it's \"quoted\"\n")
+    assert (done.returncode, done.stdout, done.stderr) == (42, "what the command reads", 'it\'s "quoted"\n')
     assert (tmp_path / "out" / "where").read_text() == f"{tmp_path}\n"
     assert not (tmp_path / "lost").exists()
     # The carrier's kernel keeps its own measure of the processor's rate if that differs by less than a tenth.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which tests run where (tests/conftest.py, tests/lab/kvm_carrier.py), in a tree whose carrier is a shell script."""
+"""Which tests run where (tests/conftest.py, tests/lab/engines), in a tree whose carrier is a shell script."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "tests/lab").mkdir(parents=True)
+        (root / "tests/lab/engines").mkdir(parents=True)
         (root / "tools").mkdir()
         (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
         (root / "tests/conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
         # Here KVM never serves, so that the tests below say the same on every machine.
-        (root / "tests/lab/linux_lab.py").write_text((ROOT / "tests/lab/linux_lab.py").read_text())
-        text = (ROOT / "tests/lab/kvm_carrier.py").read_text()
-        (root / "tests/lab/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
+        for name in ("linux_lab.py", "engines/second_try.py"):
+            (root / "tests/lab" / name).write_text((ROOT / "tests/lab" / name).read_text())
+        text = (ROOT / "tests/lab/engines/kvm_carrier.py").read_text()
+        (root / "tests/lab/engines/kvm_carrier.py").write_text(text + "\n\nkvm_serves = inside\nMARGIN = 1.0\n")
         self.carrier(CARRIER)
         self.tests(TESTS)
 
@@ -52,7 +53,7 @@ class Tree:
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """Exit status and output of pytest there."""
-        kept = {name: value for name, value in os.environ.items() if name not in ("LGUEST_LINUX", "RUN_IN_KVM")}
+        kept = {name: value for name, value in os.environ.items() if name not in ("CI", "LGUEST_LINUX", "RUN_IN_KVM")}
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=self.root, env={**kept, "PYTHONPATH": str(ROOT / "tools"), **environment},
@@ -95,6 +96,52 @@ def test_a_test_that_ends_the_carrier_fails_the_run(tree: Tree) -> None:
     status, output = tree.run("--engines=kvm")
     assert status == 1
     assert "the carrier ended with status 3 before this test did" in output
+
+
+UNSTEADY = """
+import pathlib
+def fails(name, times):
+    file = pathlib.Path("{folder}", name)
+    before = len(file.read_text()) if file.exists() else 0
+    file.write_text("x" * (before + 1))
+    assert before >= times, f"{{name}}: the odd time"
+def test_engine(engine_name): fails("engine" + engine_name, {times})
+def test_without(): fails("without", {without})
+"""
+ENGINE_BOTH = "--engines=tcg,kvm"
+
+
+def test_under_ci_an_engine_has_a_second_try_and_its_failure_is_shown(tree: Tree, tmp_path: Path) -> None:
+    tree.tests(UNSTEADY.format(folder=tmp_path, times=1, without=0))
+    status, output = tree.run(ENGINE_BOTH, CI="true")
+    assert status == 0, output
+    assert "3 passed, 2 rerun" in output.splitlines()[-1]
+    for engine in ("tcg", "kvm"):
+        assert f"TRIED TWICE: tests/test_it.py::test_engine[{engine}]" in output
+        assert f"AssertionError: engine{engine}: the odd time" in output
+
+
+@pytest.mark.parametrize(
+    ("times", "without", "options", "environment"),
+    [(2, 0, [], {"CI": "true"}), (0, 1, [], {"CI": "true"}), (1, 0, [], {}), (1, 0, ["--nightly"], {"CI": "true"})],
+)
+def test_it_fails_all_the_same(
+    tree: Tree, tmp_path: Path, times: int, without: int, options: list[str], environment: dict[str, str]
+) -> None:
+    tree.tests(UNSTEADY.format(folder=tmp_path, times=times, without=without))
+    status, output = tree.run(ENGINE_BOTH, *options, **environment)
+    assert status == 1, output
+
+
+def test_second_tries_have_a_budget(tree: Tree, tmp_path: Path) -> None:
+    each = "def test_{}(engine_name): fails('{}' + engine_name, 1)\n"
+    names = "abc"
+    tree.tests(
+        UNSTEADY.format(folder=tmp_path, times=0, without=0) + "".join(each.format(name, name) for name in names)
+    )
+    status, output = tree.run("--engines=tcg", CI="true")
+    assert status == 1, output
+    assert "1 failed, 4 passed" in output.splitlines()[-1]
 
 
 HANGS = """

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 TOOLS = ("debootstrap", "fdisk", "e2fsprogs")
 SYSTEM = ("systemd-sysv", "udev", "kmod", "iproute2")
-LEAST = ("?priority(required)", "?essential", "apt")  # what debootstrap's "minbase" is made of
+LEAST = ("?priority(required)", "?essential", "apt", "usr-is-merged")  # what debootstrap's "minbase" is made of
 LIMIT = 3 * 3600.0  # seconds for debootstrap
 BYTES = 2 << 30
 SECRET = "an installed secret"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMAND = ROOT / "tools" / "run-in-kvm"
 SECONDS, NIGHTLY_SECONDS = 2700, 4 * 3600  # for all of its tests
 MARGIN = 100.0  # seconds without a report, after a test's own limit, that tell that the carrier hangs
