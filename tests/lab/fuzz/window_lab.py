@@ -20,11 +20,13 @@ from monitored import MonitoredTcg
 
 from lguest_py.launcher.vm_memory import PAGE, Switcher, built
 from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 IF, TF = 0x200, 0x100
 STUB = 0x9F800  # memory that nobody uses
 LINT1, AS_NMI = 0xFEE00360, 0x400
 WAIT = 8.0  # seconds without a breakpoint: the work leads nowhere new
+CALLS_IT = b"\xff\xd3", b"\x0f\x84"  # what leads to the Host kernel's handler, as it must: call *ebx, je
 NO_SELECTOR = b"\xea" + bytes(6)  # ljmp 0:0: general protection
 NO_PAGE = b"\x2e\xa1" + struct.pack("<I", 0xFFFFF000)  # a load from where nothing is mapped
 
@@ -104,11 +106,16 @@ class Stepped(Fed):
         if first not in left:
             remote.breakpoint(first, False)
         while left and not self._ending.is_set() and remote.go(WAIT):
-            at = remote.registers()["eip"]
+            now = remote.registers()
+            at = now["eip"]
             if at not in left:
                 continue
-            left.discard(at)
             remote.breakpoint(at, False)
+            if now["cs"] & 3:  # the Guest jumped there
+                remote.step()
+                remote.breakpoint(at)
+                continue
+            left.discard(at)
             self.natural.add(at)
             if self.fault:
                 self._fault(remote, at)
@@ -176,18 +183,25 @@ class Stepped(Fed):
         self.interrupt()
         remote.step()
         now = remote.registers()
-        symbol = symbols(self.pae)
-        doors = {
-            word(self.memory, symbol[name] + 4 * L.VECTOR_DOORBELL) for name in ("lean_entries", "classic_entries")
-        }
-        if (
-            now["eip"] != at
-            and now["eip"] in {*doors, symbol["doorbell_entry"]}
-            and not now["cs"] & 3
-            and at not in returns(self.pae)
-        ):
+        place = self._place(at)
+        calls = bytes(self.memory[place : place + 2])
+        taken = now["eip"] != at and not now["cs"] & 3 and now["eip"] in self._doors()
+        if taken and calls not in CALLS_IT and at not in returns(self.pae):
             self.wrong_at.append(f"{at:#x}: the interrupt was taken here")
         type(self).interrupts += 1
+
+    def _place(self, at: int) -> int:
+        """Where an instruction of the Switcher is in the machine's memory."""
+        lean = View(self.memory, L.MACHINE_ADDRESS, L.MACHINE)["switcher"] == L.SWITCHER_LEAN
+        return symbols(self.pae)["switcher_load"] + lean * PAGE + at - L.SWITCHER_BASE
+
+    def _doors(self) -> set[int]:
+        """Where the gates of the doorbell lead."""
+        symbol = symbols(self.pae)
+        entries = {
+            word(self.memory, symbol[name] + 4 * L.VECTOR_DOORBELL) for name in ("lean_entries", "classic_entries")
+        }
+        return {*entries, symbol["doorbell_entry"]}
 
     def _fault(self, remote: Remote, at: int) -> None:
         """Other bytes stand there for one step."""
