@@ -260,22 +260,3 @@ void mailbox_flush(void)
 	if (mailbox->text_head != read_once(&mailbox->text_tail))
 		mailbox_doorbell();
 }
-
-/* Record an exit for the report, which shows the last 64. */
-void mailbox_record_switch(void)
-{
-	const struct registers *regs = guest.regs;
-
-	struct switch_record *last = &mailbox->last[mailbox->switch_head++ % SWITCH_RECORDS];
-
-	/* Single assignments: a compound literal is built on the stack first, and every world switch runs this. */
-	last->tsc = rdtsc();
-	last->trapnum = regs->trapnum;
-	last->errcode = regs->errcode;
-	last->cs = regs->cs;
-	last->eip = regs->eip;
-	last->eax = regs->eax;
-	last->cr2 = guest.cr2;
-	mailbox->by_vector[regs->trapnum % IDT_ENTRIES]++;
-	mailbox->rings_seen |= 1u << (regs->cs & 3);
-}

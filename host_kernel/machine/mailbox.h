@@ -15,6 +15,5 @@ void mailbox_irqs_forget(u32 number);
 bool mailbox_poll(void);
 u32 mailbox_register(u32 slot, u32 offset, u32 size, bool write, u32 value);
 void mailbox_rung(void);
-void mailbox_record_switch(void);
 
 #endif

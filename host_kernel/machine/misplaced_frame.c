@@ -71,7 +71,7 @@ static bool is_segment_pop(const u8 *text)
 	return text[0] == 0x07 || text[0] == 0x1F || (text[0] == 0x0F && (text[1] == 0xA1 || text[1] == 0xA9));
 }
 
-void __attribute__((cold)) misplaced_frame(const struct registers *at)
+void __attribute__((noinline, cold)) misplaced_frame(const struct registers *at)
 {
 	u32 word = &at->esp - (const u32 *)guest.regs; /* what the stack pointer was at */
 	const u8 *text = (const u8 *)at->eip;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a long-lived random Guest does: what hostile_guest.py does, churn of page directories, and virtqueues.
 
-A step is one slot: it counts itself, then does what one maker made.  What ends a Guest is rare here, so that it lives long.
+A step is one slot: it counts itself, then does what one maker made.  What ends a Guest is rare here: it lives long.
 Read before: hostile_guest.py.  Read next: fuzz_lab.py.
 """
 

@@ -83,6 +83,7 @@ class Feed:
 class Fed(Watched):
     """An engine whose Guest is given batches by a thread."""
 
+    patience = STUCK
     feed: Feed
     bare: Engine  # without what looks at it
 
@@ -129,7 +130,7 @@ class Fed(Watched):
                 since = time.monotonic()
             elif (now := self._word("PROGRESS")) != reached:
                 reached, since = now, time.monotonic()
-            elif time.monotonic() - since > STUCK:
+            elif time.monotonic() - since > self.patience:
                 self._give_up()
                 return
             if self.feed.found:
@@ -176,12 +177,15 @@ class Fed(Watched):
         ]
 
     def _give_up(self) -> None:
-        """It loops with interrupts masked, or sleeps.  The Host kernel answers an interrupt, or the Guest has masked it."""
+        """It loops with interrupts masked, or sleeps: then the CPU is in its rings, or waits.  Else the Host hangs."""
         before, until = self._switches(), time.monotonic() + HANGS
         while self._switches() == before and not self._ending.wait(0.05):
             self.interrupt()
-            if isinstance(self.bare, MonitoredTcg) and self.bare.answers():
-                break
+            try:
+                if isinstance(self.bare, MonitoredTcg) and self.bare.answers():
+                    break
+            except OSError:
+                break  # it ended meanwhile
             if time.monotonic() > until:
                 self.feed.found += ["the Host kernel does not answer"] * isinstance(self.bare, MonitoredTcg)
                 break
@@ -231,6 +235,7 @@ def live(
     batches: Iterator[Batch],
     switcher: Switcher = "lean",
     hook: Hook | None = None,
+    kind: type[Fed] | None = None,
 ) -> Life:
     """Boot a Guest, and give it batches until there is none or it is dead."""
     feed = Feed(batches, hook)
@@ -242,7 +247,7 @@ def live(
 
     def make(memory_bytes: int) -> Fed:
         engine: Engine = MonitoredTcg(memory_bytes) if engine_name == "tcg" else choice.make(memory_bytes)
-        made.append(Fed(engine, range(plan.guest_base, plan.guest_base + RAM_END + devices)))
+        made.append((kind or Fed)(engine, range(plan.guest_base, plan.guest_base + RAM_END + devices)))
         made[-1].feed, made[-1].bare = feed, engine
         made[-1].pae = image.pae is not (len(made) > 1)
         return made[-1]
@@ -305,7 +310,7 @@ def batches(variant: Variant, seed: int, look: int = LOOK) -> Iterator[Batch]:
 
 
 def fuzz(engine_name: str, variant: Variant, seed: int, steps: int) -> tuple[Count, list[Batch], Switcher]:
-    """Guest after Guest until so many steps were made; what the last one was given, if it did harm, and on what it ran."""
+    """Guest after Guest until so many steps were made; what one that did harm was given, and on what it ran."""
     count, source = Count(), batches(variant, seed)
     while True:
         switcher: Switcher = "classic" if count.lives % 2 else "lean"

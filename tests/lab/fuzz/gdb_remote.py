@@ -6,10 +6,28 @@ Source: the GDB manual, appendix E; the order of registers is that of org.gnu.gd
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 
-REGISTERS = "eax ecx edx ebx esp ebp esi edi eip eflags cs ss ds es fs gs".split()
+REGISTERS = [
+    "eax",
+    "ecx",
+    "edx",
+    "ebx",
+    "esp",
+    "ebp",
+    "esi",
+    "edi",
+    "eip",
+    "eflags",
+    "cs",
+    "ss",
+    "ds",
+    "es",
+    "fs",
+    "gs",
+]
 SECONDS = 60.0
 
 
@@ -22,9 +40,12 @@ class Remote:
         self._socket.connect(path)
         self._buffer = b""
         self.ask("?")
+        self.ask("qXfer:features:read:target.xml:0,ffb")  # else QEMU does not set registers
 
     def close(self) -> None:
         """End it; the CPU goes on."""
+        with contextlib.suppress(OSError):
+            self.ask("D")
         self._socket.close()
 
     def _send(self, text: str) -> None:
@@ -47,7 +68,10 @@ class Remote:
     def ask(self, text: str) -> str:
         """The answer to a packet."""
         self._send(text)
-        return self._receive()
+        answer = self._receive()
+        while answer.startswith("T") and text[0] not in "?cs":  # that it stands still is told twice at first
+            answer = self._receive()
+        return answer
 
     def registers(self) -> dict[str, int]:
         """All of REGISTERS."""

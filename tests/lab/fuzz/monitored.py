@@ -29,12 +29,14 @@ class MonitoredTcg(TcgEngine):
         super().__init__(memory_bytes)
         self._folder = tempfile.TemporaryDirectory()
         self._path = str(Path(self._folder.name, "monitor"))
+        self.gdb = str(Path(self._folder.name, "gdb"))  # where gdb_remote.py connects
         self._monitor: socket.socket | None = None
 
     def arguments(self) -> list[str]:
         """With the monitor at a Unix socket."""
         chardev = f"socket,id=monitor,path={self._path},server=on,wait=off"
-        return [*super().arguments(), "-chardev", chardev, "-mon", "chardev=monitor,mode=readline"]
+        gdb = f"unix:{self.gdb},server=on,wait=off"
+        return [*super().arguments(), "-chardev", chardev, "-mon", "chardev=monitor,mode=readline", "-gdb", gdb]
 
     def start(self, entry: int, ebx: int) -> None:
         """Without QEMU's walls: it makes a socket."""

@@ -2,7 +2,7 @@
 """Compare shadow page tables with what the Guest's own tables allow, from outside, in the machine's memory.
 
 After a flush the current shadow may allow nothing that the Guest's tables do not; at any time no shadow may let a
-write-protected frame be written.  It knows paging from the Intel SDM vol. 3, 4.3 to 4.6, and nothing of how the Host kernel does it.
+write-protected frame be written.  What is known of paging here is from the Intel SDM vol. 3, 4.3 to 4.6.
 Read before: shadow_model.py, which checks the books of all shadow tables.
 """
 
