@@ -46,7 +46,8 @@ def test_protections_are_named() -> None:
 def test_the_lines_of_a_boot(engine: str) -> None:
     """All that the tool prints, for a Guest that is killed by one protection."""
     image = ROOT / "lguest_py" / "_images" / "guest.elf"
-    command = ["lguest-py", "boot", "--quiet", "--no-sandbox", "--engine", engine, str(image), "run=fault bad-hypercall"]
+    boot = ["lguest-py", "boot", "--quiet", "--no-sandbox", "--engine", engine]
+    command = [*boot, str(image), "run=fault bad-hypercall"]
     tool = [sys.executable, str(ROOT / "tools" / "coverage.py"), "--", *command]
     done = subprocess.run(tool, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
