@@ -4,7 +4,7 @@
 ``python tools/coverage.py -- pytest tests/host_kernel``.  QEMU writes down each block that it translates, which it does
 when it is about to run it (-d in_asm).  A Guest uses the same addresses, so a block counts only if its bytes are those
 of an image.  The lines come from the debug information.  What is printed: the lines reached in each file, and every
-line of a protection that was not.
+line of a protection that was not.  Give a boot --no-sandbox: inside its walls QEMU cannot write.
 
 Read next: tools/build_images.py, which makes the images; tests/tools/test_coverage.py.
 """

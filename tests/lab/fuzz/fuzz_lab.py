@@ -43,6 +43,7 @@ from lguest_py.shared_memory import _layouts as L
 
 LOOK = 512  # steps
 STUCK = 2.0  # seconds without a new slot: the Guest is given up, if the Host kernel still answers
+CIRCLES = 20  # times as long without a look: it jumps back and forth
 HANGS = 60.0  # seconds in which the Host kernel must answer
 BUDGET = 0x7FFFFFFF
 FOREVER = 1e6
@@ -123,11 +124,15 @@ class Fed(Watched):
 
     def _serve_it(self) -> None:
         reached, since = 0, time.monotonic()
+        looked = since
         while not self._ending.wait(0.001):
             waits = self._word("WAITING")
             if waits in (PLACES["WAIT_LOOK"], PLACES["WAIT_REFILL"]):
                 self._answer(waits)
-                since = time.monotonic()
+                looked = since = time.monotonic()
+            elif time.monotonic() - looked > CIRCLES * self.patience:
+                self._give_up()
+                return
             elif (now := self._word("PROGRESS")) != reached:
                 reached, since = now, time.monotonic()
             elif time.monotonic() - since > self.patience:
