@@ -12,6 +12,7 @@ import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from packages_lab import GATEWAY, SUITE, archive, install, served
@@ -46,7 +47,8 @@ def repository(folder: Path, debs: Path) -> Path:
     index = folder / f"dists/{SUITE}/main/binary-i386"
     index.mkdir(parents=True)
     for deb in debs.iterdir():
-        (folder / deb.name).symlink_to(deb)
+        for name in {deb.name, unquote(deb.name)}:  # debootstrap asks for a name with "%3a" as it stands, apt quotes it
+            (folder / name).symlink_to(deb)
     packed = gzip.compress((debs / "Packages").read_bytes())
     (index / "Packages.gz").write_bytes(packed)
     digest = f" {hashlib.sha256(packed).hexdigest()} {len(packed)} main/binary-i386/Packages.gz\n"
