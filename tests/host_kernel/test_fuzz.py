@@ -120,7 +120,7 @@ def test_shrinking_finds_the_few_that_are_needed() -> None:
     assert fewest([1], lambda items: True) == [1]
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 def test_a_guest_that_does_harm_is_made_small(engine_name: str) -> None:
     """Harm that one slot does: the hook does it for a Guest that has the slot, run or not, so each try is the same."""
 
