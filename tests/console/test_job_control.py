@@ -145,7 +145,7 @@ def test_timeout_in_a_script_on_a_terminal_ends_it(job: Start) -> None:
     if not shutil.which("timeout"):
         pytest.skip("no timeout(1) here")
     script = ("sh", "-c", '"$@"; exit $?', "sh")  # timeout(1) leaves its process group, and so the foreground
-    j = job("idle", before=(*script, "timeout", "2"), foreground=True)
+    j = job("idle", before=(*script, "timeout", "8"), foreground=True)
     j.wait_for(b"ready")
     os.write(j.master, b"\r")
     assert j.wait("ended")[1] == "124"
