@@ -46,6 +46,7 @@ def names(switcher: str) -> list[str]:
     return [name for name, what in MEASUREMENTS.items() if what.switcher in ("", switcher)]
 
 
+@pytest.mark.nightly("kvm")
 @SWITCHERS
 def test_every_row_is_there_with_all_its_samples(engine_name: str, switcher: str) -> None:
     rows = measured(engine_name, switcher)

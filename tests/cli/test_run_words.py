@@ -152,6 +152,7 @@ def test_the_tiny_guest_tells_no_success_of_what_it_did_not_run(engine_name: str
 WORDS = ("quiet", "run=printf '%s|' a 'b  c' \\\\x `echo t` | tr t T; uname -m; exit 3")
 
 
+@pytest.mark.nightly("kvm")
 def test_in_linux_a_command_arrives_whole(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     initrd = tmp_path / "initrd"
     mkinitrd.make_initrd(str(initrd), mkinitrd.busybox_tree(str(stock.directory / "busybox")))

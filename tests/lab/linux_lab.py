@@ -13,6 +13,7 @@ import json
 import os
 import re
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,7 +44,7 @@ class RealLinux:
 class Linux:
     """One run of the command line; the console is its stderr (--json)."""
 
-    report: IO[bytes] = BytesIO()
+    report: Path | None = None
 
     def __init__(
         self,
@@ -58,8 +58,8 @@ class Linux:
     ) -> None:
         command = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--json"]
         with_initrd = ["--initrd", str(initrd)] if initrd else []
-        self.report = tempfile.NamedTemporaryFile()  # noqa: SIM115
-        told = ["--report", str(self.report.name)]
+        self.report = Path(tempfile.mkdtemp(prefix="lguest-py-report-"), "report")
+        told = ["--report", str(self.report)]
         process = subprocess.Popen(
             [*command, *told, *options, *with_initrd, str(image), f"console={console}", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, bufsize=0,
@@ -110,7 +110,7 @@ class Linux:
         """End it; its report."""
         self.process.terminate()
         self.process.wait(PATIENCE)
-        return self.report.read().decode()
+        return self.report.read_text() if self.report and self.report.exists() else "no report"
 
     def type(self, data: bytes) -> None:
         """Type; what the Launcher does not take yet goes out during the next wait."""
@@ -157,6 +157,8 @@ class Linux:
             self.process.wait(PATIENCE)
         finally:
             self.process.kill()
+            if self.report:
+                shutil.rmtree(self.report.parent, ignore_errors=True)
             for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
                 assert stream
                 with suppress(BrokenPipeError):
@@ -165,8 +167,9 @@ class Linux:
 
 def check_the_emulator_has_none_of(guest: Linux, engine_name: str, names: list[str], pieces: list[bytes]) -> None:
     """What the Launcher started has no kernel: none of ``names`` in arguments, open files and maps, no file with one of
-    ``pieces``.  The kvm engine starts nothing."""
-    children = descendants(guest.process.pid)
+    ``pieces``.  The kvm engine starts no program; the Launcher's own second process is no other program."""
+    own = os.readlink(f"/proc/{guest.process.pid}/exe")
+    children = [each for each in descendants(guest.process.pid) if os.readlink(f"/proc/{each}/exe") != own]
     assert bool(children) is (engine_name == "tcg")
     for child in children:
         process = Path(f"/proc/{child}")

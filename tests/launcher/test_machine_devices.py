@@ -124,6 +124,7 @@ def test_file(lguest):
 """
 
 
+@pytest.mark.nightly("kvm")
 def test_by_the_fixture(pytester: pytest.Pytester, engine_name: str, folder: Path) -> None:
     (folder / "machine.toml").write_text(MACHINE)
     paths = {"disk": "disk, of mine.img", "file": "machine.toml", "vsock": "vm.sock"}

@@ -135,6 +135,7 @@ def boot(engine_name: str) -> Iterator[Callable[..., Linux]]:
         guest.close()
 
 
+@pytest.mark.nightly("kvm")
 def test_typed_ahead_it_does_all_of_that_and_powers_off_at_the_end(boot: Callable[..., Linux], stock: Kernel) -> None:
     guest = boot()
     guest.type(b"echo in ring $((2 - 1))\nexit\n")  # a Ctrl-D alone is lost where the shell was faster than the input
@@ -146,6 +147,7 @@ def test_typed_ahead_it_does_all_of_that_and_powers_off_at_the_end(boot: Callabl
     assert not data["switches"]["hypercalls"]
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize(
     ("command", "end", "status", "switcher"),
     [("exit 7", "powered off", 7, "classic"), ("halt -f", "halted", 3, "lean")],

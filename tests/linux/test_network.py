@@ -52,8 +52,8 @@ class Guest:
     ) -> None:
         self.limit = limit
         boot = [sys.executable, "-m", "lguest_py", "boot", "--engine", engine, "--timeout", str(limit), "--quiet"]
-        self.report = tempfile.NamedTemporaryFile()  # noqa: SIM115
-        told = ["--report", self.report.name]
+        self.folder = tempfile.TemporaryDirectory()
+        told = ["--report", f"{self.folder.name}/report"]
         self.process = subprocess.Popen(
             [*boot, *told, *options, kernel, f"console={console}", "quiet", f"run={script}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
@@ -62,7 +62,7 @@ class Guest:
     def finish(self) -> str:
         """Wait for its end."""
         output = self.process.communicate(timeout=self.limit)[0].decode(errors="replace").replace("\r\n", "\n")
-        assert self.process.returncode == 0, output[-3000:] + self.report.read().decode()
+        assert self.process.returncode == 0, output[-3000:] + Path(self.folder.name, "report").read_text()
         return output
 
     def close(self) -> None:
@@ -70,6 +70,7 @@ class Guest:
         self.process.terminate()
         with suppress(ValueError):
             self.process.communicate(timeout=LIMIT)
+        self.folder.cleanup()
 
 
 class Server:
@@ -140,6 +141,7 @@ def sums(*outputs: str) -> list[str]:
     return [each[0] if each else output[-2000:] for each, output in zip(found, outputs, strict=True)]
 
 
+@pytest.mark.nightly("kvm")
 def test_two_guests_on_a_bridge(engine_name: str, stock: Kernel) -> None:
     needs_taps()
     ip("link add br0 type bridge")
