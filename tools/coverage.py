@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which lines of the Host kernel and the Switchers a command runs on tcg.
 
-``python tools/coverage.py -- pytest tests/host_kernel``.  QEMU writes down each block that it translates, which it does
-when it is about to run it (-d in_asm).  A Guest uses the same addresses, so a block counts only if its bytes are those
-of an image.  The lines come from the debug information.  What is printed: the lines reached in each file, and every
-line of a protection that was not.  Give a boot --no-sandbox: inside its walls QEMU cannot write.
+``python tools/coverage.py -- pytest --no-sandbox tests/host_kernel``.  QEMU writes down each block that it translates,
+which it does when it is about to run it (-d in_asm).  A Guest uses the same addresses, so a block counts only if its
+bytes are those of an image.  The lines come from the debug information.  What is printed: the lines reached in each
+file, and every line of a protection that was not.  Give the command --no-sandbox, which lguest-py boot has and pytest
+here: inside its walls QEMU cannot write.
 
 Read next: tools/build_images.py, which makes the images; tests/tools/test_coverage.py.
 """
@@ -31,7 +32,7 @@ SECTIONS: Final = ".text", ".switcher", ".switcher_lean"
 RANGES: Final = "0x100000+0x40000,0xffc00000+0x1000"  # where these are
 INSTRUCTION: Final = re.compile(r"0x([0-9a-f]{8}):  ((?:[0-9a-f]{2} )+)")
 PROTECTION: Final = re.compile(
-    r"\b(kill_guest|host_failed|bad_pde|unusual_pte|switcher_faulted)\(|\breturn (false|NULL);"
+    r"\b(kill_guest|host_failed|bad_pde|unusual_pte|host_exception)\(|\breturn (false|NULL);"
 )
 DEFINITION: Final = re.compile(r"^\w|^\s*(\*|/\*)")
 Line = tuple[str, int]  # a file, as from the project's folder, and its line

@@ -100,16 +100,8 @@ def build(copy: Path, image: str) -> None:
 def test_fails(copy: Path, mutant: Mutant, engine: str) -> bool:
     """Whether the test fails in the copy.  Raises MutantError where it could not be run."""
     keyword = ["-k", mutant.keyword] if mutant.keyword else []
-    options = [
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        f"--engines={engine}",
-        "--nightly",
-        "--as-built",
-        f"--timeout={LONGEST_TEST}",
-    ]
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--engines={engine}", "--nightly", "--as-built"]
+    options.append(f"--timeout={LONGEST_TEST}")
     status, said = _run(copy, "-m", "pytest", *options, *keyword, *mutant.test.split())
     if status not in (PASSED, FAILED):
         raise MutantError(f"{mutant.name}: pytest ended with {status}:\n{said}")

@@ -57,10 +57,10 @@
 #define EFLAGS_VIF 0x80000
 #define EFLAGS_VIP 0x100000
 
-/* Does the CPU push an error code for this exception?  Source: Intel SDM vol. 3, table 6-1. */
+/* Does the CPU push an error code for this exception?  It does not for an int of the same number. */
 static inline bool pushes_error(u32 vector)
 {
-	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+	return vector < 32 && (ERROR_CODE_VECTORS >> vector & 1u);
 }
 
 static inline void outb(u16 port, u8 value)

@@ -46,6 +46,10 @@ void gates_init(void)
 	guest_idt_to_switcher(HYPERCALL_VECTOR, DPL_1);
 }
 
+/*
+ * Where the Switcher expects an error code no instruction may lead, because it would push none: an int of such a number is a
+ * general protection fault.
+ */
 void load_idt_entry(u32 entry, u32 low, u32 high)
 {
 	if (entry == 2 || entry == 8 || entry == 15 || entry == HYPERCALL_VECTOR)
@@ -65,5 +69,5 @@ void load_idt_entry(u32 entry, u32 low, u32 high)
 	if (is_direct(entry, high))
 		guest_idt_set(entry, GUEST_CS, (high & 0xFFFF0000) | (low & 0xFFFF), high & (HIGH_DPL | HIGH_TYPE));
 	else
-		guest_idt_to_switcher(entry, is_host_vector(entry) ? 0 : high & HIGH_DPL);
+		guest_idt_to_switcher(entry, is_host_vector(entry) || pushes_error(entry) ? 0 : high & HIGH_DPL);
 }

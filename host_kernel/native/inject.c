@@ -41,7 +41,7 @@ u32 inject_once(u32 vector, u32 error, u32 length, u32 *where)
 			   vector, error, untrusted->guest_cr2, regs->eip);
 	if ((high & GATE_TYPE) != GATE_INTERRUPT && (high & GATE_TYPE) != GATE_TRAP)
 		return FAILED_GATE_TYPE;
-	if (pushes_error(vector))
+	if (pushes_error(vector) && !length)
 		frame[count++] = error;
 	frame[count++] = regs->eip + length;
 	frame[count++] = from_program ? regs->cs : regs->cs & ~RPL;

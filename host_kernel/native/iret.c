@@ -36,10 +36,12 @@ bool emulate_iret(struct instruction *instruction)
 	if (frame[2] & EFLAGS_VM)
 		return faults(TRAP_GENERAL, 0); /* virtual-8086 mode is not available in ring 1 */
 	if ((frame[1] & RPL) != RPL) {
-		if (native.gdt_limit && !is_code(frame[1] & 0xFFFF, 0, &limit))
-			return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
-		if (native.gdt_limit && frame[0] > limit)
-			return faults(TRAP_GENERAL, 0);
+		if (native.gdt_limit) {
+			if (!is_code(frame[1] & 0xFFFF, 0, &limit))
+				return faults(TRAP_GENERAL, frame[1] & 0xFFFC);
+			if (frame[0] > limit)
+				return faults(TRAP_GENERAL, 0);
+		}
 		regs->esp += 12;
 		regs->cs = (frame[1] & 0xFFFC) | 1;
 	} else {

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from lguest_py.engines.cpuid import qemu_cpu
 from lguest_py.engines.tcg import find_qemu
 from lguest_py.errors import LguestError, NoEngineError
-from lguest_py.files.children import die_with_parent
 from lguest_py.hardware.kinds import Hardware
+from lguest_py.sandbox.child import die_with_parent
 
 ICOUNT = ("-icount", "shift=0,sleep=off")  # one nanosecond of virtual time is one instruction
 STATUS_LINE = b"lguest-py: exit status "  # printed by the init of mkinitrd at its end

@@ -51,7 +51,7 @@ MESSAGES = 1 << 20  # bytes of the longest file that it may write: that of its m
 
 
 @functools.cache
-def _ask_qemu() -> tuple[str, str, bool] | None:
+def ask_qemu() -> tuple[str, str, bool] | None:
     """QEMU's path, its version, and whether it has its sandbox; None as ``find_qemu``.  Raises DescriptorError."""
     path = shutil.which(QEMU)
     if path is None:
@@ -73,17 +73,15 @@ def _ask_qemu() -> tuple[str, str, bool] | None:
     return None
 
 
-@functools.cache
 def find_qemu() -> tuple[str, str] | None:
     """QEMU's path and version; None when it is not installed or does not run.  Raises DescriptorError."""
-    _ask_qemu.cache_clear()
-    asked = _ask_qemu()
+    asked = ask_qemu()
     return asked[:2] if asked else None
 
 
 def sandbox_options(*, same_user: bool = True) -> list[str]:
     """QEMU's options for a filter of its own; none where it was built without, or for --no-sandbox."""
-    asked = _ask_qemu() if child.enabled() else None
+    asked = ask_qemu() if child.enabled() else None
     if not asked or not asked[2]:
         return []
     return ["-sandbox", ",".join([SANDBOX, SAME_USER] if same_user else [SANDBOX])]

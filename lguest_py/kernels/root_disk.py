@@ -24,9 +24,9 @@ from pathlib import Path
 
 from lguest_py.console.progress import Progress
 from lguest_py.errors import LguestError
-from lguest_py.files.children import die_with_parent
 from lguest_py.kernels import system
 from lguest_py.kernels.apt import complaint
+from lguest_py.sandbox.child import die_with_parent
 
 SIZE = "4G"  # of the file system; only what is written takes room
 NEEDED = 1200 << 20  # bytes below TMPDIR while it is made

@@ -68,6 +68,18 @@ def program_rules(program: str) -> list[landlock.Rule]:
     return [*rules, *((place, landlock.READ_FILE | landlock.WRITE_FILE) for place in DEVICES)]
 
 
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], None] | None:
+    """For Popen's preexec_fn: signal the child when this process dies (Linux: prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform != "linux":
+        return None
+    prctl = _prctl()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return prepare
+
+
 @contextmanager
 def walled(
     rules: Sequence[landlock.Rule] | None, limits: Mapping[str, int], death: signal.Signals = signal.SIGKILL
@@ -77,20 +89,21 @@ def walled(
     It gets the signal ``death`` when this process dies.  ``rules``: what it may open; None: no Landlock.  ``limits``:
     most of each resource, by the name of its RLIMIT.
     """
-    if sys.platform != "linux":
+    die = die_with_parent(death)
+    if die is None:
         yield None
         return
-    prctl, found = _prctl(), -1
+    found = -1
     wanted = [each for name, most in limits.items() if (each := lowered(name, most))] if _enabled else []
     if _enabled and rules is not None and landlock.version()[0]:
         with suppress(OSError):
             found = landlock.ruleset(rules)
 
     def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, death, 0, 0, 0)
+        die()
         if not _enabled:
             return
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        no_new_privileges()
         for number, pair in wanted:
             resource.setrlimit(number, pair)
         if found >= 0:

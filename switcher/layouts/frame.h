@@ -12,9 +12,9 @@
 #define VECTOR_PAGE_FAULT         14
 #define EXCEPTIONS                32 /* vectors below are exceptions */
 
-/* Push 0 in place of the error code for vectors without one.  Source: Intel SDM vol. 3, table 6-1. */
+/* Push 0 in place of the error code for vectors without one. */
 .macro EVEN_ERROR_CODE vector
-	.if !(\vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17 || \vector == 21 || \vector == 29 || \vector == 30)
+	.if !((ERROR_CODE_VECTORS >> (\vector)) & 1)
 	pushl $0
 	.endif
 .endm

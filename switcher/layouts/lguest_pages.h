@@ -33,6 +33,7 @@
 #define GDT_ENTRIES  32
 #define GDT_RETURN   32 /* the Switcher's own: its stack at the return by a second frame */
 #define IDT_ENTRIES  256
+#define ERROR_CODE_VECTORS 0x60227D00 /* bit n: exception n pushes an error code (Intel SDM vol. 3, table 6-1; AMD APM vol. 2, 8.2) */
 
 /* Vectors of the machine's interrupts.  Their gates have DPL 0 in every IDT, so that a Guest cannot raise one by int. */
 #define VECTOR_TIMER    0xF0

@@ -118,12 +118,12 @@ def test_another_programs_words_are_understood(monkeypatch: pytest.MonkeyPatch, 
     qemu.write_text("#!/bin/sh\necho 'libz.so: cannot open shared object file: Error 24' >&2\nexit 127\n")
     qemu.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    tcg.find_qemu.cache_clear()
+    tcg.ask_qemu.cache_clear()
     try:
         with pytest.raises(DescriptorError):
             tcg.find_qemu()
     finally:
-        tcg.find_qemu.cache_clear()
+        tcg.ask_qemu.cache_clear()
 
 
 def test_what_else_fails_is_not_taken_for_it() -> None:

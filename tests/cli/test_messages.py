@@ -189,11 +189,11 @@ def test_a_damaged_payload(
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty directory, the only one that programs are looked for in."""
-    tcg.find_qemu.cache_clear()
+    tcg.ask_qemu.cache_clear()
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     yield tmp_path / "bin"
-    tcg.find_qemu.cache_clear()
+    tcg.ask_qemu.cache_clear()
 
 
 def program(path: Path, script: str) -> None:
@@ -333,9 +333,7 @@ def test_a_cache_that_apt_cannot_be_told_of(
     )
 
 
-def test_a_package_that_holds_no_archive(
-    told: Told, cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_holds_no_archive(told: Told, cache: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = "linux-image-6.1.0-9-686 6.1 i386"
     program(path / "dpkg-deb", f'case $1 in --show) echo "{shown}";; *) echo no tar archive at all;; esac')
     monkeypatch.setenv("LGUEST_STOCK_DEB", "/some/kernel.deb:/some/busybox.deb")

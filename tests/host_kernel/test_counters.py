@@ -14,7 +14,7 @@ import pytest
 from churn_lab import churn
 from guest import LIMIT, MIB
 from hostile_code import DIRECTORY, EDX, le32, mov
-from hostile_lab import harmless, image_of
+from hostile_lab import SWITCHERS, harmless, image_of
 from script_lab import Look, Script
 from shadow_model import Shadow, objects
 
@@ -28,7 +28,6 @@ from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 TABLE, OTHER_TABLE, SECOND, TARGET = 0x310000, 0x318000, 0x340000, 0x320000
 INDEX, USED = 5, 0x67
 MANY = 0x400000  # page directories

@@ -8,17 +8,16 @@ Source: Intel SDM vol. 3, 18.2, 18.3.  Read before: told_lab.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, EDI, ESI, SCRATCH, le32, mov
-from hostile_lab import image_of, symbols
+from hostile_code import DEBUG, EAX, EDI, ESI, SCRATCH, le32, mov
+from hostile_lab import SWITCHERS, image_of, symbols
 from native_code import POWER_OFF as END
 from told_lab import FOR_THE_KERNEL, gates, told
 
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 CODE, HANDLER, TOLD, STACK = 0x160000, 0x168000, SCRATCH + 0x1000, SCRATCH + 0x8000
-DEBUG, UNDEFINED = 1, 6
+UNDEFINED = 6
 DR6_NONE, DR6_DETECTED, DR6_STEP = 0xFFFF0FF0, 0x2000, 0x4000
 DR7_NONE, DR7_DETECT = 0x400, 0x2000
 CR4_DE = 8

@@ -37,6 +37,7 @@ from hostile_lab import (
     symbols,
     word,
 )
+from told_lab import to_program
 
 from lguest_py.images.image import Personality
 from lguest_py.launcher.result import End
@@ -44,10 +45,6 @@ from lguest_py.shared_memory import _layouts as L
 
 SEEDS, GROUP = range(8), 20
 LOW = 0x50000  # where virtual-8086 code may be
-
-
-def to_ring_3() -> bytes:
-    return push(0x2B, PLACES["USER_STACK"], 2, 0x23, PLACES["USER_SLOTS"]) + b"\xcf"
 
 
 def survived(done: Run) -> None:
@@ -106,7 +103,7 @@ def test_random_guests_live_and_reach_their_programs(engine_name: str, personali
 def test_a_system_call_gate_into_ring_0_is_not_direct(engine_name: str, selector: int) -> None:
     """The Guest dies of it; in ring 0 its handler would stop the CPU."""
     handler = PLACES["USER_SLOTS"] + 2
-    code = two_words(IDT + 8 * 0x80, gate(handler, selector, 0xEE)) + to_ring_3()
+    code = two_words(IDT + 8 * 0x80, gate(handler, selector, 0xEE)) + to_program()
     done = harmless(run_image(engine_name, image_of("native", code, b"\xcd\x80\xfa\xf4")))
     assert done.result.outcome.end is End.KILLED
     assert done.result.snapshot.rings == (1, 3)
@@ -135,7 +132,7 @@ def test_interrupts_still_reach_a_program_after_its_system_call(engine_name: str
     handler = b"\x36" + store(PLACES["BUDGET"], 1) + open_interrupts + end
     leads = two_words(IDT + 8 * 0x80, gate(PLACES["SLOTS"] + 2, 0x10, kind))
     mapped = store(PLACES["BUDGET"], 1000)  # no fault comes between the call and its end
-    code = b"\xeb" + bytes([len(handler)]) + handler + leads + mapped + to_ring_3()
+    code = b"\xeb" + bytes([len(handler)]) + handler + leads + mapped + to_program()
     done = harmless(run_image(engine_name, image_of("native", code, b"\xcd\x80")))
     assert (done.result.outcome.end, done.result.snapshot.rings) == (End.POWERED_OFF, (1, 3))
 

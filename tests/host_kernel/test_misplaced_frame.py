@@ -11,13 +11,12 @@ import struct
 import pytest
 from hostile_code import EAX, EBP, EBX, ECX, EDI, EDX, ESI, GDT, PLACES, flat, le32, mov, push, store, two_words
 from hostile_guest import CALL
-from hostile_lab import Run, harmless, image_of, run_image
+from hostile_lab import SWITCHERS, Run, harmless, image_of, run_image
 
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 SLOTS, STACK = PLACES["SLOTS"], PLACES["STACK"]
 ENTRY = 17  # of the GDT, unused
 SELECTOR = ENTRY << 3 | 1

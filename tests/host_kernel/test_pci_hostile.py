@@ -12,6 +12,7 @@ import struct
 
 import pytest
 from hostile_code import (
+    DEBUG,
     DIRECTORY,
     EAX,
     EBX,
@@ -20,7 +21,9 @@ from hostile_code import (
     EDX,
     ESI,
     ESP,
+    GENERAL,
     IDT,
+    PAGE_FAULT,
     PLACES,
     SCRATCH,
     gate,
@@ -30,7 +33,7 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import PERSONALITIES
+from hostile_lab import PERSONALITIES, SWITCHERS
 from pci_lab import (
     BAR,
     CODE,
@@ -54,11 +57,9 @@ from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
 HANDLER, TOLD = 0x368000, RESULTS + 0x800
-GENERAL, PAGE_FAULT, DEBUG = 13, 14, 1
 PRESENT, WRITE, USER = 1, 2, 4
 SELECTORS = {"native": (0x2B, 0x23), "lguest": (0x7B, 0x73)}
 CONFIGURATION = MMIO + L.BAR_DEVICE
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 NOT_EMULATED = {
     "movaps": b"\x0f\x28\x05" + le32(CONFIGURATION),
     "movq": b"\x0f\x6f\x05" + le32(CONFIGURATION),

@@ -15,6 +15,8 @@ from hostile_code import (
     ECX,
     EDX,
     ESP,
+    GENERAL,
+    PAGE_FAULT,
     PLACES,
     RAM_END,
     SCRATCH,
@@ -27,7 +29,7 @@ from hostile_code import (
     store,
 )
 from hostile_guest import CALL
-from hostile_lab import Run, harmless, image_of, run_image
+from hostile_lab import SWITCHERS, Run, harmless, image_of, run_image
 
 from lguest_py.images.image import Image, Segment
 from lguest_py.launcher.result import End
@@ -35,13 +37,11 @@ from lguest_py.launcher.vm_memory import PAGE, Switcher
 from lguest_py.shared_memory import _layouts as L
 
 pytestmark = pytest.mark.nightly("kvm")
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 LIMIT = RAM_END + L.LGUEST_DEVICE_PAGES * PAGE
 BEYOND = LIMIT + 0x100000
 TABLE = DIRECTORY + 0x1000  # for the first 4 MiB
 USER_CODE, USER_DATA = 0x73, 0x7B
 NOT_DIRECT, DIRECT = 0xEE, 0xEF  # an interrupt gate and a trap gate for programs
-GENERAL, PAGE_FAULT = 13, 14
 START, HALF = 0x100000, 0xC0000000
 
 
@@ -147,6 +147,17 @@ def test_a_forged_interrupt(engine_name: str, vector: int) -> None:
     leads = idt(vector, gate(STUBS, L.GUEST_CS, NOT_DIRECT))
     run = powers_off(go(engine_name, leads + last + b"\xcd" + bytes([vector])))
     assert run.result.snapshot.by_vector.get(GENERAL) == 1
+
+
+@SWITCHERS
+@pytest.mark.parametrize("vector", [10, 14, 17, 21, 29, 30])
+def test_an_int_of_a_vector_with_an_error_code(engine_name: str, vector: int, switcher: Switcher) -> None:
+    """It pushes none, and so must not arrive where one is expected, though its gate is for programs."""
+    error, place = vector << 3 | 2, 0x135000
+    code = idt(GENERAL, gate(place, L.GUEST_CS, 0x8E)) + idt(vector, gate(place + 0x40, L.GUEST_CS, NOT_DIRECT))
+    handlers = b"\x81\x3c\x24" + le32(error) + b"\x74\x02\xeb\xfe" + store(PLACES["BUDGET"], 1) + b"\x0f\x0b"
+    more = {place: handlers.ljust(0x40, b"\x90") + b"\xeb\xfe"}
+    powers_off(go(engine_name, code + to_program(), switcher, b"\xcd" + bytes([vector]), more))
 
 
 def test_a_machines_vector_as_system_call(engine_name: str) -> None:

@@ -19,8 +19,11 @@ from hostile_code import (
     ESI,
     ESP,
     GDT,
+    GENERAL,
     IDT,
     LDT,
+    NOT_PRESENT,
+    PAGE_FAULT,
     PLACES,
     POINTER,
     RAM_END,
@@ -36,9 +39,22 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import Run, _host, harmless, image_of, run_image
+from hostile_lab import SWITCHERS, Run, harmless, host_image, image_of, run_image
 from native_code import POWER_OFF
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, gates, stack_words, told
+from told_lab import (
+    END,
+    FOR_PROGRAMS,
+    FOR_THE_KERNEL,
+    LOAD_GS,
+    MASK,
+    NOTHING,
+    STORE_ECX,
+    cleared,
+    gates,
+    stack_words,
+    to_program,
+    told,
+)
 
 from lguest_py.images.image import Image, Segment
 from lguest_py.launcher.result import End
@@ -46,17 +62,12 @@ from lguest_py.launcher.vm_memory import PAGE, Plan, Switcher
 from lguest_py.shared_memory import _layouts as L
 
 pytestmark = pytest.mark.nightly("kvm")
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 CODE, HANDLER, BACK = 0x160000, 0x168000, 0x16A000
 TOLD, WINDOW, STACK = SCRATCH + 0x1000, SCRATCH + 0x20000, SCRATCH + 0x10000
 TABLE = DIRECTORY + 0x1000  # for the first 4 MiB
 UNUSED = 0x9E000  # of the machine, below the Host kernel: the canaries look there
 UNTRUSTED_LAST_CLI = L.SWITCHER_STACK_PAGE + L.UNTRUSTED.fields["last_cli"][0]
-NOTHING = 0xFFFFFFFF
-NOT_PRESENT, GENERAL, PAGE_FAULT = 11, 13, 14
-LOAD_GS = b"\x8e\xe8"
 RELOAD_CR3 = mov(EAX, DIRECTORY) + b"\x0f\x22\xd8"
-STORE_ECX = b"\x89\x0d"
 KEEP = b"\xa3" + le32(TOLD)
 
 
@@ -82,7 +93,7 @@ def words(
 ) -> list[int]:
     """Run ``code``; what it told.  One of ``faults`` is told as error code, eip and cs; ``back``: behind int 0x30."""
     handlers = gates({vector: (HANDLER, FOR_THE_KERNEL) for vector in faults} | {0x30: (BACK, FOR_PROGRAMS)})
-    clear = b"".join(store(TOLD + 4 * n, NOTHING) for n in range(count))
+    clear = cleared(TOLD, count)
     more = {
         CODE: clear + handlers + MASK + mov(ESP, STACK) + code + END,
         HANDLER: stack_words(TOLD, 3) + END,
@@ -96,10 +107,6 @@ def words(
 def start(count: int, faults: int) -> int:
     """Where ``code`` begins."""
     return CODE + 10 * count + 20 * (faults + 1) + len(MASK) + 5
-
-
-def to_program(flags: int = 2) -> bytes:
-    return push(0x2B, PLACES["USER_STACK"], flags, 0x23, PLACES["USER_SLOTS"]) + b"\xcf"
 
 
 # --- frames that lead to the Host's own memory ------------------------------------------------------------------------
@@ -149,7 +156,7 @@ def test_an_operand_in_the_hosts_memory(engine_name: str) -> None:
 
 def host_entry() -> tuple[int, int]:
     """A page of the Host kernel's code, and where in it a word is that as an entry is present and was not used."""
-    address, text = _host(False)[1][0]
+    address, text = host_image(False)[1][0]
     for at in range(0, len(text) - 4, 4):
         if (value := struct.unpack_from("<I", text, at)[0]) & 0xE7 == 7 and value < RAM_END and not value & 0x20:
             return address + at & ~0xFFF, at % PAGE // 4
@@ -183,7 +190,7 @@ def test_a_run_of_stores_that_leaves_the_page(engine_name: str) -> None:
 @pytest.mark.parametrize("kept", [b"\xa1" + le32(UNTRUSTED_LAST_CLI) + KEEP], ids=["last-cli"])
 def test_a_cli_in_the_hosts_memory(engine_name: str, kept: bytes) -> None:
     """The address of the last cli is on the Switcher's stack page, where ring 1 can write: it may be anywhere."""
-    address, text = _host(False)[1][0]
+    address, text = host_image(False)[1][0]
     at = address + text.index(bytes([L.INSTEAD_OF_CLI]))
     there = WINDOW + at % PAGE
     code = (
@@ -376,7 +383,7 @@ def test_a_kernel_in_a_code_segment_that_is_not_flat(
     code = two_words(GDT + 8 * 25, segment)
     far = b"\xea" + le32(there + back) + le32(25 << 3)[:2]
     more = {CODE: MASK + mov(ESP, STACK) + code + far, there: KERNEL_CODE[name] + b"\xeb\xfe"}
-    down = push(0x2B, PLACES["USER_STACK"], 2, 0x23, PLACES["USER_SLOTS"]) + b"\xcf"
+    down = to_program()
     first = gates({0x30: (CODE, FOR_PROGRAMS)}) + down
     image = replace(image_of("native", first, b"\xcd\x30", more), version=version)
     outcome = harmless(run_image(engine_name, image, seconds=10, switcher=switcher)).result.outcome

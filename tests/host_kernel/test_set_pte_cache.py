@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import pytest
 from hostile_code import DIRECTORY
-from hostile_lab import harmless, word
+from hostile_lab import SWITCHERS, harmless, word
 from script_lab import ASK, Call, Script
 from shadow_model import Modelled, Shadow, objects, untruths
 
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 TABLE, OTHER_TABLE, STOLEN, MARKED = 0x310000, 0x318000, 0x330000, 0x320000
 SECOND, HOLDER = 0x340000, 0x348000  # page directories
 MORE = 0x400000  # and many

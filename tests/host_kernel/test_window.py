@@ -10,13 +10,12 @@ from __future__ import annotations
 import pytest
 from fuzz_code import Variant
 from fuzz_lab import Life, batches, live
-from hostile_lab import symbols
+from hostile_lab import SWITCHERS, symbols
 from window_lab import NO_PAGE, NO_SELECTOR, Stepped, instructions
 
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 ENOUGH = 60  # instructions that the Guest's work reaches
 POPS = {b"\x0f\xa9": "pop gs", b"\x0f\xa1": "pop fs", b"\x1f": "pop ds", b"\x07": "pop es", b"\xcf": "iret"}
 

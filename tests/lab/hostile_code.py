@@ -55,6 +55,7 @@ ENDING_PORTS = 0x64, 0x604, 0xCF9
 ODD = """0f34 0f35 0f05 0f07 0f01c1 0f01d9 0f01c8 0faa 0f01e0 0f00c0 0f00c8 0fa2 0f31 0f33 0f06 0f08
 0f09 dbe3d9eed9e8d8f19b 0f77 0f58c1"""
 EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI = range(8)
+DEBUG, NOT_PRESENT, GENERAL, PAGE_FAULT = 1, 11, 13, 14  # vectors
 Maker = Callable[[Random], bytes]
 
 

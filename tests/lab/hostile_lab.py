@@ -22,7 +22,7 @@ from typing import Any
 import build_images
 import pytest
 import toolchain
-from hostile_code import DIRECTORY, GDT, IDT, PLACES, RAM_END, SLOT, store
+from hostile_code import DIRECTORY, GDT, IDT, PAGE_FAULT, PLACES, RAM_END, SLOT, store
 from hostile_guest import LARGE, SECOND, THIRD, guest_code, guest_tables
 from hostile_pae import PAE_RING_1, pae_tables
 
@@ -39,6 +39,7 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 PERSONALITIES = pytest.mark.parametrize("personality", ["lguest", "native"])
+SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 SOURCE = Path(__file__).resolve().with_name("hostile.S")
 GENERATED = SOURCE.parents[2] / "build" / "generated"
 START = 0x100000
@@ -47,9 +48,8 @@ LONG = 300  # for one that does, in a second or a few
 P, RW = 1, 2
 NX_BIT = 1 << 63
 LOW = 0xFFFFF000  # the address in an entry
-SWITCHERS = ".switcher", ".switcher_lean"  # in this order from switcher_load on
+SECTIONS = ".switcher", ".switcher_lean"  # in this order from switcher_load on
 DATA_PAGES = [(L.SWITCHER_DATA_PAGE - L.SWITCHER_BASE) // PAGE + page for page in range(2)]
-PAGE_FAULT = 14
 MANY = 40  # exits that are all alike
 DESCRIPTOR_P, DESCRIPTOR_S, DESCRIPTOR_DPL = 1 << 47, 1 << 44, 3 << 45
 
@@ -150,14 +150,14 @@ def form(pae: bool) -> Form:
 
 
 @cache
-def _host(pae: bool) -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
+def host_image(pae: bool) -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
     """The Host kernel's symbols, and what of its image never changes (code and constants), with addresses."""
     from elftools.elf.elffile import ELFFile
 
     with built(form(pae).elf).open("rb") as file:
         elf: Any = ELFFile(file)
         at = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
-        sections = [elf.get_section_by_name(name) for name in (".text", ".rodata", *SWITCHERS)]
+        sections = [elf.get_section_by_name(name) for name in (".text", ".rodata", *SECTIONS)]
         loaded = (at["switcher_load"], at["switcher_load"] + PAGE)
         starts = (*(section["sh_addr"] for section in sections[:2]), *loaded)
         return at, tuple((start, section.data()) for start, section in zip(starts, sections, strict=True))
@@ -165,7 +165,7 @@ def _host(pae: bool) -> tuple[dict[str, int], tuple[tuple[int, bytes], ...]]:
 
 def symbols(pae: bool = False) -> dict[str, int]:
     """The Host kernel's symbols."""
-    return _host(pae)[0]
+    return host_image(pae)[0]
 
 
 def word(memory: memoryview, address: int) -> int:
@@ -249,7 +249,7 @@ def leads_to(entry: int, guest: range) -> bool:
 def offences(memory: memoryview, guest: range, machine: bytes, pae: bool = False) -> list[str]:
     """What is wrong in the machine's memory; ``guest`` is its Guest's (VM-physical), ``machine`` was struct machine."""
     at, has = symbols(pae), form(pae)
-    parts = _host(pae)[1]
+    parts = host_image(pae)[1]
     changed = [start for start, data in parts if memory[start : start + len(data)] != data]
     wrong = [f"the Host kernel's image changed at {start:#x}" for start in changed]
     if memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + len(machine)] != machine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostile_code import IDT, PLACES, gate, le32, store, two_words
+from hostile_code import IDT, PLACES, gate, le32, push, store, two_words
 from hostile_lab import LONG, Watched, harmless, run_image, symbols, word
 
 from lguest_py.images import Image
@@ -19,6 +19,8 @@ from lguest_py.shared_memory import _layouts as L
 END = store(PLACES["BUDGET"], 1) + b"\x0f\x0b"  # power off
 KERNEL_CODE, FOR_PROGRAMS, FOR_THE_KERNEL = 0x10, 0xEE, 0x8E  # the last two: interrupt gates, by who may raise them
 
+NOTHING = 0xFFFFFFFF  # what no handler tells
+STORE_ECX, LOAD_GS = b"\x89\x0d", b"\x8e\xe8"  # mov [], ecx, an address follows; mov gs, eax
 MASK = b"\xfa\xb0\xff\xe6\x21"  # cli, and no interrupt gets through
 PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is requested
 
@@ -26,6 +28,16 @@ PENDING = b"\xfa\xe4\x20\xa8\x01\x74\xfa"  # cli, and wait until the clock's is 
 def stack_words(place: int, count: int) -> bytes:
     """Keep so many words of the stack at ``place``."""
     return b"".join(b"\x8b\x44\x24" + bytes([4 * n]) + b"\xa3" + le32(place + 4 * n) for n in range(count))
+
+
+def cleared(place: int, count: int) -> bytes:
+    """Set so many words to NOTHING."""
+    return b"".join(store(place + 4 * n, NOTHING) for n in range(count))
+
+
+def to_program(flags: int = 2, program: int = PLACES["USER_SLOTS"]) -> bytes:
+    """The kernel's return to a program."""
+    return push(0x2B, PLACES["USER_STACK"], flags, 0x23, program) + b"\xcf"
 
 
 def gates(handlers: Mapping[int, tuple[int, int]]) -> bytes:

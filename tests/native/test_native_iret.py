@@ -9,9 +9,9 @@ Source: Intel SDM vol. 2, IRET.  Read before: told_lab.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, PLACES, SCRATCH, le32, mov, push, store
+from hostile_code import DEBUG, EAX, ESP, GENERAL, SCRATCH, le32, mov, push, store
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, cleared, gates, stack_words, to_program, told
 from told_lab import KERNEL_CODE as KERNEL
 
 from lguest_py.launcher.vm_memory import Switcher
@@ -20,7 +20,7 @@ SETUP, CODE, TARGET, BACK, HANDLERS = (0x135000 + 0x200 * n for n in range(5))  
 TOLD = SCRATCH + 0xF000  # flags, cs, esp; or what a fault pushed
 WORDS = 8
 STACK = SCRATCH + 0x8000
-VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
+VECTOR, IRQ = 0x30, 0x20
 FIXED, IF, TF, DF, NT, IOPL, AC, VIF, VIP = 2, 0x200, 0x100, 0x400, 0x4000, 0x3000, 0x40000, 0x80000, 0x100000
 USER, DATA = 0x23, 0x18
 
@@ -40,11 +40,10 @@ def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, prog
             IRQ: (HANDLERS + 0x100, FOR_THE_KERNEL),
         }
     )
-    clear = b"".join(store(TOLD + 4 * n, 0xFFFFFFFF) for n in range(WORDS))
-    to_program = push(0x2B, PLACES["USER_STACK"], 2, USER, PLACES["USER_SLOTS"]) + b"\xcf"
+    clear = cleared(TOLD, WORDS)
     go_on = mov(EAX, CODE) + b"\xff\xe0"
     more = {
-        SETUP: handlers + clear + (to_program if program else go_on),
+        SETUP: handlers + clear + (to_program() if program else go_on),
         BACK: go_on,
         CODE: mov(ESP, STACK) + push(FIXED) + b"\x9d" + before + frame + b"\xcf" + END,
         TARGET: b"\x9c\x8f\x05" + le32(TOLD) + b"\x8c\x0d" + le32(TOLD + 4) + b"\x89\x25" + le32(TOLD + 8) + END,

@@ -9,9 +9,25 @@ Source: Intel SDM vol. 2, IRET.  Read before: test_native_iret.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, GDT, PLACES, SCRATCH, TSS, TSS_BESIDE_GDT, flat, le32, mov, push, store, two_words
+from hostile_code import (
+    DEBUG,
+    EAX,
+    ESP,
+    GDT,
+    GENERAL,
+    PLACES,
+    SCRATCH,
+    TSS,
+    TSS_BESIDE_GDT,
+    flat,
+    le32,
+    mov,
+    push,
+    store,
+    two_words,
+)
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, cleared, gates, stack_words, to_program, told
 
 from lguest_py.launcher.vm_memory import Switcher
 
@@ -21,7 +37,7 @@ SETUP, CODE, BACK, AGAIN, HANDLERS = (
 TOLD = SCRATCH + 0xF000
 WORDS = 7
 ELSEWHERE = SCRATCH + 0x8000
-VECTOR, GENERAL, DEBUG, IRQ = 0x30, 13, 1, 0x20
+VECTOR, IRQ = 0x30, 0x20
 FIXED, CF, TF, IF, DF, IOPL, NT, AC = 2, 1, 0x100, 0x200, 0x400, 0x3000, 0x4000, 0x40000
 USER, DATA, STACK, PROGRAM = 0x23, 0x2B, PLACES["USER_STACK"], PLACES["USER_SLOTS"]
 TOP = mov(ESP, PLACES["STACK"])  # where the TSS says that a trap of a program pushes
@@ -43,8 +59,8 @@ def run_frame(engine: str, switcher: Switcher, before: bytes, frame: bytes, prog
             IRQ: (HANDLERS + 0x100, FOR_THE_KERNEL),
         }
     )
-    clear = b"".join(store(TOLD + 4 * n, 0xFFFFFFFF) for n in range(WORDS))
-    first = TOP + push(DATA, STACK, FIXED, USER, PROGRAM) + b"\xcf"
+    clear = cleared(TOLD, WORDS)
+    first = TOP + to_program()
     go_on = mov(EAX, CODE) + b"\xff\xe0"
     more = {
         SETUP: handlers + clear + (first if program else go_on),

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import pytest
 from hostile_code import (
+    DEBUG,
     DIRECTORY,
     EAX,
     EBX,
     ECX,
     ESP,
     GDT,
+    GENERAL,
     IDT,
+    NOT_PRESENT,
+    PAGE_FAULT,
     PLACES,
     SCRATCH,
     flat,
@@ -25,23 +29,34 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, MASK, PENDING, gates, stack_words, told
+from hostile_lab import SWITCHERS, image_of
+from told_lab import (
+    END,
+    FOR_PROGRAMS,
+    FOR_THE_KERNEL,
+    LOAD_GS,
+    MASK,
+    NOTHING,
+    PENDING,
+    STORE_ECX,
+    cleared,
+    gates,
+    stack_words,
+    to_program,
+    told,
+)
 
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
 pytestmark = pytest.mark.nightly("kvm")
-SWITCHERS = pytest.mark.parametrize("switcher", ["lean", "classic"])
 CODE, HANDLER, SETUP = 0x160000, 0x135000, 0x170000
 TOLD, STACK = SCRATCH + 0x1000, SCRATCH + 0x10000
 FIRST = 20  # a descriptor of the GDT that is stored to
 PLACE = GDT + 8 * FIRST
 DATA = 0x0040F30000000FFF | SCRATCH << 16  # a page, for programs
-NOTHING, VECTOR, IRQ = 0xFFFFFFFF, 0x30, 0x20
-DEBUG, NOT_PRESENT, GENERAL, PAGE_FAULT = 1, 11, 13, 14
+VECTOR, IRQ = 0x30, 0x20
 TF = 0x102
-STORE_ECX, LOAD_GS = b"\x89\x0d", b"\x8e\xe8"
 KERNEL_DATA = b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1"  # ds and es, after a program
 BEFORE = len(KERNEL_DATA) + len(MASK)
 
@@ -56,11 +71,9 @@ def words(
     """
     stores = b"".join(mov(ECX, DATA >> 32 * half & 0xFFFFFFFF) + STORE_ECX + le32(PLACE + 4 * half) for half in (0, 1))
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS)} | {vector: (HANDLER, FOR_THE_KERNEL) for vector in faults})
-    clear = b"".join(store(TOLD + 4 * n, NOTHING) for n in range(count))
-    down = push(0x2B, PLACES["USER_STACK"], 2, 0x23, PLACES["USER_SLOTS"]) + b"\xcf"
     begin = KERNEL_DATA + MASK + (stores * 3 if ready else b"")
     more = {
-        SETUP: clear + handlers + MASK + mov(ESP, STACK) + down,
+        SETUP: cleared(TOLD, count) + handlers + MASK + mov(ESP, STACK) + to_program(),
         CODE: begin + code + END,
         HANDLER: stack_words(TOLD, 3) + END,
     }
@@ -191,7 +204,7 @@ def test_a_programs_fault_in_a_large_page(engine_name: str, switcher: Switcher) 
     """The first access to it is a fault of the shadow's alone, and the kernel does not see it."""
     program, setup = 0x136000, PLACES["STACK"]
     seen = b"".join(b"\xa1" + le32(0xC0000000 + each) for each in (DIRECTORY, 0x400000, 0x400000 + 4 * 0x100))
-    down = mov(ESP, setup) + push(0x2B, PLACES["USER_STACK"], 2, 0x23, program) + b"\xcf"
+    down = mov(ESP, setup) + to_program(program=program)
     handlers = gates({PAGE_FAULT: (HANDLER, FOR_THE_KERNEL), VECTOR: (CODE, FOR_PROGRAMS)})
     clear = b"".join(store(TOLD + 4 * n, NOTHING) for n in range(3))
     reload = mov(EAX, DIRECTORY) + b"\x0f\x22\xd8"

@@ -9,23 +9,23 @@ Source: Intel SDM vol. 2, INT n; vol. 3, 6.12.1 and 6.13.  Read before: tests/la
 from __future__ import annotations
 
 import pytest
-from hostile_code import EAX, ESP, PLACES, SCRATCH, mov, push, store
+from hostile_code import EAX, ESP, GENERAL, NOT_PRESENT, PLACES, SCRATCH, mov, store
 from hostile_lab import image_of
-from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, KERNEL_CODE, MASK, gates, stack_words, told
+from told_lab import END, FOR_PROGRAMS, FOR_THE_KERNEL, KERNEL_CODE, MASK, cleared, gates, stack_words, to_program, told
 
 from lguest_py.launcher.vm_memory import Switcher
 
 SETUP, CODE, HANDLERS = 0x135000, 0x135800, 0x136000
 TOLD, WORDS = SCRATCH + 0xF000, 4
-NOT_PRESENT, GENERAL, SYSTEM_CALL = 11, 13, 0x80
-USER, DATA, STACK, PROGRAM = 0x23, 0x2B, PLACES["USER_STACK"], PLACES["USER_SLOTS"]
-FIXED = 2
+SYSTEM_CALL = 0x80
+USER, PROGRAM = 0x23, PLACES["USER_SLOTS"]
 OVERFLOW = b"\xb0\x7f\x04\x01"  # mov al, 127; add al, 1
 INSTRUCTIONS = {  # with the vector
     "int3": (b"\xcc", 3),
     "int-3": (b"\xcd\x03", 3),
     "into": (b"\xce", 4),
     "int-1": (b"\xcd\x01", 1),
+    "int-17": (b"\xcd\x11", 17),  # as an exception it has an error code
     "int-48": (b"\xcd\x30", 0x30),
     "int-128": (b"\xcd\x80", SYSTEM_CALL),
 }
@@ -48,11 +48,10 @@ def run_one(engine: str, switcher: Switcher, code: bytes, vector: int, access: i
             GENERAL: (handler[GENERAL], FOR_THE_KERNEL),
         }
     )
-    clear = b"".join(store(TOLD + 4 * n, 0xFFFFFFFF) for n in range(WORDS))
     start = mov(ESP, PLACES["STACK"]) + MASK
-    there = push(DATA, STACK, FIXED, USER, PROGRAM) + b"\xcf" if program else mov(EAX, CODE) + b"\xff\xe0"
+    there = to_program() if program else mov(EAX, CODE) + b"\xff\xe0"
     more = {
-        SETUP: table + clear + start + there,
+        SETUP: table + cleared(TOLD, WORDS) + start + there,
         CODE: OVERFLOW + code + END,
         **{at: told_by(each, each in (NOT_PRESENT, GENERAL)) for each, at in handler.items()},
     }
