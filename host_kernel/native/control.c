@@ -122,8 +122,13 @@ static bool write_cr0_for_guest(u32 value)
 	guest.write_protect = value & CR0_WP;
 	if (changed & (CR0_PG | CR0_CACHE))
 		use_directory();
-	if (changed & (CR0_WP | CR0_PG))
+	if (changed & CR0_PG)
 		flush_all();
+	/* Entries that allow writes only because WP was clear: the Guest's tables did not change, so a flush would not look. */
+	if (value & changed & CR0_WP) {
+		forget_all();
+		reflect_allow();
+	}
 	return true;
 }
 

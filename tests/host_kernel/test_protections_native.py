@@ -104,6 +104,10 @@ def words(
     return found
 
 
+def set_cr0(value: int) -> bytes:
+    return mov(EAX, value) + b"\x0f\x22\xc0"
+
+
 def start(count: int, faults: int) -> int:
     """Where ``code`` begins."""
     return CODE + 10 * count + 20 * (faults + 1) + len(MASK) + 5
@@ -118,6 +122,16 @@ def test_a_frame_that_wraps_to_the_host(engine_name: str, write: bytes, switcher
     """Ones are read there, and stores are lost."""
     code = window(guest_physical(UNUSED)) + write + b"\xa1" + le32(WINDOW) + KEEP
     assert words(engine_name, switcher, code, 1) == [NOTHING]
+
+
+@SWITCHERS
+def test_a_page_written_while_write_protection_is_off(engine_name: str, switcher: Switcher) -> None:
+    """It is read-only again as soon as CR0.WP is set, though nothing in the Guest's tables changed."""
+    write, unprotect, protect = store(WINDOW, 7), set_cr0(0x80000033), set_cr0(0x80010033)
+    high = store(DIRECTORY + 4 * 0x300, TABLE | 0x67) + b"\xa1" + le32(0xC0000000 + TABLE)  # where dirty.c looks for it
+    code = high + window(SCRATCH + 0x30000, 0x61) + 2 * RELOAD_CR3 + unprotect + write + protect + write
+    found = words(engine_name, switcher, code, faults=(PAGE_FAULT,))
+    assert found[0] == 3, found  # a write, to a page that is there
 
 
 @SWITCHERS

@@ -23,7 +23,7 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
 NO_FRAME, TABLE_FRAMES, FRAME_DIRTY = 0xFFFFFFFF, 0x100000, 0x80000000
-NAMES = "shadow_page", "shadow_directory"
+NAMES = "shadow_page", "shadow_directory", "guest"
 
 
 @cache

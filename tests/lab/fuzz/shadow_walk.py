@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 
 from hostile_lab import LOW, NX_BIT, RW, P, form, leads_to, symbols, word
-from shadow_model import Shadow
+from shadow_model import Shadow, layouts
 
 from lguest_py.launcher.vm_memory import PAGE
 from lguest_py.shared_memory import _layouts as L
@@ -81,6 +81,7 @@ def too_much(memory: memoryview, shadow: Shadow, guest: range, pae: bool) -> lis
     else:
         own = tables.page(cr3) or ()
     nx, wrong = pae, []
+    write_protect = memory[at["guest"] + layouts(pae)["guest"][1]["write_protect"]]
     for upper, link in enumerate(links):
         if not link & P:
             continue
@@ -99,6 +100,8 @@ def too_much(memory: memoryview, shadow: Shadow, guest: range, pae: bool) -> lis
             else:
                 pte = below[index] if below else 0
             allowed = both(pde, pte & ~(0 if pte & D else RW))
+            if not write_protect and not (entry & link) & US:
+                allowed |= RW  # CR0.WP is clear, and the entry is not for ring 3
             frame = pte & ~NX_BIT & ~0xFFF
             right = entry & ~NX_BIT & ~0xFFF == (guest.start + frame if frame < len(guest) else at["absent_page"])
             if (
