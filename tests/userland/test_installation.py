@@ -77,7 +77,7 @@ def test_a_system_is_installed_onto_an_empty_disk(userland: Kernel, engine_name:
             assert guest.poweroff().outcome.end is End.POWERED_OFF
     engine: Any = engine_name
     installed = [Disk(str(disk))]
-    words = "root=/dev/vda1 rw systemd.mask=serial-getty@hvc0.service"  # else it prompts on both consoles, and reads from one
+    words = "root=/dev/vda1 rw systemd.mask=serial-getty@hvc0.service"  # it reads from one console only
     with Machine("debian-6.1-686", engine=engine, command_line=words, devices=installed) as machine:
         console = machine.console
         console.expect("installed login: ", PATIENCE)
