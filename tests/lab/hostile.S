@@ -250,6 +250,9 @@ in_kernel:
 	addl	$(SLOTS + SLOT), %eax
 	jmp	go
 next_of_kernel:
+#if !NATIVE
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* the interrupt may be what led here */
+#endif
 	movl	%ss:PROGRESS, %eax
 go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 #if REFILL
