@@ -251,7 +251,8 @@ in_kernel:
 	jmp	go
 next_of_kernel:
 #if !NATIVE
-	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* the interrupt may be what led here */
+	movl	$GUEST_IF, %ss:DATA		/* an endless loop may follow, */
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* and the clock's interrupt may be what led here */
 #endif
 	movl	%ss:PROGRESS, %eax
 go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
