@@ -179,7 +179,7 @@ def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) ->
 
 
 class Modelled(Watched):
-    """An engine whose shadow page tables are looked at too, if its machine ended by itself."""
+    """An engine whose shadow page tables are looked at too, if the Host kernel, which changes them, ended it."""
 
     last: ClassVar[Modelled | None] = None
     seen: ClassVar[list[tuple[int, int]]] = []  # directories and tables, of each one that was looked at
@@ -191,7 +191,8 @@ class Modelled(Watched):
     def _look(self) -> None:
         super()._look()
         at = symbols(self.pae)["state_page"]
-        if self.poll() is not None and View(self.memory, at, L.LGUEST_STATE)["guest_cr3"]:
+        ended = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)["end_kind"]
+        if ended and View(self.memory, at, L.LGUEST_STATE)["guest_cr3"]:
             shadow = Shadow.read(self.memory, self.pae)
             tables = len(shadow.pages) - len(shadow.free) - len(shadow.directories)
             Modelled.seen.append((len(shadow.directories), tables))
