@@ -36,6 +36,8 @@ static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer
 			guest_bytes = (u8 *)(machine.guest_base + entry_address(entry) + address % PAGE_BYTES);
 			if (exact && !guest_frame_valid(entry))
 				guest_bytes = access & FAULT_W ? lost : absent_page;
+			else if (access & FAULT_W)
+				writers[FRAME(entry)] |= FRAME_DIRTY; /* no shadow entry tells of it (dirty.c) */
 		}
 		if (access & FAULT_W)
 			memcpy(guest_bytes, next, chunk);

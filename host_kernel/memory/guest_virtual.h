@@ -42,15 +42,19 @@ static inline u32 shadow_frame(pte_t shadow_entry)
  */
 static inline u8 *shadow_lookup(u32 address, bool write)
 {
-	u32 pde, entry = 0; /* the lower halves */
+	u32 pde, entry = 0, *place = NULL; /* the lower halves */
 
 	if (INDEX(address) >= SWITCHER_INDEX)
 		return NULL;
 	pde = shadow_pde(address);
-	if (pde)
-		entry = ((const pte_t *)(pde & ~(PAGE_BYTES - 1)))[SUBINDEX(address)];
+	if (pde) {
+		place = (u32 *)((pte_t *)(pde & ~(PAGE_BYTES - 1)) + SUBINDEX(address));
+		entry = *place;
+	}
 	if (entry < machine.guest_base || (write && !(entry & pde & PTE_RW)))
 		return NULL;
+	if (write)
+		*place |= PTE_D; /* as the CPU would, for dirty.c */
 	return (u8 *)(entry & ~(PAGE_BYTES - 1)) + address % PAGE_BYTES;
 }
 

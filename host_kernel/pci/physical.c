@@ -10,6 +10,7 @@
 #include "host_kernel/base/print.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/guest_virtual.h"
+#include "host_kernel/memory/dirty.h"
 #include "host_kernel/memory/walk.h"
 
 /* False: the Guest's page tables do not allow it, and guest_fault is the page fault. */
@@ -48,6 +49,7 @@ static void write_physical(u32 physical, u32 size, u32 value)
 
 	if (guest_range(physical, size)) {
 		memcpy((void *)(machine.guest_base + physical), &value, size);
+		writers[FRAME(physical)] |= FRAME_DIRTY; /* no shadow entry tells of it (dirty.c) */
 		return;
 	}
 	if (is_io_page(physical)) {
