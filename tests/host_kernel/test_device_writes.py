@@ -145,7 +145,7 @@ def test_a_used_ring_in_a_page_table_is_seen_after_a_flush(
 @SWITCHERS
 def test_a_frame_that_the_host_kernel_pushes_onto_a_page_table(engine_name: str, switcher: Switcher) -> None:
     """The stack is in the table: the eip of an undefined instruction is the entry of the page that it is in."""
-    handler = 0x36E000
+    handler, stack = 0x36E000, mov(ESP, PLACES["STACK"])
     code = gates({6: (handler, FOR_THE_KERNEL)}) + store(DIRECTORY + 4 * (WINDOW >> 22), TABLE | FLAGS) + FLUSHES["cr3"]
     code += b"\xa1" + le32(WINDOW) + b"\xa3" + le32(RESULTS)
     code += mov(ESP, TABLE + 12) + mov(EAX, NEW | FLAGS) + b"\xff\xe0"
@@ -153,7 +153,7 @@ def test_a_frame_that_the_host_kernel_pushes_onto_a_page_table(engine_name: str,
         TABLE: le32(OLD | FLAGS),
         OLD: le32(0x01D),
         NEW: le32(0x2E3) + bytes(FLAGS - 4) + b"\x0f\x0b",
-        handler: FLUSHES["cr3"] + b"\xa1" + le32(WINDOW) + b"\xa3" + le32(RESULTS + 4) + mov(ESP, PLACES["STACK"]) + POWER_OFF,
+        handler: FLUSHES["cr3"] + b"\xa1" + le32(WINDOW) + b"\xa3" + le32(RESULTS + 4) + stack + POWER_OFF,
     }
     seen, _ = told(engine_name, switcher, image_of("native", code, more=more), (RESULTS, 2), (TABLE, 1))
     assert seen == [[0x01D, 0x2E3], [NEW | FLAGS]]
