@@ -168,6 +168,8 @@ def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) ->
         own = word(memory, at["guest_switcher_table"] + form(pae).size * page)
         if own & RW:
             counted[(own - base) // PAGE] += 2
+    for frame in range(word(memory, L.MACHINE_ADDRESS + L.MACHINE.fields["guest_bytes"][0]) // PAGE, count):
+        counted[frame] += 2  # the Launcher writes to device pages
     kept = struct.unpack_from(f"<{count}I", memory, first)
     return [
         f"frame {frame:#x} has {each & ~FRAME_DIRTY} writers, and {counted[frame]} entries lead there"
