@@ -73,8 +73,7 @@ native_reflect_may_fault:
 	cmpl $SWITCHER_BASE, %edx
 	ja reflect_gives_up
 	REFLECT_STACK_WORDS
-	movl TRAP_EFLAGS(%esp), %eax
-	andl $~FLAG_RF, %eax
+	movl TRAP_EFLAGS(%esp), %eax		/* RF as the CPU pushed it, as in the Host kernel */
 	movl %eax, %ss:-12(%edx)
 	REFLECT_CODE_WORDS
 native_reflect_is_safe:

@@ -128,8 +128,6 @@ reflect_may_fault:
 	jz 1f
 	testb $PTE_WRITABLE, %dl
 	jnz reflect_gives_up
-	testb $PTE_USER, %dl
-	jz reflect_gives_up
 	cmpl $USER_WRITE_TO_PRESENT, TRAP_ERROR(%esp)
 	jne reflect_gives_up
 	jmp 2f

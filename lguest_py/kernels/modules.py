@@ -151,13 +151,16 @@ class Modules:
             if self._is_built_in(name):
                 built_in.append(name)
             elif not found:
-                raise ImageError(f"{self.release} has no module {name!r}{self._similar(name)}")
+                raise ImageError(f"{printable(self.release)} has no module {name!r}{self._similar(name)}")
         while wanted:
             name = wanted.pop()
             if name in chosen or self._is_built_in(name):
                 continue
             if name not in self._files:
-                raise ImageError(f"{self.release} lacks the module {name}, which another needs: get its modules anew")
+                raise ImageError(
+                    f"{printable(self.release)} lacks the module {printable(name)}, which another needs: "
+                    "get its modules anew"
+                )
             chosen[name] = module = self._read(name)
             wanted += module.depends
             wanted += [found for wish in module.softdeps for found in self._resolve(wish)]

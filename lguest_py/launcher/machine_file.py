@@ -109,7 +109,7 @@ def _read(path: str) -> dict[str, Any]:
             raise ImageError(f"{name} has {size_of_file} bytes, too many for a machine file: {ADVICE}")
         data = read_exactly(file, 0, size_of_file, name)
     try:
-        return tomllib.loads(data.decode())
+        table = tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{name} line {line}: it is not UTF-8, which TOML must be: save it as UTF-8") from None
@@ -119,6 +119,25 @@ def _read(path: str) -> dict[str, Any]:
         line = int(place[1]) if place and place[1] else data.count(b"\n") + 1
         said = why[: place.start()] if place else why
         raise UsageError(f"{name} line {line}: {said}: write it as TOML") from None
+    except ValueError:  # Python's own limit for the digits of a number
+        raise _too_large(name) from None
+    _check_numbers(table, name)
+    return table
+
+
+def _too_large(name: str) -> UsageError:
+    return UsageError(f"{name}: a number in it is larger than any that TOML has (64 bits): make it smaller")
+
+
+def _check_numbers(table: dict[str, Any], name: str) -> None:
+    """What tomllib reads and Python cannot print as digits."""
+    values: list[Any] = [table]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, int) and value.bit_length() > 63:
+            raise _too_large(name)
 
 
 def _located(name: str, value: Any, base: str) -> Any:

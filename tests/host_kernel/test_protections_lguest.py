@@ -230,6 +230,8 @@ def test_a_handler_runs_without_the_programs_flags(engine_name: str, flag: int, 
     powers_off(run)
 
 
+# The kernel has read its page tables where the Switcher reads them, so that it can.
+TABLES_SEEN = b"".join(b"\xa1" + le32(HALF + place) for place in (DIRECTORY, TABLE))
 FAULTS = {  # an entry for the program's page, its access, and the error code that its kernel gets; None: none
     "absent": (0x66, b"\xa1", 4),
     "of-the-kernel": (0x63, b"\xa1", 5),
@@ -237,7 +239,10 @@ FAULTS = {  # an entry for the program's page, its access, and the error code th
     "read-only": (0x65, b"\xff\x05", 7),
     "allowed": (0x67, b"\xff\x05", None),
     "first-access": (0x07, b"\xff\x05", None),
+    "first-access-read-only": (0x05, b"\xa1", None),
 }
+READ_THEN_WRITE = 0x27, b"\xa1" + le32(0x300000 + 0x8000) + b"\xff\x05"  # accessed, not yet dirty
+FAULTS["first-write"] = (*READ_THEN_WRITE, None)
 
 
 @SWITCHERS
@@ -248,12 +253,37 @@ def test_a_programs_fault_is_reflected_or_filled(engine_name: str, name: str, sw
     done = store(PLACES["BUDGET"], 1) + idt(6, gate(STUBS + 16 * 6, L.GUEST_CS, 0x8E)) + b"\x0f\x0b"
     handler = b"\x8b\x04\x24\x3d" + le32(99 if error is None else error) + b"\x74\x02\xeb\xfe" + done
     look = b"\x83\x3d" + le32(told) + b"\x00"  # nothing: it is there to be mapped
-    code = store(TABLE + 4 * (page >> 12), page | flags) + call(L.LHCALL_FLUSH_TLB, 1) + look
+    code = store(TABLE + 4 * (page >> 12), page | flags) + call(L.LHCALL_FLUSH_TLB, 1) + TABLES_SEEN + look
     code += idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E))
     code += idt(6, gate(place + 0x200, L.GUEST_CS, 0x8E)) + to_program()
     behind = done if error is None else b"\xeb\xfe"
     run = go(engine_name, code, switcher, opcode + le32(page) + b"\x0f\x0b", {place: handler, place + 0x200: behind})
     powers_off(run)
+
+
+@SWITCHERS
+@pytest.mark.parametrize("flag", [0x100, 0x4000], ids=["TF", "NT"])
+def test_a_page_faults_handler_runs_without_the_programs_flags(engine_name: str, flag: int, switcher: Switcher) -> None:
+    """Its entry is there and read-only, so that the Switcher may reflect the fault."""
+    page, place = SCRATCH + 0x8000, 0x135000
+    look = b"\x9c\x58\xa9" + le32(flag) + b"\x74\x02\xeb\xfe" + mov(ESP, PLACES["STACK"])
+    undefined = idt(6, gate(STUBS + 16 * 6, L.GUEST_CS, 0x8E))
+    handler = look + store(PLACES["BUDGET"], 1) + undefined + b"\x0f\x0b"
+    code = store(TABLE + 4 * (page >> 12), page | 0x65) + call(L.LHCALL_FLUSH_TLB, 1) + b"\xa1" + le32(page)
+    code += TABLES_SEEN + idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E)) + to_program(0x202 | flag)
+    powers_off(go(engine_name, code, switcher, b"\xff\x05" + le32(page) + b"\xeb\xfe", {place: handler}))
+
+
+@SWITCHERS
+def test_a_programs_fault_at_an_entry_that_was_taken_away(engine_name: str, switcher: Switcher) -> None:
+    """The shadow still has it, because nothing was flushed: the kernel's handler hears of a page that is not there."""
+    page, place = SCRATCH + 0x8000, 0x135000
+    handler = b"\x8b\x04\x24\x3d" + le32(6) + b"\x74\x02\xeb\xfe" + store(PLACES["BUDGET"], 1)
+    handler += idt(6, gate(STUBS + 16 * 6, L.GUEST_CS, 0x8E)) + b"\x0f\x0b"
+    code = store(TABLE + 4 * (page >> 12), page | 0x65) + call(L.LHCALL_FLUSH_TLB, 1)
+    code += idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E)) + b"\xa1" + le32(page)
+    code += TABLES_SEEN + store(TABLE + 4 * (page >> 12), 0) + to_program()
+    powers_off(go(engine_name, code, switcher, b"\xff\x05" + le32(page) + b"\xeb\xfe", {place: handler}))
 
 
 @SWITCHERS

@@ -70,6 +70,8 @@ FAST: dict[str, tuple[int, bytes, int, int]] = {  # the flags of the entry, the 
     "no-table": (WRITABLE, FAR, FIXED | IF, 4),
     "read-only": (READ_ONLY, WRITE, FIXED | IF, 7),
     "read-only-and-read": (READ_ONLY, READ + WRITE, FIXED | IF, 7),
+    "read-only-first-access": (READ_ONLY & ~0x60, READ + WRITE, FIXED | IF, 7),
+    "resume-flag": (NO_ACCESS, READ, FIXED | IF | 0x10000, 4),
     "interrupts-off": (NO_ACCESS, READ, FIXED, 4),
     "nested-task": (NO_ACCESS, READ, FIXED | IF | 0x4000, 4),
     "other-flags": (NO_ACCESS, b"\xfd" + READ, FIXED | IF | 0x4D5 | 0x40000, 4),

@@ -29,7 +29,7 @@ from hostile_code import (
     store,
     two_words,
 )
-from hostile_lab import SWITCHERS, image_of
+from hostile_lab import SWITCHERS, harmless, image_of, run_image
 from told_lab import (
     END,
     FOR_PROGRAMS,
@@ -46,6 +46,7 @@ from told_lab import (
     told,
 )
 
+from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
@@ -230,3 +231,43 @@ def test_a_descriptor_that_the_kernel_changes_and_loads(engine_name: str, base: 
     code = store(SCRATCH, 1) + store(base, 2) + (low if base & 0xFFFF else high)
     code += mov(EAX, FIRST << 3 | 3) + LOAD_GS + b"\x65\xa1\0\0\0\0" + KEEP
     assert words(engine_name, switcher, code)[0] == 2
+
+
+NOT_FLAT = {  # what the Switcher answers where the kernel's code is flat
+    "iret": mov(ESP, PLACES["STACK"]) + to_program(),
+    "store": mov(ECX, 0) + STORE_ECX + le32(PLACE),
+}
+
+
+@SWITCHERS
+@pytest.mark.parametrize("name", NOT_FLAT)
+def test_code_that_is_not_flat_behind_a_decoy(engine_name: str, name: str, switcher: Switcher) -> None:
+    """Where eip would be in a flat segment, the same instructions lie: the Switcher must not take them for those."""
+    there, back = CODE + 0x800, 0x1000
+    base = -back & 0xFFFFFFFF
+    segment = flat(0x9B) | (base & 0xFFFFFF) << 16 | base >> 24 << 56
+    stores = b"".join(mov(ECX, DATA >> 32 * half & 0xFFFFFFFF) + STORE_ECX + le32(PLACE + 4 * half) for half in (0, 1))
+    far = b"\xea" + le32(there + back) + le32((FIRST + 1) << 3)[:2]
+    handlers = gates({VECTOR: (CODE, FOR_PROGRAMS)})
+    body = NOT_FLAT[name] + b"\xeb\xfe"
+    more = {
+        SETUP: handlers + MASK + mov(ESP, STACK) + to_program(),
+        CODE: KERNEL_DATA + MASK + stores * 3 + two_words(PLACE + 8, segment) + stores + far,
+        there: body,
+        there + back: body,
+    }
+    image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
+    outcome = harmless(run_image(engine_name, image, seconds=10, switcher=switcher)).result.outcome
+    assert (outcome.end, outcome.reason[:36]) == (End.KILLED, "the kernel runs in code segment 0xa9"), outcome
+
+
+@SWITCHERS
+def test_a_jump_into_the_descriptors(engine_name: str, switcher: Switcher) -> None:
+    """The fault of the fetch is in the page of the stores, and there is nothing to be read yet."""
+    jump = b"\xe9" + le32(CODE + 0x800 - PLACE - 5)
+    low, high = (int.from_bytes(jump.ljust(8, b"\0")[at : at + 4], "little") for at in (0, 4))
+    put = b"".join(mov(ECX, half) + STORE_ECX + le32(PLACE + 4 * n) for n, half in ((1, high), (0, low)))
+    not_accessed = store(DIRECTORY + 0x1000 + 4 * (GDT >> 12), GDT | 7)
+    code = put + not_accessed + mov(EAX, DIRECTORY) + b"\x0f\x22\xd8" + mov(EAX, PLACE) + b"\xff\xe0"
+    filler = b"\x90" * (0x800 - len(KERNEL_DATA + MASK + code) - 3 * 2 * 11)
+    assert words(engine_name, switcher, code + filler + store(TOLD, 1))[0] == 1
