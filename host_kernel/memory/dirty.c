@@ -6,7 +6,8 @@
  * The CPU sets the dirty bit of a shadow entry at the first write through it.  The Guest's dirty bit is set in the Guest's
  * entry before the shadow entry becomes writable, so the bit in the shadow is free for this use.  Every entry to the Guest
  * loads CR3, so after the bit is cleared here the next write sets it again.  A table that is mapped writable more than
- * once, or by an entry that is not found, counts as dirty.
+ * once, or by an entry that is not found, counts as dirty.  A device writes without any shadow entry: the Launcher says to
+ * which frames (machine.device_writes).
  *
  * Read before: shadow.c.
  */
@@ -25,35 +26,59 @@ u32 writers_init(u32 first_free)
 	writers = (u32 *)first_free;
 	writers_count = FRAME(machine.guest_bytes) + machine.device_pages;
 	memset(writers, 0, writers_count * 4);
+	for (u32 frame = FRAME(machine.guest_bytes); frame < writers_count; frame++)
+		writers[frame] = 2; /* the Launcher writes to device pages at any time: a page table there always counts as dirty */
 	return first_free + writers_count * 4;
 }
 
-/* The writable shadow entry of this frame in the kernel's linear mapping, where Linux has all of its memory; or NULL. */
-static pte_t *kernel_mapping(u32 frame)
+/*
+ * Did a device write to this frame since the last call?  The Launcher writes on another processor: it sets the byte after what
+ * it wrote, so either the byte is seen here, or the Launcher has not given the buffer back and a later flush sees it.  The
+ * locked instruction clears the byte before the caller reads the table: a write that comes later sets it again.
+ */
+static bool __attribute__((cold, noinline)) test_and_clear_device_wrote(u32 frame)
+{
+	u8 wrote = DEVICE_WROTE;
+
+	__atomic_compare_exchange_n(&((u8 *)machine.device_writes)[frame], &wrote, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/*
+ * The shadow entry (its lower half) of this frame's address in the kernel's linear mapping, where Linux has all of its memory;
+ * or NULL.
+ */
+static u32 *kernel_mapping(u32 frame)
 {
 	u32 address = guest.kernel_address + (frame << 12);
-	pte_t pde = shadow_pde(address), *entry;
+	pte_t pde = shadow_pde(address);
 
 	if (INDEX(address) >= SWITCHER_INDEX || !pde)
 		return NULL;
-	entry = (pte_t *)entry_address(pde) + SUBINDEX(address);
-	return shadow_frame(*entry) == frame && (*entry & PTE_RW) ? entry : NULL;
+	return (u32 *)((pte_t *)entry_address(pde) + SUBINDEX(address));
 }
 
-/* May the Guest have written to this frame since the last call? */
+/* May the Guest, or a device of its, have written to this frame since the last call? */
 bool test_and_clear_dirty(u32 frame)
 {
-	u32 count = writers[frame] & ~FRAME_DIRTY;
-	bool written = (writers[frame] & FRAME_DIRTY) || count > 1;
-	pte_t *entry;
+	u32 count = writers[frame], differs, *entry;
+	bool written = false;
 
-	writers[frame] = count;
-	if (count != 1)
-		return written;
-	entry = kernel_mapping(frame);
-	if (!entry || (*entry & PTE_D))
+	if (__builtin_expect(((const volatile u8 *)machine.device_writes)[frame], 0))
+		written = test_and_clear_device_wrote(frame);
+	if (count & FRAME_DIRTY) {
 		written = true;
-	if (entry)
-		*(u32 *)entry &= ~PTE_D;
-	return written;
+		writers[frame] = count &= ~FRAME_DIRTY;
+	}
+	if (count != 1)
+		return written || count;
+	entry = kernel_mapping(frame);
+	if (!entry)
+		return true;
+	differs = (*entry ^ (machine.guest_base + (frame << 12) + PTE_RW)) & (~(PAGE_BYTES - 1) | PTE_RW | PTE_D);
+	if (!differs)
+		return written;
+	if (differs == PTE_D)
+		*entry &= ~PTE_D;
+	return true;
 }

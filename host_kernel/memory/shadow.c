@@ -38,12 +38,12 @@ void absent_page_restore(void)
 u32 pool_init(u32 first_free)
 {
 	first_free = writers_init(first_free);
-	page_count = (machine.guest_base - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
+	page_count = (machine.device_writes - first_free) / (PAGE_BYTES + sizeof(struct shadow_page));
 	if (page_count > 0xFFFF)
 		page_count = 0xFFFF;
 	absent_page_restore();
 	pages = (struct shadow_page *)first_free;
-	pool = machine.guest_base - page_count * PAGE_BYTES;
+	pool = machine.device_writes - page_count * PAGE_BYTES;
 	return page_count;
 }
 

@@ -52,7 +52,7 @@ bool gdt_sync_entries(u32 first, u32 last)
 {
 	bool code = false;
 
-	if (!native.gdt_limit) /* the one of the boot protocol is still in use */
+	if (!native.gdt_limit || first >= GDT_ENTRIES) /* the one of the boot protocol is still in use; or the CPU's has none of them */
 		return false;
 	if (last >= GDT_ENTRIES)
 		last = GDT_ENTRIES - 1;

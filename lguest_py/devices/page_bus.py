@@ -27,12 +27,14 @@ from lguest_py.shared_memory import _layouts as L
 PAGE = 4096
 _RING_PAGES = -(-legacy_ring(0, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN).end // PAGE)
 
+_Arguments = tuple[str, memoryview, Callable[[], None], memoryview | None]
+
 
 @dataclass
 class _Slot:
     device: Device
     offered: int
-    arguments: Sequence[tuple[str, memoryview, Callable[[], None]]]  # of the Virtqueues that each start makes
+    arguments: Sequence[_Arguments]  # of the Virtqueues that each start makes
     rings: Sequence[Ring]
     memory: memoryview
     status: int  # offset in memory
@@ -96,10 +98,13 @@ class PageBus:
 
     ``memory`` is Guest-physical memory from 0: ``ram_bytes`` of RAM, then the device pages, zeroed.
     Interrupts are given out from 1 (0 is the clock), one to a virtqueue.  The console must be added last.
+    ``wrote``: see Virtqueue.
     """
 
-    def __init__(self, memory: memoryview, ram_bytes: int, interrupt: Interrupt) -> None:
-        self._memory = memory
+    def __init__(
+        self, memory: memoryview, ram_bytes: int, interrupt: Interrupt, wrote: memoryview | None = None
+    ) -> None:
+        self._memory, self._wrote = memory, wrote
         self._base = ram_bytes
         self._interrupt = interrupt
         self._descriptor = ram_bytes  # where the next one goes
@@ -134,7 +139,7 @@ class PageBus:
         memory[start:vqs] = struct.pack("<5B", *header)
         memory[offered:accepted] = features.to_bytes(feature_bytes, "little")
         memory[config:end] = configuration
-        arguments: list[tuple[str, memoryview, Callable[[], None]]] = []
+        arguments: list[_Arguments] = []
         rings: list[Ring] = []
         status = start + L.LGUEST_DEVICE_DESC.fields["status"][0]
         views = memory[accepted:config], memory[config:end]
@@ -143,7 +148,7 @@ class PageBus:
             irq, address = self._irq + number, self._ring + number * _RING_PAGES * PAGE
             queue_config = struct.pack("<HHI", L.LGUEST_RING_SIZE, irq, address // PAGE)
             memory[vqs + 8 * number : vqs + 8 * number + 8] = queue_config
-            arguments.append((f"{device.name} queue {number}", memory, partial(self._interrupt, irq)))
+            arguments.append((f"{device.name} queue {number}", memory, partial(self._interrupt, irq), self._wrote))
             rings.append(legacy_ring(address, L.LGUEST_RING_SIZE, L.LGUEST_RING_ALIGN))
             self._kicks[address] = slot, number
         self._slots[start] = slot
@@ -190,4 +195,4 @@ class PageBus:
             slot.device.reset()
         self._slots.clear()
         self._kicks.clear()
-        del self._memory
+        del self._memory, self._wrote

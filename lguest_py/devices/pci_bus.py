@@ -37,6 +37,7 @@ class PciBus:
     """The functions of ``devices``, in slots from 1.  ``memory`` is the Guest's RAM, from Guest-physical 0.
 
     ``vectors`` is told the MSI-X vectors of a slot (mailbox.vectors); without it there are none.
+    ``wrote``: see Virtqueue.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class PciBus:
         config_interrupt: Interrupt,
         say: Say,
         vectors: Callable[[int, int], None] | None = None,
+        wrote: memoryview | None = None,
     ) -> None:
         if len(devices) >= L.PCI_SLOTS:
             raise UsageError(f"{len(devices)} devices are too many: a Guest has room for {L.PCI_SLOTS - 1}")
@@ -58,6 +60,7 @@ class PciBus:
                 partial(config_interrupt, slot),
                 say,
                 partial(vectors, slot) if vectors else None,
+                wrote,
             )
             for slot, device in enumerate(devices, 1)
         }

@@ -61,6 +61,7 @@ class Registers:
         config_interrupt: Callable[[], None],
         say: Say,
         vectors: Callable[[int], None] | None = None,
+        wrote: memoryview | None = None,
     ) -> None:
         self.device = device
         self.running = self.due = False
@@ -69,13 +70,13 @@ class Registers:
         self._vectors, self._vectors_told = vectors, 0
         self._generation = 0
         self._said = False
-        self._memory = memory
+        self._memory, self._wrote = memory, wrote
         self._virtqueues = self._make_queues()
         self._clear()
 
     def _make_queues(self) -> Sequence[Virtqueue]:
         names = (f"{self.device.name} queue {number}" for number in range(len(self.device.queue_sizes)))
-        return [Virtqueue(name, self._memory, self._interrupt) for name in names]
+        return [Virtqueue(name, self._memory, self._interrupt, self._wrote) for name in names]
 
     def _clear(self) -> None:
         self._status = 0

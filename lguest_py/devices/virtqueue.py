@@ -32,6 +32,7 @@ _DESCRIPTOR = struct.Struct("<QIHH")  # address, length, flags, next
 _USED = struct.Struct("<II")  # head, bytes written
 _unpack, _walk, _pack_used = _DESCRIPTOR.unpack_from, _DESCRIPTOR.iter_unpack, _USED.pack_into
 _IN_PAGE = 0xFFF
+_WROTE, _RING = bytes((L.DEVICE_WROTE,)), bytes((L.DEVICE_RING,))
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Chain:
     head: int
     readable: tuple[memoryview, ...]
     writable: tuple[memoryview, ...]
+    places: Sequence[tuple[int, int]] = ()  # start and end of each writable one
 
 
 class Virtqueue:
@@ -78,14 +80,20 @@ class Virtqueue:
 
     It has nothing available until ``enable``.  ``interrupt`` is called by ``notify`` when used buffers are worth an
     interrupt to the driver.
+
+    ``wrote`` has a byte for each page of ``memory`` (machine.device_writes), so that the Host kernel sees what a device
+    wrote into a page table.  It is set after the write, and before the driver can see that the buffer is used.
     """
 
-    def __init__(self, name: str, memory: memoryview, interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, memory: memoryview, interrupt: Callable[[], None], wrote: memoryview | None = None
+    ) -> None:
         self.name = name
         self.size = 0
         self._memory = memory
         self._limit = len(memory)
         self._interrupt = interrupt
+        self._wrote = memoryview(bytearray(-(-len(memory) // 4096))) if wrote is None else wrote
         self._enabled = False
         self._next_avail = self._seen_avail = self._next_used = self._pushed = 0
 
@@ -102,6 +110,9 @@ class Virtqueue:
         self._avail = words(memory[ring.available : ring.available + 6 + 2 * size], "H")
         self._used = memory[ring.used : ring.used + 6 + 8 * size]
         self._used_halves = words(self._used, "H")
+        pages = ring.used >> 12, (ring.used + len(self._used) + _IN_PAGE) >> 12
+        self._used_pages, self._used_marks = slice(*pages), _RING * (pages[1] - pages[0])
+        self._wrote[self._used_pages] = self._used_marks
         self._used_event, self._avail_event = 2 + size, 2 + 4 * size  # their places in the two
         self._indirect = bool(features & F_INDIRECT_DESC)
         self._event_index = bool(features & F_EVENT_IDX)
@@ -114,6 +125,9 @@ class Virtqueue:
         """Nothing is available from now on, and what is pushed goes nowhere."""
         if self._enabled:
             self._enabled = False
+            if self._next_used != self._next_avail:  # the device may have written to buffers that it keeps
+                self._wrote[:] = _WROTE * len(self._wrote)
+            self._wrote[self._used_pages] = _WROTE * len(self._used_marks)
             self._next_avail = self._seen_avail = 0
             del self._avail, self._used, self._used_halves
 
@@ -131,6 +145,7 @@ class Virtqueue:
             elif self._quiet:
                 self._quiet = False
                 self._used_halves[0] = 0
+            self._wrote[self._used_pages] = self._used_marks
             barrier()  # the driver sees that before its next entry, or the index read now has that entry
             there = self._avail[1]
             if there == self._next_avail:
@@ -141,6 +156,7 @@ class Virtqueue:
         if not (self._quiet or self._event_index):
             self._quiet = True
             self._used_halves[0] = USED_NO_NOTIFY
+            self._wrote[self._used_pages] = self._used_marks
         self._seen_avail = there
         barrier()  # the entries were written before the index
         return True
@@ -164,6 +180,7 @@ class Virtqueue:
             raise self._bad(f"descriptor {index} in a table of {entries}")
         readable: list[memoryview] = []
         writable: list[memoryview] = []
+        places: list[tuple[int, int]] = []
         pieces, kind, start, stop = readable, 0, 0, 0  # start to stop: buffers that are one piece of memory
         going = -1  # the flags of a descriptor after which there is another of this kind
         left, direct = min(entries, LONGEST), True
@@ -182,12 +199,14 @@ class Virtqueue:
                         stop = end
                     else:
                         pieces.append(memory[start:stop])
+                        places.append((start, stop))
                         start, stop = address, end
                 elif flags & DESC_INDIRECT:
                     break
                 else:
                     if stop:
                         pieces.append(memory[start:stop])
+                        places.append((start, stop))
                     if flags & DESC_WRITE != kind:
                         if kind:
                             raise self._bad("a buffer to read after one to write")
@@ -195,10 +214,11 @@ class Virtqueue:
                     start, stop, going = address, end, DESC_NEXT | kind
                     if not flags & DESC_NEXT:
                         pieces.append(memory[start:stop])
+                        places.append((start, stop))
                         if sum(map(len, readable)) + sum(map(len, writable)) > limit:
                             raise self._bad("a chain of more bytes than the Guest's memory has")
                         self._next_avail = (position + 1) & 0xFFFF
-                        return Chain(head, tuple(readable), tuple(writable))
+                        return Chain(head, tuple(readable), tuple(writable), places[len(readable) :])
                 if following != index:
                     break
             left -= index - begun
@@ -219,6 +239,7 @@ class Virtqueue:
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back; ``written`` bytes of its writable part were filled."""
         if self._enabled:
+            self._mark(chain)
             _pack_used(self._used, 4 + 8 * (self._next_used & (self.size - 1)), chain.head, written)
             self._publish(1)
 
@@ -227,12 +248,21 @@ class Virtqueue:
         if self._enabled:
             count = 0
             for chain, written in chains:
+                self._mark(chain)
                 slot = (self._next_used + count) & (self.size - 1)
                 _pack_used(self._used, 4 + 8 * slot, chain.head, written)
                 count += 1
             self._publish(count)
 
+    def _mark(self, chain: Chain) -> None:
+        """The device wrote there: to all of it, since one that failed may have written more than it says."""
+        wrote = self._wrote
+        for start, stop in chain.places:
+            first, end = start >> 12, (stop + _IN_PAGE) >> 12
+            wrote[first:end] = _WROTE * (end - first)
+
     def _publish(self, count: int) -> None:
+        self._wrote[self._used_pages] = self._used_marks  # a buffer may share a page with the ring
         self._next_used = (self._next_used + count) & 0xFFFF
         self._pushed += count
         barrier()  # the driver must not see the index before the entries

@@ -112,10 +112,11 @@ class Vm:
     def _make_bus(self, console: Console, devices: Sequence[Device], say: Say) -> PageBus | PciBus:
         plan = self._plan
         guest = self.engine.memory[plan.guest_base : plan.guest_base + plan.guest_bytes + plan.device_bytes]
+        wrote = self.engine.memory[plan.device_writes.start : plan.device_writes.stop]
         if plan.bus == "pci":
             vectors = self._mailbox.set_vectors if self._native else None
-            return PciBus(guest, (console, *devices), self._irqs.add, self._configs.add, say, vectors)
-        bus = PageBus(guest, plan.guest_bytes, self._irqs.add)
+            return PciBus(guest, (console, *devices), self._irqs.add, self._configs.add, say, vectors, wrote)
+        bus = PageBus(guest, plan.guest_bytes, self._irqs.add, wrote)
         for device in sorted((console, *devices), key=lambda device: device.type == console.type):  # consoles come last
             bus.add(device)
         return bus

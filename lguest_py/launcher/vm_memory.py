@@ -2,7 +2,8 @@
 """The layout of the machine's memory, and what is written there before it runs (switcher/layouts/machine.h).
 
 From 0: the Host area (machine description, mailbox, PCI functions, Host kernel, the pages it hands out to shadow
-tables), then at ``guest_base`` the Guest's RAM, then the device pages if the Guest has them.
+tables, the bytes that say where devices wrote), then at ``guest_base`` the Guest's RAM, then the device pages if the
+Guest has them.
 Read next: lguest_py/launcher/vm.py.
 """
 
@@ -77,6 +78,13 @@ class Plan:
         """VM-physical address of the Guest's RAM.  The room below it grows with the RAM, for its shadow page tables."""
         wanted = HOST_BYTES + self.guest_bytes // SHADOW_SHARE
         return max(L.HOST_MINIMUM, -(-wanted // _STEP) * _STEP)
+
+    @property
+    def device_writes(self) -> range:
+        """VM-physical addresses of the bytes that say to which of the Guest's frames devices wrote (struct machine)."""
+        frames = (self.guest_bytes + self.device_bytes) // PAGE
+        start = (self.guest_base - frames) // PAGE * PAGE
+        return range(start, start + frames)
 
     @property
     def device_bytes(self) -> int:
@@ -187,6 +195,7 @@ def fill(
         "tables_end": tables_end,
         # with one processor the Launcher could not answer meanwhile
         "sets_flag_by_popf": int(native and sets_flag_by_popf(image.version)),
+        "device_writes": plan.device_writes.start,
         "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
     }.items():
         machine[name] = value

@@ -55,7 +55,17 @@ struct machine {
 	u32 tables_end;        /* LGUEST_DATA_0: Guest-physical end of the room for the first page tables */
 	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
 	u32 sets_flag_by_popf; /* native: 1: the kernel sets its interrupt flag by popf too, as Linux did before 5.12 */
+	u32 device_writes; /* in the Host area: a byte for each frame of RAM and device pages, one of the following; on a page boundary */
+	u32 pad;
 };
+
+/*
+ * What devices wrote to a frame, beside the Guest's processor (host_kernel/memory/dirty.c).  The Launcher sets a byte after it
+ * wrote there, and before it gives the buffer back to the driver.  The Host kernel sets DEVICE_WROTE to 0 and then looks at
+ * the frame.
+ */
+#define DEVICE_WROTE 1
+#define DEVICE_RING  2 /* it has a used ring, which the Launcher writes at any time: stays until the Launcher changes it */
 
 /* The ACPI registers of the native personality (lguest_py/images/acpi.py has the tables). */
 #define ACPI_PM1_EVENT      0x600

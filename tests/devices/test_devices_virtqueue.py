@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import re
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from lguest_py.devices.virtqueue import (
     Virtqueue,
     legacy_ring,
 )
+from lguest_py.shared_memory import _layouts as L
 
 RAM = 0x40000
 RING = 0x20000
@@ -258,3 +260,100 @@ def test_any_ring_at_all_ends_in_chains_or_in_a_guest_error() -> None:
             seen["error"] += 1
     assert seen["chain"] > 0
     assert seen["error"] > 0
+
+
+def test_what_a_device_wrote_is_said_before_the_driver_sees_it(pair: Pair) -> None:
+    """By the page: nothing while the buffer is out, then its pages and no others; the used ring's stay."""
+    wrote, rings = pair.queue._wrote, slice(RING + 8192 >> 12, (RING + 8192 >> 12) + 1)
+    assert sum(wrote) == wrote[rings.start] == L.DEVICE_RING
+    pair.driver.chain((0x100, 16, 0), (0x3FFF, 2, DESC_WRITE), (0x8000, 0x1000, DESC_WRITE))
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert sum(wrote) == L.DEVICE_RING
+    pair.queue.push(chain, 0)
+    assert [page for page in range(len(wrote)) if wrote[page] == L.DEVICE_WROTE] == [3, 4, 8]
+    wrote[:] = bytes(len(wrote))
+    pair.driver.receive(9, RING + 8192 + 2048, 8)  # beside the used ring
+    chain = pair.queue.pop()
+    assert chain is not None
+    pair.queue.push_all(((chain, 8),))
+    assert sum(wrote) == wrote[rings.start] == L.DEVICE_RING
+
+
+@pytest.mark.parametrize("out", [False, True])
+def test_a_disabled_queue_may_have_written_to_what_it_keeps(pair: Pair, out: bool) -> None:
+    if out:
+        pair.driver.receive(9, 0x100, 8)
+        assert pair.queue.pop()
+    pair.queue.disable()
+    wrote = pair.queue._wrote
+    assert sum(wrote) == (len(wrote) if out else 1) * L.DEVICE_WROTE
+
+
+@pytest.mark.parametrize("part", ["descriptors", "available", "used"])
+def test_a_buffer_that_is_the_ring_which_describes_it(pair: Pair, part: str) -> None:
+    """What was popped stays as it was read; what the device wrote there counts from the next chain on."""
+    ring = pair.driver.ring
+    place, size = {name: (at, size) for name, at, size, _ in ring.parts}[
+        {"descriptors": "descriptor table", "available": "available ring", "used": "used ring"}[part]
+    ]
+    pair.driver.chain((0x100, 4, 0), (place, size, DESC_WRITE))
+    chain = pair.queue.pop()
+    assert chain is not None
+    written = bytearray(size)
+    if part == "descriptors":
+        struct.pack_into("<QIHH", written, 16 * 5, 0x700, 7, DESC_WRITE, 0)
+    elif part == "available":
+        struct.pack_into("<HHHH", written, 0, 0, 2, 5, 5)
+    else:
+        written[:] = b"\xee" * size
+    chain.writable[0][:] = written
+    pair.queue.push(chain, size)
+    assert pair.driver.used_index == 1
+    assert struct.unpack_from("<II", pair.memory, ring.used + 4) == (0, size)
+    if part != "available":
+        pair.driver.offer(5)
+    if part != "descriptors":
+        pair.driver.describe(5, 0x700, 7, DESC_WRITE)
+    chain = pair.queue.pop()
+    assert chain is not None
+    assert (chain.head, chain.readable, [len(piece) for piece in chain.writable]) == (5, (), [7])
+
+
+def test_a_ring_that_is_rewritten_while_it_is_drained(pair: Pair) -> None:
+    """Another thread writes descriptors and indices: chains of the Guest's memory or a GuestError; both are seen."""
+    stop, seen = threading.Event(), {"chain": 0, "error": 0}
+
+    def rewrite() -> None:
+        chance = random.Random(5)
+        while not stop.is_set():
+            address = chance.choice((chance.randrange(RAM), RAM - 1, 1 << 40))
+            length = chance.choice((0, 1, 0x1000, chance.getrandbits(32)))
+            flags = chance.choice((DESC_WRITE, DESC_NEXT, DESC_NEXT | DESC_WRITE, DESC_INDIRECT))
+            pair.driver.describe(chance.randrange(4), address, length, flags, chance.choice((0, 1, 2, 3, SIZE)))
+            if not chance.randrange(8):
+                pair.driver.offer(chance.choice((0, 1, 2, SIZE)))
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        for _ in range(1_000_000):
+            try:
+                pair.driver.describe(0, 0x100, 1, DESC_WRITE)
+                pair.driver.offer(0)
+                while chain := pair.queue.pop():
+                    seen["chain"] += 1
+                    total = sum(len(piece) for piece in (*chain.readable, *chain.writable))
+                    assert 0 < total <= RAM
+                    pair.queue.push(chain, 0)
+            except GuestError:
+                seen["error"] += 1
+                pair.queue.disable()
+                pair.queue.enable(legacy_ring(RING, SIZE, 4096))
+                pair.driver.avail_index = 0
+            if min(seen.values()) >= 40:
+                break
+    finally:
+        stop.set()
+        writer.join()
+    assert min(seen.values()) >= 40, seen

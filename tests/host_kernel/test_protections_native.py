@@ -272,6 +272,16 @@ def test_an_ldt_longer_than_a_table(engine_name: str) -> None:
 
 
 @SWITCHERS
+@pytest.mark.parametrize("entry", [31, 32, 40, 63])
+def test_a_store_to_an_entry_beyond_the_cpus_gdt(engine_name: str, switcher: Switcher, entry: int) -> None:
+    """The Guest's GDT may be longer than the one that the CPU has; what stands behind that is nobody's."""
+    longer = two_words(POINTER, 0x1FF << 16 | GDT << 32) + b"\x0f\x01\x15" + le32(POINTER + 2)
+    stores = b"".join(mov(ECX, value) + STORE_ECX + le32(GDT + 8 * entry + 4) for value in (0x00CFF300, 0x00CFF200))
+    code = longer + stores + b"\xa1" + le32(GDT + 8 * entry + 4) + KEEP
+    assert words(engine_name, switcher, code, 1) == [0x00CFF200]
+
+
+@SWITCHERS
 def test_a_descriptor_that_was_not_accessed(engine_name: str, switcher: Switcher) -> None:
     """A CPU would mark it in the table, which the Guest cannot write."""
     code = two_words(GDT + 8 * 20, flat(0x92)) + mov(EAX, 0xA0) + LOAD_GS + store(TOLD, 1)

@@ -250,6 +250,10 @@ in_kernel:
 	addl	$(SLOTS + SLOT), %eax
 	jmp	go
 next_of_kernel:
+#if !NATIVE
+	movl	$GUEST_IF, %ss:DATA		/* an endless loop may follow, */
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* and the clock's interrupt may be what led here */
+#endif
 	movl	%ss:PROGRESS, %eax
 go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 #if REFILL

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hostile_pae import PAE_RING_1, pae_tables
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
 from lguest_py.engines.base import Engine, EngineWrapper
+from lguest_py.hardware import Hardware
 from lguest_py.images import Image, Segment
 from lguest_py.images.image import Personality
 from lguest_py.launcher.launcher import Launcher, Settings
@@ -359,10 +360,11 @@ def run_image(
     seconds: float = LONG,
     watched: type[Watched] = Watched,
     switcher: Switcher = "lean",
+    hardware: tuple[Hardware, ...] = (),
 ) -> Run:
-    """Boot any Guest so; ``seconds`` is its time limit."""
+    """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI."""
     plan = Plan(RAM_END)
-    devices = plan.device_bytes if guest.personality == "lguest" else 0
+    devices = plan.device_bytes if guest.personality == "lguest" and not hardware else 0
     choice = engines.choose(engine_name)
     made: list[Watched] = []
 
@@ -371,7 +373,9 @@ def run_image(
         made[-1].pae = guest.pae is not (len(made) > 1)  # it is started again only for the other form of tables
         return made[-1]
 
-    settings = Settings(guest, RAM_END, restart=False, timeout=seconds, switcher=switcher)
+    settings = Settings(guest, RAM_END, restart=False, timeout=seconds, switcher=switcher, devices=hardware)
+    if hardware:
+        settings = replace(settings, bus="pci")
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
         with tempfile.TemporaryFile() as keys:

@@ -168,6 +168,8 @@ def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) ->
         own = word(memory, at["guest_switcher_table"] + form(pae).size * page)
         if own & RW:
             counted[(own - base) // PAGE] += 2
+    for frame in range(word(memory, L.MACHINE_ADDRESS + L.MACHINE.fields["guest_bytes"][0]) // PAGE, count):
+        counted[frame] += 2  # the Launcher writes to device pages
     kept = struct.unpack_from(f"<{count}I", memory, first)
     return [
         f"frame {frame:#x} has {each & ~FRAME_DIRTY} writers, and {counted[frame]} entries lead there"
@@ -177,7 +179,7 @@ def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) ->
 
 
 class Modelled(Watched):
-    """An engine whose shadow page tables are looked at too, if its machine ended by itself."""
+    """An engine whose shadow page tables are looked at too, if the Host kernel, which changes them, ended it."""
 
     last: ClassVar[Modelled | None] = None
     seen: ClassVar[list[tuple[int, int]]] = []  # directories and tables, of each one that was looked at
@@ -189,7 +191,8 @@ class Modelled(Watched):
     def _look(self) -> None:
         super()._look()
         at = symbols(self.pae)["state_page"]
-        if self.poll() is not None and View(self.memory, at, L.LGUEST_STATE)["guest_cr3"]:
+        ended = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)["end_kind"]
+        if ended and View(self.memory, at, L.LGUEST_STATE)["guest_cr3"]:
             shadow = Shadow.read(self.memory, self.pae)
             tables = len(shadow.pages) - len(shadow.free) - len(shadow.directories)
             Modelled.seen.append((len(shadow.directories), tables))

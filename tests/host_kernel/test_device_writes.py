@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A disk writes into a page table in use: by a read that lands there, and by the used ring of its queue.
+
+The shadow has the old entries until the Guest flushes them, and the new ones after that.  The disk is the Launcher's
+own, on PCI, driven by the least that makes it read.  Read next: host_kernel/memory/dirty.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hostile_code import DIRECTORY, EAX, EBX, RAM_END, le32, mov, store
+from hostile_lab import SWITCHERS, Watched, harmless, run_image
+from pci_lab import RESULTS, Program, image_for
+
+from lguest_py.hardware import Disk
+from lguest_py.images.image import Personality
+from lguest_py.launcher.result import End
+from lguest_py.launcher.vm_memory import Plan, Switcher
+from lguest_py.shared_memory import _layouts as L
+
+TABLE = 0x350000  # a page table of the Guest's, in use
+WINDOW = 0x10000000  # what it maps
+OLD, NEW = 0x358000, 0x359000
+RINGS = 0x368000  # descriptors, available ring, used ring: a page each
+HEADER, STATUS = 0x36C000, 0x36D000
+SPARE = 0x370000  # for what nobody looks at
+HEAD = 0x67  # of the chain: as an entry of a page table, present and writable, of frame 0
+READ = 0  # a disk's request (virtio 1.2, 5.2.6)
+FLAGS = 0x67
+BAR = Plan(RAM_END, "pci").bar_base + L.BAR_BYTES  # of slot 2: the console is in slot 1
+FLUSHES = {
+    "cr3": b"\x0f\x20\xd8\x0f\x22\xd8",
+    "all": mov(EAX, L.LHCALL_FLUSH_TLB) + mov(EBX, 1) + b"\xcd\x1f",
+}
+KINDS = pytest.mark.parametrize(("personality", "flush"), [("native", "cr3"), ("lguest", "all")])
+
+
+class Kept(Watched):
+    """An engine whose Guest's results are read before its memory is given back."""
+
+    results: ClassVar[tuple[int, ...]] = ()
+
+    def _look(self) -> None:
+        super()._look()
+        Kept.results = struct.unpack_from("<4I", self.memory, self.guest.start + RESULTS)
+
+
+def driver(personality: Personality, used: int, flush: bytes) -> Program:
+    """The table is linked and clean, and the disk has its queue."""
+    program = Program(personality)
+    program.raw(store(DIRECTORY + 0x1000 + 4 * (TABLE >> 12), TABLE | FLAGS & ~0x40), flush)  # no way to write there
+    program.raw(store(DIRECTORY + 4 * (WINDOW >> 22), TABLE | FLAGS), flush)
+    program.map(BAR)
+    common = {name: (L.BAR_COMMON + at, kind) for name, (at, _, kind) in L.VIRTIO_PCI_COMMON.fields.items()}
+    for name, value in (
+        ("device_status", 3),
+        ("driver_feature_select", 1),
+        ("driver_feature", 1),  # VERSION_1
+        ("device_status", 11),
+        ("queue_select", 0),
+        ("queue_desc_low", RINGS),
+        ("queue_driver_low", RINGS + 0x1000),
+        ("queue_device_low", used),
+        ("queue_enable", 1),
+        ("device_status", 15),
+    ):
+        at, kind = common[name]
+        program.store(at, value, struct.calcsize(kind))
+    return program
+
+
+def look(program: Program, address: int) -> None:
+    """Keep the word at an address."""
+    program.raw(b"\xa1" + le32(address))
+    program.keep()
+
+
+def request(program: Program, used: int, flush: bytes) -> None:
+    """Make the chain available, notify the disk, wait until it has used it, and flush."""
+    program.raw(store(RINGS + 0x1000, 1 << 16 | 1))
+    program.store(L.BAR_NOTIFY, 0, 2)
+    program.raw(b"\xa1" + le32(used) + b"\xc1\xe8\x10\x3c\x01\x75\xf4", flush)  # until the used index is 1
+
+
+def chain(data: int) -> dict[int, bytes]:
+    """A read of sector 0 to this address, and what is in memory for it."""
+    pieces = (HEADER, 16, 1, HEAD + 1), (data, 512, 3, HEAD + 2), (STATUS, 1, 2, 0)
+    return {
+        RINGS: bytes(16 * HEAD) + b"".join(struct.pack("<QIHH", *piece) for piece in pieces),
+        RINGS + 0x1000: struct.pack("<HHH", 1, 0, HEAD),
+        HEADER: struct.pack("<IIQ", READ, 0, 0),
+        OLD: struct.pack("<I", 0x01D) * 1024,
+        NEW: struct.pack("<I", 0x2E3) * 1024,
+    }
+
+
+def results(
+    engine_name: str, program: Program, more: dict[int, bytes], disk: Path, switcher: Switcher = "lean"
+) -> tuple[int, ...]:
+    """What the Guest kept, which ended well."""
+    image = image_for(program, more=more)
+    done = harmless(run_image(engine_name, image, watched=Kept, switcher=switcher, hardware=(Disk(str(disk)),)))
+    assert done.result.outcome.end is End.POWERED_OFF, done.result.outcome
+    return Kept.results
+
+
+@KINDS
+@SWITCHERS
+def test_a_read_into_a_page_table_is_seen_after_a_flush(
+    engine_name: str, tmp_path: Path, personality: Personality, flush: str, switcher: Switcher
+) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(struct.pack("<128I", NEW | FLAGS, *[0] * 127))
+    program = driver(personality, RINGS + 0x2000, FLUSHES[flush])
+    look(program, WINDOW)
+    request(program, RINGS + 0x2000, FLUSHES[flush])
+    look(program, WINDOW)
+    look(program, STATUS)
+    kept = results(engine_name, program, chain(TABLE) | {TABLE: le32(OLD | FLAGS)}, disk, switcher)
+    assert kept[:3] == (0x01D, 0x2E3, 0)
+
+
+@KINDS
+def test_a_used_ring_in_a_page_table_is_seen_after_a_flush(
+    engine_name: str, tmp_path: Path, personality: Personality, flush: str
+) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(512))
+    program = driver(personality, TABLE, FLUSHES[flush])
+    look(program, WINDOW + 0x1000 + 0x20)  # entry 1 is the first word of the ring's first element
+    request(program, TABLE, FLUSHES[flush])
+    look(program, WINDOW + 0x1000 + 0x20)
+    look(program, 0x20)
+    before, after, frame_0, _ = results(engine_name, program, chain(SPARE) | {TABLE: le32(0) + le32(OLD | FLAGS)}, disk)
+    assert before == 0x01D
+    assert after == frame_0
