@@ -96,8 +96,8 @@ lean_return:
 .endm
 
 /*
- * A fault.  One in ring 0 at an address of the Switcher is the Switcher's own; any other one in ring 0 is the Host kernel's
- * and ends it (host_kernel/machine/entries.S).
+ * A fault.  One in ring 0 on the Switcher's stack is the Switcher's own; any other one in ring 0 is on the Host kernel's, which
+ * it ends (host_kernel/machine/entries.S): a switch to the Host would put that stack back, over the frame.
  */
 #define RING_0_TRAP_BYTES 20 /* vector, error code, eip, cs, eflags: ring 0 to ring 0 pushes no esp and ss */
 #define AT_EIP    8 /* above vector and error code */
@@ -113,7 +113,7 @@ return_to_host:
 in_ring_0:
 	testl $FLAG_VM, AT_EFLAGS(%esp)		/* then cs is not a selector */
 	jnz return_to_host
-	cmpl $SWITCHER_BASE, AT_EIP(%esp)
+	cmpl $SWITCHER_BASE, %esp
 	jb exception_common
 #ifndef PAE
 	cmpl $reflect_may_fault, AT_EIP(%esp)
