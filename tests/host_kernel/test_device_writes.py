@@ -24,6 +24,7 @@ from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Plan, Switcher
 from lguest_py.shared_memory import _layouts as L
 
+pytestmark = pytest.mark.nightly("kvm")
 TABLE = 0x350000  # a page table of the Guest's, in use
 WINDOW = 0x10000000  # what it maps
 OLD, NEW = 0x358000, 0x359000
