@@ -245,8 +245,12 @@ def test_any_descriptors_at_all_end_in_chains_or_in_a_guest_error(
         pass
 
 
+RING_SIZES = st.integers(0, 16).map(lambda bits: 1 << bits) | st.integers(0, 1 << 17)
+RING_PLACES = st.integers(0, RAM // 16 + 1).map(lambda number: number * 16) | ADDRESSES
+
+
 @QUICK
-@given(st.integers(0, 1 << 17), ADDRESSES, ADDRESSES, ADDRESSES)
+@given(RING_SIZES, RING_PLACES, RING_PLACES, RING_PLACES)
 def test_any_ring_at_all_is_within_memory_or_refused(size: int, descriptors: int, available: int, used: int) -> None:
     memory = memoryview(bytearray(RAM))
     queue = Virtqueue("queue", memory, lambda: None)
