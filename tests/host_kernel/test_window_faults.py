@@ -30,18 +30,15 @@ def expected(at: int, code: bytes, seen: type[Faulted], recovers: bool) -> str:
     return f"internal: exception {seen.vector}, error code 0x0, at eip {at:#x}"
 
 
-DAILY = {("lguest", "lean", GENERAL_PROTECTION), ("pae", "classic", PAGE_FAULT)}
-
-
+@pytest.mark.nightly
 @pytest.mark.parametrize("engine_name", ["tcg"])
 @pytest.mark.parametrize(
     ("variant", "switcher", "vector"),
     [
-        pytest.param(*each, marks=() if each in DAILY else pytest.mark.nightly)
+        (variant, switcher, vector)
         for variant in ("lguest", "pae")
         for switcher in ("lean", "classic")
         for vector in (GENERAL_PROTECTION, PAGE_FAULT)
-        for each in [(variant, switcher, vector)]
     ],
 )
 def test_a_fault_at_each_instruction_that_is_reached(

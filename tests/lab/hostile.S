@@ -335,9 +335,7 @@ look:	movl	$WAIT_LOOK, %ebp
 	call	set_control
 #else
 	HYPERCALL	LHCALL_NEW_PGTABLE, $DIRECTORY
-	HYPERCALL	LHCALL_FLUSH_TLB, $1
-	HYPERCALL	LHCALL_SET_CLOCKEVENT, $300000
-	movl	$GUEST_IF, DATA
+	HYPERCALL	LHCALL_FLUSH_TLB, $1	/* no clock yet: it would end the copy */
 #endif
 	cmpl	$WAIT_LOOK, %ebp
 	je	next_of_kernel
