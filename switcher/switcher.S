@@ -92,9 +92,9 @@ classic_return:
 	movl %esp, %eax
 	movl STATE(host_cr3), %edx
 	movl %edx, %cr3
-	lgdt LOADABLE(host_gdt)
-	lidt LOADABLE(host_idt)			/* before the stack: a fault there must not come back here and put the stack over its frame */
 	movl STATE(host_esp), %esp
+	lgdt LOADABLE(host_gdt)
+	lidt LOADABLE(host_idt)
 	movl STATE(host_gdt_base), %edx
 	andb $NOT_BUSY, TSS_TYPE_BYTE(%edx)
 	movl $TSS_SEL, %edx

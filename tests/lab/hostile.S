@@ -238,11 +238,6 @@ resume:
 	iret
 
 in_kernel:
-#if !NATIVE
-	movl	$GUEST_IF, %ss:DATA
-	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000
-	movl	EIP(%esp), %eax
-#endif
 	subl	$SLOTS, %eax
 	cmpl	$SLOTS_BYTES, %eax
 	jae	next_of_kernel
@@ -250,10 +245,6 @@ in_kernel:
 	addl	$(SLOTS + SLOT), %eax
 	jmp	go
 next_of_kernel:
-#if !NATIVE
-	movl	$GUEST_IF, %ss:DATA		/* an endless loop may follow, */
-	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* and the clock's interrupt may be what led here */
-#endif
 	movl	%ss:PROGRESS, %eax
 go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 #if REFILL
@@ -273,6 +264,9 @@ go:	cmpl	$(SLOTS + SLOTS_BYTES), %eax
 	call	mend_tables
 	call	set_control
 1:
+#else
+	movl	$GUEST_IF, %ss:DATA		/* an endless loop may follow, */
+	HYPERCALL LHCALL_SET_CLOCKEVENT, $300000	/* and the clock's interrupt may be what led here */
 #endif
 	movl	$KERNEL_DS, %eax
 	movl	%eax, %ds
