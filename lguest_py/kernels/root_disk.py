@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -33,6 +34,8 @@ NEEDED = 1200 << 20  # bytes below TMPDIR while it is made
 ROOM = 700 << 20  # bytes that the image takes
 LOOK = 1.0  # seconds between two looks at the processes and the room
 ARCHITECTURE = "i386"
+X86 = "x86_64", "i686", "i586", "i386"
+RUNS_IT = ("--skip=check/qemu",)  # else mmdebstrap wants arch-test, to find out that an x86 CPU runs i386 programs
 VARIANT = "minbase"  # which packages come without being named
 HELPER = ("mmdebstrap", "--unshare-helper")
 ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # for root; else mmdebstrap does that
@@ -81,6 +84,7 @@ def make(image: Path, modules: Path, sources: Sequence[str], suite: str, proxies
         command = [
             *(() if helper else ALONE),
             *("mmdebstrap", f"--mode={'unshare' if helper else 'root'}", f"--architectures={ARCHITECTURE}"),
+            *(RUNS_IT if platform.machine() in X86 else ()),
             *(f"--variant={VARIANT}", "--format=tar", f"--include={','.join(system.PACKAGES)}"),
             *("--dpkgopt=force-unsafe-io", f"--aptopt={scratch}/apt.conf"),
             f"--customize-hook=tar-in {shlex.quote(str(scratch))}/files.tar /",
