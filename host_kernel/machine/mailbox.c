@@ -10,6 +10,7 @@
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
+#include "host_kernel/machine/saved.h"
 
 #define POLLS_LOST     63
 #define ANSWERS_AWAITED 15
@@ -60,6 +61,8 @@ void mailbox_irqs(void)
 	if (!doorbell_rung)
 		return;
 	doorbell_rung = false;
+	if (read_once(&mailbox->pause))
+		stand_still();
 	for (u32 number = 1; number < VIRTUAL_IRQS; number++) {
 		u32 raised = read_once(&mailbox->irq_raised[number]), config = read_once(&mailbox->config_raised[number]);
 
