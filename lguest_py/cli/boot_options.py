@@ -87,6 +87,10 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
         add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
         add("--console-filter", action="store_true", help="show the Guest's control characters, send none"),
+        add("--name", metavar="NAME", help="what lguest-py ps and the like call it (the number of its process)"),
+        add(
+            "--detach", action="store_true", help="in the background; print its name (its console: lguest-py attach)"
+        ),
         add("--quiet", action="store_true", help="no messages but errors"),
         add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
     ]

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 VERBS: Final = {
     "boot": "boot a Guest with its console on this terminal",
+    "ps": "show the Guests that run",
+    "stat": "show what a running Guest is and has done",
+    "attach": "make this terminal the console of a Guest of boot --detach",
+    "pause": "let a running Guest stand still",
+    "resume": "let it go on",
+    "stop": "end a running Guest",
+    "dump": "write the memory of a running Guest to a file, for gdb",
     "fetch": "get a distribution's kernel, to boot it by its name",
     "mkinitrd": "make an initrd from a directory, or from a busybox",
     "doctor": "show what this machine can do, and how to mend what it cannot",

@@ -11,7 +11,7 @@ import errno
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -67,6 +67,16 @@ class Signals(Protocol):
 
     def take(self) -> int:
         """The number of a signal that ends the run, or 0; makes ``fileno`` unreadable.  May raise QuitRequested."""
+
+
+class Control(Protocol):
+    """Other programs that look at the Guest while it runs."""
+
+    def begin(self, poller: Poller) -> None:
+        """A boot begins, which waits by this poller."""
+
+    def service(self, ready: Collection[int], vm: Vm) -> Outcome | None:
+        """Something happened to these descriptors; how the run is to end, if they want it to."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +174,12 @@ class Launcher:
         confine: Callable[[], None] = lambda: None,
         connect: Connect = connected,
         autopsy: Callable[[Remains], None] | None = None,
+        control: Control | None = None,
     ) -> None:
-        """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there."""
+        """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there.
+
+        ``control`` is asked for what other programs want, and knows how long the console is theirs.
+        """
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
@@ -181,6 +195,7 @@ class Launcher:
         self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._autopsy = autopsy
+        self._control = control
         self._restarts = 0
         self._early = 0  # restarts in a row before the Guest did anything
         self._changed = False  # the boot before found that the Guest's page tables are of the other form
@@ -291,6 +306,8 @@ class Launcher:
         for fd in (engine_fd, output_fd, signals_fd):
             poller.set(fd, READABLE)
         source_fd, spun = -1, False
+        if self._control:
+            self._control.begin(poller)
         while True:
             source_deadline = source.prepare_wait()
             if (fd := source.fileno()) != source_fd:
@@ -318,6 +335,8 @@ class Launcher:
                 output.clear()
             if stopped := self._stopped(self._deadline, signals_fd in ready):
                 return stopped
+            if self._control and ready and (wish := self._control.service(ready, vm)):
+                return wish
             if source_fd in ready:
                 inbox += source.read()
             if source.fileno() < 0 and not end_sent:

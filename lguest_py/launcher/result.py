@@ -59,7 +59,7 @@ _KINDS = {
     L.END_TRIPLE_FAULT: End.TRIPLE_FAULT,
     L.END_OTHER_TABLES: End.OTHER_TABLES,
 }
-SIGINT, SIGPIPE = 2, 13  # the same everywhere
+SIGINT, SIGPIPE, SIGTERM = 2, 13, 15  # the same everywhere
 PAGE_FAULT = 14
 LARGEST_STATUS = 255
 NO_STATUS_REPORTED = 3  # the exit status with --guest-status when the Guest reports none

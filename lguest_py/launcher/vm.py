@@ -22,7 +22,8 @@ from lguest_py.devices.pci_bus import PciBus
 from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
-from lguest_py.files.poller import Poller
+from lguest_py.errors import LguestError
+from lguest_py.files.poller import READABLE, Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
@@ -34,6 +35,7 @@ from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 SPINS_LOST = 63
 SPIN_SERVES = 64  # requests after which the Launcher looks for signals and input again
 SEEN_LOOKS = 60  # at interrupts that the Host kernel is about to handle: some 20 microseconds
+PAUSE_SECONDS, PAUSE_LOOK = 5.0, 0.05
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -295,6 +297,39 @@ class Vm:
                 self._bus.notify(address)
         if wake:
             self._interrupt = True
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still."""
+        return self._mailbox.paused()
+
+    def pause(self) -> None:
+        """Let it stand still between two world switches.  Raises LguestError where it does not, as in a slow Host.
+
+        Its devices go on.  Raises GuestError when the Guest breaks a rule meanwhile.
+        """
+        mailbox, poller = self._mailbox, Poller()
+        poller.set(self.engine.fileno(), READABLE)
+        until = time.monotonic() + PAUSE_SECONDS
+        mailbox.set_pause(True)
+        while not mailbox.paused():
+            self.engine.interrupt()
+            self.service()
+            if self.poll() or time.monotonic() >= until:
+                mailbox.set_pause(False)
+                raise LguestError("it does not stand still: it has ended, or waits for whoever reads its console")
+            mailbox.clear_doorbell()
+            if not mailbox.anything():
+                poller.wait(PAUSE_LOOK)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._mailbox.set_pause(False)
+        self.engine.interrupt()
+
+    def look(self) -> Snapshot:
+        """A copy of the mailbox, whose counts may be of different moments unless it stands still."""
+        return self._mailbox.snapshot()
 
     def take_back(self) -> bytes:
         """The input that this Guest was given, for the machine that starts again in its place (after ``stop``)."""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A running Guest, seen from another program: ``running()`` and ``Running("NAME")``.
+
+Read next: lguest_py/cli/ps.py, which uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from lguest_py.control import places
+from lguest_py.control.wire import LONGEST, Message, decode, encode
+from lguest_py.errors import LguestError
+from lguest_py.files.inputs import printable
+
+PATIENCE = 60.0  # seconds for an answer; a dump of a large Guest takes some
+CHUNK = 1 << 16
+
+
+class NoSuchGuestError(LguestError):
+    """No Guest of this name runs."""
+
+
+class Running:
+    """The running Guest ``name``.  Each method raises LguestError; NoSuchGuestError where none of this name runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._path = places.socket_of(name)
+
+    def connect(self) -> socket.socket:
+        """A connection to it, which waits."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.settimeout(PATIENCE)
+        try:
+            made.connect(os.fspath(self._path))
+        except OSError as error:
+            made.close()
+            if error.errno == errno.ECONNREFUSED:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)  # of one that was killed
+            if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+                raise LguestError(f"{self.name} cannot be asked ({error.strerror}): try again") from None
+            raise NoSuchGuestError(f"no Guest {printable(self.name)} runs: lguest-py ps shows those that do") from None
+        return made
+
+    def ask(self, request: Message, files: Sequence[int] = ()) -> Message:
+        """The answer to a request, with which open files may go along."""
+        with self.connect() as connection:
+            return exchange(connection, self.name, request, files)
+
+    def stat(self) -> dict[str, Any]:
+        """What it is and does: docs/running.md has the fields."""
+        return self.ask({"do": "stat"})
+
+    def pause(self) -> None:
+        """Let it stand still between two world switches.  Its clock goes on."""
+        self.ask({"do": "pause"})
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.ask({"do": "resume"})
+
+    def stop(self) -> None:
+        """End it, at once, and return when its process has ended."""
+        with self.connect() as connection:
+            exchange(connection, self.name, {"do": "stop"})
+            with contextlib.suppress(OSError):
+                while connection.recv(CHUNK):
+                    pass
+
+    def dump(self, path: str | os.PathLike[str]) -> int:
+        """Write its memory and registers to a new file, as an ELF core; returns the file's size in bytes."""
+        name = printable(os.fspath(path))
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LguestError(f"{name} cannot be written ({error.strerror}): give another FILE") from None
+        try:
+            return int(self.ask({"do": "dump"}, [file])["bytes"])
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            os.close(file)
+
+
+def exchange(connection: socket.socket, name: str, request: Message, files: Sequence[int] = ()) -> Message:
+    """Send a request and return its answer, without "error".  Raises LguestError."""
+    heard = bytearray()
+    try:
+        socket.send_fds(connection, [encode(request)], files)
+        while not heard.endswith(b"\n"):
+            data = connection.recv(1)  # what follows an answer belongs to the console
+            if not data or len(heard) > LONGEST:
+                raise NoSuchGuestError(f"{name} ended before it answered")
+            heard += data
+    except TimeoutError:
+        raise LguestError(f"{name} does not answer: is its process stopped?") from None
+    except OSError as error:
+        raise NoSuchGuestError(f"{name} ended before it answered ({error.strerror})") from None
+    answer = decode(heard)
+    if "error" in answer:
+        raise LguestError(f"{name}: {answer['error']}")
+    return answer
+
+
+def running() -> list[dict[str, Any]]:
+    """``stat`` of each Guest of this user that runs, by name."""
+    found = []
+    for name in places.names():
+        with contextlib.suppress(LguestError):
+            found.append(Running(name).stat())
+    return found
