@@ -12,9 +12,13 @@
 #include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/tables.h"
 
+#define RATE_PART 50u /* the rates may differ by one in so many: one of them was measured, perhaps on a busy machine */
+
 /* Called by restore_processor (saved.S), on a stack of its own. */
 void host_restored(const struct machine *given)
 {
+	u32 khz;
+
 	machine.doorbell_port = given->doorbell_port;
 	machine.doorbell_pin = given->doorbell_pin;
 	machine.doorbell_ack_port = given->doorbell_ack_port;
@@ -26,5 +30,8 @@ void host_restored(const struct machine *given)
 	clock_restored();
 	debug_registers_restored();
 	if (!saved_fits())
-		end_guest(END_OTHER_PROCESSOR, "");
+		end_guest(END_OTHER_PROCESSOR, "it lacks a feature of the one where the Guest was saved");
+	khz = given->tsc_khz ? given->tsc_khz : apic_measure_tsc();
+	if (khz > machine.tsc_khz + machine.tsc_khz / RATE_PART || khz < machine.tsc_khz - machine.tsc_khz / RATE_PART)
+		end_guest(END_OTHER_PROCESSOR, "its time-stamp counter has another rate than where the Guest was saved");
 }

@@ -53,7 +53,7 @@ def boot(
     from lguest_py.files.unix_sockets import connected
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
-    from lguest_py.launcher.launcher import Launcher, prepare
+    from lguest_py.launcher.launcher import Launcher, prepare, prepare_saved
     from lguest_py.launcher.report import headline
     from lguest_py.launcher.report_files import open_report_files
 
@@ -78,10 +78,14 @@ def boot(
         told = say if options.verbose else None
         confinement = Confinement(machine.username, machine.chroot, walls=walls, say=told)
     with ending_signals():
-        settings, choice = prepare(**machine.for_prepare())
+        if options.saved:
+            settings, choice = prepare_saved(options.saved, machine.engine or "auto", machine.timeout)
+        else:
+            settings, choice = prepare(**machine.for_prepare())
         image = settings.image
         notes = *settings.notes, image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
-    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line, choice.name), *notes)))
+    described = "" if options.saved else personality_line(image, settings.command_line, choice.name)
+    announcement = "\n".join(filter(None, (described, *notes)))
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
     console = None
@@ -159,6 +163,11 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
             _write_json({"end": "error", "reason": str(error), "status": error.status})
         raise
 
+    return run_with(options)
+
+
+def run_with(options: argparse.Namespace) -> int:
+    """Run a Guest with these options, and return the exit status.  Raises LguestError."""
     from lguest_py.cli.signals import never_stopped
     from lguest_py.files.descriptors import descriptor_errors
 

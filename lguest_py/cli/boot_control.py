@@ -97,6 +97,6 @@ def open_control(
         "detached": detached is not None,
         "messages": messages,
     }
-    control = Control(path, facts, console)
+    control = Control(path, facts, settings, console)
     stack.callback(control.close)
     return BootControl(control, name, detached, console)

@@ -22,6 +22,8 @@ VERBS: Final = {
     "resume": "let it go on",
     "stop": "end a running Guest",
     "dump": "write the memory of a running Guest to a file, for gdb",
+    "save": "write a running Guest to a file",
+    "restore": "let a Guest go on from such a file",
     "fetch": "get a distribution's kernel, to boot it by its name",
     "mkinitrd": "make an initrd from a directory, or from a busybox",
     "doctor": "show what this machine can do, and how to mend what it cannot",

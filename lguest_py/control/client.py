@@ -76,13 +76,23 @@ class Running:
 
     def dump(self, path: str | os.PathLike[str]) -> int:
         """Write its memory and registers to a new file, as an ELF core; returns the file's size in bytes."""
+        return self._write({"do": "dump"}, path)
+
+    def save(self, path: str | os.PathLike[str], *, compress: bool = False, stop: bool = False) -> int:
+        """Write all of it to a new file, from which it can be restored; returns the file's size in bytes.
+
+        ``stop``: end it then.
+        """
+        return self._write({"do": "save", "compress": compress, "stop": stop}, path)
+
+    def _write(self, request: Message, path: str | os.PathLike[str]) -> int:
         name = printable(os.fspath(path))
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LguestError(f"{name} cannot be written ({error.strerror}): give another FILE") from None
         try:
-            return int(self.ask({"do": "dump"}, [file])["bytes"])
+            return int(self.ask(request, [file])["bytes"])
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a request to a running Guest does: stat, pause, resume, stop, dump, resize.
+"""What a request to a running Guest does: stat, pause, resume, stop, dump, save, resize.
 
 Read next: client.py; lguest_py/launcher/vm.py, ``pause``.
 """
@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lguest_py.control.detached import DetachedConsole
 from lguest_py.control.wire import Message
@@ -19,20 +19,24 @@ from lguest_py.launcher.result import SIGTERM, End, Outcome
 from lguest_py.launcher.vm import Vm
 from lguest_py.shared_memory.mailbox import hypercall_name, vector_name
 
-STOPPED = "lguest-py stop"
+if TYPE_CHECKING:
+    from lguest_py.launcher.launcher import Settings
+
+STOPPED, SAVED = "lguest-py stop", "lguest-py save --stop"
 
 
 class Commands:
     """``facts`` are those of the whole run, to which stat adds what changes."""
 
-    def __init__(self, facts: Mapping[str, Any], console: DetachedConsole | None) -> None:
-        self._facts, self._console = dict(facts), console
+    def __init__(self, facts: Mapping[str, Any], settings: Settings, console: DetachedConsole | None) -> None:
+        self._facts, self._settings, self._console = dict(facts), settings, console
         self._since = time.monotonic()
         self._known: dict[str, Callable[[Message, Sequence[int], Vm], Message]] = {
             "stat": self._stat,
             "pause": self._pause,
             "resume": self._resume,
             "dump": self._dump,
+            "save": self._save,
             "resize": self._resize,
         }
 
@@ -44,7 +48,9 @@ class Commands:
         work = self._known.get(name) if isinstance(name, str) else None
         if not work:
             raise LguestError(f'unknown request: "do" is one of {", ".join(sorted([*self._known, "attach", "stop"]))}')
-        return work(request, files, vm), None
+        answer = work(request, files, vm)
+        ends = name == "save" and request.get("stop") is True
+        return answer, Outcome(End.LEFT, SAVED) if ends else None
 
     def _stat(self, request: Message, files: Sequence[int], vm: Vm) -> Message:
         now, processor = vm.look(), os.times()
@@ -77,17 +83,26 @@ class Commands:
         return {}
 
     def _dump(self, request: Message, files: Sequence[int], vm: Vm) -> Message:
-        """Write a core into the file that came along; the Guest stands still meanwhile."""
         from lguest_py.postmortem.core import write_core
 
+        return self._written(files, vm, lambda: write_core(files[0], vm.remains(vm.look())))
+
+    def _save(self, request: Message, files: Sequence[int], vm: Vm) -> Message:
+        from lguest_py.launcher.saving import save
+
+        how = request.get("compress") is True, request.get("stop") is True
+        return self._written(files, vm, lambda: save(files[0], vm, self._settings, vm.devices, *how))
+
+    def _written(self, files: Sequence[int], vm: Vm, write: Callable[[], object]) -> Message:
+        """Let ``write`` write into the file that came along; the Guest stands still meanwhile."""
         if not files or not stat.S_ISREG(os.fstat(files[0]).st_mode):
-            raise LguestError("a dump needs a regular file, open for writing, with the request")
+            raise LguestError("this needs a regular file, open for writing, with the request")
         was_paused = vm.paused
         vm.pause()
         try:
-            write_core(files[0], vm.remains(vm.look()))
+            write()
         except OSError as error:
-            raise LguestError(f"the core cannot be written ({error.strerror})") from None
+            raise LguestError(f"the file cannot be written ({error.strerror}): give one where there is room") from None
         finally:
             if not was_paused:
                 vm.resume()

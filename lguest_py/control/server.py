@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lguest_py.control.commands import Commands
 from lguest_py.control.detached import DetachedConsole
@@ -20,6 +20,9 @@ from lguest_py.files.poller import READABLE, WRITABLE, Poller
 from lguest_py.files.unix_sockets import Listener
 from lguest_py.launcher.result import Outcome
 from lguest_py.launcher.vm import Vm
+
+if TYPE_CHECKING:
+    from lguest_py.launcher.launcher import Settings
 
 CLIENTS = 16
 CHUNK = 1 << 16
@@ -77,10 +80,12 @@ class Control:
     Raises UsageError where there can be no socket.
     """
 
-    def __init__(self, path: str, facts: Mapping[str, Any], console: DetachedConsole | None = None) -> None:
+    def __init__(
+        self, path: str, facts: Mapping[str, Any], settings: Settings, console: DetachedConsole | None = None
+    ) -> None:
         self.path = path
         self._console = console
-        self._commands = Commands(facts, console)
+        self._commands = Commands(facts, settings, console)
         self._listener = Listener(path, "the socket of a Guest")
         self._clients: dict[int, _Client] = {}
         self._poller: Poller | None = None

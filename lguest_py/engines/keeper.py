@@ -29,7 +29,8 @@ from lguest_py.errors import EngineError, UsageError
 from lguest_py.files.unix_sockets import connected
 from lguest_py.sandbox import child
 
-MESSAGE, DESCRIPTORS = 4096, 5
+MESSAGE = 4096
+DESCRIPTORS = 5, 6  # of a start: without and with what QEMU reads (incoming.py)
 IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
 Identity = tuple[str, int, int, bool]  # path, device, inode; whether it is to be removed only if it is empty
 
@@ -70,7 +71,7 @@ class _Process:
 
     def run(self) -> None:
         while True:
-            data, fds, _, _ = socket.recv_fds(self._link, MESSAGE, DESCRIPTORS)
+            data, fds, _, _ = socket.recv_fds(self._link, MESSAGE, DESCRIPTORS[-1])
             if not data:
                 break
             answer: dict[str, Any] = {"error": "a request that cannot be"}
@@ -101,7 +102,7 @@ class _Process:
                 self._vsocks = [str(path) for path in vsocks]
             case {"do": "connect", "to": str(path)} if _vsock_of(path) in self._vsocks:
                 return self._connect(path, given)
-            case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining is not None:
+            case {"do": "start", "size": int(size)} if len(fds) in DESCRIPTORS and self._confining is not None:
                 return self._start(size, fds, self._confining)
             case {"do": "kill"} if self._qemu:
                 self._qemu.kill()

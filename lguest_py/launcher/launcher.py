@@ -48,6 +48,7 @@ from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
+    from lguest_py.launcher.saving import Saved
     from lguest_py.postmortem.memory import Remains
     from lguest_py.postmortem.postmortem import Postmortem
 
@@ -95,6 +96,7 @@ class Settings:
     devices: tuple[Hardware, ...] = ()
     bus: BusName = "auto"
     notes: tuple[str, ...] = ()  # lines for the user
+    saved: Saved | None = None  # go on with it, instead of a boot; it cannot restart
 
 
 class _StoppedError(Exception):
@@ -156,6 +158,19 @@ def prepare(
     return Settings(kernel, *how), choice
 
 
+def prepare_saved(path: str, engine: str = "auto", timeout: float | None = None) -> tuple[Settings, Choice]:
+    """Open the file of a saved Guest and choose the engine.  Raises LguestError.  Close ``saved.reader`` at the end."""
+    from lguest_py import engines
+    from lguest_py.launcher.saving import open_saved
+
+    saved, values = open_saved(path)
+    try:
+        return Settings(**values, restart=False, timeout=timeout, saved=saved), engines.choose(engine)
+    except BaseException:
+        saved.reader.close()
+        raise
+
+
 class Launcher:
     """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose).
 
@@ -209,6 +224,8 @@ class Launcher:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
         with ExitStack() as stack:
             self._devices = open_devices(self._settings.devices, self._say, stack, self._connect)
+            if self._settings.saved:
+                self._settings.saved.fill_disks(self._devices)
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
@@ -270,7 +287,7 @@ class Launcher:
         try:
             try:
                 with checked_by(self._check_loading):
-                    vm.start(self._confine)
+                    self._start(vm)
                 self._confine = lambda: None
                 for line in self._announcement.splitlines():
                     self._say(line)
@@ -296,6 +313,13 @@ class Launcher:
         advice = root_advice(outcome.reason, bool(settings.initrd)) if outcome.end is End.PANICKED else ""
         told = status, settings.obey_guest, advice, self._pae, tail.text, postmortem
         return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
+
+    def _start(self, vm: Vm) -> None:
+        if saved := self._settings.saved:
+            facts = saved.facts
+            vm.restore(saved.load, facts["state"], facts["tsc"], saved.tsc_khz, self._confine)
+        else:
+            vm.start(self._confine)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller

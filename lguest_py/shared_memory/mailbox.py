@@ -289,6 +289,10 @@ class Mailbox:
         """Whether it stands still."""
         return self._words[_PAUSED] == 1
 
+    def paused_tsc(self) -> int:
+        """When it began to."""
+        return self._view["paused_tsc"]
+
     def irqs_seen(self) -> bool:
         """Whether the Host kernel has handled all that was raised."""
         return self._raised == self._seen
