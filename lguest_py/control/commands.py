@@ -17,6 +17,7 @@ from lguest_py.control.wire import Message
 from lguest_py.errors import LguestError
 from lguest_py.launcher.result import SIGTERM, End, Outcome
 from lguest_py.launcher.vm import Vm
+from lguest_py.saved.computer import this_boot
 from lguest_py.shared_memory.mailbox import hypercall_name, vector_name
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Commands:
     def __init__(self, facts: Mapping[str, Any], settings: Settings, console: DetachedConsole | None) -> None:
         self._facts, self._settings, self._console = dict(facts), settings, console
         self._since = time.monotonic()
+        self._computer = this_boot()
         self._known: dict[str, Callable[[Message, Sequence[int], Vm], Message]] = {
             "stat": self._stat,
             "pause": self._pause,
@@ -90,8 +92,9 @@ class Commands:
     def _save(self, request: Message, files: Sequence[int], vm: Vm) -> Message:
         from lguest_py.launcher.saving import save
 
-        how = request.get("compress") is True, request.get("stop") is True
-        return self._written(files, vm, lambda: save(files[0], vm, self._settings, vm.devices, *how))
+        compress, ends = (request.get(name) is True for name in ("compress", "stop"))
+        given = vm, self._settings, self._computer
+        return self._written(files, vm, lambda: save(files[0], *given, compress=compress, ends=ends))
 
     def _written(self, files: Sequence[int], vm: Vm, write: Callable[[], object]) -> Message:
         """Let ``write`` write into the file that came along; the Guest stands still meanwhile."""

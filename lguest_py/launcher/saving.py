@@ -9,9 +9,7 @@ Read next: lguest_py/saved/format.py; lguest_py/launcher/vm.py, ``save`` and ``r
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +21,7 @@ from lguest_py.files.inputs import printable
 from lguest_py.hardware import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
 from lguest_py.images import Image
 from lguest_py.launcher.vm_memory import Plan
+from lguest_py.saved.computer import this_boot
 from lguest_py.saved.format import Reader, Writer
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from lguest_py.launcher.vm import Vm
 
 KINDS: dict[str, type[Hardware]] = {kind.__name__: kind for kind in (Console, Disk, Entropy, Network, Share, Vsock)}
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 MEMORY = "memory"
 PIECE = 1 << 20
 
@@ -41,21 +39,18 @@ def _overlay(number: int) -> str:
     return f"disk {number}"
 
 
-def _this_boot() -> str:
-    """What tells this run of this computer from others; "": it does not say."""
-    with contextlib.suppress(OSError), open(BOOT_ID) as file:
-        return f"{platform.node()} {file.read().strip()}"
-    return ""
-
-
 def _identity(path: str) -> list[int]:
     """What changes when the file does: its size, and when it was written."""
     facts = os.stat(path)
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def save(descriptor: int, vm: Vm, settings: Settings, devices: Sequence[Device], compress: bool, ends: bool) -> int:
+def save(
+    descriptor: int, vm: Vm, settings: Settings, computer: str, *, compress: bool = False, ends: bool = False
+) -> int:
     """Write the Guest, which stands still, to an open regular file; returns its bytes.  ``ends``: it will not go on.
+
+    ``computer``: what ``this_boot`` said before there were walls.
 
     Raises LguestError for what cannot be saved, OSError for a file that cannot be written.
     """
@@ -71,7 +66,7 @@ def save(descriptor: int, vm: Vm, settings: Settings, devices: Sequence[Device],
         for at in range(start, end, PIECE):
             writer.add(MEMORY, memory[at : min(at + PIECE, end)], at)
     disks = []
-    for number, (spec, device) in enumerate(zip(settings.devices, devices, strict=True)):
+    for number, (spec, device) in enumerate(zip(settings.devices, vm.devices, strict=True)):
         if isinstance(spec, Disk):
             assert isinstance(device, Block)
             held = list(device.overlaid())
@@ -85,7 +80,7 @@ def save(descriptor: int, vm: Vm, settings: Settings, devices: Sequence[Device],
         {
             "when": round(time.time(), 3),
             "engine": vm.engine.name,
-            "computer": _this_boot(),
+            "computer": computer,
             "memory": settings.memory,
             "bus": vm.bus,
             "pae": vm.pae,
@@ -101,7 +96,7 @@ def save(descriptor: int, vm: Vm, settings: Settings, devices: Sequence[Device],
             },
             "tsc": vm.paused_tsc,
             "tsc_khz": snapshot.tsc_khz,
-            "hardware": [{"kind": type(each).__name__, **asdict(each), **_absolute(each)} for each in settings.devices],
+            "hardware": [{"type": type(each).__name__, **asdict(each), **_absolute(each)} for each in settings.devices],
             "disks": disks,
             "state": state,
         }
@@ -141,8 +136,8 @@ class Saved:
 
 
 def _hardware(entry: dict[str, Any]) -> Hardware:
-    values = {name: value for name, value in entry.items() if name != "kind"}
-    kind = KINDS[entry["kind"]]
+    values = {name: value for name, value in entry.items() if name != "type"}
+    kind = KINDS[entry["type"]]
     if kind is Network:
         values["publish"] = tuple(Publish(**each) for each in values["publish"])
     made = kind(**values)
@@ -181,7 +176,7 @@ def open_saved(path: str) -> tuple[Saved, dict[str, Any]]:
                 "bus": facts["bus"],
                 "devices": tuple(map(_hardware, facts["hardware"])),
             }
-            same = facts["computer"] and facts["computer"] == _this_boot()
+            same = facts["computer"] and facts["computer"] == this_boot()
             return Saved(path, reader, facts, int(facts["tsc_khz"]) if same else 0), values
         except (KeyError, TypeError, ValueError, IndexError):
             raise ImageError(f"{name} is damaged: save the Guest again") from None
