@@ -105,7 +105,7 @@ class Share9p(Defaults):
     def save(self) -> dict[str, Any]:
         """See Device: files that the Guest has open are this process's own."""
         if self._session.in_use:
-            raise LguestError(f"{self.name} is mounted, and files that are open cannot be saved: umount it in the Guest")
+            raise LguestError(f"{self.name} is mounted, and open files cannot be saved: umount it in the Guest")
         return {}
 
     def close(self) -> None:

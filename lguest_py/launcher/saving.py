@@ -9,6 +9,7 @@ Read next: lguest_py/saved/format.py; lguest_py/launcher/vm.py, ``save`` and ``r
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from lguest_py.images import Image
 from lguest_py.launcher.vm_memory import Plan
 from lguest_py.saved.computer import this_boot
 from lguest_py.saved.format import Reader, Writer
+from lguest_py.shared_memory import _layouts as L
 
 if TYPE_CHECKING:
     from lguest_py.devices.device import Device
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[Hardware]] = {kind.__name__: kind for kind in (Console, Disk, Entropy, Network, Share, Vsock)}
 MEMORY = "memory"
 PIECE = 1 << 20
+
+
+def _layouts() -> str:
+    """What tells the layouts that the Host kernel in the file shares with the Launcher from those of other versions."""
+    shared = sorted((name, repr(value)) for name, value in vars(L).items() if name.isupper())
+    return hashlib.sha256(repr(shared).encode()).hexdigest()[:16]
 
 
 def _overlay(number: int) -> str:
@@ -81,6 +89,7 @@ def save(
             "when": round(time.time(), 3),
             "engine": vm.engine.name,
             "computer": computer,
+            "layouts": _layouts(),
             "memory": settings.memory,
             "bus": vm.bus,
             "pae": vm.pae,
@@ -101,6 +110,25 @@ def save(
             "state": state,
         }
     )
+
+
+def save_file(path: str, vm: Vm, settings: Settings, *, compress: bool = False) -> None:
+    """Let the Guest stand still, write it to the new file ``path``, and let it go on.  Raises LguestError."""
+    name = printable(path)
+    was_paused = vm.paused
+    vm.pause()
+    try:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            try:
+                save(file.fileno(), vm, settings, this_boot(), compress=compress)
+            except BaseException:
+                os.unlink(path)
+                raise
+    except OSError as error:
+        raise LguestError(f"{name} cannot be written ({error.strerror}): give another file") from None
+    finally:
+        if not was_paused:
+            vm.resume()
 
 
 def _absolute(device: Hardware) -> dict[str, str]:
@@ -165,6 +193,8 @@ def open_saved(path: str) -> tuple[Saved, dict[str, Any]]:
     try:
         facts, name = reader.facts, printable(path)
         try:
+            if facts["layouts"] != _layouts():
+                raise ImageError(f"{name} was written by another version of lguest-py: restore it with that one")
             _check_disks(facts, name)
             image = Image(entry=0, segments=(), setup_header=b"", pae=bool(facts["pae"]), **facts["image"])
             values = {
