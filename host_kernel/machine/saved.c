@@ -58,4 +58,5 @@ void stand_still(void)
 	while (read_once(&mailbox->pause))
 		wait_for_interrupt();
 	mailbox->paused = 0;
+	mailbox_doorbell();
 }

@@ -90,6 +90,7 @@ class Vm:
         self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
         self.ended = 0.0
+        self.paused = False  # it stands still
         self.engine = make(plan.total)
         try:
             self._guest = plan, image, command_line, initrd, switcher, pae
@@ -317,34 +318,33 @@ class Vm:
         """Its time-stamp counter when it began to stand still."""
         return self._mailbox.paused_tsc()
 
-    @property
-    def paused(self) -> bool:
-        """Whether it stands still."""
-        return self._mailbox.paused()
-
     def pause(self) -> None:
-        """Let it stand still between two world switches.  Raises LguestError where it does not, as in a slow Host.
+        """Let it stand still between two world switches.  Raises LguestError where it does not.
 
         Its devices go on.  Raises GuestError when the Guest breaks a rule meanwhile.
         """
+        self._stand(True)
+
+    def resume(self) -> None:
+        """Let it go on.  Raises as ``pause``."""
+        self._stand(False)
+
+    def _stand(self, still: bool) -> None:
+        """Return when the Host kernel has obeyed: what it says of an earlier request may come late."""
         mailbox, poller = self._mailbox, Poller()
         poller.set(self.engine.fileno(), READABLE)
         until = time.monotonic() + PAUSE_SECONDS
-        mailbox.set_pause(True)
-        while not mailbox.paused():
+        mailbox.set_pause(still)
+        while mailbox.paused() != still:
             self.engine.interrupt()
             self.service()
             if self.poll() or time.monotonic() >= until:
                 mailbox.set_pause(False)
-                raise LguestError("it does not stand still: it has ended, or waits for whoever reads its console")
+                raise LguestError("it does not obey: it has ended, or waits for whoever reads its console")
             mailbox.clear_doorbell()
-            if not mailbox.anything():
+            if not mailbox.anything() and mailbox.paused() != still:
                 poller.wait(PAUSE_LOOK)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._mailbox.set_pause(False)
-        self.engine.interrupt()
+        self.paused = still
 
     def look(self) -> Snapshot:
         """A copy of the mailbox, whose counts may be of different moments unless it stands still."""

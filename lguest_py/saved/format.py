@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class Writer:
         """Add ``data``, which is at ``where`` in what is called ``name``."""
         pieces = self._pieces.setdefault(name, [])
         for start, end in _ranges(data):
-            part: memoryview | bytes = data[start:end]
+            part = bytes(data[start:end])  # a copy: a Host kernel that stands still handles interrupts all the same
             if self._compress and len(packed := zlib.compress(part, QUICK)) < end - start:
                 part = packed
             pieces.append((where + start, end - start, self._at, len(part), zlib.crc32(part)))
@@ -99,7 +100,10 @@ class Reader:
             why = getattr(error, "strerror", None) or error
             raise ImageError(f"{self._name} cannot be read ({why}): give the file of a saved Guest") from None
         try:
-            self._size = os.fstat(self._descriptor).st_size
+            facts = os.fstat(self._descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ImageError(f"{self._name} is no regular file: give the file of a saved Guest")
+            self._size = facts.st_size
             self.facts = self._read_facts()
         except BaseException:
             self.close()
@@ -120,7 +124,7 @@ class Reader:
         return data
 
     def _read_facts(self) -> dict[str, Any]:
-        if self._size < _START.size or os.pread(self._descriptor, len(MAGIC), 0) != MAGIC:
+        if self._size < _START.size or self._read(0, len(MAGIC)) != MAGIC:
             raise ImageError(f"{self._name} is not the file of a saved Guest: lguest-py save makes one")
         _, version, at, size, crc = _START.unpack(self._read(0, _START.size))
         if version != VERSION:
