@@ -46,7 +46,7 @@ static void __attribute__((noinline)) init(u32 address)
 	data = guest_physical(address, abi_data_bytes(), "lguest_data");
 	abi_read(data);
 	guest.data = data;
-	guest.lguest_data_mapped = is_lean() ? map_lguest_data(address) : 0;
+	guest.lguest_data_mapped = map_lguest_data(address);
 	ring_moved(0);
 	gates_reflect();
 	data->reserve_mem = RESERVE_MEM;
