@@ -284,7 +284,8 @@ def test_a_jump_into_the_descriptors(engine_name: str, switcher: Switcher) -> No
 @SWITCHERS
 def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Switcher) -> None:
     """Its gate is not present: that makes a double fault."""
-    code = two_words(IDT + 8 * PAGE_FAULT, 0) + to_program(program=0x137000)
+    seen = b"\xa1" + le32(0xC0000000 + DIRECTORY)  # by the Switcher too, then
+    code = seen + two_words(IDT + 8 * PAGE_FAULT, 0) + to_program(program=0x137000)
     handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), DOUBLE_FAULT: (HANDLER, FOR_THE_KERNEL)})
     more = {
         SETUP: cleared(TOLD, 3) + handlers + MASK + mov(ESP, STACK) + to_program(),
