@@ -316,15 +316,3 @@ def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Swi
     code = TABLES_SEEN + idt(PAGE_FAULT, 0) + to_program()
     outcome = go(engine_name, code, switcher, b"\xa1" + le32(0x70000000)).result.outcome
     assert (outcome.end, "without a handler" in outcome.reason) == (End.KILLED, True), outcome
-
-
-@SWITCHERS
-def test_a_breakpoint_at_the_handler_of_a_page_fault(engine_name: str, switcher: Switcher) -> None:
-    """It is hit, though the program's resume flag was set: that is not the handler's."""
-    page, place, debug = SCRATCH + 0x8000, 0x135000, 0x136000
-    done = store(PLACES["BUDGET"], 1) + idt(6, gate(STUBS + 16 * 6, L.GUEST_CS, 0x8E)) + b"\x0f\x0b"
-    code = store(TABLE + 4 * (page >> 12), page | 0x65) + call(L.LHCALL_FLUSH_TLB, 1) + b"\xa1" + le32(page)
-    code += TABLES_SEEN + idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E)) + idt(1, gate(debug, L.GUEST_CS, 0x8E))
-    code += mov(EAX, place) + b"\x0f\x23\xc0" + mov(EAX, 0x402) + b"\x0f\x23\xf8" + to_program(0x10202)
-    user = b"\xff\x05" + le32(page) + b"\xeb\xfe"
-    powers_off(go(engine_name, code, switcher, user, {place: b"\xeb\xfe", debug: done}))
