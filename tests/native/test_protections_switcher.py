@@ -7,6 +7,8 @@ switcher/descriptor_stores.h; tests/native/test_native_iret.py has the frames of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hostile_code import (
     DEBUG,
@@ -296,3 +298,14 @@ def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Swi
     image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
     (found,), _ = told(engine_name, switcher, image, (TOLD, 3))
     assert found == [0, 0x137000, 0x23]
+
+
+@SWITCHERS
+def test_a_popf_does_not_open_the_ports(engine_name: str, switcher: Switcher) -> None:
+    """What stands for popf in an older kernel, with I/O privilege level 3 on the stack."""
+    code = push(0x3002) + bytes([L.INSTEAD_OF_POPF]) + b"\x9c\x58" + KEEP  # pushf; pop eax
+    begin = gates({VECTOR: (CODE, FOR_PROGRAMS)}) + MASK + mov(ESP, STACK) + to_program()
+    more = {SETUP: cleared(TOLD, 1) + begin, CODE: KERNEL_DATA + MASK + 2 * code + END}
+    image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
+    (found,), _ = told(engine_name, switcher, replace(image, version="5.11.22"), (TOLD, 1))
+    assert not found[0] & 0x3000
