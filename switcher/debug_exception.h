@@ -3,6 +3,8 @@
  * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Host kernel has
  * too, hit on the way out of the Guest, or one on the operand of a mov to ss right before the int that came here.  Breakpoints
  * go off then, as they do at each exit, and with RF the instruction runs.  The bits in DR6 are not for the Guest to see.
+ * The Guest's TF is not a cause: the CPU clears TF on each way into ring 0 that the Guest has (sysenter would not, but has no
+ * segment to go to).  A single step in ring 0 is therefore an internal error.
  * The file that includes this one defines VECTOR_BIAS and return_to_host.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
  */
@@ -13,7 +15,8 @@ debug_exception:
 	jnz 1f
 	testl $FLAG_VM, DEBUG_EFLAGS(%esp)	/* then cs is not a selector */
 	jnz 1f
-	IGNORE_DEBUG_EXCEPTION
+	IGNORE_DEBUG_EXCEPTION 2f
+2:	popl %eax
 1:	pushl $0
 	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
-	jmp return_to_host
+	jmp fault

@@ -50,11 +50,18 @@
 	iret
 .endm
 
-/* A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h). */
+/*
+ * A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h).  Not for one single step: ring 0 never has
+ * TF, so that would be an error of ours.  It goes to `step`, with eax still on the stack.
+ */
 #define DR6_NO_CAUSE   0xFFFF0FF0
+#define DR6_STEP_HIGH  0x40 /* in bits 8 to 15 */
 #define DR7_NO_BREAKPOINT 0x400
-.macro IGNORE_DEBUG_EXCEPTION
+.macro IGNORE_DEBUG_EXCEPTION step
 	pushl %eax
+	movl %dr6, %eax
+	testb $DR6_STEP_HIGH, %ah
+	jnz \step
 	movl $DR7_NO_BREAKPOINT, %eax
 	movl %eax, %dr7
 	orl $FLAG_RF, 12(%esp)	/* eflags, above eax, eip and cs */
