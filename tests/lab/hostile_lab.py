@@ -363,7 +363,10 @@ def run_image(
     hardware: tuple[Hardware, ...] = (),
     engine: Callable[[int], Engine] | None = None,
 ) -> Run:
-    """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI.  ``engine``: in place of that one."""
+    """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI.
+
+    ``engine`` makes one in place of that.
+    """
     plan = Plan(RAM_END)
     devices = plan.device_bytes if guest.personality == "lguest" and not hardware else 0
     make_engine = engine or engines.choose(engine_name).make

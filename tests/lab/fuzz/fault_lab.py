@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Exceptions at the instructions of a Switcher, many in one machine: each end is taken back.
 
-The CPU is stopped where a Switcher begins, with the Host's state, and at its iret, with the Guest's.  From there eip is set
-to each instruction, and one that raises the exception stands there for one step.  Then, if asked, the same happens
-where the Guest's work leads, with the state that the CPU has there.  The Host kernel is stopped when it has written its
-report.
+The CPU is stopped where a Switcher begins, with the Host's state, and at its iret, with the Guest's.  From there eip is
+set to each instruction, and one that raises the exception stands there for one step.  Or the same happens where the
+Guest's work leads, with the state that the CPU has there.  The Host kernel is stopped when it has written its report.
 Read before: window_lab.py, rewind.py, fault_causes.py.  Read next: tests/host_kernel/test_window_faults.py.
 """
 
@@ -13,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from fault_causes import BREAKPOINT_0, CAUSES, DEBUG, NO_BREAKPOINT, NOP, TF, Cause, with_operands
+from fault_causes import BREAKPOINT_0, CAUSES, DEBUG, GENERAL_PROTECTION, NO_BREAKPOINT, NOP, TF, Cause, with_operands
 from gdb_remote import Remote
 from hostile_lab import symbols, word
 from monitored import MonitoredTcg
@@ -26,6 +25,7 @@ from lguest_py.shared_memory.layout import View
 
 Place = tuple[str, int, int]  # HOST, GUEST or NATURAL; vector or STEP; instruction
 HOST, GUEST, NATURAL = "the Host's state", "the Guest's state", "where the Guest led"
+Raised = tuple[int, int, int]  # the vector, the error code and eip
 STEP = -1  # instead of a vector: a debug exception for TF
 FRAME = L.SWITCHER_STACK_PAGE + PAGE - L.REGISTERS.size
 POPS = {b"\x0f\xa9": "gs", b"\x0f\xa1": "fs", b"\x1f": "ds", b"\x07": "es"}
@@ -59,7 +59,7 @@ class Faulted(Stepped):
     worlds: ClassVar[tuple[str, ...]]
     switcher: ClassVar[Switcher] = "lean"
     ends: ClassVar[dict[Place, str]] = {}  # what came of each: a reason, or where it goes on
-    eips: ClassVar[dict[Place, int]] = {}  # what the CPU pushes
+    raised: ClassVar[dict[Place, Raised]] = {}  # what the CPU pushes
 
     def _stops(self, remote: Remote, bare: MonitoredTcg) -> None:
         self._remote, self._text = remote, bare
@@ -125,13 +125,17 @@ class Faulted(Stepped):
         at, flags = then.registers["eip"], then.registers["eflags"] | cause.flags
         control = {**then.control, "CR0": then.control["CR0"] | cause.cr0}
         self._rewound.back(replace(then, registers={**then.registers, "eflags": flags}, control=control))
+        raised = vector, cause.error, at + len(cause.code) * cause.is_trap
         if vector == STEP:  # QEMU's own step is in its way
-            eip = self._step_to_handler(at)
+            raised = DEBUG, 0, self._step_to_handler(at)
         else:
             self._step_as(at, cause.code)
-            eip = at + len(cause.code) * cause.is_trap
-        self.eips[world, vector, at] = eip
-        return self._end(eip, abs(vector), then.registers["esp"])
+            gate = self._rewound.physical(then.tables["IDT"][0]) + 8 * vector
+            selector = word(memoryview(then.memory), gate) >> 16
+            if selector != L.HOST_CS:  # leads to the Guest, which ring 0 must not enter
+                raised = GENERAL_PROTECTION, selector & ~3, at
+        self.raised[world, vector, at] = raised
+        return self._end(raised, then.registers["esp"])
 
     def _step_to_handler(self, at: int) -> int:
         """By TF, behind a nop, or behind the handler's own first instruction; the eip that is pushed."""
@@ -151,16 +155,16 @@ class Faulted(Stepped):
         assert self._remote.go(WAIT)
         self._remote.breakpoint(address, False)
 
-    def _end(self, eip: int, vector: int, stack: int) -> str:
+    def _end(self, raised: Raised, stack: int) -> str:
         """Let the Host kernel answer: what it says, or "handled" where the Switcher has an answer of its own."""
         remote, trail = self._remote, []
-        gives_up = [symbols(self.pae)["reflect_gives_up"]] if self.recovers(eip, stack) else []
+        gives_up = [symbols(self.pae)["reflect_gives_up"]] if self.recovers(raised[2], stack) else []
         for each in gives_up:
             remote.breakpoint(each)
         try:
             for _ in range(MANY):
                 if word(self.memory, END_KIND):
-                    return self._report(eip, vector)
+                    return self._report(raised)
                 if not remote.go(WAIT):
                     return f"hangs at {remote.registers()['eip']:#x}"
                 now = remote.registers()
@@ -175,7 +179,7 @@ class Faulted(Stepped):
             for each in gives_up:
                 remote.breakpoint(each, False)
 
-    def _report(self, eip: int, vector: int) -> str:
+    def _report(self, raised: Raised) -> str:
         """The kind of end and its reason; the registers of the report must name the instruction."""
         mailbox = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         place, size, _ = L.MAILBOX.fields["end_reason"]
@@ -185,7 +189,7 @@ class Faulted(Stepped):
         if kind == "internal":
             there, _, _ = L.MAILBOX.fields["host"]
             host = View(self.memory, L.MAILBOX_ADDRESS + there, L.REGISTERS)
-            if (host["eip"], host["trapnum"]) != (eip, vector):
+            if (host["trapnum"], host["errcode"], host["eip"]) != raised:
                 return f"{kind}, and the report has exception {host['trapnum']} at {host['eip']:#x}: {reason}"
         return f"{kind}: {reason}"
 

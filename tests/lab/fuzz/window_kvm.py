@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The window between the worlds on KVM: an NMI at every instruction of a Switcher, by KVM_NMI.
 
-The vCPU stops first at the Switcher's first instruction, where the Host's page tables and stack are loaded, then at its
-iret to the Guest, where the Guest's are.  At each of the two stops eip is set to every instruction and an NMI is queued.
+The vCPU stops first at the Switcher's first instruction, where the Host's page tables and stack are loaded, then at
+its iret to the Guest, where the Guest's are.  At each of the two stops eip is set to every instruction and an NMI is
+queued.
 A stop at the NMI's handler shows that it came, and single steps (KVM_SET_GUEST_DEBUG) that it goes.
 
 The NMI itself is not stepped: KVM makes a step with TF, which the CPU would push with the frame.  A stop is an out that
@@ -73,7 +74,9 @@ class NmiKvm(KvmEngine):
         if then.rflags & (IF | TF) or cs & 3:
             self.wrong_at.append(f"{self._world}: eflags {then.rflags:#x}, cs {cs:#x}")
         seen = self.came.setdefault(self._world, set())
+        import os; os.write(2, f"STOP {self._world} {then} {handler:#x}\n".encode())
         for each in self.wanted:
+            if each % 16 == 0: os.write(2, f" {each:#x}".encode())
             if self._stopping:
                 break
             wrong = list(self._nmi(replace(then, rip=each), handler))
