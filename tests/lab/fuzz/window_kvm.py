@@ -74,9 +74,7 @@ class NmiKvm(KvmEngine):
         if then.rflags & (IF | TF) or cs & 3:
             self.wrong_at.append(f"{self._world}: eflags {then.rflags:#x}, cs {cs:#x}")
         seen = self.came.setdefault(self._world, set())
-        import os; os.write(2, f"STOP {self._world} {then} {handler:#x}\n".encode())
         for each in self.wanted:
-            if each % 16 == 0: os.write(2, f" {each:#x}".encode())
             if self._stopping:
                 break
             wrong = list(self._nmi(replace(then, rip=each), handler))
