@@ -151,9 +151,13 @@ class Faulted(Stepped):
         return at + len(NOP)
 
     def _run_to(self, address: int) -> None:
-        self._remote.breakpoint(address)
-        assert self._remote.go(WAIT)
-        self._remote.breakpoint(address, False)
+        remote = self._remote
+        remote.breakpoint(address)
+        assert remote.go(WAIT)
+        while remote.registers()["eip"] != address:  # a place that is looked at later
+            remote.step()
+            assert remote.go(WAIT)
+        remote.breakpoint(address, False)
 
     def _end(self, raised: Raised, stack: int) -> str:
         """Let the Host kernel answer: what it says, or "handled" where the Switcher has an answer of its own."""
