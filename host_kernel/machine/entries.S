@@ -37,9 +37,10 @@ ignore_entry:
 /* A breakpoint of the Guest's, at an address that is the Host kernel's too (debug_registers.c); else ring 0 has an error. */
 	.globl debug_entry
 debug_entry:
-	IGNORE_DEBUG_EXCEPTION 1f
-1:	popl %eax
-	pushl $0
+	testl $FLAG_TF, DEBUG_EFLAGS(%esp)
+	jnz 1f
+	IGNORE_DEBUG_EXCEPTION
+1:	pushl $0
 	pushl $VECTOR_DEBUG
 	jmp exception_common
 

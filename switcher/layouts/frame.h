@@ -50,18 +50,11 @@
 	iret
 .endm
 
-/*
- * A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h).  Not for one single step: ring 0 never has
- * TF, so that would be an error of ours.  It goes to `step`, with eax still on the stack.
- */
+/* A debug exception in ring 0: go on without breakpoints (switcher/debug_exception.h). */
 #define DR6_NO_CAUSE   0xFFFF0FF0
-#define DR6_STEP_HIGH  0x40 /* in bits 8 to 15 */
 #define DR7_NO_BREAKPOINT 0x400
-.macro IGNORE_DEBUG_EXCEPTION step
+.macro IGNORE_DEBUG_EXCEPTION
 	pushl %eax
-	movl %dr6, %eax
-	testb $DR6_STEP_HIGH, %ah
-	jnz \step
 	movl $DR7_NO_BREAKPOINT, %eax
 	movl %eax, %dr7
 	orl $FLAG_RF, 12(%esp)	/* eflags, above eax, eip and cs */
@@ -71,4 +64,6 @@
 	iret
 .endm
 
+#define DEBUG_EFLAGS 8 /* above eip and cs, pushed by the CPU */
+#define FLAG_TF 0x100
 #define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is not a selector */

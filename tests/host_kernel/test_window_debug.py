@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A debug exception of the Guest's is never taken in ring 0: by TF on each way into a Switcher, and by breakpoints there.
 
-QEMU's gdb stub watches the place where both Switchers and the Host kernel begin to handle one of ring 0.  What happens
+QEMU's gdb stub watches the place where both Switchers and the Host kernel answer one of ring 0.  What happens
 if one is taken all the same: test_window_faults.py.  Source: Intel SDM vol. 3, 18.3.1.4, 6.8.3.
 """
 
@@ -24,7 +24,7 @@ from lguest_py.shared_memory import _layouts as L
 
 CODE, COUNTS, GO, STACK, KERNEL_STACK = 0x160000, SCRATCH, SCRATCH + 0x80, SCRATCH + 0x8000, SCRATCH + 0x9000
 HANDLERS = 0x168000
-TF, READ_DR6, STACK_SELECTOR = 0x100, b"\x0f\x21\xf0", SCRATCH + 0x100
+TF, WRITE_DR6, STACK_SELECTOR = 0x100, b"\x0f\x23\xf0", SCRATCH + 0x100
 NOWHERE = 0xA00000  # no memory of the Guest's
 CALL, SYSENTER, UD2, READ = b"\xcd\x80", b"\x0f\x34", b"\x0f\x0b", b"\x8b\x03"
 # cli, in, mov from CR2 and CR3, cpuid
@@ -64,11 +64,11 @@ class OfRing0(Watched):
         self._watcher.start()
 
     def _places(self) -> list[int]:
-        """Where ring 0 reads DR6 for a debug exception."""
+        """Where ring 0 clears DR6 after a debug exception."""
         code = instructions("lean" if self._lean() else "classic", False)
         start = symbols()["debug_entry"]
-        host = bytes(self.memory[start : start + 16])
-        return [*(at for at, data in code.items() if data == READ_DR6), start + host.index(READ_DR6)]
+        host = bytes(self.memory[start : start + 40])
+        return [*(at for at, data in code.items() if data == WRITE_DR6), start + host.index(WRITE_DR6)]
 
     def _lean(self) -> bool:
         return word(self.memory, L.MACHINE_ADDRESS + L.MACHINE.fields["switcher"][0]) == L.SWITCHER_LEAN
@@ -123,3 +123,17 @@ def test_a_debug_exception_is_never_taken_in_ring_0(engine_name: str, what: str,
     assert (breakpoint_3, undefined + general, fault, call) == (3, 6, 3, 3)
     assert debug > 10 if what == "TF" else debug > 0
     assert not Here.taken
+
+
+@SWITCHERS
+def test_a_breakpoint_in_ring_0_on_the_way_out_of_a_step(engine_name: str, switcher: Switcher) -> None:
+    """DR6 says still that the Guest made a step, when the Host kernel records the exit, where a breakpoint is."""
+    gate_code, more = handlers()
+    begin = b"\xfa\xb0\xff\xe6\x21" + gate_code + b"\xbc" + le32(STACK)
+    place = L.MAILBOX_ADDRESS + L.MAILBOX.fields["switch_head"][0]
+    for number, value in {0: place, 7: 0x402 | 0xF << 16}.items():
+        begin += mov(0, value) + b"\x0f\x23" + bytes([0xC0 | number << 3])
+    begin += push(TF | 2) + b"\x9d" + b"\x90\x0f\xa2" * 8 + push(2) + b"\x9d" + POWER_OFF
+    guest = image_of("native", mov(0, CODE) + b"\xff\xe0", b"", {CODE: begin, **more})
+    run = harmless(run_image(engine_name, guest, switcher=switcher))
+    assert run.result.outcome.end is End.POWERED_OFF, run.result.outcome
