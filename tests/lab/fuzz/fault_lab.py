@@ -4,7 +4,7 @@
 The CPU is stopped where a Switcher begins, with the Host's state, and at its iret, with the Guest's.  From there eip is
 set to each instruction, and one that raises the exception stands there for one step.  Or the same happens where the
 Guest's work leads, with the state that the CPU has there.  The Host kernel is stopped when it has written its report.
-Read before: window_lab.py, rewind.py, fault_causes.py.  Read next: tests/host_kernel/test_window_faults.py.
+Read before: window_lab.py, rewind.py, fault_causes.py.  Read next: tests/window/test_window_faults.py.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ A stop at the NMI's handler shows that it came, and single steps (KVM_SET_GUEST_
 The NMI itself is not stepped: KVM makes a step with TF, which the CPU would push with the frame.  A stop is an out that
 stands there for once: the processor with SVM that QEMU emulates neither stops at int3 for KVM nor loads breakpoints
 with DR7.
-Read before: window_lab.py.  Read next: tests/host_kernel/test_window_kvm.py.
+Read before: window_lab.py.  Read next: tests/window/test_window_kvm.py.
 """
 
 from __future__ import annotations

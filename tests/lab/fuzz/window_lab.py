@@ -4,7 +4,7 @@
 The CPU gets an NMI at every instruction with eip set to it.  Then a breakpoint is at each, and where the Guest's work
 leads the CPU to one, an NMI and an interrupt come with the state that it has there.  A fault is made by other bytes at
 that place.  tcg only: QEMU's gdb stub.
-Read before: fuzz_lab.py, gdb_remote.py.  Read next: tests/host_kernel/test_window.py.
+Read before: fuzz_lab.py, gdb_remote.py.  Read next: tests/window/test_window.py.
 """
 
 from __future__ import annotations

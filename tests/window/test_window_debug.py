@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A debug exception of the Guest's is never taken in ring 0: by TF on each way into a Switcher, and by breakpoints there.
+"""A debug exception of the Guest's is never taken in ring 0: by TF on each way into a Switcher, or by breakpoints.
 
 QEMU's gdb stub watches the place where both Switchers and the Host kernel answer one of ring 0.  What happens
 if one is taken all the same: test_window_faults.py.  Source: Intel SDM vol. 3, 18.3.1.4, 6.8.3.
