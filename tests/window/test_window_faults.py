@@ -41,7 +41,8 @@ def expected(place: Place, code: dict[int, bytes], here: type[Faulted], machine:
         return "handled"
     if world != HOST and text[:1] == IRET:
         return f"killed: fault {where} at the return to the Guest"
-    if world != HOST and eip == at and any(text.startswith(pop) for pop in POPS):
+    has_its_stack = eip == at and (vector not in CAUSES or not CAUSES[vector].is_trap)
+    if world != HOST and has_its_stack and any(text.startswith(pop) for pop in POPS):
         return f"killed: fault {where} loading "
     return f"internal: exception {number}, error code {error:#x}, at eip {eip:#x}"
 
