@@ -316,17 +316,3 @@ def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Swi
     code = TABLES_SEEN + idt(PAGE_FAULT, 0) + to_program()
     outcome = go(engine_name, code, switcher, b"\xa1" + le32(0x70000000)).result.outcome
     assert (outcome.end, "without a handler" in outcome.reason) == (End.KILLED, True), outcome
-
-
-@SWITCHERS
-def test_a_page_fault_in_virtual_8086_mode(engine_name: str, switcher: Switcher) -> None:
-    """QEMU lets ring 1 go there by iret.  Such a selector is no program's, so its kernel's handler is not asked."""
-    low, absent, flags = 0x50000, 0x60000, 0x20202
-    leave = store(TABLE + 4 * (absent >> 12), 0) + store(TABLE + 4 * (low >> 12), low | 7) + call(L.LHCALL_FLUSH_TLB, 1)
-    handler = idt(PAGE_FAULT, gate(STUBS + 16 * PAGE_FAULT, L.GUEST_CS, 0x8E))
-    frame = push(0, 0, absent >> 4, 0, low >> 4, 0x8000, flags, (low >> 4) + 2, 4) + b"\xcf"
-    done = go(engine_name, TABLES_SEEN + handler + leave + frame, switcher, more={low + 0x24: b"\xa0\0\0"})
-    reason = done.result.outcome.reason
-    assert done.result.outcome.end is End.KILLED, done.result.outcome
-    if engine_name == "tcg":  # what a CPU makes of the flag is its own
-        assert reason == "the Guest entered virtual-8086 mode, which ring 1 does not have, at 0x5002:0x4"
