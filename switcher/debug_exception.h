@@ -3,17 +3,19 @@
  * A debug exception, in both Switchers.  One in ring 0 is a breakpoint of the Guest's at an address that the Host kernel has
  * too, hit on the way out of the Guest, or one on the operand of a mov to ss right before the int that came here.  Breakpoints
  * go off then, as they do at each exit, and with RF the instruction runs.  The bits in DR6 are not for the Guest to see.
- * The file that includes this one defines VECTOR_BIAS and return_to_host.
+ * The Guest's TF is not a cause: the CPU clears TF on each way into ring 0 that the Guest has (sysenter would not, but has no
+ * segment to go to).  With TF in the frame it is therefore an internal error.  DR6 does not tell: the bit of a step of the
+ * Guest's is still there, when a breakpoint goes off on the way out.
+ * The file that includes this one defines VECTOR_BIAS and fault.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
  */
-#define DEBUG_CS     4 /* eip, cs and eflags, pushed by the CPU */
-#define DEBUG_EFLAGS 8
+#define DEBUG_CS 4 /* above eip */
 debug_exception:
 	testb $3, DEBUG_CS(%esp)
 	jnz 1f
-	testl $FLAG_VM, DEBUG_EFLAGS(%esp)	/* then cs is not a selector */
+	testl $(FLAG_VM | FLAG_TF), DEBUG_EFLAGS(%esp)	/* with VM cs is not a selector */
 	jnz 1f
 	IGNORE_DEBUG_EXCEPTION
 1:	pushl $0
 	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
-	jmp return_to_host
+	jmp fault

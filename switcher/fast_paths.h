@@ -27,7 +27,6 @@
 #define SAVED_EFLAGS 16
 #define SAVED_ESP    20
 #define SAVED_SS     24
-#define FLAG_TF 0x100
 #define FLAG_IF 0x200
 #define CLI 0xFA
 #define STI 0xFB

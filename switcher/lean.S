@@ -102,7 +102,6 @@ lean_return:
 #define RING_0_TRAP_BYTES 20 /* vector, error code, eip, cs, eflags: ring 0 to ring 0 pushes no esp and ss */
 #define AT_EIP    8 /* above vector and error code */
 #define AT_CS     12
-#define AT_EFLAGS 16
 #define RPL 3
 fault:
 	testb $RPL, AT_CS(%esp)
@@ -110,9 +109,7 @@ fault:
 return_to_host:
 	SWITCH_TO_HOST
 	RETURN_FROM_SWITCH
-in_ring_0:
-	testl $FLAG_VM, AT_EFLAGS(%esp)		/* then cs is not a selector */
-	jnz return_to_host
+in_ring_0:					/* or in virtual-8086 mode: then eip has 16 bits, and is none of these */
 	cmpl $SWITCHER_BASE, %esp
 	jb exception_common
 #ifndef PAE

@@ -105,8 +105,6 @@
 page_fault:
 	testb $2, FAULT_CS(%esp)		/* ring 3 */
 	jz descriptor_store
-	testl $FLAG_VM, FAULT_EFLAGS(%esp)
-	jnz 9f
 #ifdef PAE
 	jmp native_page_fault
 #else					/* only lguest kernels without PAE run here */

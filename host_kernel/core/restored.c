@@ -14,7 +14,7 @@
 
 #define RATE_PART 50u /* the rates may differ by one in so many: one of them was measured, perhaps on a busy machine */
 
-/* Called by restore_processor (saved.S), on a stack of its own. */
+/* Called by restore_processor (restored.S), on a stack of its own. */
 void host_restored(const struct machine *given)
 {
 	u32 khz;

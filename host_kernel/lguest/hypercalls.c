@@ -17,7 +17,7 @@
 /* Set the next entry of the ring; the lean Switcher reads its status too. */
 static void ring_moved(u32 cursor)
 {
-	guest.ring_cursor = cursor;
+	guest.ring_cursor = mailbox->ring_cursor = cursor;
 	if (guest.lguest_data_mapped)
 		state->ring_status = guest.lguest_data_mapped + offsetof(struct lguest_data, hcall_status) + cursor;
 }
@@ -46,7 +46,7 @@ static void __attribute__((noinline)) init(u32 address)
 	data = guest_physical(address, abi_data_bytes(), "lguest_data");
 	abi_read(data);
 	guest.data = data;
-	guest.lguest_data_mapped = is_lean() ? map_lguest_data(address) : 0;
+	guest.lguest_data_mapped = map_lguest_data(address);
 	ring_moved(0);
 	gates_reflect();
 	data->reserve_mem = RESERVE_MEM;
@@ -108,13 +108,41 @@ void halt_guest(void)
 	guest.halted = true;
 }
 
+_Static_assert(sizeof(mailbox->ring) / sizeof(*mailbox->ring) == HCALL_RING, "a record for each entry");
+_Static_assert(sizeof(struct hypercall_entry) + sizeof(u32) == sizeof(struct ring_record), "number and arguments");
 _Static_assert(offsetof(struct registers, esi) == offsetof(struct hypercall_entry, arg4), "number and arguments");
 
-/* One call, from the ring or from the registers, which have the same layout.  A device may write to the ring: read each word once. */
+/* For the report: the arguments of the exit that record_switch() has just recorded. */
+static inline __attribute__((always_inline)) void record_arguments(const struct registers *regs)
+{
+	struct call_arguments *to = &mailbox->arguments[(mailbox->switch_head - 1) % SWITCH_RECORDS];
+
+	to->arg1 = regs->ebx;
+	to->arg2 = regs->ecx;
+	to->arg3 = regs->edx;
+	to->arg4 = regs->esi;
+}
+
+/* For the report: an entry of the ring, before it is done.  A device may write to the ring, so this copy is what is done. */
+static inline __attribute__((always_inline)) const struct ring_record *record_entry(u32 cursor)
+{
+	const struct hypercall_entry *entry = &guest.data->hcalls[cursor];
+	struct ring_record *to = &mailbox->ring[cursor];
+
+	to->nr = read_once(&entry->nr);
+	to->arg1 = read_once(&entry->arg1);
+	to->arg2 = read_once(&entry->arg2);
+	to->arg3 = read_once(&entry->arg3);
+	to->arg4 = read_once(&entry->arg4);
+	__asm__ volatile("" : : : "memory"); /* the machine can be stopped in between */
+	to->switches = (u32)mailbox->switches;
+	return to;
+}
+
+/* One call, from the registers, or from the record of one of the ring, which has the same layout. */
 static void ALWAYS __attribute__((noinline)) hypercall(const struct hypercall_entry *call)
 {
-	u32 number = read_once(&call->nr), arg1 = read_once(&call->arg1), arg2 = read_once(&call->arg2);
-	u32 arg3 = read_once(&call->arg3);
+	u32 number = call->nr, arg1 = call->arg1, arg2 = call->arg2, arg3 = call->arg3;
 
 	if (number < HYPERCALL_COUNT)
 		mailbox->by_hypercall[number]++;
@@ -181,21 +209,21 @@ static void ALWAYS __attribute__((noinline)) drain_ring(void)
 	u32 cursor = guest.ring_cursor;
 
 	for (u32 done = 0; done < HCALL_RING && data->hcall_status[cursor] != HCALL_FREE; done++) {
-		const struct hypercall_entry *entry = &data->hcalls[cursor];
+		const struct ring_record *entry = record_entry(cursor);
 		u8 *status = &data->hcall_status[cursor];
 
 		cursor = (cursor + 1) % HCALL_RING;
-		if (read_once(&entry->nr) == LHCALL_SET_PTE) { /* nine of ten calls */
+		if (entry->nr == LHCALL_SET_PTE) { /* nine of ten calls */
 			const struct hypercall_entry *next = &data->hcalls[cursor];
-			u32 directory = read_once(&entry->arg1), address = read_once(&entry->arg2);
+			u32 directory = entry->arg1, address = entry->arg2;
 
 			mailbox->by_hypercall[LHCALL_SET_PTE]++;
 			/* Linux often clears an entry and then sets it.  set_pte() reads the Guest's table, so only the last call counts. */
 			if (next->arg2 != address || next->nr != LHCALL_SET_PTE || next->arg1 != directory ||
 			    data->hcall_status[cursor] == HCALL_FREE || done == HCALL_RING - 1)
-				set_pte(directory, address, read_once(&entry->arg3));
+				set_pte(directory, address, entry->arg3);
 		} else {
-			hypercall(entry);
+			hypercall((const struct hypercall_entry *)&entry->nr);
 		}
 		*status = HCALL_FREE;
 	}
@@ -207,6 +235,7 @@ void do_hypercalls(void)
 	const struct registers *regs = guest.regs;
 	const struct lguest_data *data = guest.data;
 
+	record_arguments(regs);
 	if (!data) {
 		if (regs->eax != LHCALL_LGUEST_INIT)
 			kill_guest("hypercall %u before LGUEST_INIT", regs->eax);

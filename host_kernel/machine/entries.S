@@ -34,10 +34,15 @@
 ignore_entry:
 	iret
 
-/* A breakpoint of the Guest's, at an address that is the Host kernel's too (debug_registers.c). */
+/* A breakpoint of the Guest's, at an address that is the Host kernel's too (debug_registers.c); else ring 0 has an error. */
 	.globl debug_entry
 debug_entry:
+	testl $FLAG_TF, DEBUG_EFLAGS(%esp)
+	jnz 1f
 	IGNORE_DEBUG_EXCEPTION
+1:	pushl $0
+	pushl $VECTOR_DEBUG
+	jmp exception_common
 
 /* Exceptions in the Host kernel end it: void host_exception(struct registers *), which does not return. */
 	.macro EXCEPTION vector

@@ -10,11 +10,11 @@
 #include "host_kernel/base/routines.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/clock.h"
-#include "host_kernel/machine/saved.h"
 
 #define POLLS_LOST     63
 #define ANSWERS_AWAITED 15
 
+void (*mailbox_pause)(void);
 static bool doorbell_rung HOT;
 static u32 notifies; /* since the Guest was last idle, without those whose answer it waited for */
 static u32 awaited; /* how many more answers it is to wait for */
@@ -62,7 +62,7 @@ void mailbox_irqs(void)
 		return;
 	doorbell_rung = false;
 	if (read_once(&mailbox->pause))
-		stand_still();
+		mailbox_pause();
 	for (u32 number = 1; number < VIRTUAL_IRQS; number++) {
 		u32 raised = read_once(&mailbox->irq_raised[number]), config = read_once(&mailbox->config_raised[number]);
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Save the processor's own state in memory, and go on from there in another machine that has the same memory.
- * Read before: saved.c.  Read next: host_kernel/core/start.S, which leads to restore_processor.
+ * Save the processor's own state in memory, to go on from there in another machine that has the same memory.
+ * Read before: saved.c.  Read next: host_kernel/core/restored.S.
  */
 #include "offsets.h"
-#define CR0_TS 8
-#define MSR_EFER 0xC0000080
 #define SAVED(field) saved_processor + SAVED_PROCESSOR_##field
 
 	.text
@@ -32,41 +30,3 @@ save_processor:
 	movl %eax, %cr0
 	xorl %eax, %eax
 	ret
-
-/*
- * void restore_processor(void), from the first instruction of a machine, with paging off: ebx = struct machine.  The Host
- * kernel's memory is mapped at its own addresses.
- */
-	.globl restore_processor
-restore_processor:
-	movl SAVED(efer), %eax
-	testl %eax, %eax
-	jz 1f
-	xorl %edx, %edx
-	movl $MSR_EFER, %ecx
-	wrmsr
-1:	movl SAVED(cr4), %eax
-	movl %eax, %cr4
-	movl SAVED(cr3), %eax
-	movl %eax, %cr3
-	movl SAVED(cr0), %eax
-	andl $~CR0_TS, %eax
-	movl %eax, %cr0
-	movl $restore_stack_end, %esp		/* the Host kernel's own is in use */
-	pushl %ebx
-	call host_restored			/* void host_restored(const struct machine *) */
-	fxrstor SAVED(fpu)
-	movl SAVED(cr0), %eax
-	movl %eax, %cr0
-	movl SAVED(ebx), %ebx
-	movl SAVED(esi), %esi
-	movl SAVED(edi), %edi
-	movl SAVED(ebp), %ebp
-	movl SAVED(esp), %esp
-	movl $1, %eax
-	ret
-
-	.bss
-	.balign 16
-	.skip 4096
-restore_stack_end:

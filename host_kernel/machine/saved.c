@@ -3,7 +3,7 @@
  * Stand still between two world switches, as the Launcher asks: to be looked at, or saved.  All that the Guest is made of is in
  * memory then.  The Launcher may start another machine with a copy of this memory, on either engine: the Host kernel goes on
  * here, on that machine's processor and interrupt controllers.  The engine sees to it that the time-stamp counter goes on.
- * Read before: mailbox.c, which calls this.  Read next: saved.S; host_kernel/core/restored.c.
+ * Read before: mailbox.c, which calls this.  Read next: saved.S; host_kernel/core/restored.S.
  */
 #include "host_kernel/machine/saved.h"
 #include "host_kernel/base/cpu.h"

@@ -11,4 +11,10 @@ extern u32 writers_count;   /* of frames */
 u32 writers_init(u32 first_free);
 bool test_and_clear_dirty(u32 frame);
 
+/* The Host kernel writes to this frame by itself, and no shadow entry tells of it. */
+static inline void mark_dirty(u32 frame)
+{
+	writers[frame] |= FRAME_DIRTY;
+}
+
 #endif

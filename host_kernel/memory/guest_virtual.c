@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) bool copy(u32 address, void *buffer
 			if (exact && !guest_frame_valid(entry))
 				guest_bytes = access & FAULT_W ? lost : absent_page;
 			else if (access & FAULT_W)
-				writers[FRAME(entry)] |= FRAME_DIRTY; /* no shadow entry tells of it (dirty.c) */
+				mark_dirty(FRAME(entry));
 		}
 		if (access & FAULT_W)
 			memcpy(guest_bytes, next, chunk);

@@ -92,7 +92,10 @@ void map_for_guest(u32 address, const void *pages, u32 bytes)
 	}
 }
 
-/* Map lguest_data, which the Guest may write anyway, for the lean Switcher.  Returns its address there. */
+/*
+ * The pages of lguest_data, which the Host kernel writes to as well: a page table there always counts as dirty.  The lean
+ * Switcher has them mapped; the Guest may write to them anyway.  Returns the address there, or 0.
+ */
 u32 map_lguest_data(u32 address)
 {
 	for (u32 page = 0; page < 2; page++) {
@@ -100,11 +103,12 @@ u32 map_lguest_data(u32 address)
 
 		if (!guest_range(frame, PAGE_BYTES))
 			continue;
-		guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
-			(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
-		writers[FRAME(frame)] += 2; /* a page table in this frame always counts as dirty */
+		writers[FRAME(frame)] += 2;
+		if (is_lean())
+			guest_switcher_table[SUBINDEX(SWITCHER_DATA_PAGE) + page] =
+				(machine.guest_base + frame) | PTE_P | PTE_RW | PTE_A | PTE_D;
 	}
-	return SWITCHER_DATA_PAGE + address % PAGE_BYTES;
+	return is_lean() ? SWITCHER_DATA_PAGE + address % PAGE_BYTES : 0;
 }
 
 /*

@@ -6,8 +6,16 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/native/descriptors.h"
+#include "host_kernel/machine/debug_registers.h"
 
 #define FROM_FRAME (~(EFLAGS_IOPL | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP))
+
+/* The CPU decides by the flags before an instruction whether it is a step: the trap of a return comes where it leads. */
+static void stepped(bool step)
+{
+	if (step)
+		inject_debug(DR6_STEP);
+}
 
 /* The return itself faults: at its own address, with nothing popped. */
 static bool faults(u32 vector, u32 error)
@@ -30,6 +38,7 @@ bool emulate_iret(struct instruction *instruction)
 {
 	struct registers *regs = guest.regs;
 	u32 frame[5], limit, at = segment_base(regs->ss) + regs->esp;
+	bool step = regs->eflags & EFLAGS_TF;
 
 	if (instruction->size != 4 || !operand_read(instruction, frame, at, 12))
 		return false;
@@ -60,6 +69,7 @@ bool emulate_iret(struct instruction *instruction)
 	}
 	regs->eip = frame[0];
 	regs->eflags = (frame[2] & FROM_FRAME) | EFLAGS_FIXED;
+	stepped(step);
 	return true;
 }
 
@@ -77,5 +87,6 @@ bool emulate_far_return(struct instruction *instruction, u32 drop)
 	regs->esp += 8 + (drop & 0xFFFF);
 	regs->eip = pointer[0];
 	regs->cs = (pointer[1] & 0xFFFC) | 1;
+	stepped(regs->eflags & EFLAGS_TF);
 	return true;
 }

@@ -24,6 +24,7 @@
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/instruction/flow.h"
+#include "host_kernel/memory/dirty.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/guest_physical.h"
 #include "host_kernel/memory/walk.h"
@@ -89,8 +90,10 @@ static void replace(u32 address, u8 old, u8 new)
 {
 	u8 *byte = kernel_byte(address);
 
-	if (byte && *byte == old)
+	if (byte && *byte == old) {
 		*byte = new;
+		mark_dirty(FRAME((u32)byte - machine.guest_base));
+	}
 }
 
 static struct saver *saver_of(u32 cli)

@@ -4,6 +4,7 @@
  * Read before: write_protect.c.  Read next: personality.c.
  */
 #include "host_kernel/native/native.h"
+#include "host_kernel/memory/dirty.h"
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/memory/shadow.h"
@@ -89,6 +90,7 @@ static bool emulate_store(u32 address, u32 frame)
 			if (place > PAGE_BYTES - 4 || !memory)
 				break;
 			*(u32 *)(memory + place) = *value;
+			mark_dirty(frame);
 			first = place < first ? place : first;
 			last = place + 3 > last ? place + 3 : last;
 		} else if (!done || (regs->cs & RPL) == 3 || !guest_try_read(value, instruction.address, 4)) {

@@ -49,8 +49,8 @@ static void write_physical(u32 physical, u32 size, u32 value)
 
 	if (guest_range(physical, size)) {
 		memcpy((void *)(machine.guest_base + physical), &value, size);
-		writers[FRAME(physical)] |= FRAME_DIRTY; /* no shadow entry tells of it (dirty.c) */
-		writers[FRAME(physical + size - 1)] |= FRAME_DIRTY;
+		mark_dirty(FRAME(physical));
+		mark_dirty(FRAME(physical + size - 1));
 		return;
 	}
 	if (is_io_page(physical)) {

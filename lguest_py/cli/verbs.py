@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs of the command line.  Each is a module in this folder, imported when it is used.
+"""The verbs of the command line.  Each is a module here or in lguest_py/running, imported when it is used.
 
 Read next: boot.py, the first of them.
 """
@@ -32,6 +32,8 @@ VERBS: Final = {
     "completion": "print the completion script of this command line for a shell",
 }
 
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "save"}  # those in lguest_py/running
+
 
 class Verb(Protocol):
     """A verb's module.  ``run`` makes its parser, parses, and only then imports what takes long."""
@@ -42,4 +44,4 @@ class Verb(Protocol):
 
 def load(name: str) -> Verb:
     """The verb's module."""
-    return cast(Verb, import_module(f"lguest_py.cli.{name}"))
+    return cast(Verb, import_module(f"lguest_py.{'running' if name in RUNNING else 'cli'}.{name}"))

@@ -48,7 +48,7 @@ from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
-    from lguest_py.launcher.saving import Saved
+    from lguest_py.launcher.restoring import Saved
     from lguest_py.postmortem.memory import Remains
     from lguest_py.postmortem.postmortem import Postmortem
 
@@ -161,7 +161,7 @@ def prepare(
 def prepare_saved(path: str, engine: str = "auto", timeout: float | None = None) -> tuple[Settings, Choice]:
     """Open the file of a saved Guest and choose the engine.  Raises LguestError.  Close ``saved.reader`` at the end."""
     from lguest_py import engines
-    from lguest_py.launcher.saving import open_saved
+    from lguest_py.launcher.restoring import open_saved
 
     saved, values = open_saved(path)
     try:

@@ -16,7 +16,7 @@ from typing import Any
 from lguest_py.launcher.report_places import backtrace_lines, code_lines, host_lines, printable_text, walk_lines
 from lguest_py.launcher.result import End, Result
 from lguest_py.shared_memory import _layouts as L
-from lguest_py.shared_memory.mailbox import Exit, Snapshot, hypercall_name, vector_name
+from lguest_py.shared_memory.mailbox import Exit, Snapshot, vector_name
 
 DEATHS = (
     End.PANICKED,
@@ -29,6 +29,7 @@ DEATHS = (
 )
 _DOUBLE_FAULT, _PAGE_FAULT = 8, 14
 SHORT_SWITCHES = 8
+RING_CALLS = 8  # hypercalls of the ring that are told of one switch, the last ones
 DEBUG_LINES = 40  # of the Host kernel's messages, the last ones
 _EFLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF", 14: "NT", 17: "VM"}
 _SENTENCES = {
@@ -86,8 +87,8 @@ def _fault(errcode: int) -> str:
 
 def _cause(record: Exit) -> str:
     name = vector_name(record.trapnum)
-    if record.trapnum == L.HYPERCALL_VECTOR:
-        return f"{name} {hypercall_name(record.eax)}"
+    if record.hypercall:
+        return f"{name} {record.hypercall.text}"
     if record.trapnum == _PAGE_FAULT:
         return f"{name} at {record.cr2:08x} ({_fault(record.errcode)})"
     return f"{name}, error code {record.errcode:#x}" if record.errcode else name
@@ -138,6 +139,10 @@ def _last_switches(shot: Snapshot, most: int = 64) -> Iterator[str]:
         since = f"+{ago / shot.tsc_khz * 1000:.1f} us" if shot.tsc_khz else f"+{ago} ticks"
         before = record.tsc
         yield f"  {since:>14}  ring {record.cs & 3}  eip {record.eip:08x}  {_cause(record)}"
+        if len(record.ring) > RING_CALLS:
+            yield f"{'':18}before it, from the ring: {len(record.ring)} hypercalls, of which the last are"
+        for call in record.ring[-RING_CALLS:]:
+            yield f"{'':18}before it, from the ring: {call.text}"
 
 
 def death(result: Result) -> str:

@@ -65,16 +65,19 @@ def _code(found: Postmortem) -> dict[str, Any] | None:
     return {"address": code.address, "start": code.start, "bytes": code.data.hex(), "instructions": instructions}
 
 
-def _hypercalls(shot: Snapshot, registers: dict[str, int]) -> list[dict[str, Any]]:
-    """Those among the last switches, the oldest first; the arguments are known of one that was the last exit."""
-    calls: list[dict[str, Any]] = [
-        {"eip": record.eip, "number": record.eax, "name": hypercall_name(record.eax), "arguments": None}
+def _hypercalls(shot: Snapshot) -> list[dict[str, Any]]:
+    """Those that were done at the last switches, the oldest first."""
+    return [
+        {
+            "eip": record.eip,
+            "number": call.number,
+            "name": hypercall_name(call.number),
+            "arguments": list(call.arguments),
+            "ring": ring,
+        }
         for record in shot.last
-        if record.trapnum == L.HYPERCALL_VECTOR
+        for call, ring in record.hypercalls()
     ]
-    if calls and shot.last[-1].trapnum == L.HYPERCALL_VECTOR and registers:
-        calls[-1]["arguments"] = [registers[name] for name in ("ebx", "ecx", "edx", "esi")]
-    return calls
 
 
 def _guest(found: Postmortem) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def report_data(result: Result, headline: str) -> dict[str, Any]:
         "walks": _walks(found.walks, found.guest_base) if found else [],
         "exceptions": death.get("exceptions", []),
         "last_switches": result.last_switches(),
-        "hypercalls": _hypercalls(shot, found.registers if found else {}),
+        "hypercalls": _hypercalls(shot),
         "console": result.console_tail.decode("utf-8", "replace"),
     }
     cleaned: dict[str, Any] = _printable(data)

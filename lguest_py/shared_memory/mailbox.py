@@ -10,6 +10,7 @@ Read next: lguest_py/launcher/vm.py, which handles the requests.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,6 +65,19 @@ def barrier() -> None:
 
 
 @dataclass(frozen=True)
+class Hypercall:
+    """A hypercall with its arguments: ebx, ecx, edx, esi."""
+
+    number: int
+    arguments: tuple[int, int, int, int]
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{hypercall_name(self.number)} ({', '.join(f'{each:#x}' for each in self.arguments)})"
+
+
+@dataclass(frozen=True)
 class Exit:
     """One exit from the Guest, from struct switch_record. ``cr2`` holds for a page fault only."""
 
@@ -74,6 +88,19 @@ class Exit:
     eip: int
     eax: int
     cr2: int
+    ring: tuple[Hypercall, ...] = ()  # those of the asynchronous ring that were done at this exit, before its own
+    arguments: tuple[int, int, int, int] = (0, 0, 0, 0)  # of a hypercall
+
+    @property
+    def hypercall(self) -> Hypercall | None:
+        """What it asked for, if it was one."""
+        return Hypercall(self.eax, self.arguments) if self.trapnum == L.HYPERCALL_VECTOR else None
+
+    def hypercalls(self) -> Iterator[tuple[Hypercall, bool]]:
+        """All that were done at this exit, in order, and whether each was in the ring."""
+        yield from ((call, True) for call in self.ring)
+        if self.hypercall:
+            yield self.hypercall, False
 
 
 @dataclass(frozen=True)
@@ -166,6 +193,10 @@ def _printable(raw: bytes) -> str:
     """One line without control characters: a Guest chose some of these bytes, and a terminal will show them."""
     text = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _arguments(record: View) -> tuple[int, int, int, int]:
+    return record["arg1"], record["arg2"], record["arg3"], record["arg4"]
 
 
 class Mailbox:
@@ -337,11 +368,42 @@ class Mailbox:
             return range(start, end)
         return range(max(0, end - L.SWITCH_RECORDS + 1), end) if entered else range(start, max(0, end - 1))
 
+    def _ring_calls(self) -> dict[int, list[Hypercall]]:
+        """The hypercalls of the asynchronous ring, by the number of their world switch (modulo 2^32), oldest first.
+
+        The Host kernel goes around the ring, so the next record to be written is the oldest.  It says where it will
+        start; behind that are those of the switch that it was in when the machine ended.  A machine that was stopped
+        from outside may have been writing the oldest.
+        """
+        v = self._view
+        records = [v.sub("ring", L.RING_RECORD, n) for n in range(L.HCALL_RING)]
+        start, now, first = v["ring_cursor"] % L.HCALL_RING, v["switches"] & 0xFFFFFFFF, 0
+        while first < L.HCALL_RING and records[(start + first) % L.HCALL_RING]["switches"] == now:
+            first += 1
+        calls: dict[int, list[Hypercall]] = {}
+        for n in range(0 if v["end_kind"] else 1, L.HCALL_RING):
+            record = records[(start + first + n) % L.HCALL_RING]
+            if record["switches"]:  # 0: none yet
+                call = Hypercall(record["nr"], _arguments(record))
+                calls.setdefault(record["switches"], []).append(call)
+        return calls
+
+    def _last(self) -> tuple[Exit, ...]:
+        """The last exits, the oldest first."""
+        ring, exits = self._ring_calls(), []
+        for number in self._whole_records():
+            slot = number % L.SWITCH_RECORDS
+            record = self._view.sub("last", L.SWITCH_RECORD, slot)
+            arguments = _arguments(self._view.sub("arguments", L.CALL_ARGUMENTS, slot))
+            calls = ring.get((number + 1) & 0xFFFFFFFF, []) if record["trapnum"] == L.HYPERCALL_VECTOR else []
+            fields = {name: record[name] for name in L.SWITCH_RECORD.fields}
+            exits.append(Exit(**fields, ring=tuple(calls), arguments=arguments))
+        return tuple(exits)
+
     def snapshot(self) -> Snapshot:
         """A copy of the mailbox of a stopped machine."""
         v = self._view
         faults = [v.sub("faults", L.FAULT_RECORD, n) for n in range(min(v["fault_count"], L.FAULT_RECORDS))]
-        records = [v.sub("last", L.SWITCH_RECORD, n % L.SWITCH_RECORDS) for n in self._whole_records()]
         guest, host = v.sub("guest", L.REGISTERS), v.sub("host", L.REGISTERS)
         by_vector = [v["by_vector", n] for n in range(256)]
         by_hypercall = [v["by_hypercall", n] for n in range(L.HYPERCALL_COUNT)]
@@ -359,7 +421,7 @@ class Mailbox:
             interrupts_delivered=v["interrupts_delivered"],
             faults_filled=v["faults_filled"],
             faults_reflected=v["faults_reflected"],
-            last=tuple(Exit(**{name: record[name] for name in L.SWITCH_RECORD.fields}) for record in records),
+            last=self._last(),
             guest={name: guest[name] for name in L.REGISTERS.fields},
             guest_cr2=v["guest_cr2"],
             guest_directory=v["guest_directory"],

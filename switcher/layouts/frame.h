@@ -64,4 +64,6 @@
 	iret
 .endm
 
+#define DEBUG_EFLAGS 8 /* above eip and cs, pushed by the CPU */
+#define FLAG_TF 0x100
 #define FLAG_VM 0x20000 /* QEMU lets ring 1 set it by iret; then the saved cs is not a selector */

@@ -162,6 +162,24 @@ struct switch_record {
 	u32 cr2;
 };
 
+/* The arguments of an exit that was a hypercall, beside its switch_record. */
+struct call_arguments {
+	u32 arg1;
+	u32 arg2;
+	u32 arg3;
+	u32 arg4;
+};
+
+/* What an entry of the asynchronous ring held when it was done last. */
+struct ring_record {
+	u32 switches; /* the world switch: mailbox.switches, modulo 2^32; written last; 0: none */
+	u32 nr;
+	u32 arg1;
+	u32 arg2;
+	u32 arg3;
+	u32 arg4;
+};
+
 /* One exception that could not be delivered.  cr2 is valid for vector 14 only. */
 struct fault_record {
 	u32 vector;
@@ -225,6 +243,10 @@ struct mailbox {
 	u32 host_cr2;
 	u32 host_cr3;
 	u32 host_cr4;
+	u32 ring_cursor;      /* the ring's next entry when it was last drained to the end */
+	struct call_arguments arguments[64]; /* of last */
+	struct ring_record ring[64];
+	u32 pad3;
 	u32 paused;           /* 1: the machine stands still between two world switches, as the Launcher asked by pause */
 	struct registers host; /* and where it ended it: all of them at an exception, else eip and esp */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */

@@ -8,7 +8,7 @@ Source: Intel SDM vol. 3, 18.2, 18.3.  Read before: told_lab.py.
 from __future__ import annotations
 
 import pytest
-from hostile_code import DEBUG, EAX, EDI, ESI, SCRATCH, le32, mov
+from hostile_code import DEBUG, EAX, EDI, ESI, PLACES, SCRATCH, le32, mov, push, store
 from hostile_lab import SWITCHERS, image_of, symbols
 from native_code import POWER_OFF as END
 from told_lab import FOR_THE_KERNEL, gates, told
@@ -16,7 +16,7 @@ from told_lab import FOR_THE_KERNEL, gates, told
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 
-CODE, HANDLER, TOLD, STACK = 0x160000, 0x168000, SCRATCH + 0x1000, SCRATCH + 0x8000
+CODE, TARGET, HANDLER, TOLD, STACK = 0x160000, 0x167000, 0x168000, SCRATCH + 0x1000, SCRATCH + 0x8000
 UNDEFINED = 6
 DR6_NONE, DR6_DETECTED, DR6_STEP = 0xFFFF0FF0, 0x2000, 0x4000
 DR7_NONE, DR7_DETECT = 0x400, 0x2000
@@ -43,8 +43,9 @@ def keep(place: int, register: int = EAX) -> bytes:
 def told_by(engine: str, switcher: Switcher, code: bytes, handler: bytes, count: int) -> list[int]:
     """The words that ``code`` left; ``handler`` is that of debug exceptions and invalid opcodes."""
     before = b"\xfa" + gates({DEBUG: (HANDLER, FOR_THE_KERNEL), UNDEFINED: (HANDLER, FOR_THE_KERNEL)})
-    more = {CODE: before + b"\xbc" + le32(STACK) + code + END, HANDLER: handler}
-    (words,), _ = told(engine, switcher, image_of("native", mov(EAX, CODE) + b"\xff\xe0", more=more), (TOLD, count))
+    more = {CODE: before + b"\xbc" + le32(STACK) + code + END, HANDLER: handler, TARGET: END}
+    image = image_of("native", mov(EAX, CODE) + b"\xff\xe0", b"\x0f\x0b", more)
+    (words,), _ = told(engine, switcher, image, (TOLD, count))
     return words
 
 
@@ -111,6 +112,28 @@ def test_a_kernel_is_stepped_through_what_is_emulated(engine_name: str, switcher
         seen.pop()
     assert seen == wanted
     assert set(words[1 : 2 * len(wanted) : 2]) == {DR6_NONE | DR6_STEP}
+
+
+RETURNS = {"iret": (b"\xcf", push(2, 0x10)), "iret-TF": (b"\xcf", push(0x102, 0x10)), "lret": (b"\xcb", push(0x10))}
+TO_PROGRAM = push(0x2B, PLACES["USER_STACK"], 2, 0x23, PLACES["USER_SLOTS"]), b"\xcf"
+
+
+@SWITCHERS
+@pytest.mark.parametrize("name", [*RETURNS, "iret to a program"])
+def test_a_return_that_is_stepped(engine_name: str, name: str, switcher: Switcher) -> None:
+    """One debug exception, where it leads: the flags that it loads are not those that say whether it is a step.
+
+    The emulated CPU does so in ring 0 too.
+    """
+    target = PLACES["USER_SLOTS"] if "program" in name else TARGET
+    frame, instruction = TO_PROGRAM if "program" in name else (RETURNS[name][1] + push(target), RETURNS[name][0])
+    handler = b"\x8b\x04\x24" + keep(0) + from_dr(6) + keep(1) + b"\x8b\x44\x24\x08" + keep(2) + END
+    step = b"\x9c\x81\x0c\x24" + le32(0x100) + b"\x9d"  # pushf, or, popf
+    esp0 = store(PLACES["TSS"] + 4, STACK)
+    code = mov(EAX, 0) + keep(0) + esp0 + frame + step + instruction
+    eip, dr6, flags = told_by(engine_name, switcher, code, handler, 3)
+    assert (hex(eip), hex(dr6)) == (hex(target), hex(DR6_NONE | DR6_STEP))
+    assert bool(flags & 0x100) is (name in ("iret-TF", "lret"))
 
 
 def sweep(start: int, end: int, kind: int, step: int) -> bytes:

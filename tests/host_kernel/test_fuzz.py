@@ -42,6 +42,7 @@ def check(engine_name: str, variant: Variant, seed: int, steps: int, capsys: pyt
         )
     assert count.steps >= steps
     assert count.tables > 30, "it is no test of what it is meant to test"
+    assert count.writes > steps // 1000, "no device writes into page tables"
 
 
 @pytest.mark.nightly("kvm")

@@ -294,3 +294,25 @@ def test_a_fault_of_the_kernels_own(engine_name: str, switcher: Switcher) -> Non
     leads = idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E))
     code = leads + mov(ESP, top) + b"\xa1" + le32(0x70000000)
     powers_off(go(engine_name, code, switcher, more={place: handler}))
+
+
+@SWITCHERS
+@pytest.mark.parametrize("enabled", [0, 0x200])
+def test_a_page_faults_frame_has_the_flag_of_lguest_data(engine_name: str, enabled: int, switcher: Switcher) -> None:
+    """And the handler runs without it."""
+    page, place = SCRATCH + 0x8000, 0x135000
+    look = b"\x8b\x44\x24\x0c\x25" + le32(0x200) + b"\x3d" + le32(enabled) + b"\x74\x02\xeb\xfe"  # the frame's flags
+    look += b"\x83\x3d" + le32(DATA) + b"\x00\x74\x02\xeb\xfe"
+    undefined = idt(6, gate(STUBS + 16 * 6, L.GUEST_CS, 0x8E))
+    handler = look + store(PLACES["BUDGET"], 1) + undefined + b"\x0f\x0b"
+    code = store(TABLE + 4 * (page >> 12), page | 0x65) + call(L.LHCALL_FLUSH_TLB, 1) + b"\xa1" + le32(page)
+    code += call(L.LHCALL_SET_CLOCKEVENT, 0) + TABLES_SEEN + idt(PAGE_FAULT, gate(place, L.GUEST_CS, 0x8E))
+    code += store(DATA, enabled) + to_program(0x202)
+    powers_off(go(engine_name, code, switcher, b"\xff\x05" + le32(page) + b"\xeb\xfe", {place: handler}))
+
+
+@SWITCHERS
+def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Switcher) -> None:
+    code = TABLES_SEEN + idt(PAGE_FAULT, 0) + to_program()
+    outcome = go(engine_name, code, switcher, b"\xa1" + le32(0x70000000)).result.outcome
+    assert (outcome.end, "without a handler" in outcome.reason) == (End.KILLED, True), outcome

@@ -323,6 +323,8 @@ look:	movl	$WAIT_LOOK, %ebp
 2:	pause
 	cmpl	%ebp, WAITING
 	je	2b
+	cmpl	$WAIT_AGAIN, WAITING		/* a device may have written behind the flush */
+	je	1b
 	cmpl	$WAIT_FINISH, WAITING
 	je	finish
 #if NATIVE

@@ -25,7 +25,7 @@ PLACES = {  # Guest-physical, and virtual; hostile.S knows them too
     "STEPS": 0x150010,  # how many slots began, of a Guest that is given new ones (fuzz_lab.py)
     "WAITING": 0x150014,  # and what it waits for
     "BUFFER": 0x740000,  # where it finds them
-    **{"WAIT_LOOK": 1, "WAIT_REFILL": 2, "WAIT_FINISH": 3},
+    **{"WAIT_LOOK": 1, "WAIT_REFILL": 2, "WAIT_FINISH": 3, "WAIT_AGAIN": 4},
     "DATA": 0x151000,  # struct lguest_data
     "GDT": 0x180000,
     "IDT": 0x181000,

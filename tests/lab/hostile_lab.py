@@ -12,7 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -361,15 +361,19 @@ def run_image(
     watched: type[Watched] = Watched,
     switcher: Switcher = "lean",
     hardware: tuple[Hardware, ...] = (),
+    engine: Callable[[int], Engine] | None = None,
 ) -> Run:
-    """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI."""
+    """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI.
+
+    ``engine`` makes one in place of that.
+    """
     plan = Plan(RAM_END)
     devices = plan.device_bytes if guest.personality == "lguest" and not hardware else 0
-    choice = engines.choose(engine_name)
+    make_engine = engine or engines.choose(engine_name).make
     made: list[Watched] = []
 
     def make(memory_bytes: int) -> Watched:
-        made.append(watched(choice.make(memory_bytes), range(plan.guest_base, plan.guest_base + RAM_END + devices)))
+        made.append(watched(make_engine(memory_bytes), range(plan.guest_base, plan.guest_base + RAM_END + devices)))
         made[-1].pae = guest.pae is not (len(made) > 1)  # it is started again only for the other form of tables
         return made[-1]
 

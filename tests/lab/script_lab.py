@@ -94,9 +94,17 @@ class Script:
         self.call(L.LHCALL_FLUSH_ASYNC)
 
     def run(
-        self, engine_name: str, switcher: Switcher, looks: Sequence[Look] = (), more: Mapping[int, bytes] | None = None
+        self,
+        engine_name: str,
+        switcher: Switcher,
+        looks: Sequence[Look] = (),
+        more: Mapping[int, bytes] | None = None,
+        dies: bool = False,
     ) -> Run:
-        """Boot it, with ``more`` in its memory; each of ``looks`` gets the memory when the list asks."""
+        """Boot it, with ``more`` in its memory; each of ``looks`` gets the memory when the list asks.
+
+        ``dies``: it is killed before the list's end.
+        """
         self.store(DONE, 1)
         self._add(FINISH)
         assert 4 * len(self._words) <= LIST_END - LIST
@@ -118,5 +126,7 @@ class Script:
             image = image_of("lguest", _interpreter(), more={LIST: words, **(more or {})})
             ran = run_image(engine_name, image, b"", LONG, watched=Ended, switcher=switcher)
         outcome = ran.result.outcome
-        assert (outcome.end, done, waiting) == (End.POWERED_OFF, [1], []), outcome
+        expected = (End.KILLED, [0]) if dies else (End.POWERED_OFF, [1])
+        assert (outcome.end, done) == expected, outcome
+        assert not waiting
         return ran

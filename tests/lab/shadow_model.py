@@ -164,10 +164,12 @@ def _writers(memory: memoryview, counted: Counter[int], base: int, pae: bool) ->
     """Where the Host kernel counts other ways to write to a frame than there are."""
     at = symbols(pae)
     first, count = word(memory, at["writers"]), word(memory, at["writers_count"])
-    for page in DATA_PAGES:  # the lean Switcher reaches lguest_data by a way of its own
-        own = word(memory, at["guest_switcher_table"] + form(pae).size * page)
-        if own & RW:
-            counted[(own - base) // PAGE] += 2
+    data = word(memory, at["guest"] + layouts(pae)["guest"][1]["data"])
+    for frame in range((data - base) // PAGE, (data - base) // PAGE + 2) if data else ():
+        counted[frame] += 2  # the Host kernel writes to lguest_data
+    own = word(memory, at["guest_switcher_table"] + form(pae).size * DATA_PAGES[0])
+    if own & RW and not data:  # a native Guest's GDT: the Switcher reaches it by a way of its own
+        counted[(own - base) // PAGE] += 2
     for frame in range(word(memory, L.MACHINE_ADDRESS + L.MACHINE.fields["guest_bytes"][0]) // PAGE, count):
         counted[frame] += 2  # the Launcher writes to device pages
     kept = struct.unpack_from(f"<{count}I", memory, first)

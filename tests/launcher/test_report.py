@@ -42,6 +42,18 @@ class Box:
         for name, value in values.items():
             record[name] = value
 
+    def arguments(self, slot: int, *values: int) -> None:
+        record = self.view.sub("arguments", L.CALL_ARGUMENTS, slot)
+        for name, value in zip(L.CALL_ARGUMENTS.fields, values, strict=True):
+            record[name] = value
+
+    def ring(self, cursor: int, switches: int, number: int) -> None:
+        """An entry of the ring was done; its arguments tell which one it was."""
+        record = self.view.sub("ring", L.RING_RECORD, cursor % 64)
+        values = (switches & 0xFFFFFFFF, number, cursor, 2, 3, 4)
+        for name, value in zip(L.RING_RECORD.fields, values, strict=True):
+            record[name] = value
+
 
 def result(snapshot: Snapshot, end: End = End.KILLED, **more: Any) -> Result:
     return Result(Outcome(end, "wrote where it may not"), "tcg", Times(0.1, 0.2, 0.3, 1.5), snapshot, **more)
@@ -100,6 +112,7 @@ def test_a_death_is_told_with_registers_and_the_way_there() -> None:
     box.view["guest_cr2"] = 0xBAD000
     box.view["guest_directory"] = 0x501000
     box.record(99 % 64, tsc=99_000, trapnum=L.HYPERCALL_VECTOR, eax=L.LHCALL_SET_PTE, errcode=0)
+    box.arguments(99 % 64, 1, 0x22, 0x333, 0x4444)
     text = report.death(result(box.mailbox.snapshot(), debug_text="one\ntwo\n"))
     assert "in ring 3, after page fault" in text
     for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
@@ -108,7 +121,7 @@ def test_a_death_is_told_with_registers_and_the_way_there() -> None:
     assert "cr2 00bad000  page directory 00501000" in text
     assert "the last 64 of 100 world switches" in text
     assert "+1.0 us  ring 1  eip 00000062  page fault at 00bad000 (user write, not present)" in text
-    assert text.splitlines()[-4].endswith("hypercall SET_PTE")
+    assert text.splitlines()[-4].endswith("hypercall SET_PTE (0x1, 0x22, 0x333, 0x4444)")
     assert text.endswith("messages of the Host kernel:\n  one\n  two\n")
 
 
@@ -259,3 +272,79 @@ def test_the_guests_status_counts_only_when_asked_for_and_after_a_good_end() -> 
     assert status(End.RESTARTED, 0, True) == 0
     assert status(End.POWERED_OFF, None, True) == 3
     assert status(End.TIME_LIMIT, 0, True) == 4
+
+
+RING_CASES = pytest.mark.parametrize("switches", [3, 64, 100, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (7 << 32) + 5])
+
+
+def ring_box(switches: int, drains: list[tuple[int, int]]) -> tuple[Box, list[tuple[int, int]]]:
+    """All exits are hypercalls.  ``drains``: how many switches ago, and how many entries.  Returns these too."""
+    box, cursor = Box(switches), 60
+    told: list[tuple[int, int]] = []
+    for n in range(max(0, switches - 64), switches):
+        box.record(n % 64, trapnum=L.HYPERCALL_VECTOR, eax=L.LHCALL_TS)
+        box.arguments(n % 64, n & 0xFFFF, 0, 0, 0)
+    for ago, count in drains:
+        for _ in range(count):
+            box.ring(cursor, switches - ago, L.LHCALL_SET_PTE)
+            told.append((ago, cursor))
+            cursor += 1
+        box.view["ring_cursor"] = cursor % 64
+    return box, told
+
+
+def some(told: list[tuple[int, int]], switches: int) -> list[tuple[int, int]]:
+    """What the records can tell: the last 64, and not those of a switch whose number is 0, which means none."""
+    return [each for each in told[-64:] if (switches - each[0]) & 0xFFFFFFFF]
+
+
+def told_ring(box: Box) -> list[tuple[int, int]]:
+    last = box.mailbox.snapshot().last
+    return [(len(last) - 1 - n, call.arguments[0]) for n, each in enumerate(last) for call in each.ring]
+
+
+@RING_CASES
+@pytest.mark.parametrize(
+    "drains", [[(2, 1)], [(2, 3), (1, 5), (0, 2)], [(1, 64)], [(0, 64)], [(2, 40), (1, 40)], [(2, 64), (0, 1)], []]
+)
+def test_the_rings_hypercalls_are_told_with_their_switch(switches: int, drains: list[tuple[int, int]]) -> None:
+    box, told = ring_box(switches, drains)
+    box.view["end_kind"] = L.END_KILLED
+    assert told_ring(box) == some(told, switches)
+
+
+@RING_CASES
+@pytest.mark.parametrize("before", [[], [(1, 7)], [(1, 64)], [(2, 63)]])
+@pytest.mark.parametrize("done", [1, 2, 63, 64])
+def test_killed_by_one_of_the_ring_those_until_it_are_told(
+    switches: int, before: list[tuple[int, int]], done: int
+) -> None:
+    box, told = ring_box(switches, [*before, (0, done)])
+    box.view["end_kind"] = L.END_KILLED
+    box.view["ring_cursor"] = 60 + sum(count for _, count in before) & 63  # where the drain began
+    assert told_ring(box) == some(told, switches)
+
+
+@RING_CASES
+def test_stopped_in_a_drain_the_record_that_may_be_half_written_is_left_out(switches: int) -> None:
+    box, told = ring_box(switches, [(1, 64), (0, 5)])
+    box.view["ring_cursor"] = 60  # as before the drain
+    half = (60 + 64 + 5) % 64  # comes next, and has the number of the switch before still
+    box.view.sub("ring", L.RING_RECORD, half)["nr"] = 99
+    calls = [call for each in box.mailbox.snapshot().last for call in each.ring]
+    left = told[6:64] if (switches - 1) & 0xFFFFFFFF else []
+    assert [(call.number, call.arguments[0]) for call in calls] == [(L.LHCALL_SET_PTE, cursor) for _, cursor in left]
+
+
+def test_hypercalls_in_the_text_and_as_data() -> None:
+    box, _ = ring_box(100, [(0, 10)])
+    box.view["end_kind"] = L.END_KILLED
+    ended = result(box.mailbox.snapshot())
+    lines = report.death(ended).splitlines()
+    assert lines[-9] == f"{'':18}before it, from the ring: 10 hypercalls, of which the last are"
+    assert lines[-1] == f"{'':18}before it, from the ring: SET_PTE (0x45, 0x2, 0x3, 0x4)"
+    assert lines[-10].endswith("hypercall TS (0x63, 0x0, 0x0, 0x0)")
+    calls = ended.report().as_dict()["hypercalls"]
+    assert len(calls) == 64 + 10
+    assert calls[-2] == {"eip": 0x63, "number": 14, "name": "SET_PTE", "arguments": [0x45, 2, 3, 4], "ring": True}
+    assert calls[-1] == {"eip": 0x63, "number": 8, "name": "TS", "arguments": [0x63, 0, 0, 0], "ring": False}

@@ -101,6 +101,18 @@ def test_each_fault_does_the_same_on_either_path(engine_name: str, name: str, sw
     assert (more > few) == (name in FAST and switcher == "lean")
 
 
+@pytest.mark.parametrize("switcher", ["lean", "classic"])
+def test_a_fault_of_a_store_that_the_host_kernel_single_steps(engine_name: str, switcher: Switcher) -> None:
+    """It begins where there is no memory, so it is stepped, and ends in PAGE: the frame has the program's own flags."""
+    nowhere = store(TABLE + 4 * (PAGE - 0x1000 >> 12), 0x40000000 | WRITABLE)
+    before = nowhere + LOAD_CR3 + DIRECTORY_SEEN + TABLE_SEEN
+    program = b"\xa3" + le32(PAGE - 2)
+    told_of, _ = run_fault(engine_name, switcher, NO_ACCESS, program, FIXED | IF, upper_half=before)
+    code, eip, _, flags, *_, cr2 = told_of
+    assert (code, eip, cr2) == (6, PLACES["USER_SLOTS"], PAGE)
+    assert flags & (IF | TF) == IF
+
+
 @pytest.mark.parametrize("switches", [False, True])
 def test_a_wrong_guess_is_one_fault(engine_name: str, switches: bool) -> None:
     """The upper half maps an empty page where Linux has the page table: the fault is not repeated without end."""

@@ -7,6 +7,8 @@ switcher/descriptor_stores.h; tests/native/test_native_iret.py has the frames of
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hostile_code import (
     DEBUG,
@@ -14,6 +16,7 @@ from hostile_code import (
     EAX,
     EBX,
     ECX,
+    EDX,
     ESP,
     GDT,
     GENERAL,
@@ -56,7 +59,7 @@ TOLD, STACK = SCRATCH + 0x1000, SCRATCH + 0x10000
 FIRST = 20  # a descriptor of the GDT that is stored to
 PLACE = GDT + 8 * FIRST
 DATA = 0x0040F30000000FFF | SCRATCH << 16  # a page, for programs
-VECTOR, IRQ = 0x30, 0x20
+VECTOR, IRQ, DOUBLE_FAULT = 0x30, 0x20, 8
 TF = 0x102
 KERNEL_DATA = b"\xb9\x18\0\0\0\x8e\xd9\x8e\xc1"  # ds and es, after a program
 BEFORE = len(KERNEL_DATA) + len(MASK)
@@ -137,9 +140,16 @@ def test_stores_to_more_descriptors_than_the_switcher_knows(engine_name: str, sw
 
 
 @SWITCHERS
-def test_sti_lets_a_pending_interrupt_in(engine_name: str, switcher: Switcher) -> None:
-    code = b"\xb0\xfe\xe6\x21" + PENDING + b"\xfb\x90\x90"
-    found = words(engine_name, switcher, code, (IRQ,), ready=False)
+@pytest.mark.parametrize("line", [0, 4], ids=["clock", "serial"])
+def test_sti_lets_a_pending_interrupt_in(engine_name: str, line: int, switcher: Switcher) -> None:
+    """At once.  That of the serial port comes with no interrupt of the machine, and the clock is off."""
+    if line:
+        quiet = b"\xb0\x30\xe6\x43" + b"\xfb\x90\x90\xfa"  # no clock, and none of the machine's is left
+        pending = quiet + b"\xb0\xef\xe6\x21" + mov(EDX, 0x3FC) + b"\xb0\x08\xee" + mov(EDX, 0x3F9) + b"\xb0\x02\xee"
+    else:
+        pending = b"\xb0\xfe\xe6\x21" + PENDING
+    code = pending + b"\xfb\x90\x90"
+    found = words(engine_name, switcher, code, (IRQ + line,), ready=False)
     assert found[0] == place() + len(code) - 2
 
 
@@ -271,3 +281,31 @@ def test_a_jump_into_the_descriptors(engine_name: str, switcher: Switcher) -> No
     code = put + not_accessed + mov(EAX, DIRECTORY) + b"\x0f\x22\xd8" + mov(EAX, PLACE) + b"\xff\xe0"
     filler = b"\x90" * (0x800 - len(KERNEL_DATA + MASK + code) - 3 * 2 * 11)
     assert words(engine_name, switcher, code + filler + store(TOLD, 1))[0] == 1
+
+
+@SWITCHERS
+def test_a_programs_page_fault_without_a_handler(engine_name: str, switcher: Switcher) -> None:
+    """Its gate is not present: that makes a double fault."""
+    seen = b"\xa1" + le32(0xC0000000 + DIRECTORY)  # by the Switcher too, then
+    code = seen + two_words(IDT + 8 * PAGE_FAULT, 0) + to_program(program=0x137000)
+    handlers = gates({VECTOR: (CODE, FOR_PROGRAMS), DOUBLE_FAULT: (HANDLER, FOR_THE_KERNEL)})
+    more = {
+        SETUP: cleared(TOLD, 3) + handlers + MASK + mov(ESP, STACK) + to_program(),
+        CODE: KERNEL_DATA + MASK + code,
+        HANDLER: stack_words(TOLD, 3) + END,
+        0x137000: b"\xa1" + le32(0x70000000),
+    }
+    image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
+    (found,), _ = told(engine_name, switcher, image, (TOLD, 3))
+    assert found == [0, 0x137000, 0x23]
+
+
+@SWITCHERS
+def test_a_popf_does_not_open_the_ports(engine_name: str, switcher: Switcher) -> None:
+    """What stands for popf in an older kernel, with I/O privilege level 3 on the stack."""
+    code = push(0x3002) + bytes([L.INSTEAD_OF_POPF]) + b"\x9c\x58" + KEEP  # pushf; pop eax
+    begin = gates({VECTOR: (CODE, FOR_PROGRAMS)}) + MASK + mov(ESP, STACK) + to_program()
+    more = {SETUP: cleared(TOLD, 1) + begin, CODE: KERNEL_DATA + MASK + 2 * code + END}
+    image = image_of("native", mov(EAX, SETUP) + b"\xff\xe0", b"\xcd" + bytes([VECTOR]), more)
+    (found,), _ = told(engine_name, switcher, replace(image, version="5.11.22"), (TOLD, 1))
+    assert not found[0] & 0x3000

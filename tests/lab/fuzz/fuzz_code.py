@@ -58,6 +58,8 @@ PARTS, INDICES = (1, 2), range(8, 32)  # of a PDPT; of a page directory
 LINKS, ENTRIES = (0x67, 0x67, 7, 0x65, 0x63, 0), (0x67, 0x65, 0x61, 7, 0x167, 3, 0)
 RINGS, RING_BYTES, DEVICES = 0x7A0000, 0x4000, 3
 PAGE_QUEUES = 3  # of the entropy device and the console
+ENTROPY = 0, 1  # among the queues of the device page; among the devices on PCI
+WRITTEN_COUNT = 4  # page tables, from TABLES on: devices write into them, and half of all links lead there
 
 
 # --- churn of page directories ----------------------------------------------------------------------------------------
@@ -79,12 +81,18 @@ def _target(r: Random) -> int:
     return (TARGETS + 0x1000 * r.randrange(TARGET_COUNT) if r.random() < 0.98 else table) & ~0xFFF
 
 
+def _linked(r: Random, tables: int) -> int:
+    """Where a directory entry leads: to a page table of these, or of those that devices write into."""
+    written = r.random() < 0.5
+    return TABLES + 0x1000 * r.randrange(WRITTEN_COUNT) if written else tables + 0x1000 * r.randrange(TABLE_COUNT)
+
+
 def lguest_churn(r: Random) -> bytes:
     """A directory entry or a table entry changes and the Host hears of it, or not; another directory; a flush."""
     directory, index = DIRECTORIES + 0x1000 * r.randrange(DIRECTORY_COUNT), r.choice(INDICES)
     table, low = TABLES + 0x1000 * r.randrange(TABLE_COUNT), r.randrange(ENTRY_COUNT)
     link, entry = r.choice(LINKS), r.choice(ENTRIES)
-    link, entry = link and table | link, entry and _target(r) | entry
+    link, entry = link and _linked(r, TABLES) | link, entry and _target(r) | entry
     tell = r.random() < 0.75
     set_pgd = mov(EAX, L.LHCALL_SET_PGD) + mov(EBX, directory) + mov(ECX, index) + CALL
     address = index << 22 | low << 12
@@ -107,9 +115,8 @@ def native_churn(r: Random) -> bytes:
     directory, index = DIRECTORIES + 0x1000 * r.randrange(DIRECTORY_COUNT), r.choice(INDICES)
     table, low = TABLES + 0x1000 * r.randrange(TABLE_COUNT), r.randrange(ENTRY_COUNT)
     link, entry = r.choice(LINKS), r.choice(ENTRIES)
-    if r.random() < 0.1:
-        link, table = 0xE7, r.randrange(2) << 22  # a large page
-    link, entry = link and table | link, entry and _target(r) | entry
+    link = 0xE7 | r.randrange(2) << 22 if r.random() < 0.1 else link and _linked(r, TABLES) | link  # or a large page
+    entry = entry and _target(r) | entry
     said = r.choice((b"", INVLPG + le32(_address(r, False))))
     enter = mov(EAX, directory) + b"\x0f\x22\xd8"
     return r.choice(
@@ -131,8 +138,7 @@ def pae_churn(r: Random) -> bytes:
     table = DIRECTORIES + 0x40000 + 0x1000 * r.randrange(TABLE_COUNT)
     index, low = r.choice(INDICES), r.randrange(ENTRY_COUNT)
     link, entry = r.choice(LINKS), r.choice(ENTRIES)
-    if r.random() < 0.1:
-        link, table = 0xE7, r.randrange(4) << 21
+    link = 0xE7 | r.randrange(4) << 21 if r.random() < 0.1 else link and _linked(r, DIRECTORIES + 0x40000) | link
     high = r.choice((0, 0, 0, NX >> 32))
     said = r.choice((b"", INVLPG + le32(_address(r, True))))
     enter = mov(EAX, pointers) + b"\x0f\x22\xd8"
@@ -143,7 +149,7 @@ def pae_churn(r: Random) -> bytes:
     return r.choice(
         (
             store(pointers + 8 * r.choice(PARTS), r.choice((directory | P, directory | P, 0))),
-            halves(directory + 8 * index, link and table | link, high) + said,
+            halves(directory + 8 * index, link, high) + said,
             halves(table + 8 * low, entry and _target(r) | entry, high) + said,
             halves(table + 8 * low, entry and _target(r) | entry, high) + said,
             enter + _touch(r, True),
@@ -156,11 +162,24 @@ def pae_churn(r: Random) -> bytes:
 # --- virtqueues -------------------------------------------------------------------------------------------------------
 
 
+def entropy(r: Random, pae: bool, count: int) -> bytes:
+    """What the entropy device writes: entries of page tables.  Of one that is written elsewhere P is clear."""
+    lower = [TARGETS + 0x1000 * r.randrange(16) | r.choice((0x67, 0x67, 7, 0x65, 0x61, 3, 0)) for _ in range(count)]
+    return b"".join(le32(each) + le32(r.choice((0, 0, NX >> 32))) * pae for each in lower)
+
+
+def _table(r: Random) -> tuple[int, int]:
+    """Where devices write: into a page table, or a directory, among its entries of these tables.  How many bytes."""
+    if r.random() < 0.1:
+        return DIRECTORIES + 0x1000 * r.randrange(DIRECTORY_COUNT // 2) + 8 * r.randrange(8, 12), r.choice((16, 32))
+    return TABLES + 0x1000 * r.randrange(WRITTEN_COUNT) + 8 * r.randrange(2), r.choice((4, 8, 16, 16, 64, 4080))
+
+
 def _ring(r: Random, ring: int) -> bytes:
     """A descriptor, an available entry, or its index."""
     number = r.randrange(4)
     seldom = r.random() < 0.02
-    address = any_value(r) if seldom else r.choice((SCRATCH + 0x4000, RAM_END - 16, ring + 0x3000))  # no page table
+    address = any_value(r) if seldom else r.choice((SCRATCH + 0x4000, RAM_END - 16, ring + 0x3000, _table(r)[0]))
     size = any_value(r) if seldom else r.choice((1, 16, 512, 4096))
     link = r.choice((0, 2, 2, 1 | (number + 1) << 16, 3 | (number + 1) << 16, 1 | r.randrange(5) << 16))
     index = ring + 0x1002
@@ -185,9 +204,11 @@ def page_virtqueue(r: Random) -> bytes:
         return virtqueue(r)
     number = r.randrange(PAGE_QUEUES)
     queue = RAM_END + 0x1000 + 0x3000 * number
-    buffer = r.choice((SCRATCH + 0x4000, RAM_END - 4096, RINGS))
+    buffer, size = r.choice((SCRATCH + 0x4000, RAM_END - 4096, RINGS)), r.choice((1, 16, 4096))
+    if number == ENTROPY[0] and r.random() < 0.8:
+        buffer, size = _table(r)
     kind = 0 if number == PAGE_QUEUES - 1 else 2  # all but the console's output are for the device to write
-    filled = store(queue, buffer) + store(queue + 8, r.choice((1, 16, 4096))) + store(queue + 12, kind)
+    filled = store(queue, buffer) + store(queue + 8, size) + store(queue + 12, kind)
     kick = mov(EAX, L.LHCALL_NOTIFY) + mov(EBX, queue) + CALL
     return r.choice(
         (
@@ -196,6 +217,30 @@ def page_virtqueue(r: Random) -> bytes:
             b"\xc6\x05" + le32(queue + 0x1000) + bytes([r.randrange(2)]) + kick,
         )
     )
+
+
+def pci_ready(r: Random) -> bytes:
+    """Half of what makes the entropy device ready: its features, or its queue."""
+    bar, ring = BARS + L.BAR_BYTES * ENTROPY[1], RINGS + RING_BYTES * 2 * ENTROPY[1]
+    common = {name: bar + L.BAR_COMMON + at for name, (at, _, _) in L.VIRTIO_PCI_COMMON.fields.items()}
+    status = {value: b"\xc6\x05" + le32(common["device_status"]) + bytes([value]) for value in (0, 3, 11, 15)}
+    used = r.choice((ring + 0x2000, ring + 0x2000, _table(r)[0] & ~0xFFF))
+    if r.random() < 0.5:
+        agreed = store(common["driver_feature_select"], 1) + store(common["driver_feature"], 1)  # VERSION_1
+        return status[0] + status[3] + agreed + status[11] + store(ring + 0x1000, 0)
+    select, enable = (b"\x66\xc7\x05" + le32(common[name]) for name in ("queue_select", "queue_enable"))
+    places = zip(("queue_desc_low", "queue_driver_low", "queue_device_low"), (ring, ring + 0x1000, used), strict=True)
+    set_up = b"".join(store(common[name], at) for name, at in places)
+    return select + bytes(2) + set_up + enable + b"\x01\x00" + status[15]
+
+
+def pci_write(r: Random) -> bytes:
+    """The entropy device is to write into a page table, if its queue is ready."""
+    ring, number = RINGS + RING_BYTES * 2 * ENTROPY[1], r.randrange(4)
+    descriptor, index, (table, size) = ring + 16 * number, ring + 0x1002, _table(r)
+    kick = b"\x66\xc7\x05" + le32(BARS + L.BAR_BYTES * ENTROPY[1] + L.BAR_NOTIFY) + bytes(2)
+    filled = store(descriptor, table) + store(descriptor + 8, size) + store(descriptor + 12, 2)
+    return filled + store(index + 2, number | number << 16) + b"\x66\xff\x05" + le32(index) + kick
 
 
 def pci_virtqueue(r: Random) -> bytes:
@@ -212,7 +257,7 @@ def pci_virtqueue(r: Random) -> bytes:
     return r.choice(
         (
             select + store(common["queue_desc_low"], ring) + store(common["queue_driver_low"], ring + 0x1000),
-            select + store(common["queue_device_low"], ring + 0x2000),
+            select + store(common["queue_device_low"], r.choice((ring + 0x2000, ring + 0x2000, _table(r)[0] & ~0xFFF))),
             select + store(r.choice((common["queue_desc_low"], common["queue_driver_low"])), any_value(r)),
             select + b"\x66\xc7\x05" + le32(common["queue_size"]) + struct.pack("<H", r.choice((4, 16, 256, 3))),
             select + b"\x66\xc7\x05" + le32(common["queue_enable"]) + b"\x01\x00",
@@ -267,10 +312,11 @@ WILD: Mapping[Variant, tuple[Maker, ...]] = {
 }
 WILD_CHANCE = 0.01
 CALM: tuple[Maker, ...] = (near_touch, near_touch, soft_int, registers, harmless_odd)
+PCI: tuple[Maker, ...] = (*(pci_virtqueue,) * 6, *(pci_ready,) * 2, *(pci_write,) * 2)
 RING_1: Mapping[Variant, tuple[Maker, ...]] = {
     "lguest": (*CALM, own_data, to_user, to_user, *(call,) * 4, *(lguest_churn,) * 24, *(page_virtqueue,) * 4),
-    "native": (*CALM, to_user, to_user, unmask, segments, *(native_churn,) * 16, *(pci_virtqueue,) * 6),
-    "pae": (*CALM, to_user, to_user, unmask, segments, *(pae_churn,) * 16, *(pci_virtqueue,) * 6),
+    "native": (*CALM, to_user, to_user, unmask, segments, *(native_churn,) * 16, *PCI),
+    "pae": (*CALM, to_user, to_user, unmask, segments, *(pae_churn,) * 16, *PCI),
 }
 RING_3: tuple[Maker, ...] = (near_touch, near_touch, soft_int, registers, segments, flags, harmless_odd)
 
@@ -335,7 +381,7 @@ def memory(variant: Variant) -> dict[int, bytes]:
         if not pae:
             rows[:3] = rows[768:771] = [DIRECTORY + 0x1000 * (1 + number) | 0x67 for number in range(3)]
         for index in INDICES:
-            rows[index] = tables + 0x1000 * r.randrange(TABLE_COUNT) | r.choice(LINKS[:5])
+            rows[index] = _linked(r, tables) | r.choice(LINKS[:5])
         above += struct.pack(form, *rows)
     made = {DIRECTORIES: bytes(above), tables: bytes(below)}
     if pae:

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
-from fuzz_code import SLOTS, Batch, Variant, batch, memory
+from fuzz_code import DIRECTORIES, SLOTS, TARGETS, Batch, Variant, batch, entropy, memory
 from hostile_code import EAX, PLACES, RAM_END, SLOTS_BYTES, Patient, mov
 from hostile_code import LOOK as LOOK_AT
 from hostile_lab import START, Run, Watched, image_of, offences, stand, symbols, word
@@ -33,6 +34,7 @@ from shadow_walk import too_much, writable_though_protected
 
 from lguest_py import Disk, Entropy, engines
 from lguest_py.console.streams import Input, Output
+from lguest_py.devices.virtqueue import Chain, Virtqueue
 from lguest_py.engines.base import Engine
 from lguest_py.hardware.together import complete
 from lguest_py.images import Image, Segment
@@ -44,6 +46,8 @@ from lguest_py.shared_memory import _layouts as L
 LOOK = 512  # steps
 STUCK = 2.0  # seconds without a new slot: the Guest is given up, if the Host kernel still answers
 CIRCLES = 20  # times as long without a look: it jumps back and forth
+LOOKS = 24  # looks at one batch: it jumps back and forth
+AGAIN = 20  # flushes of a Guest whose devices may write meanwhile
 HANGS = 60.0  # seconds in which the Host kernel must answer
 BUDGET = 0x7FFFFFFF
 FOREVER = 1e6
@@ -59,6 +63,7 @@ class Feed:
         self.hook = hook
         self.given: list[Batch] = []
         self.steps = self.looks = self.switches = 0
+        self.writes = self.again = 0  # of devices into page tables; flushes behind which one came
         self.directories = self.tables = 0  # the most that were seen
         self.stuck = False
         self.found: list[str] = []
@@ -91,7 +96,7 @@ class Fed(Watched):
     def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         super().start(entry, ebx, tsc)
         self._ending = threading.Event()
-        self._counted = 0
+        self._counted = self._looked = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -130,6 +135,9 @@ class Fed(Watched):
             if waits in (PLACES["WAIT_LOOK"], PLACES["WAIT_REFILL"]):
                 self._answer(waits)
                 looked = since = time.monotonic()
+                if self._looked > LOOKS:
+                    self._give_up()
+                    return
             elif time.monotonic() - looked > CIRCLES * self.patience:
                 self._give_up()
                 return
@@ -145,12 +153,17 @@ class Fed(Watched):
     def _answer(self, waits: int) -> None:
         """The Guest stands still: look, and give it more."""
         self._count()
+        self._looked = 0 if waits == PLACES["WAIT_REFILL"] else self._looked + 1
         if self.feed.hook:
             self.feed.hook(self)
         wrong = self._wrong()
-        if wrong:
-            time.sleep(0.1)
-            wrong = [each for each in self._wrong() if each in wrong]
+        for _ in range(AGAIN):
+            if wrong:
+                time.sleep(0.1)
+                wrong = [each for each in self._wrong() if each in wrong]
+            if not wrong or not self._devices_wrote() or not self._flushed_again(waits):
+                break
+            wrong = self._wrong()
         self.feed.found += wrong
         answer = 0
         if waits == PLACES["WAIT_REFILL"]:
@@ -165,6 +178,21 @@ class Fed(Watched):
                 self.memory[budget : budget + 4] = BUDGET.to_bytes(4, "little")
         at = self.guest.start + PLACES["WAITING"]
         self.memory[at : at + 4] = answer.to_bytes(4, "little")
+
+    def _devices_wrote(self) -> bool:
+        """Whether they may have written since the Host kernel looked: then the flush may have come too early."""
+        start = word(self.memory, L.MACHINE_ADDRESS + L.MACHINE.fields["device_writes"][0])
+        return any(self.memory[start : start + RAM_END // 4096])
+
+    def _flushed_again(self, waits: int) -> bool:
+        """Let the Guest flush once more; False: it does not come back."""
+        self.feed.again += 1
+        at = self.guest.start + PLACES["WAITING"]
+        self.memory[at : at + 4] = PLACES["WAIT_AGAIN"].to_bytes(4, "little")
+        until = time.monotonic() + HANGS
+        while self._word("WAITING") != waits and time.monotonic() < until and not self._ending.wait(0.001):
+            pass
+        return self._word("WAITING") == waits
 
     def _wrong(self) -> list[str]:
         if not word(self.memory, symbols(self.pae)["state_page"] + L.LGUEST_STATE.fields["guest_cr3"][0]):
@@ -257,6 +285,12 @@ def live(
         made[-1].pae = image.pae is not (len(made) > 1)
         return made[-1]
 
+    mark = Virtqueue._mark
+
+    def counted(queue: Virtqueue, chain: Chain) -> None:
+        feed.writes += any(DIRECTORIES <= start < TARGETS for start, _ in chain.places)
+        mark(queue, chain)
+
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
         with (
@@ -267,11 +301,14 @@ def live(
         ):
             disk = Path(folder, "disk")
             disk.write_bytes(bytes(1 << 16))
+            random_bytes = Path(folder, "entropy")
+            random_bytes.write_bytes(entropy(Random(seed), image.pae, 1 << 18))
             keys.write(Random(seed).randbytes(3000))
             keys.seek(0)
-            hardware = complete([Entropy(), *([Disk(str(disk), overlay=True)] if not devices else [])])
+            hardware = complete([Entropy(str(random_bytes)), *([Disk(str(disk), overlay=True)] if not devices else [])])
             settings = Settings(image, RAM_END, restart=False, timeout=FOREVER, switcher=switcher, devices=hardware)
-            result = Launcher(settings, make, Input(keys.fileno()), output, signals=feed).run()
+            with patch.object(Virtqueue, "_mark", counted):
+                result = Launcher(settings, make, Input(keys.fileno()), output, signals=feed).run()
             output.finish(60)
     finally:
         os.close(sink)
@@ -286,6 +323,8 @@ class Count:
     switches: int = 0
     looks: int = 0
     tables: int = 0
+    writes: int = 0
+    again: int = 0
     lives: int = 0
     deaths: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -295,6 +334,7 @@ class Count:
         self.steps, self.switches = self.steps + feed.steps, self.switches + feed.switches
         self.looks, self.lives = self.looks + feed.looks, self.lives + 1
         self.tables = max(self.tables, feed.tables)
+        self.writes, self.again = self.writes + feed.writes, self.again + feed.again
         self.deaths[life.death] += 1
         self.failures += life.failures
 
@@ -302,7 +342,8 @@ class Count:
         """For the log."""
         head = (
             f"{name}: {self.steps} steps, {self.switches} world switches, {self.lives} Guests, {self.looks} looks at"
-            f" up to {self.tables} tables, Host faults {len(self.failures)}; ends:"
+            f" up to {self.tables} tables, {self.writes} writes of devices into tables ({self.again} flushes again),"
+            f" Host faults {len(self.failures)}; ends:"
         )
         return "\n".join([head, *(f"  {count:5} {why}" for why, count in self.deaths.most_common())])
 

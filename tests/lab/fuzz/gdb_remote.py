@@ -83,6 +83,16 @@ class Remote:
         answer = self.ask(f"P{REGISTERS.index(name):x}={struct.pack('<I', value).hex()}")
         assert answer == "OK", answer
 
+    def set_all(self, values: dict[str, int]) -> None:
+        """All of REGISTERS."""
+        answer = self.ask("G" + struct.pack(f"<{len(REGISTERS)}I", *(values[name] for name in REGISTERS)).hex())
+        assert answer == "OK", answer
+
+    def write(self, address: int, data: bytes) -> None:
+        """Memory by its virtual address; QEMU sees that code changes."""
+        answer = self.ask(f"M{address:x},{len(data):x}:{data.hex()}")
+        assert answer == "OK", answer
+
     def breakpoint(self, address: int, there: bool = True) -> None:
         """Set one, or remove it."""
         answer = self.ask(f"{'Z' if there else 'z'}0,{address:x},1")

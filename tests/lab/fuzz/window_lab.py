@@ -4,7 +4,7 @@
 The CPU gets an NMI at every instruction with eip set to it.  Then a breakpoint is at each, and where the Guest's work
 leads the CPU to one, an NMI and an interrupt come with the state that it has there.  A fault is made by other bytes at
 that place.  tcg only: QEMU's gdb stub.
-Read before: fuzz_lab.py, gdb_remote.py.  Read next: tests/host_kernel/test_window.py.
+Read before: fuzz_lab.py, gdb_remote.py.  Read next: tests/window/test_window.py.
 """
 
 from __future__ import annotations
@@ -27,31 +27,34 @@ STUB = 0x9F800  # memory that nobody uses
 LINT1, AS_NMI = 0xFEE00360, 0x400
 WAIT = 8.0  # seconds without a breakpoint: the work leads nowhere new
 CALLS_IT = b"\xff\xd3", b"\x0f\x84"  # what leads to the Host kernel's handler, as it must: call *ebx, je
+IRET = b"\xcf"
 NO_SELECTOR = b"\xea" + bytes(6)  # ljmp 0:0: general protection
 NO_PAGE = b"\x2e\xa1" + struct.pack("<I", 0xFFFFF000)  # a load from where nothing is mapped
 
 
-def code(switcher: Switcher, pae: bool) -> bytes:
-    """The Switcher's text, without the zeros behind it."""
+def instructions(switcher: Switcher, pae: bool) -> dict[int, bytes]:
+    """Its instructions by address, without the nops that fill its page."""
     from elftools.elf.elffile import ELFFile
+    from iced_x86 import Code, Decoder
 
     with built("host_kernel_pae.elf" if pae else "host_kernel.elf").open("rb") as file:
         elf: Any = ELFFile(file)
-        section = elf.get_section_by_name(".switcher_lean" if switcher == "lean" else ".switcher")
-        return bytes(section.data()).rstrip(b"\0")
+        text = bytes(elf.get_section_by_name(".switcher_lean" if switcher == "lean" else ".switcher").data())
+    found, last = {}, L.SWITCHER_BASE
+    for each in Decoder(32, text, ip=L.SWITCHER_BASE):
+        at = each.ip32 - L.SWITCHER_BASE
+        found[each.ip32] = text[at : at + each.len]
+        if each.code not in (Code.NOPD, Code.NOPW):
+            last = each.ip32
+    return {address: data for address, data in found.items() if address <= last}
 
 
-def instructions(switcher: Switcher, pae: bool) -> dict[int, bytes]:
-    """Its instructions by address."""
-    from iced_x86 import Decoder
-
-    text = code(switcher, pae)
-    decoder, found, at = Decoder(32, text + bytes(16), ip=L.SWITCHER_BASE), {}, 0
-    while at < len(text):
-        size = decoder.decode().len
-        found[L.SWITCHER_BASE + at] = text[at : at + size]
-        at += size
-    return found
+def place_of(memory: memoryview, address: int, pae: bool) -> int:
+    """Where an instruction of the Switcher or of the Host kernel is in the machine's memory."""
+    if address < L.SWITCHER_BASE:
+        return address
+    lean = View(memory, L.MACHINE_ADDRESS, L.MACHINE)["switcher"] == L.SWITCHER_LEAN
+    return symbols(pae)["switcher_load"] + lean * PAGE + address - L.SWITCHER_BASE
 
 
 class Stepped(Fed):
@@ -183,17 +186,12 @@ class Stepped(Fed):
         self.interrupt()
         remote.step()
         now = remote.registers()
-        place = self._place(at)
+        place = place_of(self.memory, at, self.pae)
         calls = bytes(self.memory[place : place + 2])
         taken = now["eip"] != at and not now["cs"] & 3 and now["eip"] in self._doors()
         if taken and calls not in CALLS_IT and at not in returns(self.pae):
             self.wrong_at.append(f"{at:#x}: the interrupt was taken here")
         type(self).interrupts += 1
-
-    def _place(self, at: int) -> int:
-        """Where an instruction of the Switcher is in the machine's memory."""
-        lean = View(self.memory, L.MACHINE_ADDRESS, L.MACHINE)["switcher"] == L.SWITCHER_LEAN
-        return symbols(self.pae)["switcher_load"] + lean * PAGE + at - L.SWITCHER_BASE
 
     def _doors(self) -> set[int]:
         """Where the gates of the doorbell lead."""
@@ -214,4 +212,4 @@ class Stepped(Fed):
 def returns(pae: bool) -> set[int]:
     """Where an iret stands, behind which interrupts may be open."""
     both: tuple[Switcher, ...] = ("lean", "classic")
-    return {at for each in both for at, data in instructions(each, pae).items() if data == b"\xcf"}
+    return {at for each in both for at, data in instructions(each, pae).items() if data == IRET}

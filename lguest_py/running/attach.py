@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py attach``: this terminal becomes the console of a Guest that was booted with --detach.
 
-Read next: running.py; lguest_py/control/detached.py, the other end.
+Read next: named.py; lguest_py/control/detached.py, the other end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli import running
+from lguest_py.running import named
 
 if TYPE_CHECKING:
     from lguest_py.cli.boot_options import MakeParser
@@ -72,13 +72,13 @@ def _forward(connection: socket.socket, source: Terminal | None, guest: Running,
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    options = running.parser(make_parser, "attach", "", DESCRIPTION, EPILOG).parse_args(arguments)
+    options = named.parser(make_parser, "attach", "", DESCRIPTION, EPILOG).parse_args(arguments)
 
     from lguest_py.cli.signals import SignalPipe, never_stopped
     from lguest_py.console.terminal import QuitRequested, Terminal
     from lguest_py.control.client import exchange
 
-    guest = running.guest(options)
+    guest = named.guest(options)
     with never_stopped(), contextlib.ExitStack() as stack:
         connection = stack.enter_context(guest.connect())
         terminal = Terminal(0, show=2, leave=LEAVE, keys=KEYS) if os.isatty(0) else None

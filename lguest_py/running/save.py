@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py save``: a running Guest to a file.  Read next: running.py, restore.py; lguest_py/launcher/saving.py."""
+"""``lguest-py save``: a running Guest to a file.  Read next: named.py, restore.py; lguest_py/launcher/saving.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli import running
+from lguest_py.running import named
 
 if TYPE_CHECKING:
     from lguest_py.cli.boot_options import MakeParser
@@ -24,11 +24,11 @@ it is restored.  A share must not be mounted.
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    parser = running.parser(make_parser, "save", "[--compress] [--stop]", DESCRIPTION, EPILOG)
+    parser = named.parser(make_parser, "save", "[--compress] [--stop]", DESCRIPTION, EPILOG)
     parser.usage = "lguest-py save [--compress] [--stop] NAME FILE"
     parser.add_argument("file", metavar="FILE", help="must not be there yet")
     parser.add_argument("--compress", action="store_true", help="a smaller file, which takes longer to write and read")
     parser.add_argument("--stop", action="store_true", help="end the Guest when it is saved")
     options = parser.parse_args(arguments)
-    running.guest(options).save(options.file, compress=options.compress, stop=options.stop)
+    named.guest(options).save(options.file, compress=options.compress, stop=options.stop)
     return 0

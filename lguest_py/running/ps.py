@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py ps``: the Guests of this user that run.  Read next: running.py; lguest_py/control/client.py."""
+"""``lguest-py ps``: the Guests of this user that run.  Read next: named.py; lguest_py/control/client.py."""
 
 from __future__ import annotations
 

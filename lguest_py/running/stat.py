@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``lguest-py stat``: what a running Guest is and has done.  Read next: running.py; docs/running.md."""
+"""``lguest-py stat``: what a running Guest is and has done.  Read next: named.py; docs/running.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lguest_py.cli import running
+from lguest_py.running import named
 
 if TYPE_CHECKING:
     from lguest_py.cli.boot_options import MakeParser
@@ -40,10 +40,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    parser = running.parser(make_parser, "stat", "[--json]", DESCRIPTION)
+    parser = named.parser(make_parser, "stat", "[--json]", DESCRIPTION)
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     options = parser.parse_args(arguments)
-    found = running.guest(options).stat()
+    found = named.guest(options).stat()
     if options.json:
         import json
 
