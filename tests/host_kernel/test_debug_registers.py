@@ -7,6 +7,7 @@ Source: Intel SDM vol. 3, 18.2, 18.3.  Read before: told_lab.py.
 
 from __future__ import annotations
 
+import kvm_carrier
 import pytest
 from hostile_code import DEBUG, EAX, EDI, ESI, PLACES, SCRATCH, le32, mov, push, store
 from hostile_lab import SWITCHERS, image_of, symbols
@@ -154,6 +155,8 @@ ACCESSES, EXECUTES = 0xF, 0x0  # of four bytes; of code
 @pytest.mark.parametrize("what", ["text", "data", "switcher"])
 def test_breakpoints_at_the_host_kernels_addresses(engine_name: str, what: str, switcher: Switcher) -> None:
     """They neither end the Host kernel nor show in the Guest."""
+    if engine_name == "kvm" and what != "text" and kvm_carrier.inside():
+        pytest.skip("a watchpoint there ends the QEMU 7.2 that is the carrier, by an assertion on its own lock")
     at = symbols()
     text, data, end = 0x100000, at["switcher_load"], at["image_end"]
     code = {
