@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from lguest_py.control import places
 from lguest_py.control.server import Control
 from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.inputs import printable
 
 if TYPE_CHECKING:
     from lguest_py.cli.detach import Detached
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lguest_py.launcher.result import Outcome
     from lguest_py.launcher.vm import Vm
 
+TRIES = 16
 MESSAGES = 20  # of the last ones, for stat
 
 
@@ -55,7 +57,7 @@ class BootControl:
 
 def _socket(name: str | None, wanted: bool, say: Callable[[str], None] | None) -> str:
     """The path for the Guest's socket; "" where there can be none and nobody asked for it.  Raises LguestError."""
-    path = places.socket_of(name or str(os.getpid()))
+    path = places.socket_of(str(os.getpid()) if name is None else name)
     try:
         places.made_folder()
     except (OSError, LguestError) as error:
@@ -82,10 +84,10 @@ def open_control(
 
     ``messages``: the last lines for the user, for stat.  ``told`` prints why there is none.
     """
-    path = _socket(name, bool(name or detached), told)
+    path = _socket(name, name is not None or detached is not None, told)
     if not path:
         return None
-    name = name or str(os.getpid())
+    name = str(os.getpid()) if name is None else name
     facts = {
         "name": name,
         "pid": os.getpid(),
@@ -97,6 +99,15 @@ def open_control(
         "detached": detached is not None,
         "messages": messages,
     }
-    control = Control(path, facts, settings, console)
+    for _ in range(TRIES):
+        try:
+            places.made_folder()
+            control = Control(path, facts, settings, console)
+            break
+        except UsageError:  # another Guest that ended removed the folder
+            if os.path.isdir(os.path.dirname(path)):
+                raise
+    else:
+        raise UsageError(f"{printable(path)} cannot be made: set XDG_RUNTIME_DIR to another folder")
     stack.callback(control.close)
     return BootControl(control, name, detached, console)

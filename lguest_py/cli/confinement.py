@@ -136,7 +136,9 @@ class Confinement:
                 for path in self._sockets:
                     os.chown(path, user.pw_uid if user else -1, user.pw_gid if user else -1)
             if self._keeper:
-                self._keeper.remove_at_the_end([*self._sockets, *self._control], self._vsocks, self._made)
+                folders = [os.path.dirname(os.path.abspath(path)) for path in self._control]
+                files = [*self._sockets, *self._control]
+                self._keeper.remove_at_the_end(files, self._vsocks, self._made, folders)
             if self._folder:
                 os.chroot(self._folder)
                 os.chdir("/")

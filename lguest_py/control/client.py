@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lguest_py.control import places
@@ -19,7 +21,6 @@ from lguest_py.errors import LguestError
 from lguest_py.files.inputs import printable
 
 PATIENCE = 60.0  # seconds for an answer; a dump of a large Guest takes some
-CHUNK = 1 << 16
 
 
 class NoSuchGuestError(LguestError):
@@ -68,11 +69,10 @@ class Running:
 
     def stop(self) -> None:
         """End it, at once, and return when its process has ended."""
-        with self.connect() as connection:
+        with self.connect() as connection, _process(connection) as process:
             exchange(connection, self.name, {"do": "stop"})
-            with contextlib.suppress(OSError):
-                while connection.recv(CHUNK):
-                    pass
+            if process and not select.select([process], [], [], PATIENCE)[0]:
+                raise LguestError(f"{self.name} does not end: is its process stopped?")
 
     def dump(self, path: str | os.PathLike[str]) -> int:
         """Write its memory and registers to a new file, as an ELF core; returns the file's size in bytes."""
@@ -99,6 +99,21 @@ class Running:
             raise
         finally:
             os.close(file)
+
+
+@contextlib.contextmanager
+def _process(connection: socket.socket) -> Iterator[int]:
+    """A descriptor that is readable when the process at the other end has ended; 0 where it cannot be had."""
+    pid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    try:
+        found = os.pidfd_open(pid)
+    except OSError:  # it has ended, or is of another PID namespace
+        found = 0
+    try:
+        yield found
+    finally:
+        if found:
+            os.close(found)
 
 
 def exchange(connection: socket.socket, name: str, request: Message, files: Sequence[int] = ()) -> Message:

@@ -50,7 +50,8 @@ class DetachedConsole:
         self.source = _Input(self.output, self)
         self._program: socket.socket | None = None
         self._typed = bytearray()  # for the Guest
-        self._written = bytearray()  # for the program, or kept for the next one
+        self._written = bytearray()  # for the program
+        self._history = bytearray()  # what the Guest wrote last, for the next one
         self._poller: Poller | None = None
 
     def begin(self, poller: Poller) -> None:
@@ -89,6 +90,7 @@ class DetachedConsole:
         """The connection of a program that is attached from now on; ``typed``: what it has sent already."""
         self._program = program
         self._typed += typed
+        self._written = self._history[:]
         self._pump()
         self._watch()
 
@@ -113,9 +115,11 @@ class DetachedConsole:
             del self._typed[: self._guest.send(self._typed) if self._typed else 0]
         with contextlib.suppress(BlockingIOError):
             while not self._program or len(self._written) < LIMIT:
-                self._written += self._guest.recv(CHUNK)
-                if not self._program:
-                    del self._written[:-KEPT]
+                output = self._guest.recv(CHUNK)
+                self._history += output
+                del self._history[:-KEPT]
+                if self._program:
+                    self._written += output
         if self._program and self._written:
             try:
                 del self._written[: self._program.send(self._written)]
@@ -130,7 +134,7 @@ class DetachedConsole:
             if self._poller:
                 self._poller.set(program.fileno(), 0)
             program.close()
-        del self._written[:-KEPT]
+        self._written.clear()
 
     def end(self, words: str) -> None:
         """The end: give the program the last output and ``words``, as far as it takes them at once."""

@@ -170,3 +170,5 @@ class Control:
             client.close()
         self._clients.clear()
         self._listener.close()
+        with contextlib.suppress(OSError):  # the last one
+            os.rmdir(os.path.dirname(self.path))
