@@ -100,6 +100,7 @@ SLOW = {
     ),
     "unmasks-a-pending-one": (PENDING + TOP, frame(FIXED | IF)),
     "trap-flag": (MASKED + TOP, frame(FIXED | TF)),
+    "stepped": (MASKED + TOP, frame() + push(FIXED | TF) + b"\x9d"),
     "nested-task": (MASKED + TOP, frame(FIXED | NT)),
     "privilege": (MASKED + TOP, frame(FIXED | IOPL)),
     "kernel-stack-segment": (MASKED + TOP, frame(ss=0x18)),
