@@ -59,6 +59,7 @@ class Confinement:
         self._user: pwd.struct_passwd | None = None
         self._folder = os.path.abspath(chroot) if chroot else ""
         self._walls, self._say, self._needs = walls, say, Needs()
+        self._control: list[str] = []  # the Guest's socket for other programs
         if username is None and chroot is None:
             return
         option = "--chroot" if username is None else "--username"

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli.boot import run_with
 from lguest_py.cli.boot_options import parse_restore
 
 if TYPE_CHECKING:
@@ -23,4 +22,8 @@ The keys and the exit status are those of lguest-py boot; the status is 2 for a 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    return run_with(parse_restore(make_parser, arguments, DESCRIPTION, EPILOG))
+    options = parse_restore(make_parser, arguments, DESCRIPTION, EPILOG)
+
+    from lguest_py.cli.boot import run_with
+
+    return run_with(options)

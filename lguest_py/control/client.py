@@ -43,8 +43,9 @@ class Running:
         except OSError as error:
             made.close()
             if error.errno == errno.ECONNREFUSED:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._path)  # of one that was killed
+                with contextlib.suppress(OSError):  # of one that was killed
+                    os.unlink(self._path)
+                    os.rmdir(self._path.parent)
             if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
                 raise LguestError(f"{self.name} cannot be asked ({error.strerror}): try again") from None
             raise NoSuchGuestError(f"no Guest {printable(self.name)} runs: lguest-py ps shows those that do") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 from lguest_py.running import named
 
 if TYPE_CHECKING:
+    import socket
+
     from lguest_py.cli.boot_options import MakeParser
     from lguest_py.cli.signals import SignalPipe
     from lguest_py.console.terminal import Terminal
