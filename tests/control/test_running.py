@@ -94,6 +94,7 @@ def test_a_guest_in_the_background(engine_name: str, tmp_path: Path) -> None:
     assert done("ps").splitlines() == [header.rstrip()] or len(done("ps").splitlines()) == 1
 
 
+@pytest.mark.nightly("kvm")
 def test_its_console_at_a_terminal(engine_name: str) -> None:
     name = boot(engine_name)
     assert name.isdecimal()
@@ -121,6 +122,7 @@ def test_its_console_at_a_terminal(engine_name: str) -> None:
     assert "no Guest" in said("stat", name)
 
 
+@pytest.mark.nightly("kvm")
 def test_input_from_a_pipe_goes_on_to_the_guests_end(engine_name: str) -> None:
     name = boot(engine_name)
     ran = command("attach", name, given="echo from-a-pipe\npoweroff\n")
@@ -128,6 +130,7 @@ def test_input_from_a_pipe_goes_on_to_the_guests_end(engine_name: str) -> None:
     assert "\nfrom-a-pipe" in ran.stdout
 
 
+@pytest.mark.nightly("kvm")
 def test_a_guest_is_saved_and_goes_on_twice(engine_name: str, tmp_path: Path) -> None:
     file = str(tmp_path / "saved")
     boot(engine_name, "--name", "first")
@@ -144,6 +147,7 @@ def test_a_guest_is_saved_and_goes_on_twice(engine_name: str, tmp_path: Path) ->
     done("stop", "second")
 
 
+@pytest.mark.nightly("kvm")
 def test_two_guests_cannot_have_one_name(engine_name: str) -> None:
     boot(engine_name, "--name", "same")
     ran = command("boot", "--detach", "--engine", engine_name, "--name", "same")
@@ -168,6 +172,7 @@ def test_a_name_that_cannot_be(tmp_path: Path) -> None:
         assert command("boot", f"--name={name}").returncode == 2
 
 
+@pytest.mark.nightly("kvm")
 def test_a_guest_that_was_killed_is_forgotten(engine_name: str, runtime: Path) -> None:
     name = boot(engine_name)
     pids = family(int(name))

@@ -89,6 +89,7 @@ def test_a_stock_kernel_goes_on(
             assert guest.wait(PATIENCE).outcome.end is End.POWERED_OFF
 
 
+@pytest.mark.nightly("kvm")
 def test_a_disk_that_was_changed_is_refused(engine_name: Any, tmp_path: Path) -> None:
     disk, saved = tmp_path / "disk", tmp_path / "saved"
     disk.write_bytes(bytes(4096))
@@ -103,6 +104,7 @@ def test_a_disk_that_was_changed_is_refused(engine_name: Any, tmp_path: Path) ->
         Machine(saved=saved)
 
 
+@pytest.mark.nightly("kvm")
 def test_what_cannot_be_saved_says_so_and_the_guest_goes_on(engine_name: Any, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(4096))
@@ -122,6 +124,7 @@ def test_what_cannot_be_saved_says_so_and_the_guest_goes_on(engine_name: Any, tm
         guest.pause()
 
 
+@pytest.mark.nightly("kvm")
 def test_a_mounted_share_cannot_be_saved(engine_name: Any, tmp_path: Path) -> None:
     with Machine(engine=engine_name, memory="16M", devices=[Share(str(tmp_path))]) as guest:
         guest.console.expect("lguest> ", PATIENCE)
@@ -152,6 +155,7 @@ def test_beside_a_saved_guest_only_how_it_runs_can_be_given(tmp_path: Path) -> N
         Machine(saved=tmp_path / "saved")
 
 
+@pytest.mark.nightly("kvm")
 def test_the_file_is_this_users_alone(engine_name: Any, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     with Machine(engine=engine_name, memory="16M") as guest:
