@@ -21,6 +21,7 @@ from lguest_py.errors import LguestError
 from lguest_py.files.inputs import printable
 
 PATIENCE = 60.0  # seconds for an answer; a dump of a large Guest takes some
+GLANCE = 3.0  # seconds, where all are asked
 
 
 class NoSuchGuestError(LguestError):
@@ -30,14 +31,15 @@ class NoSuchGuestError(LguestError):
 class Running:
     """The running Guest ``name``.  Each method raises LguestError; NoSuchGuestError where none of this name runs."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, patience: float = PATIENCE) -> None:
+        """``patience``: seconds to wait for an answer."""
+        self.name, self._patience = name, patience
         self._path = places.socket_of(name)
 
     def connect(self) -> socket.socket:
         """A connection to it, which waits."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.settimeout(PATIENCE)
+        made.settimeout(self._patience)
         try:
             made.connect(os.fspath(self._path))
         except OSError as error:
@@ -138,9 +140,13 @@ def exchange(connection: socket.socket, name: str, request: Message, files: Sequ
 
 
 def running() -> list[dict[str, Any]]:
-    """``stat`` of each Guest of this user that runs, by name."""
+    """``stat`` of each Guest of this user that runs, by name; of one that does not answer only its name and that."""
     found = []
     for name in places.names():
-        with contextlib.suppress(LguestError):
-            found.append(Running(name).stat())
+        try:
+            found.append(Running(name, GLANCE).stat())
+        except NoSuchGuestError:
+            continue
+        except LguestError:
+            found.append({"name": name, "state": "no answer"})
     return found

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = ("NAME", "PID", "STATE", "TIME", "MEMORY", "ENGINE", "IMAGE")
 EPILOG = """\
 A Guest has the name that boot --name gave it, or the number of its process.  TIME is how long it has run.
+One whose process is stopped gives no answer.
 With --json each line is what lguest-py stat --json prints of one Guest.
 """
 
@@ -25,10 +26,11 @@ def _time(seconds: float) -> str:
 def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
     from lguest_py.files.inputs import printable
 
-    return (
-        str(found["name"]), str(found["pid"]), str(found["state"]), _time(found["seconds"]),
-        f"{found['memory'] >> 20}M", str(found["engine"]), printable(str(found["image"])),
-    )  # fmt: skip
+    first = str(found["name"]), str(found.get("pid", "-")), str(found["state"])
+    if "seconds" not in found:
+        return (*first, *("-",) * (len(COLUMNS) - len(first)))
+    memory = f"{found['memory'] >> 20}M"
+    return *first, _time(found["seconds"]), memory, str(found["engine"]), printable(str(found["image"]))
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:

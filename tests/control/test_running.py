@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,3 +191,29 @@ def test_a_folder_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch, t
     ran = command("boot", "--detach", "--name", "it")
     assert ran.returncode == 2
     assert "is not this user's alone" in ran.stderr
+
+
+@pytest.mark.nightly("kvm")
+def test_a_stopped_process_gives_no_answer(engine_name: str) -> None:
+    name = boot(engine_name, "--name", "it")
+    pid = int(json.loads(done("stat", "--json", name))["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        _, row = done("ps").splitlines()
+        assert row.split() == ["it", "-", "no", "answer", "-", "-", "-", "-"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert json.loads(done("ps", "--json"))["pid"] == pid
+
+
+@pytest.mark.nightly("kvm")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may leave a folder")
+def test_a_guest_that_can_see_no_files(engine_name: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    name = boot(engine_name, "--name", "it", "--chroot", str(empty), "--username", "nobody")
+    done("dump", name, str(tmp_path / "core"))
+    done("save", name, str(tmp_path / "saved"))
+    done("stop", name)
+    ran = command("restore", "--engine", engine_name, str(tmp_path / "saved"), given="poweroff\n")
+    assert ran.returncode == 0, ran
