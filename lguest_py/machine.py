@@ -21,24 +21,30 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.console.terminal import QuitRequested
 from lguest_py.errors import UsageError
 from lguest_py.files.descriptors import descriptor_errors
+from lguest_py.files.inputs import printable
 from lguest_py.hardware.kinds import Hardware
 from lguest_py.hardware.together import complete
-from lguest_py.launcher.launcher import Launcher, prepare
+from lguest_py.launcher.launcher import Launcher, Settings, prepare, prepare_saved
 from lguest_py.launcher.machine_file import with_file
 from lguest_py.launcher.machine_options import MachineOptions
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.report_files import open_report_files
+from lguest_py.launcher.requests import Requests
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.values import size
+
+if TYPE_CHECKING:
+    from lguest_py.engines import Choice
+    from lguest_py.launcher.vm import Vm
 
 
 class _StopSignals(Wake):
@@ -80,6 +86,8 @@ class Machine:
     ``devices``: disks, networks and other hardware, in the order in which the Guest finds them:
     [lguest_py.Disk("root.img", readonly=True), lguest_py.Network("user"), lguest_py.Share(".")].
     ``report`` and ``core``: files that are written at the end, as by the options of lguest-py boot (docs/reports.md).
+    ``saved``: a file of ``save``, from which the Guest goes on; beside it only ``engine``, ``timeout``, ``report`` and
+    ``core`` can be given.
     ``bus``: where it finds them: "auto" as its kind of kernel expects, or "page" or "pci".
 
     Raises LguestError with one line: ImageError for the image, the initrd or their size, UsageError for another
@@ -102,6 +110,7 @@ class Machine:
         root: str | os.PathLike[str] | None = None,
         report: str | os.PathLike[str] | None = None,
         core: str | os.PathLike[str] | None = None,
+        saved: str | os.PathLike[str] | None = None,
     ) -> None:
         given = MachineOptions(
             None if image is None else os.fspath(image),
@@ -122,8 +131,12 @@ class Machine:
             machine = with_file(given)
             if machine.username or machine.chroot:
                 raise UsageError(f"{given.image}: username and chroot are for lguest-py boot: leave them out here")
-            self._settings, self._choice = prepare(**machine.for_prepare())
+            if saved is None:
+                self._settings, self._choice = prepare(**machine.for_prepare())
+            else:
+                self._settings, self._choice = _prepare_saved(os.fspath(saved), machine)
         self._options, self._file = machine, given.image
+        self._requests = Requests()
         self.engine = self._choice.name
         self._console: Console | None = None
         self._thread: threading.Thread | None = None
@@ -168,14 +181,42 @@ class Machine:
         try:
             autopsy = self._files.autopsy if self._files.wanted else None
             make = self._choice.make
-            launcher = Launcher(self._settings, make, self._keyboard, self.console, self._stop, autopsy=autopsy)
+            launcher = Launcher(
+                self._settings, make, self._keyboard, self.console, self._stop, autopsy=autopsy, control=self._requests
+            )
             with descriptor_errors(), self._files:
                 self._result = launcher.run()
                 self._files.write(self._result)
             self._files.raise_errors()
         except BaseException as error:  # raised again in the thread that calls wait()
             self._error = error
+        self._requests.end("the Guest has ended")
         self.console.guest_ended(self._why_ended)
+
+    def pause(self) -> None:
+        """Let the Guest stand still between two world switches, until ``resume``; its clock goes on.
+
+        Raises LguestError when it has ended, or waits for whoever reads its console; so do the next ones.
+        """
+        self._ask(lambda vm: vm.pause())
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._ask(lambda vm: vm.resume())
+
+    def save(self, path: str | os.PathLike[str], *, compress: bool = False) -> None:
+        """Write all of it to a new file, from which ``Machine(saved=path)`` goes on, as often as wanted.
+
+        The Guest stands still meanwhile.  Each of its disks must be readonly or have an overlay.
+        """
+        from lguest_py.launcher.saving import save_file
+
+        self._ask(lambda vm: save_file(os.fspath(path), vm, self._settings, compress=compress))
+
+    def _ask(self, work: Callable[[Vm], None]) -> None:
+        if not self._thread:
+            raise UsageError("this Machine was not booted: use it in a 'with'")
+        self._requests.ask(work)
 
     @property
     def result(self) -> Result | None:
@@ -215,7 +256,17 @@ class Machine:
             self._files.close()
             self._keyboard.close()
             self._stop.close()
+            self._requests.close()
+            if self._settings.saved:
+                self._settings.saved.reader.close()
             self._closed = True
+
+
+def _prepare_saved(path: str, machine: MachineOptions) -> tuple[Settings, Choice]:
+    run = "engine", "timeout", "report", "core"
+    if machine != MachineOptions(**{name: getattr(machine, name) for name in run}):
+        raise UsageError(f"{printable(path)} says what the Guest is: beside saved, give only {', '.join(run)}")
+    return prepare_saved(path, machine.engine or "auto", machine.timeout)
 
 
 def _bytes(memory: int | str) -> int:

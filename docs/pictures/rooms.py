@@ -16,9 +16,10 @@ Rows = tuple[tuple[tuple[str, str], ...], ...]  # from the top: each row has roo
 
 # Rooms of lguest_py; a name without a folder is a module at the top.
 LAUNCHER: Rows = (
+    (("running", "verbs for running Guests"),),
     (("cli", "one file a verb"),),
     (("bench", "measures"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
-    (("measurements", "rows as data"), ("machine", "the library")),
+    (("measurements", "rows as data"), ("machine", "the library"), ("control", "a Guest's socket")),
     (("launcher", "runs a Guest"),),
     (("postmortem", "what memory tells of its end"),),
     (
@@ -27,7 +28,7 @@ LAUNCHER: Rows = (
         ("kernels", "fetched"),
         ("version", ""),
     ),
-    (("disks", "files"), ("networks", "tap, passt"), ("share", "9P server")),
+    (("disks", "files"), ("networks", "tap, passt"), ("share", "9P server"), ("saved", "Guests as files")),
     (("engines", "KVM or TCG"), ("console", "terminal"), ("hardware", "as data")),
     (("shared_memory", "layouts"), ("files", "in, out, cache"), ("kvm", "the binding")),
     (("errors", "what a user can meet"), ("sandbox", "Landlock, seccomp")),

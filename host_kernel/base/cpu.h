@@ -155,6 +155,19 @@ static inline void write_efer(u32 value)
 	__asm__ volatile("wrmsr" : : "c"(MSR_EFER), "a"(value), "d"(0) : "memory");
 }
 
+/* eax, ebx, ecx and edx of a CPUID leaf (its subleaf 0); all 0 where there is no such leaf. */
+static inline void cpuid(u32 leaf, u32 words[4])
+{
+	u32 a = leaf & CPUID_EXTENDED, b, c = 0, d;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	words[0] = words[1] = words[2] = words[3] = 0;
+	if (a < leaf)
+		return;
+	words[0] = leaf;
+	words[2] = 0;
+	__asm__ volatile("cpuid" : "+a"(words[0]), "=b"(words[1]), "+c"(words[2]), "=d"(words[3]));
+}
+
 /* eax and edx of a CPUID leaf; edx is 0 where there is no such leaf. */
 static inline u32 cpuid_eax(u32 leaf, u32 *edx)
 {

@@ -11,6 +11,7 @@
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
+#include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
@@ -47,5 +48,6 @@ void host_main(const struct machine *given)
 	clock_init();
 	personality.init();
 	mailbox_init();
+	mailbox_pause = stand_still;
 	run();
 }

@@ -4,11 +4,15 @@
  * Entered as switcher/layouts/machine.h says: 32-bit protected mode, flat segments, paging off, ebx = struct machine.
  * Read next: host_kernel/core/main.c.
  */
+#include "offsets.h"
+
 	.section .text.start, "ax"
 	.globl _start
 _start:
 	cli
 	cld
+	cmpl $0, MACHINE_restored(%ebx)
+	jne restore_processor
 	movl $boot_stack_end, %esp
 	pushl %ebx
 	call host_main			/* void host_main(const struct machine *) */

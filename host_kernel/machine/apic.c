@@ -110,7 +110,7 @@ u32 apic_measure_tsc(void)
 	last = moment(&end);
 	apic_write(APIC_COUNT, 0);
 	apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
-	return (u32)scale(end - start, 1000000, first - last);
+	return (u32)(scale(2 * (end - start), 1000000, first - last) + 1) / 2; /* to the nearest */
 }
 
 void apic_end_of_interrupt(void)

@@ -107,6 +107,13 @@ void clock_disarm(void)
 	deadline_changed = true;
 }
 
+/* In another machine no timer is armed. */
+void clock_restored(void)
+{
+	armed = 0;
+	deadline_changed = true;
+}
+
 void clock_wall(u32 *seconds, u32 *nanoseconds)
 {
 	u64 since = scale(rdtsc() - mailbox->boot_tsc, 1000000, machine.tsc_khz) + machine.wall_nanoseconds;

@@ -11,6 +11,7 @@ void clock_set_deadline(u64 tsc);
 void clock_check(void);
 void clock_look(void);
 void clock_disarm(void);
+void clock_restored(void);
 void clock_arm(bool retry);
 void clock_wall(u32 *seconds, u32 *nanoseconds);
 void clock_timer_fired(void);

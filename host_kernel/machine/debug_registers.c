@@ -91,6 +91,13 @@ static void use(void)
 	}
 }
 
+/* In another machine the CPU's are as after reset. */
+void debug_registers_restored(void)
+{
+	if (active != DR7_RESET)
+		write_dr0_to_3(address);
+}
+
 /* Not of DR4 and 5. */
 u32 debug_register_read(u32 number)
 {

@@ -6,6 +6,7 @@
 #include "switcher/layouts/types.h"
 
 void debug_registers_init(void);
+void debug_registers_restored(void);
 u32 debug_register_read(u32 number);
 void debug_register_write(u32 number, u32 value);
 bool debug_register_detected(void);

@@ -14,6 +14,7 @@
 #define POLLS_LOST     63
 #define ANSWERS_AWAITED 15
 
+void (*mailbox_pause)(void);
 static bool doorbell_rung HOT;
 static u32 notifies; /* since the Guest was last idle, without those whose answer it waited for */
 static u32 awaited; /* how many more answers it is to wait for */
@@ -60,6 +61,8 @@ void mailbox_irqs(void)
 	if (!doorbell_rung)
 		return;
 	doorbell_rung = false;
+	if (read_once(&mailbox->pause))
+		mailbox_pause();
 	for (u32 number = 1; number < VIRTUAL_IRQS; number++) {
 		u32 raised = read_once(&mailbox->irq_raised[number]), config = read_once(&mailbox->config_raised[number]);
 

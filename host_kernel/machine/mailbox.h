@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include "switcher/layouts/types.h"
 
+extern void (*mailbox_pause)(void); /* stand still until the Launcher wants no more of it; set before the first interrupt */
+
 void mailbox_init(void);
 void mailbox_doorbell(void);
 void mailbox_notify(u32 address);

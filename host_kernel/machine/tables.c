@@ -13,12 +13,14 @@
 
 #define CODE_RING_0 0x00CF9B000000FFFFull /* flat, and accessed: the CPU need not write the descriptor */
 #define GATE_INTERRUPT 0x8E00u
+#define TSS_BUSY       (1ull << 41)
 #define TSS_AVAILABLE  0x89ull /* present, type 9: a 32-bit TSS that is not busy */
 
 /* For the classic Switcher; with the lean one the Host kernel runs on the Guest's tables. */
 static u64 host_gdt[GDT_ENTRIES] HOT;
 static u64 host_idt[IDT_ENTRIES];
 static struct tss host_tss;
+static u32 ldt_selector; /* that the CPU's LDT was loaded by: of the Guest's GDT */
 
 /* Source: Intel SDM vol. 3, 8.2.2. */
 static u64 tss_descriptor(u32 base)
@@ -56,10 +58,30 @@ static void host_tables(void)
 	state->host_gdt_base = (u32)host_gdt;
 }
 
-void tables_init(void)
+/* Load them into the CPU. */
+void tables_load(void)
 {
 	struct table_register writable = { 0, sizeof(state->gdt) - 1, (u32)state->gdt };
 
+	if (is_lean()) {
+		state->gdt[GDT_TSS] &= ~TSS_BUSY;
+		load_tables(&writable, &state->guest_idt); /* through the writable mapping: ltr marks the TSS as busy */
+		load_gdt(&state->kernel_gdt);
+	} else {
+		host_gdt[GDT_TSS] &= ~TSS_BUSY;
+		load_tables(&state->host_gdt, &state->host_idt);
+	}
+	load_ldt_register(ldt_selector);
+}
+
+void tables_load_ldt(u32 selector)
+{
+	ldt_selector = selector;
+	load_ldt_register(selector);
+}
+
+void tables_init(void)
+{
 	state->host_cr3 = read_cr3();
 	state->kernel_gdt = (struct table_register){ 0, sizeof(state->gdt) - 1,
 						     SWITCHER_STATE_PAGE + offsetof(struct lguest_state, gdt) };
@@ -78,14 +100,11 @@ void tables_init(void)
 	state->guest_tss.io_bitmap = sizeof(struct tss);
 	state->ring_status = SWITCHER_STATE_PAGE + offsetof(struct lguest_state, no_ring);
 
-	if (is_lean()) {
+	if (is_lean())
 		state->host_gdt = state->kernel_gdt;
-		load_tables(&writable, &state->guest_idt); /* through the writable mapping: ltr marks the TSS as busy */
-		load_gdt(&state->kernel_gdt);
-	} else {
+	else
 		host_tables();
-		load_tables(&state->host_gdt, &state->host_idt);
-	}
+	tables_load();
 
 	/* The Guest may use the FPU and SSE; the Host kernel does not, so their state need not be saved. */
 	write_cr0((read_cr0() | CR0_MP | CR0_NE | CR0_WP) & ~(CR0_EM | CR0_TS));

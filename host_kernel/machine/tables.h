@@ -5,6 +5,8 @@
 #include "switcher/layouts/lguest_pages.h"
 
 void tables_init(void);
+void tables_load(void);
+void tables_load_ldt(u32 selector);
 u64 gate_to(u32 handler, u32 dpl);
 
 /* The IDT that the CPU uses while the Guest runs. */

@@ -7,7 +7,7 @@
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"
 #include "host_kernel/base/end.h"
-#include "host_kernel/base/routines.h"
+#include "host_kernel/machine/tables.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/machine/second_return.h"
 #include "host_kernel/memory/fault.h"
@@ -346,5 +346,5 @@ void ldt_load(u16 selector)
 		gdt_set(entry, (u64)(LDT_ADDRESS >> 24) << 56 | (u64)(TYPE_LDT | HIGH_P) << 32 |
 				(u64)(LDT_ADDRESS >> 16 & 0xFF) << 32 | (LDT_ADDRESS & 0xFFFF) << 16 | (sizeof(ldt) - 1));
 	}
-	load_ldt_register(native.ldt_selector);
+	tables_load_ldt(native.ldt_selector);
 }

@@ -52,13 +52,13 @@ class HostKernelOverride(EngineWrapper):
         super().__init__(engine)
         self._image = Path(image)
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Start the engine with the other Host kernel."""
         pae = built(HOST_KERNELS[True]).read_bytes()
         form = "_pae" if self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(pae)] == pae else ""
         kernel = built(f"{self._image.stem}{form}{self._image.suffix}").read_bytes()
         self.memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(kernel)] = kernel
-        super().start(entry, ebx)
+        super().start(entry, ebx, tsc)
 
 
 def parse_switcher(name: str) -> Switcher:

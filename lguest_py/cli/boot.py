@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from lguest_py.cli.boot_options import MakeParser, machine_options, misplaced, m
 from lguest_py.errors import LguestError, StoppedError, UsageError
 
 if TYPE_CHECKING:
+    from lguest_py.cli.detach import Detached
     from lguest_py.launcher.result import Result
 
 NO_GUEST_STATUS = "the Guest ended without reporting its status: no line 'lguest-py: exit status N' on its console"
@@ -36,11 +38,14 @@ def _say_nothing(text: str) -> None:
     pass
 
 
-def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Result, list[str]]:
+def boot(
+    options: argparse.Namespace, print_line: Callable[[str], None], detached: Detached | None = None
+) -> tuple[Result, list[str]]:
     """Boot with these options; returns how it ended, and lines on files that could not be written.
 
-    ``say`` prints a line for the user.  Raises LguestError.
+    ``print_line`` prints a line for the user.  ``detached``: this process is in the background.  Raises LguestError.
     """
+    from lguest_py.cli.boot_control import MESSAGES, open_control
     from lguest_py.cli.signals import SignalPipe, ending_signals
     from lguest_py.cli.waking import continued_after
     from lguest_py.console.streams import Drain, Input, Output, Source
@@ -48,8 +53,15 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
     from lguest_py.files.unix_sockets import connected
     from lguest_py.images.initrd_format import initrd_note
     from lguest_py.images.native import personality_line
-    from lguest_py.launcher.launcher import Launcher, prepare
+    from lguest_py.launcher.launcher import Launcher, prepare, prepare_saved
+    from lguest_py.launcher.report import headline
     from lguest_py.launcher.report_files import open_report_files
+
+    messages: deque[str] = deque(maxlen=MESSAGES)
+
+    def say(text: str) -> None:
+        messages.append(text)
+        print_line(text)
 
     machine = machine_options(options)
     if wrong_place := misplaced(machine.command_line, options.names):
@@ -66,13 +78,22 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         told = say if options.verbose else None
         confinement = Confinement(machine.username, machine.chroot, walls=walls, say=told)
     with ending_signals():
-        settings, choice = prepare(**machine.for_prepare())
+        if options.saved:
+            settings, choice = prepare_saved(options.saved, machine.engine or "auto", machine.timeout)
+        else:
+            settings, choice = prepare(**machine.for_prepare())
         image = settings.image
         notes = *settings.notes, image.note, initrd_note(settings.initrd, image.version) if settings.initrd else ""
-    announcement = "\n".join(filter(None, (personality_line(image, settings.command_line, choice.name), *notes)))
+    described = "" if options.saved else personality_line(image, settings.command_line, choice.name)
+    announcement = "\n".join(filter(None, (described, *notes)))
     if machine.engine in (None, "auto") or options.verbose:
         announcement = f"engine {choice.name}: {choice.why}\n{announcement}"
-    output = Output(2 if options.json else 1)
+    console = None
+    if detached:
+        from lguest_py.control.detached import DetachedConsole
+
+        console = DetachedConsole()
+    output = Output(console.output if console else 2 if options.json else 1)
     drain: Drain = output
     if options.console_filter:
         from lguest_py.console.filter import FilteredOutput
@@ -80,13 +101,15 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         drain = FilteredOutput(output)
     with ExitStack() as stack:
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
+        why_not = print_line if options.verbose else None
+        control = open_control(options.name, settings, choice, stack, messages, why_not, detached, console)
         make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
-            make = confinement.engine(choice, settings, stack, files.made)
+            make = confinement.engine(choice, settings, stack, files.made, control.path if control else "")
             confine, connect = confinement.confine, confinement.connect
         stack.enter_context(continued_after(settings.timeout))
-        source: Source = Input(0)
-        if os.isatty(0):
+        source: Source = console.source if console else Input(0)
+        if not console and os.isatty(0):
             source = terminal = Terminal(0, show=2, newlines=image.version is None)
             signals = stack.enter_context(SignalPipe(terminal.suspend, terminal.resume, terminal.resized))
             stack.enter_context(terminal)
@@ -94,9 +117,11 @@ def boot(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[Resul
         else:
             signals = stack.enter_context(SignalPipe())
         autopsy = files.autopsy if files.wanted else None
-        run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy)
+        run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy, control)
         result = run.run()
         files.write(result)
+        if console:
+            console.end(f"lguest-py: {headline(result)}")
     line_open = output.last != b"\n"
     if line_open and (os.isatty(2) or (options.json and result.outcome.status)):
         sys.stderr.write("\n")
@@ -138,13 +163,30 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
             _write_json({"end": "error", "reason": str(error), "status": error.status})
         raise
 
+    return run_with(options)
+
+
+def run_with(options: argparse.Namespace) -> int:
+    """Run a Guest with these options, and return the exit status.  Raises LguestError."""
     from lguest_py.cli.signals import never_stopped
     from lguest_py.files.descriptors import descriptor_errors
 
+    detached = None
+    if options.detach:
+        from lguest_py.cli.detach import detach
+
+        if options.json:
+            raise UsageError(
+                "--json prints how the Guest ended, and --detach does not wait for that: give --report FILE"
+            )
+        begun = detach()
+        if isinstance(begun, int):
+            return begun
+        detached = begun
     with never_stopped():
         try:
             with descriptor_errors():
-                result, unwritten = boot(options, _say_nothing if options.quiet else _say)
+                result, unwritten = boot(options, _say_nothing if options.quiet else _say, detached)
         except LguestError as error:
             if options.json:
                 end = error.end if isinstance(error, StoppedError) else "error"

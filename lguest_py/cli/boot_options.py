@@ -71,6 +71,33 @@ class _Hardware(argparse.Action):
         namespace.hardware = [*(namespace.hardware or ()), (word, values)]
 
 
+def _add_run_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Those of how a Guest runs, which restore has, too."""
+    add = parser.add_argument
+    return [
+        add("--engine", choices=CHOICES["engine"], help="what runs the machine (auto)"),
+        add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
+        add("--name", metavar="NAME", help="what lguest-py ps and the like call it (the number of its process)"),
+        add("--detach", action="store_true", help="in the background; print its name (its console: lguest-py attach)"),
+        add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
+        add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
+        add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
+        add("--console-filter", action="store_true", help="show the Guest's control characters, send none"),
+        add("--quiet", action="store_true", help="no messages but errors"),
+        add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
+    ]
+
+
+def _add_rights(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Those of what the process may do."""
+    group = parser.add_argument_group("what this process may do; the first two are for root")
+    return [
+        group.add_argument("-u", "--username", metavar="USER", help="become USER when everything is open"),
+        group.add_argument("-c", "--chroot", metavar="DIR", help="leave all files but those below DIR then"),
+        group.add_argument("--no-sandbox", action="store_true", help="no walls around this process and its helpers"),
+    ]
+
+
 def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """All options of the verb, in groups."""
     add = parser.add_argument
@@ -78,17 +105,10 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("-i", "--initrd", metavar="FILE", help="an initial RAM disk"),
         add("--root", metavar="FILE", help="a fetched system's root disk that is kept (made if it is not there)"),
         add("--memory", metavar="SIZE", type=size, help="the Guest's RAM, 4M to 2048M (64M; a fetched system 256M)"),
-        add("--engine", choices=CHOICES["engine"], help="what runs the machine (auto)"),
         add("--switcher", choices=CHOICES["switcher"], help="how worlds are switched (lean)"),
-        add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--on-reboot", choices=CHOICES["on-reboot"], help="when the Guest reboots (restart)"),
         add("--guest-status", action="store_true", help="exit with the status that the Guest prints on its console"),
-        add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
-        add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
-        add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
-        add("--console-filter", action="store_true", help="show the Guest's control characters, send none"),
-        add("--quiet", action="store_true", help="no messages but errors"),
-        add("-v", "--verbose", action="store_true", help="print times and counts at the end"),
+        *_add_run_options(parser),
     ]
     group = parser.add_argument_group(HARDWARE)
 
@@ -130,12 +150,7 @@ def _add_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         group.add_argument("--bus", choices=CHOICES["bus"], help="how the Guest finds its devices (auto)"),
     ]
-    group = parser.add_argument_group("what this process may do; the first two are for root")
-    actions += [
-        group.add_argument("-u", "--username", metavar="USER", help="become USER when everything is open"),
-        group.add_argument("-c", "--chroot", metavar="DIR", help="leave all files but those below DIR then"),
-        group.add_argument("--no-sandbox", action="store_true", help="no walls around this process and its helpers"),
-    ]
+    actions += _add_rights(parser)
     return actions
 
 
@@ -163,11 +178,22 @@ def parse(make_parser: MakeParser, words: Sequence[str]) -> argparse.Namespace:
         index += 2 if _takes_next(arguments[index], with_value) else 1
     options = parser.parse_args(arguments[:index])
     rest = arguments[index + (arguments[index : index + 1] == ["--"]) :]
-    options.image = rest[0] if rest else None
+    options.image, options.saved = rest[0] if rest else None, None
     options.kernel_arguments = rest[1:]
     if options.image == "":
         parser.error("IMAGE is empty")
     options.names = [name for action in actions for name in action.option_strings]
+    return options
+
+
+def parse_restore(make_parser: MakeParser, words: Sequence[str], description: str, epilog: str) -> argparse.Namespace:
+    """The options of ``lguest-py restore``: those of them that boot has, too, and ``saved``, the file."""
+    parser = make_parser("lguest-py restore", "lguest-py restore [options] FILE", description, epilog)
+    _add_run_options(parser)
+    _add_rights(parser)
+    parser.add_argument("saved", metavar="FILE", help="what lguest-py save wrote")
+    options = parser.parse_args(list(words))
+    options.image, options.kernel_arguments, options.names = None, [], []
     return options
 
 
@@ -188,11 +214,11 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     from lguest_py.launcher.machine_file import with_file
     from lguest_py.launcher.machine_options import MachineOptions
 
+    run = "engine", "timeout", "username", "chroot", "report", "core"
+    if options.saved:
+        return MachineOptions(**{name: getattr(options, name) for name in run})
     _check_image(options)
-    names = (
-        *("initrd", "memory", "engine", "switcher", "timeout", "on_reboot", "bus", "username", "chroot", "root"),
-        *("report", "core"),
-    )
+    names = *run, "initrd", "memory", "switcher", "on_reboot", "bus", "root"
     return with_file(
         MachineOptions(
             options.image,

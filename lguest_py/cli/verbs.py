@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs of the command line.  Each is a module in this folder, imported when it is used.
+"""The verbs of the command line.  Each is a module here or in lguest_py/running, imported when it is used.
 
 Read next: boot.py, the first of them.
 """
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 VERBS: Final = {
     "boot": "boot a Guest with its console on this terminal",
+    "ps": "show the Guests that run",
+    "stat": "show what a running Guest is and has done",
+    "attach": "make this terminal the console of a Guest of boot --detach",
+    "pause": "let a running Guest stand still",
+    "resume": "let it go on",
+    "stop": "end a running Guest",
+    "dump": "write the memory of a running Guest to a file, for gdb",
+    "save": "write a running Guest to a file",
+    "restore": "let a Guest go on from such a file",
     "fetch": "get a distribution's kernel, to boot it by its name",
     "mkinitrd": "make an initrd from a directory, or from a busybox",
     "doctor": "show what this machine can do, and how to mend what it cannot",
@@ -22,6 +31,8 @@ VERBS: Final = {
     "cache": "show what is in the cache folder, or delete it",
     "completion": "print the completion script of this command line for a shell",
 }
+
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "save"}  # those in lguest_py/running
 
 
 class Verb(Protocol):
@@ -33,4 +44,4 @@ class Verb(Protocol):
 
 def load(name: str) -> Verb:
     """The verb's module."""
-    return cast(Verb, import_module(f"lguest_py.cli.{name}"))
+    return cast(Verb, import_module(f"lguest_py.{'running' if name in RUNNING else 'cli'}.{name}"))

@@ -14,6 +14,7 @@ import os
 import termios
 import time
 import tty
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +22,7 @@ from lguest_py.console.streams import CHUNK
 
 ESCAPE = 0x01  # Ctrl-A
 FOREGROUND_POLL = 0.5  # seconds; not every shell sends SIGCONT when it brings a job to the foreground
+LEAVE = b"xX"
 KEYS = "Ctrl-A x       end the Guest and leave", "Ctrl-A Ctrl-A  send Ctrl-A", "Ctrl-A ?       show these keys"
 
 
@@ -40,7 +42,9 @@ def line_end(fd: int) -> str:
 class EscapeFilter:
     """Removes the Launcher's own keys from the input."""
 
-    def __init__(self) -> None:
+    def __init__(self, leave: bytes = LEAVE) -> None:
+        """``leave``: the keys that, after Ctrl-A, leave."""
+        self._leave = leave
         self._escaped = False
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
@@ -58,7 +62,7 @@ class EscapeFilter:
                     kept.append(byte)
                 continue
             self._escaped = False
-            if byte in b"xX":
+            if byte in self._leave:
                 raise QuitRequested
             if byte == ord("?"):
                 help_wanted = True
@@ -76,8 +80,13 @@ class Terminal:
 
     interactive = True
 
-    def __init__(self, fd: int, show: int, *, newlines: bool = False) -> None:
-        """With ``newlines`` a newline goes to the begin of the line too, for a Guest that does not do it itself."""
+    def __init__(
+        self, fd: int, show: int, *, newlines: bool = False, leave: bytes = LEAVE, keys: Sequence[str] = KEYS
+    ) -> None:
+        """With ``newlines`` a newline goes to the begin of the line too, for a Guest that does not do it itself.
+
+        ``leave``: the keys that, after Ctrl-A, leave; ``keys``: what is shown of all keys.
+        """
         self._fd = fd
         self._newlines = newlines
         self._hung_up = False
@@ -86,7 +95,8 @@ class Terminal:
         self.resized()
         self._show = show  # where help is written
         self._saved: list[Any] | None = None
-        self._filter = EscapeFilter()
+        self._filter = EscapeFilter(leave)
+        self._keys = keys
 
     def __enter__(self) -> Terminal:
         self.prepare_wait()
@@ -162,7 +172,7 @@ class Terminal:
         kept, help_wanted = self._filter.feed(data)
         if help_wanted:
             with contextlib.suppress(OSError):
-                os.write(self._show, line_end(self._show).join(("", *KEYS, "")).encode())
+                os.write(self._show, line_end(self._show).join(("", *self._keys, "")).encode())
         return kept
 
     def end_of_input(self) -> bytes:

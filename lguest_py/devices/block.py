@@ -12,17 +12,18 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lguest_py.devices import block_request as R
 from lguest_py.devices.block_request import IO_ERROR, OK, SECTOR, UNSUPPORTED, Request
 from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.disks.opening import open_disk
+from lguest_py.disks.overlay import Overlay
 from lguest_py.disks.workers import Workers
-from lguest_py.errors import UsageError
+from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.inputs import printable
 from lguest_py.hardware import Disk
 
@@ -140,6 +141,41 @@ class Block(Defaults):
             raise
         finally:
             queue.notify()
+
+    def busy(self) -> bool:
+        """See Device."""
+        return bool(self._workers.pending or self._changes or self._flushes)
+
+    def save(self) -> dict[str, Any]:
+        """See Device; what was written is on the disk then."""
+        try:
+            self._disk.flush()
+        except OSError as error:
+            raise LguestError(f"{self.name} cannot be flushed ({error.strerror})") from None
+        return {"writeback": self._writeback}
+
+    def overlaid(self) -> Iterator[tuple[int, int]]:
+        """The ranges (offset, bytes) that its overlay holds; none without one."""
+        return self._disk.held() if isinstance(self._disk, Overlay) else iter(())
+
+    def overlay_data(self, offset: int, size: int) -> Iterator[memoryview]:
+        """The data of such a range, in pieces.  Raises OSError."""
+        for at in range(offset, offset + size, AT_ONCE):
+            data = memoryview(bytearray(min(AT_ONCE, offset + size - at)))
+            self._disk.read(at, [data])
+            yield data
+
+    def overlay(self, offset: int, size: int, data: memoryview | None = None) -> None:
+        """Put this, or zeros, into its overlay.  Raises OSError."""
+        if data is None:
+            self._disk.zero(offset, size, True)
+        else:
+            self._disk.write(offset, [data], False)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See Device."""
+        self._writeback = bool(state["writeback"])
+        self._choose_cache()
 
     def close(self) -> None:
         """See Device."""

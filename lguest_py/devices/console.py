@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from lguest_py.devices.device import Defaults, Progress
 from lguest_py.devices.errors import GuestError
@@ -60,6 +60,7 @@ class Console(Defaults):
         self._transmit: Virtqueue | None = None
         self._sending: Chain | None = None
         self._piece = self._sent = 0  # the position in _sending
+        self._skipped = 0  # bytes of the next one that were taken before the Guest was saved
         self._given = 0  # buffers of input, until the driver was told of the first size
         self._knows_size = False
 
@@ -76,7 +77,17 @@ class Console(Defaults):
     def reset(self) -> None:
         """See Device."""
         self._receive = self._transmit = self._sending = None
+        self._skipped = 0
         self._config_changed = lambda: None
+
+    def save(self) -> dict[str, Any]:
+        """See Device: of the buffer that is being taken, how much was."""
+        taken = sum(map(len, self._sending.readable[: self._piece])) + self._sent if self._sending else 0
+        return {"taken": taken, "knows_size": self._knows_size}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See Device."""
+        self._skipped, self._knows_size = int(state["taken"]), bool(state["knows_size"])
 
     @property
     def resized(self) -> bool:
@@ -158,6 +169,16 @@ class Console(Defaults):
         queue.notify()
         return progress
 
+    def _skip(self, chain: Chain) -> None:
+        """Leave out what was taken of this buffer before the Guest was saved."""
+        buffers = chain.readable
+        while self._skipped and self._piece < len(buffers):
+            part = min(self._skipped, len(buffers[self._piece]) - self._sent)
+            self._skipped, self._sent = self._skipped - part, self._sent + part
+            if self._sent == len(buffers[self._piece]):
+                self._piece, self._sent = self._piece + 1, 0
+        self._skipped = 0
+
     def _collect(self, queue: Virtqueue, out: bytearray, room: int) -> Progress:
         """Append output to ``out`` until it has ``room`` bytes."""
         for _ in range(CHAINS):
@@ -166,6 +187,7 @@ class Console(Defaults):
                 self._piece = self._sent = 0
                 if not self._sending:
                     return Progress.IDLE
+                self._skip(self._sending)
                 if self._sending.writable:
                     raise GuestError("console: a buffer to write to in the transmit queue")
             buffers = self._sending.readable

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lguest_py.devices.virtqueue import Virtqueue
@@ -81,6 +81,18 @@ class Device(Protocol):
     def settle(self) -> None:
         """The Launcher waits after this: tell the driver what it was not told yet; called only when started."""
 
+    def busy(self) -> bool:
+        """Whether something is on its way that the device would have to do again, if it were saved now."""
+
+    def save(self) -> dict[str, Any]:
+        """What the next one has to know that goes on for this one, as JSON has it; called when it is not ``busy``.
+
+        Raises LguestError where it cannot be saved.
+        """
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on as the one that was saved so; called after ``start``, if that one was started."""
+
     def close(self) -> None:
         """The end of the run: write out what is written behind, release everything."""
 
@@ -104,6 +116,17 @@ class Defaults:
 
     def settle(self) -> None:
         """See Device: ``service`` told everything."""
+
+    def busy(self) -> bool:
+        """See Device: all is done by ``service``."""
+        return False
+
+    def save(self) -> dict[str, Any]:
+        """See Device: the rings say it all."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See Device."""
 
     def close(self) -> None:
         """See Device."""

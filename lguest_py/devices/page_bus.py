@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from lguest_py.devices import console
 from lguest_py.devices.device import Device, Interrupt, Progress
@@ -59,6 +60,9 @@ class _Slot:
             raise GuestError(f"{self.device.name}: accepted features {features:#x}, offered {self.offered:#x}")
         if self.running:
             self._stop()
+        self._begin(features)
+
+    def _begin(self, features: int) -> None:
         self.running = self.due = True
         self.features, self.used = features, False
         self.queues = [Virtqueue(*arguments) for arguments in self.arguments]
@@ -79,6 +83,27 @@ class _Slot:
 
     def service(self) -> Progress:
         return self.device.service()
+
+    def save(self) -> dict[str, Any]:
+        if not self.running:
+            return {"running": False}
+        return {
+            "running": True,
+            "features": self.features,
+            "used": self.used,
+            "known": self.known.hex(),
+            "positions": [queue.position for queue in self.queues],
+            "device": self.device.save(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if not state["running"]:
+            return
+        self._begin(int(state["features"]))
+        self.used, self.known = bool(state["used"]), bytes.fromhex(state["known"])
+        for queue, position in zip(self.queues, state["positions"], strict=True):
+            queue.go_on(int(position))
+        self.device.restore(state["device"])
 
     def _stop(self) -> None:
         self.running, self.due = False, True
@@ -183,6 +208,15 @@ class PageBus:
     def access(self, slot: int, offset: int, size: int, value: int | None) -> int:
         """An access to a register: this bus has none."""
         return (1 << 8 * size) - 1
+
+    def save(self) -> list[dict[str, Any]]:
+        """The state of each device, in their order.  Raises LguestError for one that cannot be saved."""
+        return [slot.save() for slot in self._slots.values()]
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on in memory that has their rings.  Raises GuestError for rings that cannot be."""
+        for slot, state in zip(self._slots.values(), states, strict=True):
+            slot.restore(state)
 
     @property
     def slots(self) -> Collection[Slot]:

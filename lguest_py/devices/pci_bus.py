@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 from lguest_py.devices.device import Device, Interrupt, Say
 from lguest_py.devices.errors import GuestError
@@ -101,6 +102,15 @@ class PciBus:
             return 0
         read: Callable[[int, int], int] = registers.read_common if page == L.BAR_COMMON else registers.read_config
         return read(at, size)
+
+    def save(self) -> list[dict[str, Any]]:
+        """The state of each function, in their order.  Raises LguestError for one that cannot be saved."""
+        return [registers.save() for registers in self._slots.values()]
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on in memory that has their rings.  Raises GuestError for rings that cannot be."""
+        for registers, state in zip(self._slots.values(), states, strict=True):
+            registers.restore(state)
 
     @property
     def slots(self) -> Collection[Slot]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from lguest_py.devices.device import Device, Progress, Say
 from lguest_py.devices.errors import GuestError
@@ -25,6 +26,7 @@ VERSION_1 = 1 << 32
 NO_VECTOR = 0xFFFF
 U32 = 0xFFFFFFFF
 
+_SAVED = "status", "accepted", "device_select", "driver_select", "queue_select", "config_vector", "generation"
 _FIELDS = [(name, kind) for name, (_, _, kind) in L.VIRTIO_PCI_COMMON.fields.items()]
 _COMMON = struct.Struct("<" + "".join(kind for _, kind in _FIELDS))
 
@@ -109,6 +111,35 @@ class Registers:
         for queue in self._virtqueues:
             queue.disable()
         self._virtqueues = self._make_queues()  # what the device still has is of the old ones
+
+    def save(self) -> dict[str, Any]:
+        """What the driver wrote, and where the device stands.  Raises LguestError for one that cannot be saved."""
+        return {
+            **{name: getattr(self, f"_{name}") for name in _SAVED},
+            "running": self.running,
+            "queues": [asdict(queue) for queue in self._queues],
+            "positions": [queue.position for queue in self._virtqueues],
+            "device": self.device.save() if self.running else {},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on so.  Raises GuestError for rings that cannot be."""
+        for name in _SAVED:
+            setattr(self, f"_{name}", int(state[name]))
+        self._queues = [_Queue(**each) for each in state["queues"]]
+        self._tell_vectors()
+        for queue, virtqueue, position in zip(self._queues, self._virtqueues, state["positions"], strict=True):
+            if queue.enabled:
+                ring = Ring(queue.size, queue.descriptors, queue.available, queue.used)
+                virtqueue.enable(ring, self._accepted)
+                virtqueue.go_on(int(position))
+        if state["running"]:
+            self._start()
+            self.device.restore(state["device"])
+
+    def _start(self) -> None:
+        self.running = self.due = True
+        self.device.start(self._virtqueues, self._accepted & (self.device.features | VERSION_1), self._changed)
 
     def _fail(self, error: GuestError) -> None:
         """The driver broke a rule."""
@@ -229,8 +260,7 @@ class Registers:
         elif new & DRIVER_OK:
             if not self._status & FEATURES_OK:
                 raise GuestError(f"{self.device.name}: DRIVER_OK before FEATURES_OK")
-            self.running = self.due = True
-            self.device.start(self._virtqueues, self._accepted & (self.device.features | VERSION_1), self._changed)
+            self._start()
 
     def _set_queue(self, name: str, value: int, number: int) -> None:
         queue, label = self._queues[number], self._virtqueues[number].name

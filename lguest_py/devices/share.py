@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.virtqueue import Chain, Virtqueue
-from lguest_py.errors import UsageError
+from lguest_py.errors import LguestError, UsageError
 from lguest_py.hardware import Share
 from lguest_py.share import Session, ShortBuffers
 from lguest_py.share.wire import spread
@@ -96,6 +97,16 @@ class Share9p(Defaults):
                 if moved > BYTES:
                     break
         return Progress.MORE
+
+    def busy(self) -> bool:
+        """See Device."""
+        return self._session.busy
+
+    def save(self) -> dict[str, Any]:
+        """See Device: files that the Guest has open are this process's own."""
+        if self._session.in_use:
+            raise LguestError(f"{self.name} is mounted, and open files cannot be saved: umount it in the Guest")
+        return {}
 
     def close(self) -> None:
         """See Device."""

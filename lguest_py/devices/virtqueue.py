@@ -121,6 +121,16 @@ class Virtqueue:
         self._quiet = False  # the driver was told not to notify
         self._enabled = True
 
+    @property
+    def position(self) -> int:
+        """Where the device stands in a ring of which it uses the chains in their order."""
+        return self._next_used
+
+    def go_on(self, position: int) -> None:
+        """After ``enable``: go on there.  Chains that were popped and not pushed are popped again."""
+        self._next_used = self._next_avail = self._seen_avail = position & 0xFFFF
+        self._quiet = bool(self._used_halves[0] & USED_NO_NOTIFY)
+
     def disable(self) -> None:
         """Nothing is available from now on, and what is pushed goes nowhere."""
         if self._enabled:

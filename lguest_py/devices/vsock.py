@@ -16,6 +16,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from lguest_py.devices.device import Defaults, Progress, Say
 from lguest_py.devices.errors import GuestError
@@ -113,6 +114,14 @@ class VsockDevice(Defaults):
             for queue in self._queues:
                 queue.notify()
         return Progress.MORE if more or self._arriving else Progress.IDLE
+
+    def save(self) -> dict[str, Any]:
+        """See Device: its connections end, which the Guest is told."""
+        return {"broken": self._broken or bool(self._table)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See Device."""
+        self._broken = bool(state["broken"])
 
     def close(self) -> None:
         """See Device."""

@@ -94,6 +94,14 @@ class Overlay:
             self._scratch.zero(offset, length, True)
         self._hold(offset, length)
 
+    def held(self) -> Iterator[tuple[int, int]]:
+        """The ranges (offset, bytes) that it holds."""
+        with self._lock:
+            runs = list(self._held.runs(0, self.facts.size // SECTOR))
+        for first, count, held in runs:
+            if held:
+                yield first * SECTOR, count * SECTOR
+
     def close(self) -> None:
         """See Backend."""
         self._scratch.abandon()

@@ -63,8 +63,10 @@ class Engine(Protocol):
     facts: MachineFacts
     memory: memoryview  # the VM's RAM from address 0, writable, format "B"
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Run from ``entry`` (VM-physical) in 32-bit protected mode, paging off, with this ebx.
+
+        The time-stamp counter counts from ``tsc`` on (0: from anywhere).
 
         Raises lguest_py.errors.EngineError when the VM cannot be started.
         """
@@ -102,9 +104,9 @@ class EngineWrapper:
         self.name, self.description = engine.name, engine.description
         self.facts, self.memory = engine.facts, engine.memory
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Delegates, as do all methods below."""
-        self._engine.start(entry, ebx)
+        self._engine.start(entry, ebx, tsc)
 
     def fileno(self) -> int:
         """Delegates."""

@@ -29,7 +29,8 @@ from lguest_py.errors import EngineError, UsageError
 from lguest_py.files.unix_sockets import connected
 from lguest_py.sandbox import child
 
-MESSAGE, DESCRIPTORS = 4096, 5
+MESSAGE = 4096
+DESCRIPTORS = 5, 6  # of a start: without and with what QEMU reads (incoming.py)
 IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
 Identity = tuple[str, int, int, bool]  # path, device, inode; whether it is to be removed only if it is empty
 
@@ -66,11 +67,12 @@ class _Process:
         self._qemu: subprocess.Popen[bytes] | None = None
         self._files: list[Identity] = []
         self._vsocks: list[str] = []
+        self._folders: list[str] = []
         self._sealed = False
 
     def run(self) -> None:
         while True:
-            data, fds, _, _ = socket.recv_fds(self._link, MESSAGE, DESCRIPTORS)
+            data, fds, _, _ = socket.recv_fds(self._link, MESSAGE, DESCRIPTORS[-1])
             if not data:
                 break
             answer: dict[str, Any] = {"error": "a request that cannot be"}
@@ -92,16 +94,20 @@ class _Process:
                 facts = os.lstat(path)
                 if (facts.st_dev, facts.st_ino) == (device, inode) and not (if_empty and facts.st_size):
                     os.unlink(path)
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
     def _serve(self, request: dict[str, Any], fds: Sequence[int], given: list[socket.socket]) -> dict[str, Any]:
         match request:
-            case {"do": "remove", "files": [*files], "vsocks": [*vsocks]} if not self._sealed:
+            case {"do": "remove", "files": [*files], "vsocks": [*vsocks], "folders": [*folders]} if not self._sealed:
                 found = [(str(path), int(dev), int(ino), bool(empty)) for path, dev, ino, empty in files]
                 self._files, self._sealed = found, True
                 self._vsocks = [str(path) for path in vsocks]
+                self._folders = [str(path) for path in folders]
             case {"do": "connect", "to": str(path)} if _vsock_of(path) in self._vsocks:
                 return self._connect(path, given)
-            case {"do": "start", "size": int(size)} if len(fds) == DESCRIPTORS and self._confining is not None:
+            case {"do": "start", "size": int(size)} if len(fds) in DESCRIPTORS and self._confining is not None:
                 return self._start(size, fds, self._confining)
             case {"do": "kill"} if self._qemu:
                 self._qemu.kill()
@@ -196,16 +202,22 @@ class Keeper:
         """See Child."""
         self._ask({"do": "kill"})
 
-    def remove_at_the_end(self, paths: Sequence[str], vsocks: Sequence[str] = (), if_empty: Sequence[str] = ()) -> None:
+    def remove_at_the_end(
+        self,
+        paths: Sequence[str],
+        vsocks: Sequence[str] = (),
+        if_empty: Sequence[str] = (),
+        folders: Sequence[str] = (),
+    ) -> None:
         """Make it remove these files at the end, and let it connect to the sockets of ``vsocks``.
 
-        ``if_empty``: remove these only if they are.  Once only, before the Launcher is confined.
+        ``if_empty``: remove these only if they are; ``folders``, too.  Once only, before the Launcher is confined.
         """
         files = []
         for path in (*paths, *if_empty):
             facts = os.lstat(path)
             files.append((os.path.abspath(path), facts.st_dev, facts.st_ino, path in if_empty))
-        self._ask({"do": "remove", "files": files, "vsocks": list(vsocks)})
+        self._ask({"do": "remove", "files": files, "vsocks": list(vsocks), "folders": list(folders)})
 
     def connect(self, path: str) -> socket.socket:
         """A connection to this Unix socket: one of ``vsocks`` with _ and a port behind it.  Raises OSError."""

@@ -43,6 +43,8 @@ DEBUG_PORT: Final = 0xE9
 DOORBELL_PIN: Final = 4
 IOAPIC: Final = 2  # the chip's number in IrqRoute
 MEMORY_LIMIT: Final = 0xC0000000  # above it are the APICs and the pages that KVM uses
+MSR_TSC: Final = 0x10
+FAR: Final = 1 << 40  # cycles: minutes
 RESET_CS: Final = 0xF000  # of a processor after reset (Intel SDM vol. 3, 9.1.4)
 # cpuid and vmmcall: the reason of the exit (exit codes of AMD64 APM vol. 2, appendix C), and bytes
 STEPPED_OVER: Final = {0x72: 2, 0x81: 3}
@@ -102,11 +104,16 @@ class KvmEngine:
         )
         return vcpu
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Set the vCPU's registers and start the thread that runs it."""
         try:
             self._vcpu.set_sregs(flat_protected_mode(self._vcpu.get_sregs()))
             self._vcpu.set_regs(Registers(rip=entry, rbx=ebx))
+            if tsc:
+                # KVM takes a value that is less than a second from its own for an attempt to set several processors'
+                # counters alike, and keeps its own.
+                self._vcpu.set_msrs({MSR_TSC: tsc + FAR})
+                self._vcpu.set_msrs({MSR_TSC: tsc})
         except KvmError as error:
             raise EngineError(f"KVM failed: {error}; {ADVICE}") from None
         self._thread = threading.Thread(target=self._run, name="lguest-py vCPU", daemon=True)

@@ -26,6 +26,7 @@ from typing import IO, Protocol
 
 from lguest_py.engines.base import MachineEnd, MachineFacts, no_memory
 from lguest_py.engines.cpuid import qemu_cpu
+from lguest_py.engines.incoming import stream
 from lguest_py.engines.ram import Ram
 from lguest_py.errors import EngineError, NoEngineError
 from lguest_py.files.descriptors import check, limit_is_low, reports_too_many_open, too_many_open
@@ -103,8 +104,11 @@ def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
 
 
 def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[str]:
-    """QEMU's command line: a CPU, RAM of ``size`` bytes in the file ``ram``, the ROM and four small devices."""
-    bell, serial, text = ends
+    """QEMU's command line: a CPU, RAM of ``size`` bytes in the file ``ram``, the ROM and four small devices.
+
+    ``ends``: descriptors of the doorbell, the serial port, the debug port, and perhaps of what it reads (incoming.py).
+    """
+    bell, serial, text, *incoming = ends
     kib, ram = f"{size // 1024}k", ram.replace(",", ",,")  # QEMU's escape for a comma
     return [
         *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
@@ -118,6 +122,7 @@ def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[st
         *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=text"),
         *("-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"),
         *("-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"),
+        *(word for each in incoming for word in ("-incoming", f"fd:{each}")),
     ]
 
 
@@ -207,19 +212,25 @@ class TcgEngine:
         self._text = bytearray()
         self._end: MachineEnd | None = None
         self._was_opened = False  # QEMU has opened the memory
+        self._incoming: IO[bytes] | None = None  # what it reads at its start
 
     def _ends(self) -> list[int]:
-        """QEMU's ends: doorbell, serial port, debug port."""
-        return [each.fileno() for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)]
+        """QEMU's ends: doorbell, serial port, debug port, and what it reads."""
+        ends = [each.fileno() for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)]
+        return [*ends, self._incoming.fileno()] if self._incoming else ends
 
     def arguments(self) -> list[str]:
         """QEMU's command line."""
         return [*qemu_command(self._qemu, self._size, self._ram.name, self._ends()), *sandbox_options()]
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Start QEMU; the ROM jumps to ``entry``."""
         struct.pack_into("<II", self.memory, RESET_BLOCK, entry, ebx)
         try:
+            if tsc:
+                self._incoming = _scratch()
+                self._incoming.write(stream(tsc, (IMAGES / "reset.bin").read_bytes()))
+                self._incoming.seek(0)
             if self._spawn:
                 self._process = self._spawn(self._size, [*self._ram.passed, *self._ends(), self._errors.fileno()])
             else:
@@ -230,6 +241,8 @@ class TcgEngine:
             raise EngineError(f"cannot start {self._qemu} ({error.strerror}): install QEMU for x86 anew") from None
         for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug):
             each.close()
+        if self._incoming:
+            self._incoming.close()
 
     def fileno(self) -> int:
         """Readable after a doorbell, and when QEMU closed its end."""

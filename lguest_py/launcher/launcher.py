@@ -11,7 +11,7 @@ import errno
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -48,6 +48,7 @@ from lguest_py.shared_memory.mailbox import Snapshot
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
+    from lguest_py.launcher.restoring import Saved
     from lguest_py.postmortem.memory import Remains
     from lguest_py.postmortem.postmortem import Postmortem
 
@@ -69,6 +70,16 @@ class Signals(Protocol):
         """The number of a signal that ends the run, or 0; makes ``fileno`` unreadable.  May raise QuitRequested."""
 
 
+class Control(Protocol):
+    """Other programs that look at the Guest while it runs."""
+
+    def begin(self, poller: Poller) -> None:
+        """A boot begins, which waits by this poller."""
+
+    def service(self, ready: Collection[int], vm: Vm) -> Outcome | None:
+        """Something happened to these descriptors; how the run is to end, if they want it to."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What to boot and how.  ``memory`` in bytes, ``timeout`` in seconds for the whole run."""
@@ -85,6 +96,7 @@ class Settings:
     devices: tuple[Hardware, ...] = ()
     bus: BusName = "auto"
     notes: tuple[str, ...] = ()  # lines for the user
+    saved: Saved | None = None  # go on with it, instead of a boot; it cannot restart
 
 
 class _StoppedError(Exception):
@@ -146,6 +158,19 @@ def prepare(
     return Settings(kernel, *how), choice
 
 
+def prepare_saved(path: str, engine: str = "auto", timeout: float | None = None) -> tuple[Settings, Choice]:
+    """Open the file of a saved Guest and choose the engine.  Raises LguestError.  Close ``saved.reader`` at the end."""
+    from lguest_py import engines
+    from lguest_py.launcher.restoring import open_saved
+
+    saved, values = open_saved(path)
+    try:
+        return Settings(**values, restart=False, timeout=timeout, saved=saved), engines.choose(engine)
+    except BaseException:
+        saved.reader.close()
+        raise
+
+
 class Launcher:
     """Runs one Guest.  ``make`` gives an engine with so many bytes of memory (lguest_py.engines.choose).
 
@@ -164,8 +189,12 @@ class Launcher:
         confine: Callable[[], None] = lambda: None,
         connect: Connect = connected,
         autopsy: Callable[[Remains], None] | None = None,
+        control: Control | None = None,
     ) -> None:
-        """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there."""
+        """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there.
+
+        ``control`` is asked for what other programs want, and knows how long the console is theirs.
+        """
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
         self._make = make
@@ -181,6 +210,7 @@ class Launcher:
         self._devices: Sequence[Device] = ()
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._autopsy = autopsy
+        self._control = control
         self._restarts = 0
         self._early = 0  # restarts in a row before the Guest did anything
         self._changed = False  # the boot before found that the Guest's page tables are of the other form
@@ -194,6 +224,8 @@ class Launcher:
             self._deadline = started + self._settings.timeout - self._settings.elapsed
         with ExitStack() as stack:
             self._devices = open_devices(self._settings.devices, self._say, stack, self._connect)
+            if self._settings.saved:
+                self._settings.saved.fill_disks(self._devices)
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
@@ -255,7 +287,7 @@ class Launcher:
         try:
             try:
                 with checked_by(self._check_loading):
-                    vm.start(self._confine)
+                    self._start(vm)
                 self._confine = lambda: None
                 for line in self._announcement.splitlines():
                     self._say(line)
@@ -282,6 +314,13 @@ class Launcher:
         told = status, settings.obey_guest, advice, self._pae, tail.text, postmortem
         return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
 
+    def _start(self, vm: Vm) -> None:
+        if saved := self._settings.saved:
+            facts = saved.facts
+            vm.restore(saved.load, facts["state"], facts["tsc"], saved.tsc_khz, self._confine)
+        else:
+            vm.start(self._confine)
+
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller
         engine_fd, output_fd = vm.engine.fileno(), output.fileno()
@@ -291,6 +330,8 @@ class Launcher:
         for fd in (engine_fd, output_fd, signals_fd):
             poller.set(fd, READABLE)
         source_fd, spun = -1, False
+        if self._control:
+            self._control.begin(poller)
         while True:
             source_deadline = source.prepare_wait()
             if (fd := source.fileno()) != source_fd:
@@ -318,6 +359,8 @@ class Launcher:
                 output.clear()
             if stopped := self._stopped(self._deadline, signals_fd in ready):
                 return stopped
+            if self._control and ready and (wish := self._control.service(ready, vm)):
+                return wish
             if source_fd in ready:
                 inbox += source.read()
             if source.fileno() < 0 and not end_sent:

@@ -211,6 +211,7 @@ def open_report_files(
     """Those that ``machine`` asks for.  ``json``: standard output is for the object of --json."""
     if json and machine.report is not None and descriptor(machine.report) == 1:
         raise UsageError(f"--report {printable(machine.report)} is where --json writes: {ADVICE}")
-    inputs = [settings.image.path, settings.initrd, machine_file, machine.root]
+    saved = settings.saved.path if settings.saved else None
+    inputs = [settings.image.path, settings.initrd, machine_file, machine.root, saved]
     disks = [each.path for each in settings.devices if isinstance(each, Disk)]
     return ReportFiles(machine.report, machine.core, [*filter(None, inputs), *disks], taken=(1, 2))

@@ -36,6 +36,7 @@ class End(enum.Enum):
     SIGNAL = "signal"
     LEFT = "left"
     OUTPUT_CLOSED = "output closed"
+    OTHER_PROCESSOR = "other processor"  # restored on one on which it cannot go on
     OTHER_TABLES = "other page tables"  # the Launcher starts the machine again, so that no run ends with it
 
 
@@ -48,6 +49,7 @@ _STATUS = {
     End.RESTART_LOOP: 3,
     End.HALTED: 3,
     End.TIME_LIMIT: 4,
+    End.OTHER_PROCESSOR: 2,
 }
 _KINDS = {
     L.END_POWER_OFF: End.POWERED_OFF,
@@ -58,8 +60,9 @@ _KINDS = {
     L.END_HALTED: End.HALTED,
     L.END_TRIPLE_FAULT: End.TRIPLE_FAULT,
     L.END_OTHER_TABLES: End.OTHER_TABLES,
+    L.END_OTHER_PROCESSOR: End.OTHER_PROCESSOR,
 }
-SIGINT, SIGPIPE = 2, 13  # the same everywhere
+SIGINT, SIGPIPE, SIGTERM = 2, 13, 15  # the same everywhere
 PAGE_FAULT = 14
 LARGEST_STATUS = 255
 NO_STATUS_REPORTED = 3  # the exit status with --guest-status when the Guest reports none

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Any
 
 from lguest_py.devices.console import Console, Sink
 from lguest_py.devices.device import Device, Progress, Say
@@ -22,18 +23,22 @@ from lguest_py.devices.pci_bus import PciBus
 from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
-from lguest_py.files.poller import Poller
+from lguest_py.errors import LguestError
+from lguest_py.files.poller import READABLE, Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
-from lguest_py.launcher.vm_memory import Plan, Switcher, fill
+from lguest_py.launcher.vm_memory import Bus, Plan, Switcher, fill, polls
 from lguest_py.postmortem.memory import Remains, struct_at, word_at
 from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 
 SPINS_LOST = 63
 SPIN_SERVES = 64  # requests after which the Launcher looks for signals and input again
 SEEN_LOOKS = 60  # at interrupts that the Host kernel is about to handle: some 20 microseconds
+ENGINE_FACTS = "doorbell_port", "doorbell_pin", "doorbell_ack_port", "debug_port", "exit_port"
+PAUSE_SECONDS, PAUSE_LOOK = 5.0, 0.05
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -85,9 +90,11 @@ class Vm:
         self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
         self.ended = 0.0
+        self.paused = False  # it stands still
         self.engine = make(plan.total)
         try:
             self._guest = plan, image, command_line, initrd, switcher, pae
+            self.devices = devices
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self._interrupt = False
@@ -295,6 +302,95 @@ class Vm:
                 self._bus.notify(address)
         if wake:
             self._interrupt = True
+
+    @property
+    def bus(self) -> Bus:
+        """Of its devices."""
+        return self._plan.bus
+
+    @property
+    def pae(self) -> bool:
+        """Whether its Host kernel is that for Guests with PAE."""
+        return self._guest[5]
+
+    @property
+    def paused_tsc(self) -> int:
+        """Its time-stamp counter when it began to stand still."""
+        return self._mailbox.paused_tsc()
+
+    def pause(self) -> None:
+        """Let it stand still between two world switches.  Raises LguestError where it does not.
+
+        Its devices go on.  Raises GuestError when the Guest breaks a rule meanwhile.
+        """
+        self._stand(True)
+
+    def resume(self) -> None:
+        """Let it go on.  Raises as ``pause``."""
+        self._stand(False)
+
+    def _stand(self, still: bool) -> None:
+        """Return when the Host kernel has obeyed: what it says of an earlier request may come late."""
+        mailbox, poller = self._mailbox, Poller()
+        poller.set(self.engine.fileno(), READABLE)
+        until = time.monotonic() + PAUSE_SECONDS
+        mailbox.set_pause(still)
+        while mailbox.paused() != still:
+            self.engine.interrupt()
+            self.service()
+            if self.poll() or time.monotonic() >= until:
+                mailbox.set_pause(False)
+                raise LguestError("it does not obey: it has ended, or waits for whoever reads its console")
+            mailbox.clear_doorbell()
+            if not mailbox.anything() and mailbox.paused() != still:
+                poller.wait(PAUSE_LOOK)
+        self.paused = still
+
+    def look(self) -> Snapshot:
+        """A copy of the mailbox, whose counts may be of different moments unless it stands still."""
+        return self._mailbox.snapshot()
+
+    def save(self) -> dict[str, Any]:
+        """The Launcher's own state of a machine that stands still, for ``restore``: all else is in its memory.
+
+        Raises LguestError for a device that cannot be saved, GuestError when the Guest breaks a rule.
+        """
+        until = time.monotonic() + PAUSE_SECONDS
+        while self.service() is Progress.MORE or any(slot.running and slot.device.busy() for slot in self._bus.slots):
+            if time.monotonic() >= until:
+                raise LguestError("a device does not finish what it does: try again")
+            self.poller.wait(PAUSE_LOOK)
+            for slot in self._bus.slots:
+                slot.due = True
+        return {"devices": self._bus.save(), "inbox": bytes(self._inbox).hex()}
+
+    def restore(
+        self,
+        load: Callable[[memoryview], None],
+        state: dict[str, Any],
+        tsc: int,
+        tsc_khz: int,
+        loaded: Callable[[], None],
+    ) -> None:
+        """Instead of ``start``: go on with the memory that ``load`` fills and this state.
+
+        ``tsc``: of its time-stamp counter; ``tsc_khz``: its rate here (0: the Host kernel measures it).
+        """
+        memory, facts = self.engine.memory, self.engine.facts
+        load(memory)
+        machine = View(memory, L.MACHINE_ADDRESS, L.MACHINE)
+        for name in ENGINE_FACTS:
+            machine[name] = getattr(facts, name)
+        machine["restored"] = 1
+        machine["tsc_khz"] = facts.tsc_khz or tsc_khz
+        machine["poll_microseconds"] = polls()
+        self._mailbox.set_pause(False)
+        self._bus.restore(state["devices"])
+        self._inbox += bytes.fromhex(state["inbox"])
+        loaded()
+        self.engine.start(L.HOST_KERNEL_BASE, L.MACHINE_ADDRESS, tsc)
+        self.engine.interrupt()
+        self.running = time.monotonic()
 
     def take_back(self) -> bytes:
         """The input that this Guest was given, for the machine that starts again in its place (after ``stop``)."""

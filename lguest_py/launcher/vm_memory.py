@@ -59,6 +59,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def polls() -> int:
+    """machine.poll_microseconds: with one processor the Launcher could not answer meanwhile."""
+    return POLL_MICROSECONDS if processors() > 1 else 0
+
+
 @dataclass(frozen=True)
 class Plan:
     """A machine for a Guest with ``guest_bytes`` of RAM."""
@@ -193,9 +198,8 @@ def fill(
         "bar_base": plan.bar_base,
         "bar_bytes": plan.bar_bytes,
         "tables_end": tables_end,
-        # with one processor the Launcher could not answer meanwhile
         "sets_flag_by_popf": int(native and sets_flag_by_popf(image.version)),
         "device_writes": plan.device_writes.start,
-        "poll_microseconds": POLL_MICROSECONDS if processors() > 1 else 0,
+        "poll_microseconds": polls(),
     }.items():
         machine[name] = value

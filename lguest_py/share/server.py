@@ -111,6 +111,11 @@ class Server:
         return Server(self._tree.another(), self._readonly, self._budget)
 
     @property
+    def in_use(self) -> bool:
+        """Whether there are fids."""
+        return len(self._fids) > 0
+
+    @property
     def all_local(self) -> bool:
         """Whether no fid needs another machine, or FUSE, to be closed."""
         return all(fid.node.local for fid in self._fids)

@@ -133,6 +133,16 @@ class Session(Generic[Key]):
         """The first error of the Host's disk."""
         return self._server.failure
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request was not answered."""
+        return bool(self._early or (self._worker and self._worker.busy))
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the Guest has fids: it is mounted."""
+        return self._server.in_use
+
     def watched(self) -> tuple[int, ...]:
         """Descriptors that are readable when ``finished`` has something."""
         return (self._worker.event,) if self._worker else ()

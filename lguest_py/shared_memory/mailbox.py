@@ -176,6 +176,7 @@ _ACCESS_HEAD, _ACCESS_TAIL = _word("register_head"), _word("register_tail")
 _INPUT_HEAD, _INPUT_TAIL = _word("input_head"), _word("input_tail")
 _IRQ_RAISED, _CONFIG_RAISED, _MSIX_VECTORS = _word("irq_raised"), _word("config_raised"), _word("vectors")
 _IRQ_SEEN = _word("irq_seen")
+_PAUSE, _PAUSED = _word("pause"), _word("paused")
 assert _word("config_seen") - _IRQ_SEEN == _CONFIG_RAISED - _IRQ_RAISED == L.VIRTUAL_IRQS
 
 
@@ -309,6 +310,19 @@ class Mailbox:
     def set_vectors(self, slot: int, vectors: int) -> None:
         """The MSI-X vectors of a PCI slot's queues, as bits, and from bit MSIX_CONFIG on of its configuration."""
         self._words[_MSIX_VECTORS + slot] = vectors
+
+    def set_pause(self, wanted: bool) -> None:
+        """Ask the Host kernel to stand still, or to go on; it looks when the machine is interrupted."""
+        self._words[_PAUSE] = int(wanted)
+        barrier()
+
+    def paused(self) -> bool:
+        """Whether it stands still."""
+        return self._words[_PAUSED] == 1
+
+    def paused_tsc(self) -> int:
+        """When it began to."""
+        return self._view["paused_tsc"]
 
     def irqs_seen(self) -> bool:
         """Whether the Host kernel has handled all that was raised."""

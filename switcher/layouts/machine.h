@@ -56,7 +56,7 @@ struct machine {
 	u32 poll_microseconds; /* how long an idle Guest's Host kernel looks for an answer of the Launcher before it halts; 0: not */
 	u32 sets_flag_by_popf; /* native: 1: the kernel sets its interrupt flag by popf too, as Linux did before 5.12 */
 	u32 device_writes; /* in the Host area: a byte for each frame of RAM and device pages, one of the following; on a page boundary */
-	u32 pad;
+	u32 restored;      /* 1: the memory is that of a machine that was saved; the Host kernel goes on there */
 };
 
 /*
@@ -103,6 +103,24 @@ struct pci_function {
 	u32 msix;         /* offset in config of the capability for MSI-X; 0: none */
 };
 
+/*
+ * What a processor has that its memory has not, of a machine that stands still.  The Host kernel's descriptor tables, interrupt
+ * controllers and debug registers are made again from what it knows.
+ */
+struct saved_processor {
+	u32 ebx;
+	u32 esi;
+	u32 edi;
+	u32 ebp;
+	u32 esp;      /* the return address is there */
+	u32 cr0;
+	u32 cr3;
+	u32 cr4;
+	u32 efer;     /* 0: it has no such register */
+	u32 features[7]; /* by CPUID: programs may have looked, and use them (host_kernel/machine/saved.c) */
+	u8 fpu[512];  /* by fxsave */
+};
+
 /* Why the run ended: mailbox.end_kind. */
 #define END_NONE      0
 #define END_POWER_OFF 1
@@ -113,6 +131,7 @@ struct pci_function {
 #define END_HALTED    6 /* the Guest halted, and no interrupt can wake it */
 
 #define END_TRIPLE_FAULT 7 /* native: an exception could not be delivered, nor could the double fault */
+#define END_OTHER_PROCESSOR 9 /* restored on a processor that lacks a feature of the one where it was saved */
 #define END_OTHER_TABLES 8 /* native: the Guest turned on paging with or without PAE, and this Host kernel is for the other */
 
 /* Why an exception could not be delivered: fault_record.failed; 0: it was delivered. */
@@ -186,6 +205,7 @@ struct mailbox {
 	u64 boot_tsc;  /* at the Host kernel's first instruction */
 	u64 guest_tsc; /* at the Guest's first entry */
 	u64 end_tsc;
+	u64 paused_tsc; /* when it last began to stand still */
 	u32 notify_head;
 	u32 text_head;
 	u32 notify[64]; /* Guest-physical addresses of NOTIFY hypercalls, or NOTIFY_PCI; the Guest waits for one in the device page to be consumed */
@@ -226,6 +246,8 @@ struct mailbox {
 	u32 ring_cursor;      /* the ring's next entry when it was last drained to the end */
 	struct call_arguments arguments[64]; /* of last */
 	struct ring_record ring[64];
+	u32 pad3;
+	u32 paused;           /* 1: the machine stands still between two world switches, as the Launcher asked by pause */
 	struct registers host; /* and where it ended it: all of them at an exception, else eip and esp */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
@@ -235,7 +257,7 @@ struct mailbox {
 	u32 input_head;
 	u32 register_tail;
 	u32 register_answer;
-	u32 pad2;
+	u32 pause;          /* 1: the Host kernel is to stand still; it looks when it is interrupted */
 	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n, n from 1 (0 is the clock); BUS_PCI: a queue of slot n did */
 	u32 config_raised[32]; /* BUS_PCI: how often slot n raised an interrupt for a change of its configuration */

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 import pytest
 from ring_lab import Driver
 
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Defaults, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.page_bus import PageBus
 from lguest_py.devices.rounds import Rounds
@@ -21,7 +21,7 @@ RAM = 0x10000
 PAGES = 256
 
 
-class Probe:
+class Probe(Defaults):
     """A device that writes down what is asked of it."""
 
     def __init__(self, kind: int, queues: int, features: int = 0, config: bytes = b"") -> None:

@@ -11,7 +11,7 @@ import pytest
 from ring_lab import Arena, Driver, modern_ring
 
 from lguest_py.devices.console import Console
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Defaults, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.devices.pci_bus import PciBus
 from lguest_py.devices.rounds import Rounds
@@ -42,7 +42,7 @@ AT = {  # offsets in the common configuration: virtio 1.2, 4.1.4.3
 }
 
 
-class Probe:
+class Probe(Defaults):
     """A device with two queues and eight bytes of configuration; ``fault`` is raised by its next call."""
 
     name, type, queue_sizes, features = "probe", 2, (64, 128), 1 << 5 | 1 << 34

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from lguest_py.devices.device import Progress
+from lguest_py.devices.device import Defaults, Progress
 from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.virtqueue import Virtqueue
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
 
 
-class Device:
+class Device(Defaults):
     """Has nothing but descriptors, and a script of what it says after it worked."""
 
     name, type, queue_sizes, features = "probe", 1, (), 0

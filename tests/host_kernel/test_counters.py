@@ -109,7 +109,7 @@ def test_as_many_references_to_one_table_as_there_can_be(engine_name: str) -> No
 class NearTheEnd(EngineWrapper):
     """All that counts in the mailbox stands just before its end when the machine starts."""
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """The other's."""
         mailbox = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         for ring in ("notify", "text", "input"):
@@ -123,7 +123,7 @@ class NearTheEnd(EngineWrapper):
             mailbox["by_vector", vector] = END - 1
         for number in range(L.HYPERCALL_COUNT):
             mailbox["by_hypercall", number] = END - 1
-        super().start(entry, ebx)
+        super().start(entry, ebx, tsc)
 
 
 def run(engine_name: str, image: Image, switcher: Switcher, typed: bytes) -> tuple[Result, bytes]:

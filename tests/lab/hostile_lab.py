@@ -299,9 +299,9 @@ class Watched(EngineWrapper):
         self.pae = False  # the form of its Guest's tables
         self.wrong: list[str] = []
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         self.machine = bytes(self.memory[L.MACHINE_ADDRESS : L.MACHINE_ADDRESS + L.MACHINE.size])
-        super().start(entry, ebx)
+        super().start(entry, ebx, tsc)
 
     def close(self) -> None:
         if not self.closed:

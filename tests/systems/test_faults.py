@@ -25,6 +25,7 @@ import pytest
 from process_lab import PATIENCE, ROOT, Run, alive, family, gone, program
 from pty_session import Session, modes
 
+from lguest_py.control.client import running
 from lguest_py.launcher.vm_memory import built
 
 pytestmark = [pytest.mark.engine, pytest.mark.nightly("kvm")]
@@ -100,9 +101,14 @@ def test_a_launcher_that_is_killed_takes_all_of_it_along(start: Start, number: s
         time.sleep(0.02)
 
 
-def test_whoever_starts_qemu_may_die_too(start: Start, engine_name: str) -> None:
+def test_whoever_starts_qemu_may_die_too(
+    start: Start, engine_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if engine_name == "kvm":
         pytest.skip("there is no QEMU")
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
     run = start()
     run.wait_for(PROMPT)
     qemu, *_ = run.engine_pids()
@@ -112,6 +118,8 @@ def test_whoever_starts_qemu_may_die_too(start: Start, engine_name: str) -> None
     assert status == 1
     assert err.count("\n") < 60
     assert not alive(qemu)
+    assert running() == []  # who would have removed the Guest's socket is dead: whoever looks does that
+    assert list(sockets.iterdir()) == []
 
 
 def test_a_reader_that_is_gone_ends_it(start: Start, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class OfRing0(Watched):
     taken: list[str]
     counts: list[int]
 
-    def start(self, entry: int, ebx: int) -> None:
-        super().start(entry, ebx)
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
+        super().start(entry, ebx, tsc)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 

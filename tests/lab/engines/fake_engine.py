@@ -48,7 +48,7 @@ class FakeEngine:
         self._steps: Iterator[str] | None = None
         self._end: MachineEnd | None = None
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         self.started = entry, ebx
         self.machine = View(self.memory, L.MACHINE_ADDRESS, L.MACHINE)
         self.mailbox = View(self.memory, L.MAILBOX_ADDRESS, L.MAILBOX)

@@ -93,8 +93,8 @@ class Fed(Watched):
     feed: Feed
     bare: Engine  # without what looks at it
 
-    def start(self, entry: int, ebx: int) -> None:
-        super().start(entry, ebx)
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
+        super().start(entry, ebx, tsc)
         self._ending = threading.Event()
         self._counted = self._looked = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)

@@ -38,10 +38,10 @@ class MonitoredTcg(TcgEngine):
         gdb = f"unix:{self.gdb},server=on,wait=off"
         return [*super().arguments(), "-chardev", chardev, "-mon", "chardev=monitor,mode=readline", "-gdb", gdb]
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Without QEMU's walls: it makes a socket."""
         with patch.object(child, "_enabled", False):
-            super().start(entry, ebx)
+            super().start(entry, ebx, tsc)
 
     def close(self) -> None:
         """As the engine, and the monitor."""

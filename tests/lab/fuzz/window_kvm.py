@@ -43,10 +43,10 @@ class NmiKvm(KvmEngine):
     came: ClassVar[dict[str, set[int]]]  # NMIs that came and went
     wrong_at: ClassVar[list[str]]
 
-    def start(self, entry: int, ebx: int) -> None:
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         self._left = iter(self.stops.items())
         self._next_stop()
-        super().start(entry, ebx)
+        super().start(entry, ebx, tsc)
 
     def _next_stop(self) -> None:
         self._world, place = next(self._left, ("", 0))

@@ -68,8 +68,8 @@ class Stepped(Fed):
     interrupts: ClassVar[int] = 0
     wrong_at: ClassVar[list[str]] = []
 
-    def start(self, entry: int, ebx: int) -> None:
-        super().start(entry, ebx)
+    def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
+        super().start(entry, ebx, tsc)
         self._work = threading.Thread(target=self._works, daemon=True)
         self._work.start()
 
