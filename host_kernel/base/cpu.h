@@ -20,6 +20,7 @@
 #define MSR_EFER 0xC0000080
 #define EFER_NXE 0x800
 #define CPUID_FEATURES 1u
+#define CPUID_MORE_FEATURES 7u
 #define CPUID_PAE      0x40u /* edx */
 #define CPUID_EXTENDED 0x80000000u /* eax: the last leaf of this kind */
 #define CPUID_EXTENDED_FEATURES 0x80000001u
@@ -168,55 +169,35 @@ static inline void cpuid(u32 leaf, u32 words[4])
 	__asm__ volatile("cpuid" : "+a"(words[0]), "=b"(words[1]), "+c"(words[2]), "=d"(words[3]));
 }
 
-/* eax and edx of a CPUID leaf; edx is 0 where there is no such leaf. */
-static inline u32 cpuid_eax(u32 leaf, u32 *edx)
-{
-	u32 a = leaf & CPUID_EXTENDED, b, c = 0, d;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	if (edx)
-		*edx = 0;
-	if (a < leaf)
-		return 0;
-	a = leaf;
-	c = 0;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	if (edx)
-		*edx = d;
-	return a;
-}
-
 static inline bool cpu_has_pae(void)
 {
-	u32 edx;
-	cpuid_eax(CPUID_FEATURES, &edx);
-	return edx & CPUID_PAE;
+	u32 words[4];
+	cpuid(CPUID_FEATURES, words);
+	return words[3] & CPUID_PAE;
 }
 
 static inline bool cpu_has_nx(void)
 {
-	u32 edx;
-	cpuid_eax(CPUID_EXTENDED_FEATURES, &edx);
-	return edx & CPUID_NX;
+	u32 words[4];
+	cpuid(CPUID_EXTENDED_FEATURES, words);
+	return words[3] & CPUID_NX;
 }
 
 /* The width of physical addresses.  A CPU with PAE that does not say has 36. */
 static inline u32 cpu_physical_bits(void)
 {
-	u32 bits = cpuid_eax(CPUID_WIDTHS, NULL) & 0xFF;
+	u32 words[4], bits;
+	cpuid(CPUID_WIDTHS, words);
+	bits = words[0] & 0xFF;
 	return bits < 32 || bits > 52 ? 36 : bits;
 }
 
 /* CPUID leaf 7, subleaf 0: ecx; 0 where there is no such leaf. */
 static inline u32 cpuid_7_ecx(void)
 {
-	u32 a = 0, b, c = 0, d;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	if (a < 7)
-		return 0;
-	a = 7;
-	c = 0;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	return c;
+	u32 words[4];
+	cpuid(CPUID_MORE_FEATURES, words);
+	return words[2];
 }
 
 static inline void invlpg(u32 address)

@@ -4,7 +4,6 @@
  * Read before: start.S, host_kernel/machine/saved.S.  Read next: restored.c.
  */
 #include "offsets.h"
-#define CR0_TS 8
 #define MSR_EFER 0xC0000080
 #define SAVED(field) saved_processor + SAVED_PROCESSOR_##field
 
@@ -26,8 +25,8 @@ restore_processor:
 	movl SAVED(cr3), %eax
 	movl %eax, %cr3
 	movl SAVED(cr0), %eax
-	andl $~CR0_TS, %eax
 	movl %eax, %cr0
+	clts					/* with TS fxrstor faults */
 	movl $restore_stack_end, %esp		/* the Host kernel's own is in use */
 	pushl %ebx
 	call host_restored			/* void host_restored(const struct machine *) */

@@ -19,8 +19,8 @@ static void read_features(u32 words[SAVED_FEATURES])
 {
 	u32 leaf_7[4], leaf_1[4], extended[4];
 
-	cpuid(1, leaf_1);
-	cpuid(7, leaf_7);
+	cpuid(CPUID_FEATURES, leaf_1);
+	cpuid(CPUID_MORE_FEATURES, leaf_7);
 	cpuid(CPUID_EXTENDED_FEATURES, extended);
 	words[0] = leaf_1[2];
 	words[1] = leaf_1[3];

@@ -22,7 +22,7 @@ from lguest_py.devices.console import Console
 from lguest_py.devices.device import Device, Progress
 from lguest_py.devices.errors import GuestError
 from lguest_py.engines.base import Engine, MachineEnd
-from lguest_py.errors import LguestError
+from lguest_py.errors import ImageError, LguestError
 from lguest_py.files.cancellation import checked_by, time_limit
 from lguest_py.files.inputs import printable
 from lguest_py.files.poller import READABLE, Poller
@@ -193,7 +193,7 @@ class Launcher:
     ) -> None:
         """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there.
 
-        ``control`` is asked for what other programs want, and knows how long the console is theirs.
+        ``control`` is asked for what other programs want.
         """
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
@@ -316,8 +316,10 @@ class Launcher:
 
     def _start(self, vm: Vm) -> None:
         if saved := self._settings.saved:
-            facts = saved.facts
-            vm.restore(saved.load, facts["state"], facts["tsc"], saved.tsc_khz, self._confine)
+            try:
+                vm.restore(saved.load, saved.facts["state"], saved.facts["tsc"], saved.tsc_khz, self._confine)
+            except (KeyError, TypeError, ValueError, IndexError):  # with right checksums
+                raise ImageError(f"{printable(saved.path)} is damaged: save the Guest again") from None
         else:
             vm.start(self._confine)
 

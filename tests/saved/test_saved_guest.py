@@ -6,7 +6,6 @@ Read next: lguest_py/launcher/saving.py.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -162,4 +161,3 @@ def test_the_file_is_this_users_alone(engine_name: Any, tmp_path: Path) -> None:
         guest.console.expect("lguest> ", PATIENCE)
         guest.save(saved)
     assert saved.stat().st_mode & 0o777 == 0o600
-    assert hashlib.sha256(saved.read_bytes()).hexdigest() != hashlib.sha256().hexdigest()
