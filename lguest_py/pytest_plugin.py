@@ -9,6 +9,14 @@
 The report of a test that fails has the consoles of its Guests, and how those ended that did not end well.
 Guests share nothing, so tests may run in parallel (pytest-xdist).
 
+``lguest_booted`` does the same with a Guest that has booted before: the first call of a session boots it and saves it,
+and each call, the first too, makes a copy that goes on from there.  So each test has a fresh Guest at once:
+
+    def test_it(lguest_booted):
+        guest = lguest_booted("debian-6.1-686", until="/ # ")
+        guest.console.sendline("uname -m")
+        guest.console.expect("i686", timeout=20)
+
 ``--lguest-engine=auto|kvm|tcg`` is the engine of Guests whose test names none.  ``@pytest.mark.needs_kvm`` marks a test
 that makes sense on KVM only.  Where KVM does not work it is skipped.  With CI=true in the environment it fails instead,
 so that nobody overlooks a CI machine that lost its KVM.
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from lguest_py.machine import Machine
 
 GUESTS = pytest.StashKey["list[Machine]"]()
+UNTIL_BOOTED = 600.0  # seconds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,6 +87,73 @@ def lguest(request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
             return guest
 
         yield boot
+
+
+class _Booted:
+    """The Guests of a session that were booted and saved."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._files: dict[object, str] = {}
+        self._failures: dict[object, str] = {}
+
+    def file(self, key: object, boot: Callable[[str], None]) -> str:
+        """The saved file of this key; ``boot`` writes it the first time.  A boot that failed is not tried again."""
+        if why := self._failures.get(key):
+            pytest.fail(f"the Guest did not boot, in an earlier test: {why}", pytrace=False)
+        if key not in self._files:
+            path = os.path.join(self._folder, f"{len(self._files)}.saved")
+            try:
+                boot(path)
+            except Exception as error:
+                self._failures[key] = f"{type(error).__name__}: {error}"
+                raise
+            self._files[key] = path
+        return self._files[key]
+
+
+@pytest.fixture(scope="session")
+def _lguest_saved() -> Iterator[_Booted]:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="lguest-py-booted-") as folder:
+        yield _Booted(folder)
+
+
+@pytest.fixture
+def lguest_booted(
+    request: pytest.FixtureRequest, lguest: Callable[..., Machine], _lguest_saved: _Booted
+) -> Callable[..., Machine]:
+    """A factory: ``lguest_booted(image, until=…, **options)`` is a Guest that has booted, as a copy of its own.
+
+    ``until``: what the console must have shown (within UNTIL_BOOTED seconds) before the Guest is saved, or a function
+    of a module that gets the Machine and prepares it.  ``options``: as for ``lguest``; ``timeout`` is each copy's.
+    The copy's console starts empty.  One boot serves all calls with the same arguments in a session (with pytest-xdist:
+    in a worker).  A Guest that was copied cannot reboot, and a disk of it must be readonly or have an overlay.
+    """
+
+    def copy(
+        image: str | os.PathLike[str] | None = None,
+        *,
+        until: str | Callable[[Machine], object],
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Machine:
+        def boot(path: str) -> None:
+            guest = lguest(image, **options)
+            if callable(until):
+                until(guest)
+            else:
+                guest.console.expect(until, UNTIL_BOOTED)
+            guest.save(path)
+            guest.close()
+            request.node.stash[GUESTS].remove(guest)  # a report is about the copy
+
+        key = (None if image is None else os.fspath(image), until, repr(sorted(options.items())))
+        engine = {"engine": options["engine"]} if "engine" in options else {}
+        return lguest(saved=_lguest_saved.file(key, boot), timeout=timeout, **engine)
+
+    return copy
 
 
 @pytest.hookimpl(wrapper=True)

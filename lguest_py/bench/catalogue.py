@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The catalogue of benchmarks by name, and the suite that measures each.
 
-Read next: micro.py, linux.py, boot.py and devices.py, which measure; lguest_py/measurements/stats.py, which repeats.
+Read next: micro.py, linux.py, boot.py, devices.py and saved.py, which measure;
+lguest_py/measurements/stats.py, which repeats.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from lguest_py.errors import UsageError
 from lguest_py.measurements.row import Row
 
 BOOT: Final = "boot"
-ALL_DEVICES: Final = "devices"  # names them all
+FAMILIES: Final = ("devices", "saved")  # as a name: all of that kind
 BOOTS: Final = {BOOT: "a distribution's kernel to its init, by its own clock"}
 STOCK: Final = "debian-6.1-686"
 SWITCHERS: Final = {"classic": ("classic",), "lean": ("lean",), "both": ("classic", "lean")}
-TWINS: Final = ("linux", "boot", "devices")  # kinds that are also measured natively
-RUNS: Final = {"micro": 10, "linux": 5, "boot": 1, "devices": 1}  # the default of --runs, an upper limit
+WITH_INITRD: Final = ("boot", "saved")
+RUNS: Final = {"micro": 10, "linux": 5, "boot": 1, "devices": 1, "saved": 1}  # the default of --runs, an upper limit
 
 
 def catalogue() -> dict[str, Mapping[str, str]]:
@@ -29,8 +30,9 @@ def catalogue() -> dict[str, Mapping[str, str]]:
     from lguest_py.bench.devices import DEVICES
     from lguest_py.bench.linux import LINUX
     from lguest_py.bench.micro import MICRO
+    from lguest_py.bench.saved import SAVED
 
-    return {"micro": MICRO, "linux": LINUX, "boot": BOOTS, "devices": DEVICES}
+    return {"micro": MICRO, "linux": LINUX, "boot": BOOTS, "devices": DEVICES, "saved": SAVED}
 
 
 def names() -> list[str]:
@@ -44,11 +46,10 @@ def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
     Raises UsageError for an unknown name.
     """
     kinds = catalogue()
-    if ALL_DEVICES in wanted:
-        wanted = [*wanted, *kinds["devices"]]
+    for family in FAMILIES:
+        if family in wanted:
+            wanted = [*(name for name in wanted if name != family), *kinds[family]]
     for name in wanted:
-        if name == ALL_DEVICES:
-            continue
         if not any(name in kind for kind in kinds.values()):
             raise UsageError(f"there is nothing called {name!r} to measure (see lguest-py bench --list)")
     chosen = {kind: [name for name in known if name in wanted] for kind, known in kinds.items()}
@@ -57,6 +58,11 @@ def select(wanted: Sequence[str], linux: bool) -> dict[str, list[str]]:
     elif not wanted:
         chosen["micro"] = list(kinds["micro"])
     return {kind: found for kind, found in chosen.items() if found}
+
+
+def needs_kernel(kind: str, names: Sequence[str]) -> bool:
+    """Whether these names of a kind are measured in a Linux."""
+    return kind != "micro" and (kind != "saved" or any(name.startswith("linux") for name in names))
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,10 @@ def kernel(kind: str, image: str | None, initrd: str | None) -> Kernel:
     if image is None and directory and kind == "linux":
         image = str(Path(directory, "bzImage"))
     found = stock.resolve(image or STOCK)
-    disk = Path(initrd) if initrd else found.initrd if found and kind == "boot" else None
+    disk = Path(initrd) if initrd else found.initrd if found and kind in WITH_INITRD else None
     file = found.kernel if found else Path(image or STOCK)
-    if kind == "boot" and not disk:
-        raise UsageError(f"boot needs an initrd to boot {image}: give --initrd (lguest-py mkinitrd makes one)")
+    if kind in WITH_INITRD and not disk:
+        raise UsageError(f"{kind} needs an initrd to boot {image}: give --initrd (lguest-py mkinitrd makes one)")
     for each in (file, disk):
         if each and not each.is_file():
             raise UsageError(f"{each} is not a file: give a kernel, and its initrd if it needs one (--image, --initrd)")
@@ -108,6 +114,11 @@ class Suite:
             from lguest_py.bench.micro import micro_rows
 
             return micro_rows(self.engine, self.switcher, self.counted, self.names)
+        if self.kind == "saved":
+            from lguest_py.bench.saved import saved_rows
+
+            linux = (self.kernel.image, self.kernel.initrd) if self.kernel else None
+            return [] if self.counted else saved_rows(linux, self.engine, self.switcher, self.names)
         assert self.kernel
         image, initrd = self.kernel.image, self.kernel.initrd
         if self.kind == "linux":

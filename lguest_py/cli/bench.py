@@ -28,7 +28,7 @@ Each is measured until its minimum does not fall by 1 %: in 3 runs one after the
 are equal; at most --runs times.  The clock's own cost is subtracted.  Times on an emulated CPU say little about a real
 one, and instructions nothing about a CR3 load: the counts beside them are what carries over.
 
-``devices`` names all that is measured of devices; --switcher lean is enough for it.
+``devices`` names all that is measured of devices, ``saved`` all of saved Guests; --switcher lean is enough for them.
 
 What runs in Linux, and boot, is measured natively too, on the same engine with the same kernel.
 The kernel: --image, else bzImage in the directory LGUEST_LINUX, else debian-6.1-686 as lguest-py fetch got it; boot
@@ -38,7 +38,8 @@ takes the last one, or --image.
 """
 MOST_RUNS = 1000
 GROUPS = {"micro": "in the tiny Guest and the Host kernel", "linux": "in Linux (--linux)", "boot": "of a whole boot",
-          "devices": "of devices, in Linux (all: devices)"}  # fmt: skip
+          "devices": "of devices, in Linux (all: devices)",
+          "saved": "of a Guest that was saved, against one that boots (all: saved)"}  # fmt: skip
 
 
 class _Known(list[str]):
@@ -132,8 +133,8 @@ def measure(options: argparse.Namespace, old: Record | None) -> Record:
     from lguest_py.measurements.environment import describe
 
     chosen = catalogue.select(options.names, options.linux)
-    twins = [kind for kind in chosen if kind in catalogue.TWINS]
-    kernels = {kind: catalogue.kernel(kind, options.image, options.initrd) for kind in twins}
+    with_kernel = [kind for kind, names in chosen.items() if catalogue.needs_kernel(kind, names)]
+    kernels = {kind: catalogue.kernel(kind, options.image, options.initrd) for kind in with_kernel}
     here = describe(options.engine, options.icount, [kernel.release for kernel in kernels.values()])
     if old:
         compare.check_alike(options.compare, old, here.engine, options.icount)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-GROUPS: Final = ("switch", "step", "inside", "native-personality", "linux", "boot", "devices", "wall")
+GROUPS: Final = ("switch", "step", "inside", "native-personality", "linux", "boot", "devices", "saved", "wall")
 # Names of counts.
 HOST_INSTRUCTIONS: Final = "host_instructions"
 SWITCHER_INSTRUCTIONS: Final = "switcher_instructions"

@@ -21,6 +21,7 @@ GROUP_TITLES = {
     "linux": "in Linux, in a Guest and natively",
     "boot": "boot to init",
     "devices": "devices in Linux, in a Guest and natively with QEMU's own",
+    "saved": "a Guest that was saved, against one that boots",
 }
 COUNT_LABELS = {
     "cr3_loads": "CR3",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -110,3 +112,56 @@ def test_the_probe_is_the_engines_own(pytester: pytest.Pytester, engine_name: st
     done = pytester.runpytest_subprocess()
     counts = done.parseoutcomes()
     assert counts.get("passed") or (engine_name == "tcg" and (counts.get("skipped") or counts.get("errors")))
+
+
+BOOTED = """
+import pytest
+boots = []
+def ready(guest):
+    guest.console.expect("lguest> ", 300)
+    guest.console.sendline("echo once")
+    guest.console.expect("\\nonce", 300)
+    boots.append(guest)
+@pytest.mark.parametrize("number", range(3))
+def test_each_has_its_own(lguest_booted, number):
+    guest, other = (lguest_booted(until=ready, memory="16M") for _ in range(2))
+    assert "once" not in guest.console.output
+    for each, word in (guest, "first"), (other, "second"):
+        each.console.sendline(f"echo {word} {number}")
+        each.console.expect(f"\\n{word} {number}", 300)
+    assert guest.engine == "ENGINE"
+    assert len(boots) == 1
+def test_other_arguments_are_another_guest(lguest_booted):
+    lguest_booted(until=ready, memory="24M").console.sendline("poweroff")
+    assert len(boots) == 2
+def test_it_ends_like_any(lguest_booted):
+    guest = lguest_booted(until="lguest> ", memory="16M")
+    guest.console.sendline("poweroff")
+    assert guest.wait(300).status == 0
+"""
+NEVER_BOOTED = """
+import pytest
+@pytest.mark.parametrize("number", range(2))
+def test_it(lguest_booted, number):
+    lguest_booted(until="lguest> ", command_line="run=fault bad-hypercall")
+"""
+
+
+@pytest.mark.nightly("kvm")
+def test_guests_that_have_booted(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, engine_name: str, tmp_path: Path
+) -> None:
+    pytester.makepyfile(BOOTED.replace("ENGINE", engine_name))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = pytester.runpytest_subprocess("-W", "error", f"--lguest-engine={engine_name}")
+    done.assert_outcomes(passed=5)
+    assert not list(tmp_path.glob("lguest-py-booted-*"))
+
+
+def test_a_boot_that_fails_is_not_tried_for_each_test(pytester: pytest.Pytester, engine_name: str) -> None:
+    pytester.makepyfile(NEVER_BOOTED)
+    done = pytester.runpytest_subprocess(f"--lguest-engine={engine_name}")
+    done.assert_outcomes(failed=2)
+    output = done.stdout.str()
+    assert output.count("the Guest did not boot, in an earlier test: ExpectError: the Guest was killed: ") == 1
+    assert output.count("console of Guest 1") == 1
