@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from linux_lab import PATIENT, Linux
+from linux_lab import PATIENCE, PATIENT, Linux
 
+from lguest_py import End, Machine
 from lguest_py.kernels.stock import Kernel
 
 if TYPE_CHECKING:
@@ -63,6 +64,31 @@ def test_work_for_a_long_time_without_a_kernel_message(engine_name: str, linux: 
 @pytest.mark.timeout(3 * 3600)
 def test_work_in_an_unmodified_kernel(engine_name: str, stock: Kernel, linux: RealLinux) -> None:
     soak(engine_name, STOCK, linux.initrd, "ttyS0", rounds=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("kind", ["lguest", "unmodified"])
+def test_a_restored_guest_works_for_a_long_time(
+    engine_name: Any, kind: str, linux: RealLinux, stock: Kernel, tmp_path: Path
+) -> None:
+    image, console = (linux.bzimage, "hvc0") if kind == "lguest" else (STOCK, "ttyS0")
+    saved, seconds = tmp_path / "saved", SECONDS[engine_name]
+    with Machine(
+        image, engine=engine_name, initrd=linux.initrd, command_line=["quiet", f"console={console}"]
+    ) as first:
+        first.console.expect("/ # ", PATIENCE)
+        first.save(saved)
+    with Machine(saved=saved, engine=engine_name) as guest:
+        guest.console.sendline(f"export secs={seconds} {PATIENT}; /tests/soak; echo left with $?; exit")
+        left = guest.console.expect(re.compile(r"\nleft with (\d+)"), 5 * seconds)
+        result = guest.wait(PATIENCE)
+    assert left[1] == "0", guest.console.output[-3000:]
+    assert "\nDMESG CLEAN" in guest.console.output
+    loop = re.search(r"\nWORK LOOP PASSED fails=0 rounds=(\d+)", guest.console.output)
+    assert loop
+    print(loop[0].strip())
+    assert (result.outcome.end, result.status) == (End.POWERED_OFF, 0)
 
 
 def soak(engine_name: str, image: Path | str, initrd: Path, console: str, rounds: int) -> None:
