@@ -2,6 +2,7 @@
 /*
  * The Guest, as both personalities know it.  Addresses in it are Guest-physical or Guest-virtual, not the Host's.
  * Read next: personality.h.
+ * Next in the book: personality.h.
  */
 #ifndef HOST_KERNEL_BASE_GUEST_H
 #define HOST_KERNEL_BASE_GUEST_H

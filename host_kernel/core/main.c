@@ -2,6 +2,7 @@
 /*
  * Initialisation of the Host kernel: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
  * Read before: start.S.  Read next: host_kernel/core/run.c; host_kernel/machine/tables.c for the CPU's tables.
+ * Next in the book: host_kernel/base/host.h.
  */
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/end.h"

@@ -2,6 +2,7 @@
 /*
  * The run loop: inject pending interrupts, enter the Guest, handle its exit reason, repeat.
  * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is faster), then host_kernel/lguest/traps.c.
+ * Next in the book: host_kernel/machine/clock.c.
  */
 #include "host_kernel/core/run.h"
 #include "host_kernel/base/cpu.h"

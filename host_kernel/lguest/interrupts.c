@@ -3,6 +3,7 @@
  * Virtual interrupts of an lguest Guest.  Its interrupt flag and its mask are in lguest_data.  It need not make a hypercall
  * for a pending interrupt: the Host kernel retries by a timer (clock.c).
  * Read before: inject.c.  Read next: hypercalls.c.
+ * Next in the book: host_kernel/instruction/instruction.h.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

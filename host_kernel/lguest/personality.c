@@ -2,6 +2,7 @@
 /*
  * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.
  * Read before: host_kernel/core/run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
+ * Next in the book: traps.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"

@@ -2,6 +2,7 @@
 /*
  * Exit reasons of an lguest Guest, and what is done about each.  Most exceptions are reflected to the Guest's handler.
  * Read before: host_kernel/core/run.c.  Read next: host_kernel/memory/fault.c for page faults, hypercalls.c, inject.c.
+ * Next in the book: hypercalls.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fill the shadow page tables at a page fault.  Read before: walk.h, directories.c. */
+/*
+ * Fill the shadow page tables at a page fault.  Read before: walk.h, directories.c.
+ * Picture: docs/pictures/life-page-fault.svg.
+ * Next in the book: dirty.c.
+ */
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/directories.h"

@@ -3,6 +3,7 @@
 
 Its users are the command line (lguest_py/cli/boot.py) and a Python program (lguest_py/machine.py).
 Read next: lguest_py/launcher/vm.py, one boot of the Guest.
+Next in the book: lguest_py/images/__init__.py.
 """
 
 from __future__ import annotations
