@@ -17,6 +17,7 @@ from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
 LEXERS = {".py": PythonLexer, ".pyi": PythonLexer, ".c": CLexer, ".h": CLexer, ".S": GasLexer, ".sh": BashLexer}
 KINDS = (  # the first that fits
     (Comment.Preproc, "p"),
+    (String.Doc, "c"),
     (Comment, "c"),
     (Keyword, "k"),
     (String, "s"),
@@ -34,7 +35,9 @@ def _kind(token: _TokenType) -> str:
 
 def highlight(suffix: str, text: str) -> list[str]:
     """The lines of a text, with tabs as spaces; of an unknown suffix they are only escaped."""
-    text = "\n".join(line.expandtabs(8) for line in text.splitlines())
+    # In assembly a # at the margin is for the C preprocessor, which pygments takes for a comment.
+    directives = {at: line for at, line in enumerate(text.splitlines()) if suffix == ".S" and line.startswith("#")}
+    text = "\n".join("" if at in directives else line.expandtabs(8) for at, line in enumerate(text.splitlines()))
     lexer = LEXERS.get(suffix)
     if not lexer:
         return [escape(line, quote=False) for line in text.split("\n")]
@@ -46,4 +49,6 @@ def highlight(suffix: str, text: str) -> list[str]:
                 lines.append("")
             part = escape(part, quote=False)
             lines[-1] += f"<i class={kind}>{part}</i>" if kind and part.strip() else part
+    for at, line in directives.items():
+        lines[at] = highlight(".c", line)[0]
     return lines

@@ -6,8 +6,8 @@
     Chapter: The Switcher.  WORDS     a paragraph of its own: with this file a chapter begins, and what it is about
     Picture: docs/pictures/rings.svg. shown below the file's comment
 
-Every file of the trees is in this order, or left_out.toml says why it is not.  Whatever is wrong with the order is found
-at once, and named: BookError.
+Every file of the trees is in this order, or left_out.toml says why it is not.  BookError names all that is wrong with
+it.
 
 Read next: sections.py, which cuts the files; page.py, which writes the book.
 """
@@ -25,7 +25,10 @@ from book.sections import Cut, cut
 TREES = ("examples", "guest_kernel", "host_kernel", "lguest_py", "switcher")
 SUFFIXES = (".py", ".c", ".h", ".S")
 CORE = (  # folders of which each file that is left out is named
-    *(f"host_kernel/{room}" for room in ("base", "core", "instruction", "lguest", "machine", "memory", "native", "pci")),
+    *(
+        f"host_kernel/{room}"
+        for room in ("base", "core", "instruction", "lguest", "machine", "memory", "native", "pci")
+    ),
     *("lguest_py/engines", "lguest_py/launcher", "switcher", "switcher/layouts"),
 )
 GENERATED = ("_layouts.py", "_kvm.c")
@@ -139,8 +142,9 @@ def _chain(entries: dict[str, Entry], problems: list[str]) -> list[Entry]:
             problems.append(f"{path}: {origins[0]} names it as the next, and it does not say what follows it")
     firsts = [path for path in entries if path not in before]
     if len(firsts) != 1:
-        problems.append("nothing begins the book: " + ("no file has a tag" if not entries else "its files form a circle")
-                        if not firsts else f"no file leads to these, and only one can begin the book: {', '.join(firsts)}")  # fmt: skip
+        why = f"no file leads to these, and only one can begin the book: {', '.join(firsts)}"
+        none = "its files form a circle" if entries else "no file has a tag"
+        problems.append(why if firsts else f"nothing begins the book: {none}")
     chain: list[Entry] = []
     at: str | None = firsts[0] if firsts else None
     while at in entries and entries[at] not in chain:

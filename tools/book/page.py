@@ -19,15 +19,28 @@ from book.prose import inline
 
 HERE = Path(__file__).parent
 TITLE = "lguest-py: the book"
+INTRODUCTION = """\
+<p>These are the sources of lguest-py {version} in the order in which to read them: {files} files, {lines:,} lines, in
+{chapters} chapters. The text is the files' own comments. Each file says at its top which one is next, so the book can
+also be read in an editor. Not shown are licence lines, includes and imports. The number of a line leads to it in its
+file.</p>
+<p>For a short way through, from the command line to the first instruction in ring 1, there is
+<a href="docs/tour.html">the tour</a>.</p>"""
 
 
-def head(title: str, style: str | None = None) -> str:
-    """The start of any page; ``style`` is the address of the style sheet, None: it is in the page."""
-    sheet = f'<link rel="stylesheet" href="{style}">' if style else f"<style>\n{(HERE / 'style.css').read_text()}</style>"
+def head(title: str, style: str | None = None, beside: bool = True) -> str:
+    """The start of any page; ``style`` is the address of the style sheet, None: it is in the page.
+
+    ``beside``: contents follow, which stand beside the text where there is room.
+    """
+    sheet = (
+        f'<link rel="stylesheet" href="{style}">' if style else f"<style>\n{(HERE / 'style.css').read_text()}</style>"
+    )
+    beside_it = ' class="beside"' if beside else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n{sheet}\n</head>\n<body>\n'
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n{sheet}\n</head>\n<body{beside_it}>\n'
         f'<a class="skip" href="#text">Skip to the text</a>\n'
     )
 
@@ -60,7 +73,9 @@ class Links:
             return None
         if path in self.inside:
             return f"#{path}"
-        return self.source(path) if Path(path).suffix in (".py", ".c", ".h", ".S", ".ld", ".toml") else f"{path[:-3]}.html"
+        return (
+            self.source(path) if Path(path).suffix in (".py", ".c", ".h", ".S", ".ld", ".toml") else f"{path[:-3]}.html"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,18 +111,21 @@ def chapters(order: list[Entry]) -> list[Chapter]:
 def _contents(found: list[Chapter]) -> Iterator[str]:
     yield '<nav aria-label="Contents">\n<p class="title"><a href="#text">The book</a></p>\n<ul>'
     for chapter in found:
-        yield f'<li><details><summary><a href="#{chapter.id}">{chapter.number}. {escape(chapter.title)}</a></summary>\n<ol>'
+        link = f'<a href="#{chapter.id}">{chapter.number}. {escape(chapter.title)}</a>'
+        yield f"<li><details><summary>{link}</summary>\n<ol>"
         for entry in chapter.entries:
             folder, _, name = entry.path.rpartition("/")
-            yield f'<li><a href="#{entry.path}" title="{entry.path}">{name} <small>{folder.split("/")[-1]}</small></a></li>'
+            room = f"<small>{folder.split('/')[-1]}</small>"
+            yield f'<li><a href="#{entry.path}" title="{entry.path}">{name} {room}</a></li>'
         yield "</ol></details></li>"
-    yield '<li><a href="#left-out">What is left out</a></li>\n<li><a href="index.html">All pages</a></li>\n</ul>\n</nav>'
+    yield '<li><a href="#left-out">What is left out</a></li>'
+    yield '<li><a href="index.html">All pages</a></li>\n</ul>\n</nav>'
 
 
 def excerpt(entry: Entry, code: tuple[int, ...], lines: list[str], links: Links, anchor: bool) -> str:
     """Lines of a file, each with its number."""
     first, last = code[0], code[-1]
-    told = f"{first}–{last}" if last > first else str(first)
+    told = f"{first}-{last}" if last > first else str(first)
     name = Path(entry.path).name
     row = "".join(
         f'<a class="n" href="{links.source(entry.path, number)}" tabindex="-1" aria-hidden="true">{number}</a>'
@@ -117,7 +135,7 @@ def excerpt(entry: Entry, code: tuple[int, ...], lines: list[str], links: Links,
     place = f'id="{entry.path}:{first}" ' if anchor else ""
     return (
         f'<div class="code"><a {place}class="place" href="{links.source(entry.path, first)}" '
-        f'aria-label="{name}, lines {told}">{told}</a><pre><code>{row}</code></pre></div>'
+        f'aria-label="{name}, lines {told}">{name} {told}</a><pre><code>{row}</code></pre></div>'
     )
 
 
@@ -128,7 +146,8 @@ def _article(entry: Entry, links: Links, onward: str) -> Iterator[str]:
     folder, _, name = entry.path.rpartition("/")
     lines = highlight(Path(entry.path).suffix, "\n".join(entry.cut.lines))
     yield f'<article id="{entry.path}" aria-labelledby="{entry.path}:name">'
-    yield f'<h3 id="{entry.path}:name"><a class="file" href="{links.source(entry.path)}">{folder}/<wbr><b>{name}</b></a></h3>'
+    shown = f'<a class="file" href="{links.source(entry.path)}">{folder}/<wbr><b>{name}</b></a>'
+    yield f'<h3 id="{entry.path}:name">{shown}</h3>'
     for number, section in enumerate(entry.cut.sections):
         text = section.prose if number else entry.text
         if text:
@@ -144,12 +163,13 @@ def _article(entry: Entry, links: Links, onward: str) -> Iterator[str]:
 
 
 def svg(text: str, name: str) -> str:
-    """A picture of ours, to stand in a page: ids that are its own."""
-    text = re.sub(r"<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>", "", text, flags=re.S).strip()
+    """A picture of ours, to stand in a page: its ids are its own, and its title is what a screen reader says."""
+    text = re.sub(r"<\?xml.*?\?>|<!--.*?-->\s*|<!DOCTYPE[^>]*>", "", text, flags=re.S).strip()
+    title = re.search(r"<title>(.*?)</title>", text, re.S)
+    text = text.replace("<svg ", f'<svg role="img" aria-label="{title[1] if title else name}" ', 1)
     prefix = re.sub(r"\W+", "-", Path(name).stem)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
-    return re.sub(r'url\(#([^)]+)\)|href="#([^"]+)"',
-                  lambda m: f"url(#{prefix}-{m[1]})" if m[1] else f'href="#{prefix}-{m[2]}"', text)  # fmt: skip
+    text = re.sub(r"""\bid=(['"])""", rf"id=\1{prefix}-", text)
+    return re.sub(r"""(url\(|\bhref=['"])#""", rf"\1#{prefix}-", text)
 
 
 def _left_out(links: Links) -> Iterator[str]:
@@ -159,6 +179,7 @@ def _left_out(links: Links) -> Iterator[str]:
     for pattern, reason in left_out():
         reasons.setdefault(reason, []).append(pattern)
     for reason, patterns in reasons.items():
+
         def one(pattern: str) -> str:
             shown = f"<code>{escape(pattern)}</code>"
             return shown if "*" in pattern else f'<a href="{links.source(pattern)}">{shown}</a>'
@@ -180,14 +201,7 @@ def page(order: list[Entry], links: Links, version: str) -> str:
     found = chapters(order)
     lines = sum(chapter.lines for chapter in found)
     parts = [head(TITLE), *_contents(found), '<main id="text" tabindex="-1">', f"<h1>{TITLE}</h1>"]
-    parts.append(
-        f"<p>These are the sources of lguest-py {escape(version)} in the order in which to read them: {len(order)} files, "
-        f"{lines:,} lines, in {len(found)} chapters. The text is the files' own comments. Each file says at its top which one is "
-        "next, so the book can also be read in an editor. Not shown are licence lines, includes and imports. The number of a line "
-        "leads to it in its file.</p>\n"
-        '<p>For a short way through, from the command line to the first instruction in ring 1, there is '
-        '<a href="docs/tour.html">the tour</a>.</p>'
-    )  # fmt: skip
+    parts.append(INTRODUCTION.format(version=escape(version), files=len(order), lines=lines, chapters=len(found)))
     number = 0
     for chapter in found:
         parts.append(

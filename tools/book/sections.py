@@ -2,8 +2,9 @@
 """Cut a source file into what its comments tell and what its code does, in the order of the file.
 
 A comment of its own that stands before code becomes prose: in C and assembly one that begins at the left margin, in
-Python a docstring of a module, class, function or method, or lines of comment before one.  All other comments stay in
-the code.  Every line of the file is in one of prose, code and left_out.
+Python a docstring of a module, class, function or method, or lines of comment before one.  One line before a few lines
+of code stays there, or there would be more captions than code.  All other comments stay in the code, too.  Every line
+of the file is in one of prose, code and left_out.
 
 Read next: order.py, which reads the tags in a file's first comment; prose.py, which writes the text.
 """
@@ -15,7 +16,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LEFT_OUT = re.compile(r'\s*#\s*include\b|\s*(from\s+[\w.]+\s+)?import\s|/\*\s*SPDX|#\s*SPDX|#!|from __future__')
+FEW = 8  # lines of code
+LEFT_OUT = re.compile(r"\s*#\s*include\b|\s*(from\s+[\w.]+\s+)?import\s|/\*\s*SPDX|#\s*SPDX|#!|from __future__")
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def _docstring(node: ast.AST) -> ast.Expr | None:
     if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
         return None
     first = node.body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return first if is_text else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return first
+    return None
 
 
 def _told(tree: ast.Module) -> Iterator[tuple[int, ast.Expr | None]]:
@@ -149,6 +152,16 @@ def _pieces(name: str, lines: list[str]) -> list[_Piece]:
     return [_Piece(each.first, tuple(range(each.first, each.last + 1)), each.text) for each in _c_comments(lines)]
 
 
+def _without_small(pieces: list[_Piece], lines: list[str]) -> list[_Piece]:
+    kept = []
+    for number, piece in enumerate(pieces):
+        end = pieces[number + 1].start if number + 1 < len(pieces) else len(lines) + 1
+        code = sum(bool(lines[each - 1].strip()) for each in range(piece.start, end)) - len(piece.prose_lines)
+        if not number or len(piece.prose_lines) > 1 or code >= FEW:
+            kept.append(piece)
+    return kept
+
+
 def _hidden(name: str, lines: list[str]) -> set[int]:
     """Licence, includes, imports, and a header's guard."""
     if not name.endswith(".py"):
@@ -168,6 +181,7 @@ def cut(name: str, text: str) -> Cut:
     if not pieces or any(line.strip() for line in lines[: pieces[0].start - 1] if not LEFT_OUT.match(line)):
         pieces.insert(0, _Piece(1, (), ""))
     hidden = _hidden(name, lines)
+    pieces = _without_small(pieces, lines)
     used = {number for piece in pieces for number in piece.prose_lines}
     left_out = {number for number in range(1, len(lines) + 1) if number in hidden or number < pieces[0].start}
     sections = []
