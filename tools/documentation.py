@@ -16,7 +16,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,8 +62,12 @@ def pages(root: Path = ROOT, base: str | None = None) -> dict[str, bytes]:
     return site.pages
 
 
-def write(made: dict[str, bytes], folder: Path) -> None:
-    """Write them to a folder that is new, empty, or was made by this.  Raises DocumentationError, and OSError."""
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the place of ``folder`` at the end; after an error nothing is left of it.
+
+    ``folder`` is new, empty, or was made by this.  Raises DocumentationError, and OSError.
+    """
     if folder.exists() and not folder.is_dir():
         raise DocumentationError(f"{folder}: it is not a folder; give another one with --to")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
@@ -70,9 +75,8 @@ def write(made: dict[str, bytes], folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        for place, content in {**made, MARK: b""}.items():
-            (new / place).parent.mkdir(parents=True, exist_ok=True)
-            (new / place).write_bytes(content)
+        yield new
+        (new / MARK).touch()
         new.chmod(0o777 & ~_umask())
         if folder.exists():
             shutil.rmtree(folder)
@@ -80,6 +84,13 @@ def write(made: dict[str, bytes], folder: Path) -> None:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def write(made: dict[str, bytes], folder: Path) -> None:
+    """Write them below a folder.  Raises OSError."""
+    for place, content in made.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(content)
 
 
 def _umask() -> int:
@@ -95,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", metavar="URL", help=BASE)
     options = parser.parse_args(arguments)
     try:
-        made = pages(ROOT, options.base)
-        write(made, options.to)
+        with replacing(options.to.absolute()) as new:
+            write(pages(ROOT, options.base), new)
     except DocumentationError as error:
         print("".join(f"{NAME}: {line}\n" for line in str(error).splitlines()), end="", file=sys.stderr)
         return 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Chromium without a window, driven over two pipes: open a page at a given width, run a script in it, take its picture.
+"""A Chromium without a window, driven over two pipes: open a page at a given width, run a script, take a picture.
 
 Source: the Chrome DevTools protocol, and --remote-debugging-pipe: messages end in a NUL.
 """
@@ -7,10 +7,11 @@ Source: the Chrome DevTools protocol, and --remote-debugging-pipe: messages end 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,11 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def key(self, name: str) -> None:
+        """Press a key."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._do("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode={"Tab": 9}[name])
+
     def picture(self, file: Path) -> None:
         """What is seen now, as PNG."""
         file.write_bytes(base64.b64decode(self._do("Page.captureScreenshot", format="png")["data"]))
@@ -98,14 +104,17 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """A Chromium with an empty profile of its own."""
     assert CHROMIUM
-    read_in, into = os.pipe()
-    out, write_out = os.pipe()
+    read_in, into = _high_pipe()
+    out, write_out = _high_pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [CHROMIUM, *OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
-        shell = ["sh", "-c", f'exec "$@" 3<&{read_in} 4>&{write_out}', "sh", *command]
-        process = subprocess.Popen(
-            shell, pass_fds=(read_in, write_out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, read_in, 3),
+            (os.POSIX_SPAWN_DUP2, write_out, 4),
+        ]
+        process = os.posix_spawn(CHROMIUM, command, os.environ, file_actions=actions)
         os.close(read_in)
         os.close(write_out)
         try:
@@ -113,5 +122,14 @@ def browser() -> Iterator[Browser]:
         finally:
             os.close(into)
             os.close(out)
-            process.terminate()
-            process.wait()
+            os.kill(process, signal.SIGTERM)
+            os.waitpid(process, 0)
+
+
+def _high_pipe() -> tuple[int, int]:
+    """A pipe whose ends are neither 3 nor 4."""
+    low = os.pipe()
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low]
+    for end in low:
+        os.close(end)
+    return high[0], high[1]

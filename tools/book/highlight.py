@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Source code as HTML, line by line: pygments says what each word is, and style.css has a colour for a few kinds.
 
-Read next: page.py, source_page.py.
+Read next: page.py, site.py.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 
 from pygments.lexers.asm import GasLexer
@@ -33,14 +34,15 @@ def _kind(token: _TokenType) -> str:
     return next((kind for parent, kind in KINDS if token in parent), "")
 
 
-def highlight(suffix: str, text: str) -> list[str]:
+@cache  # most files are in the book, and have a page of their own
+def highlight(suffix: str, text: str) -> tuple[str, ...]:
     """The lines of a text, with tabs as spaces; of an unknown suffix they are only escaped."""
     # In assembly a # at the margin is for the C preprocessor, which pygments takes for a comment.
     directives = {at: line for at, line in enumerate(text.splitlines()) if suffix == ".S" and line.startswith("#")}
     text = "\n".join("" if at in directives else line.expandtabs(8) for at, line in enumerate(text.splitlines()))
     lexer = LEXERS.get(suffix)
     if not lexer:
-        return [escape(line, quote=False) for line in text.split("\n")]
+        return tuple(escape(line, quote=False) for line in text.split("\n"))
     lines = [""]
     for token, words in lexer(stripnl=False, ensurenl=False).get_tokens(text):
         kind = _kind(token)
@@ -51,4 +53,4 @@ def highlight(suffix: str, text: str) -> list[str]:
             lines[-1] += f"<i class={kind}>{part}</i>" if kind and part.strip() else part
     for at, line in directives.items():
         lines[at] = highlight(".c", line)[0]
-    return lines
+    return tuple(lines)

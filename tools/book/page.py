@@ -18,6 +18,7 @@ from book.prose import html as prose
 from book.prose import inline
 
 HERE = Path(__file__).parent
+COPIED = (".svg", ".png", ".json")  # and no page is made of them
 TITLE = "lguest-py: the book"
 INTRODUCTION = """\
 <p>These are the sources of lguest-py {version} in the order in which to read them: {files} files, {lines:,} lines, in
@@ -26,6 +27,13 @@ also be read in an editor. Not shown are licence lines, includes and imports. Th
 file.</p>
 <p>For a short way through, from the command line to the first instruction in ring 1, there is
 <a href="docs/tour.html">the tour</a>.</p>"""
+
+
+def address(path: str) -> str:
+    """Where the page of a file is, from the root."""
+    if path == "README.md":
+        return "index.html"
+    return path if path.endswith(COPIED) else path.removesuffix(".md") + ".html"
 
 
 def head(title: str, style: str | None = None, beside: bool = True) -> str:
@@ -61,7 +69,7 @@ class Links:
         """A file, and a line of it."""
         self.wanted.add(path)
         place = f"#L{line}" if line else ""
-        return f"{self.base}/{path}{place}" if self.base else f"{path}.html{place}"
+        return f"{self.base}/{path}{place}" if self.base else f"{address(path)}{place}"
 
     def find(self, origin: str, name: str) -> str | None:
         """What a comment in ``origin`` means by ``name``: in the book if it is there."""
@@ -73,9 +81,7 @@ class Links:
             return None
         if path in self.inside:
             return f"#{path}"
-        return (
-            self.source(path) if Path(path).suffix in (".py", ".c", ".h", ".S", ".ld", ".toml") else f"{path[:-3]}.html"
-        )
+        return address(path) if path.endswith(".md") else self.source(path)
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ def _contents(found: list[Chapter]) -> Iterator[str]:
     yield '<li><a href="index.html">All pages</a></li>\n</ul>\n</nav>'
 
 
-def excerpt(entry: Entry, code: tuple[int, ...], lines: list[str], links: Links, anchor: bool) -> str:
+def excerpt(entry: Entry, code: tuple[int, ...], lines: tuple[str, ...], links: Links, anchor: bool) -> str:
     """Lines of a file, each with its number."""
     first, last = code[0], code[-1]
     told = f"{first}-{last}" if last > first else str(first)

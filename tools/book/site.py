@@ -2,7 +2,8 @@
 """All pages of the documentation: the book, each Markdown page, the sources and folders that they lead to.
 
 A page has the place of its file, with .html behind the name, so that the links between files stay as they are;
-README.md is index.html.  Read next: page.py for the book, markdown_page.py, source_page.py; links.py, which checks what was made.
+README.md is index.html.
+Read next: page.py for the book, markdown_page.py; links.py, which checks what was made.
 """
 
 from __future__ import annotations
@@ -13,18 +14,10 @@ from pathlib import Path, PurePosixPath
 from book.highlight import highlight
 from book.markdown_page import Markdown
 from book.order import reading_order
-from book.page import HERE, Links, head, page
+from book.page import COPIED, HERE, Links, address, head, page
 
 PAGES = ("*.md", "docs/*.md", "results/*.md")
-COPIED = (".svg", ".png", ".json")
 CLOSED_ON_A_PHONE = 'document.querySelector("nav details").open = matchMedia("(min-width: 64rem)").matches'
-
-
-def address(path: str) -> str:
-    """Where the page of a file is."""
-    if path == "README.md":
-        return "index.html"
-    return path if path.endswith(COPIED) else path.removesuffix(".md") + ".html"
 
 
 def back(path: str) -> str:
