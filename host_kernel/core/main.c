@@ -21,6 +21,10 @@
 /* From the linker script: the first byte after the image. */
 extern u8 image_end[];
 
+/*
+ * Called by start.S, and does not return.  The Launcher's struct machine says which machine the Guest expects (its
+ * personality) and which Switcher is used; both are chosen here, once, so that the run loop need not ask.
+ */
 void host_main(const struct machine *given)
 {
 	machine = *given;

@@ -46,6 +46,11 @@ static void enter(void)
 	switch_worlds();
 }
 
+/*
+ * The life of a Guest, exit by exit.  The Launcher and the clock come first, for both may have an interrupt for it.  Then the
+ * Guest runs until its next exit, and what the exit asks for is done.  A Guest that halted is woken only by an interrupt: the
+ * Host kernel looks for one for a while, and then halts the processor until the machine has one.
+ */
 void ALWAYS __attribute__((noinline)) run(void)
 {
 	for (;;) {

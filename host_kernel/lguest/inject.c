@@ -16,6 +16,10 @@ bool has_handler(u32 vector)
 	return guest.idt[vector] & GATE_P;
 }
 
+/*
+ * The frame has the error code of a vector with one, eip, cs, eflags, and from a program esp and ss too.  In the eflags stands
+ * the Guest's virtual interrupt flag, for the real one is always set.
+ */
 void inject(u32 vector, u32 error)
 {
 	struct registers *regs = guest.regs;

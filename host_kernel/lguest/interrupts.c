@@ -36,6 +36,10 @@ static u32 lowest_with_handler(u32 ready)
 	return LGUEST_IRQS;
 }
 
+/*
+ * Three things hold an interrupt back: its mask, the end of an interrupt return, and the interrupt flag.  Of the last the
+ * Guest is told by irq_pending, and can make a hypercall when it sets the flag.
+ */
 static void __attribute__((noinline)) inject_pending(struct lguest_data *data)
 {
 	u32 ready, irq;

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import NoteSegment
 
 from lguest_py import End, Machine
 from lguest_py.kernels.stock import Kernel
@@ -148,7 +149,7 @@ def test_random_changes_do_no_harm(seed: int) -> None:
 
 def drgn(core: Path, *addresses: int) -> tuple[bool, str, str, bytes, list[bytes]]:
     """What drgn says of a core: Linux or not, the processor, VMCOREINFO, 390 bytes, 16 at each physical."""
-    words = [sys.executable, "-c", DRGN, core, *map(hex, addresses)]
+    words = [sys.executable, "-c", DRGN, str(core), *map(hex, addresses)]
     environment = {**os.environ, "DEBUGINFOD_URLS": ""}
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
     assert done.returncode == 0, done.stderr
@@ -191,6 +192,7 @@ def test_drgn_opens_the_core_of_a_linux_that_panicked(engine_name: str, stock: K
     assert result.outcome.end is End.PANICKED
     with path.open("rb") as file:
         [segment] = ELFFile(file).iter_segments(type="PT_NOTE")
+        assert isinstance(segment, NoteSegment)
         notes = list(segment.iter_notes())
     text = notes[1]["n_descdata"]
     assert [each["n_name"] for each in notes] == ["CORE", "VMCOREINFO"]

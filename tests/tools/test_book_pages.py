@@ -161,7 +161,7 @@ def test_a_wrong_link_is_found(page: str, told: str) -> None:
         ("Two:\n- one\n  more\n- b_c", "<p>Two:</p>\n<ul><li>one more</li><li><code>b_c</code></li></ul>"),
         ("A:\n\n    a  b\n\n    c\n\nB", '<p>A:</p>\n<pre class="figure">a  b\n\nc</pre>\n<p>B</p>'),
         ("u32 call(void);\n\nIt calls.", '<p class="signature"><code>u32 call(void);</code></p>\n<p>It calls.</p>'),
-        ("In run.c, `a  b`, ``c``", '<p>In <a href="#run"><code>run.c</code></a>, <code>a b</code>, <code>c</code></p>'),
+        ("In run.c, `a  b` ``c``", '<p>In <a href="#run"><code>run.c</code></a>, <code>a b</code> <code>c</code></p>'),
         ("With call() and --option, e.g. 4.3", "<p>With <code>call()</code> and <code>--option</code>, e.g. 4.3</p>"),
     ],
 )  # fmt: skip
