@@ -27,6 +27,7 @@ ET_CORE, EM_386, EV_CURRENT = 4, 3, 1
 PT_LOAD, PT_NOTE = 1, 4
 PT_GUEST_RAM = 0x6C677279  # in the range for operating systems
 ALL_RIGHTS = 7
+NO_ALIGNMENT = 0  # as in the kernel's own cores; by it crash tells them from those of netdump
 NT_PRSTATUS = 1
 MOST_RUNS = 8192  # a program has some thousands; hostile page tables could have a million
 REGISTERS = (
@@ -82,7 +83,7 @@ def headers(remains: Remains) -> bytes:
     for run in runs:
         place = ram_at + run.physical
         sizes = run.length, run.length
-        table.append(PROGRAM_HEADER.pack(PT_LOAD, place, run.virtual, run.physical, *sizes, ALL_RIGHTS, PAGE))
+        table.append(PROGRAM_HEADER.pack(PT_LOAD, place, run.virtual, run.physical, *sizes, ALL_RIGHTS, NO_ALIGNMENT))
     ram = remains.guest_bytes
     table.append(PROGRAM_HEADER.pack(PT_GUEST_RAM, ram_at, 0, 0, ram, ram, ALL_RIGHTS, PAGE))
     machine = ET_CORE, EM_386, EV_CURRENT, 0, HEADER.size, 0, 0
