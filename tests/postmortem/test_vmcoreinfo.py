@@ -16,10 +16,12 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import NoteSegment
+from linux_lab import Linux
 
 from lguest_py import End, Machine
 from lguest_py.kernels.stock import Kernel
@@ -29,6 +31,9 @@ from lguest_py.postmortem.memory import Remains
 from lguest_py.postmortem.vmcoreinfo import MOST_FOUND, vmcoreinfo
 from lguest_py.postmortem.walk import PAGE
 from lguest_py.shared_memory import _layouts as L
+
+if TYPE_CHECKING:
+    from linux_lab import RealLinux
 
 PATIENCE = 400.0  # seconds; the carrier is slow
 NAMES = 0x5000  # where the kernel's version is
@@ -206,3 +211,39 @@ def test_drgn_opens_the_core_of_a_linux_that_panicked(engine_name: str, stock: K
     assert f"\0{release}\0".encode() in names
     assert of_note == note(text)[:16]
     assert start == drgn(path, stext)[3][:16]
+
+
+TASKS = """
+import drgn, sys
+from drgn.helpers.linux.pid import for_each_task
+program = drgn.Program()
+program.set_core_dump(sys.argv[1])
+program.load_debug_info([sys.argv[2]])
+print(program["init_uts_ns"].name.release.string_().decode())
+print(*(task.comm.string_().decode() for task in for_each_task(program)))
+"""
+
+
+@needs_drgn
+def test_drgn_lists_the_tasks_of_an_lguest_linux_by_its_debug_information(
+    engine_name: str, linux: RealLinux, tmp_path: Path
+) -> None:
+    with linux.vmlinux.open("rb") as file:
+        if not ELFFile(file).has_dwarf_info():
+            pytest.skip("this vmlinux has no debug information")
+    path = tmp_path / "core"
+    guest = Linux(engine_name, linux.vmlinux, linux.initrd, "quiet", options=("--core", str(path)))
+    try:
+        guest.to_the_shell()
+        release = guest.ask("cat /proc/sys/kernel/osrelease").strip()
+        guest.type(b"echo c >/proc/sysrq-trigger\n")
+        assert guest.finish()["end"] == "panicked"
+    finally:
+        guest.close()
+    words = [sys.executable, "-c", TASKS, str(path), str(linux.vmlinux)]
+    environment = {**os.environ, "DEBUGINFOD_URLS": ""}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    assert done.returncode == 0, done.stderr
+    told, tasks = done.stdout.splitlines()
+    assert told == release
+    assert {"kthreadd", "init"} <= set(tasks.split())
