@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -105,18 +107,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", metavar="DIR", type=Path, default=FOLDER, help="default: build/documentation")
     parser.add_argument("--base", metavar="URL", help=BASE)
     options = parser.parse_args(arguments)
+    if options.base and not re.fullmatch(r"https?://[^\s\"'<>]+", options.base):
+        parser.error(f"--base {options.base}: give the address of a web page, https://HOST/PATH")
     try:
-        with replacing(options.to.absolute()) as new:
+        with replacing(Path(os.path.realpath(options.to))) as new:
             write(pages(ROOT, options.base), new)
+        print(options.to / "book.html", flush=True)
     except DocumentationError as error:
         print("".join(f"{NAME}: {line}\n" for line in str(error).splitlines()), end="", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{NAME}: {error.filename}: {error.strerror}; --to DIR names another folder", file=sys.stderr)
+        where = os.fsdecode(error.filename or options.to)
+        print(f"{NAME}: {where}: {error.strerror or error}; --to DIR names another folder", file=sys.stderr)
         return 1
-    print(options.to / "book.html")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

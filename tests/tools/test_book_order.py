@@ -119,6 +119,7 @@ GAPS: dict[str, tuple[dict[str, str | None], str]] = {
         {SECOND: "/* Read next: first.S.  Next in the book: lguest_py/last.py. */\n"},
         f"{SECOND}: it is in the book, and its first comment has no text",
     ),
+    "a file that is no Python": ({LAST: SOUND[2] + "def\n"}, f"{LAST}: it cannot be read"),
     "a picture that is not there": (
         {SECOND: SOUND[1].replace("Next in", "Picture: docs/none.svg.  Next in")},
         f"{SECOND}: its picture does not exist",
@@ -158,6 +159,13 @@ def test_what_is_left_out_is_checked(rows: list[tuple[str, str]], told: str, tmp
     with pytest.raises(order.BookError) as caught:
         order.reading_order(tree(tmp_path, {}), rows)
     assert [each for each in caught.value.problems if told in each], caught.value.problems
+
+
+def test_what_editors_leave_is_passed_over(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"switcher/.first.S": "", "switcher/first.S~": ""})
+    (root / "switcher/.#first.S").symlink_to("somebody@somewhere")
+    (root / "switcher/gone.S").symlink_to("nothing")
+    assert len(order.reading_order(root, ROWS)) == 3
 
 
 def test_every_line_of_every_file_is_text_or_code_or_left_out() -> None:

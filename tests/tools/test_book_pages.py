@@ -6,6 +6,7 @@ Read before: test_book_order.py.  Read next: tests/lab/browser_lab.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -134,6 +135,43 @@ def test_what_is_wrong_is_told_in_lines_and_nothing_is_written(way: str, copied:
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
+def test_a_disk_that_is_full_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(made: dict[str, bytes], folder: Path) -> None:
+        (folder / "first").touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(documentation, "pages", lambda root, base: {})
+    monkeypatch.setattr(documentation, "write", full)
+    assert documentation.main(["--to", str(tmp_path / "out")]) == 1
+    told = f"tools/documentation.py: {tmp_path / 'out'}: No space left on device; --to DIR names another folder\n"
+    assert capsys.readouterr() == ("", told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with documentation.replacing(Path(os.path.realpath(tmp_path / "link"))) as new:
+        documentation.write({"a.html": b"a"}, new)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real/a.html").read_bytes() == b"a"
+
+
+def test_wrong_use_and_a_missing_package_are_one_line(tmp_path: Path) -> None:
+    done = run(ROOT, "--base", 'x"onclick="y')
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("give the address of a web page, https://HOST/PATH")
+    (tmp_path / "markdown_it.py").write_text("raise ModuleNotFoundError(name='markdown_it')")
+    words = [sys.executable, str(ROOT / "tools/documentation.py"), "--to", str(tmp_path / "out")]
+    missing = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert missing.returncode == 1
+    assert missing.stderr == (
+        "tools/documentation.py: it needs the Python package markdown_it: pip install markdown-it-py pygments\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "told"),
     [
@@ -163,6 +201,7 @@ def test_a_wrong_link_is_found(page: str, told: str) -> None:
         ("u32 call(void);\n\nIt calls.", '<p class="signature"><code>u32 call(void);</code></p>\n<p>It calls.</p>'),
         ("In run.c, `a  b` ``c``", '<p>In <a href="#run"><code>run.c</code></a>, <code>a b</code> <code>c</code></p>'),
         ("With call() and --option, e.g. 4.3", "<p>With <code>call()</code> and <code>--option</code>, e.g. 4.3</p>"),
+        ("The page(s) of STATE(x)", "<p>The page(s) of <code>STATE(x)</code></p>"),
     ],
 )  # fmt: skip
 def test_a_comment_as_text(text: str, shown: str) -> None:
@@ -229,11 +268,16 @@ def test_a_page_in_a_browser(screen: tuple[Browser, str], page: str, width: int,
 
 def test_the_contents_follow_the_reader_and_keys_reach_the_text(screen: tuple[Browser, str]) -> None:
     shown, site = screen
+    shown.errors.clear()
     shown.open(f"{site}/book.html#host_kernel/core/run.c")
     shown.run("now = () => document.querySelector('nav [aria-current]')?.hash")
     shown.run("new Promise(done => { const look = () => now() ? done() : setTimeout(look, 50); look() })")
     assert shown.run("now()") == "#host_kernel/core/run.c"
     assert shown.run("document.querySelector('nav details[open] summary').innerText") == "5. The Host"
+    shown.run("location.hash = '#left-out'")
+    shown.run("new Promise(done => { const look = () => now() == '#left-out' ? done() : setTimeout(look, 9); look() })")
+    assert shown.run("document.querySelectorAll('nav details[open]').length") == 0
+    assert shown.errors == []
     shown.key("Tab")
     assert shown.run("document.activeElement.innerText")
     assert shown.run("[...document.links].filter(a => a.tabIndex >= 0)[0].className") == "skip"

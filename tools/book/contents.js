@@ -23,7 +23,7 @@
 		for (const other of document.querySelectorAll("nav details[data-opened]")) {
 			if (other !== chapter) { other.open = false; delete other.dataset.opened; }
 		}
-		if (!chapter.open) { chapter.open = true; chapter.dataset.opened = ""; }
+		if (chapter && !chapter.open) { chapter.open = true; chapter.dataset.opened = ""; }
 		const nav = link.closest("nav"), box = link.getBoundingClientRect();
 		if (box.top < 40 || box.bottom > innerHeight - 40) nav.scrollTop += box.top - innerHeight / 3;
 	};

@@ -30,6 +30,7 @@ KINDS = (  # the first that fits
 )
 
 
+@cache
 def _kind(token: _TokenType) -> str:
     return next((kind for parent, kind in KINDS if token in parent), "")
 

@@ -10,31 +10,34 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from html.parser import HTMLParser
+from html import unescape
 from urllib.parse import unquote, urlsplit
 
+TAG = re.compile(r"<(\w+)\b([^>]*)>")
+ATTRIBUTE = re.compile(r"""\b(id|href|src)=(?:"([^"]*)"|'([^']*)')""")
 
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
+
+class _Page:
+    """The anchors and links of a page of ours, in which a < or > is always of a tag."""
+
+    def __init__(self, text: str) -> None:
         self.anchors: list[str] = []
-        self.links: list[tuple[str, str]] = []  # attribute, address
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name == "id":
-                self.anchors.append(value or "")
-            elif name in ("href", "src", "xlink:href") and value is not None:
-                self.links.append(("load" if name == "src" or tag == "link" else "link", value))
+        self.links: list[tuple[str, str]] = []  # what for, address
+        for tag, attributes in TAG.findall(text):
+            for name, double, single in ATTRIBUTE.findall(attributes):
+                value = unescape(double or single)
+                if name == "id":
+                    self.anchors.append(value)
+                else:
+                    self.links.append(("load" if name == "src" or tag == "link" else "link", value))
 
 
 def problems(pages: Mapping[str, bytes]) -> Iterator[str]:
     """Each in one line."""
-    readers: dict[str, _Reader] = {}
+    readers: dict[str, _Page] = {}
     for place, content in pages.items():
         if place.endswith((".html", ".svg")):
-            readers[place] = reader = _Reader()
-            reader.feed(content.decode("utf-8"))
+            readers[place] = _Page(content.decode("utf-8"))
     for place, reader in readers.items():
         known = set(reader.anchors)
         if len(known) < len(reader.anchors):

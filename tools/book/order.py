@@ -14,6 +14,7 @@ Read next: sections.py, which cuts the files; page.py, which writes the book.
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ class Entry:
 
 def files(root: Path) -> list[str]:
     """Every source file of the trees, sorted."""
-    found = (path for tree in TREES for path in (root / tree).rglob("*") if path.suffix in SUFFIXES)
+    every = (path for tree in TREES for path in (root / tree).rglob("*") if path.suffix in SUFFIXES)
+    found = (path for path in every if path.is_file() and not path.name.startswith("."))  # no editor's locks
     names = (path.relative_to(root).as_posix() for path in found)
     return sorted(name for name in names if not name.endswith(GENERATED) and "/build/" not in name)
 
@@ -120,7 +122,13 @@ def _entry(root: Path, path: str, text: str, problems: list[str]) -> Entry:
 def _tagged(root: Path, problems: list[str]) -> dict[str, Entry]:
     entries = {}
     for path in files(root):
-        text = (root / path).read_text(encoding="utf-8")
+        try:
+            text = (root / path).read_text(encoding="utf-8")
+            if path.endswith(".py"):
+                ast.parse(text)
+        except (UnicodeDecodeError, SyntaxError) as error:
+            problems.append(f"{path}: it cannot be read: {error}")
+            continue
         if ANY_NEXT.search(text) or END.search(text):
             entries[path] = _entry(root, path, text, problems)
             if not (ANY_NEXT.search(entries[path].cut.head) or END.search(entries[path].cut.head)):

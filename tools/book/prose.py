@@ -16,7 +16,7 @@ SIGNATURE = re.compile(r"(?:extern |static |const )*[\w ]+[ *]\*?\w+(?:\([^)]*\)
 TOKEN = re.compile(
     r"``(?P<double>[^`]+)``|`(?P<single>[^`\n]+)`"
     r"|(?<![\w/])(?P<file>[\w-]+(?:/[\w.-]+)*\.(?:c|h|S|py|md|toml|ld))(?![\w/])"
-    r"|(?P<call>\b\w+(?:\.\w+)*\(\))|(?P<option>(?<![\w-])--[a-z][a-z-]+)"
+    r"|(?P<call>\b\w+(?:\.\w+)*\((?!s\))\w*\))|(?P<option>(?<![\w-])--[a-z][a-z-]+)"
     r"|(?P<name>\b(?:[A-Za-z]\w*[.>-]+)*\w*[a-zA-Z0-9]_\w*(?:\.\w+)*\b)"
 )
 

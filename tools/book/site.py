@@ -16,7 +16,7 @@ from book.markdown_page import Markdown
 from book.order import reading_order
 from book.page import COPIED, HERE, Links, address, head, page
 
-PAGES = ("*.md", "docs/*.md", "results/*.md")
+PAGES = ("README.md", "docs/*.md", "*.md", "results/*.md")  # in this order in the list of pages
 CLOSED_ON_A_PHONE = 'document.querySelector("nav details").open = matchMedia("(min-width: 64rem)").matches'
 
 
@@ -40,7 +40,8 @@ class Site:
         links = Links(self.root, self.base, {entry.path for entry in order})
         self._put("style.css", (HERE / "style.css").read_text(encoding="utf-8"))
         self._put("book.html", page(order, links, self.version))
-        names = sorted(path.relative_to(self.root).as_posix() for each in PAGES for path in self.root.glob(each))
+        found_pages = [sorted(self.root.glob(each)) for each in PAGES]
+        names = list(dict.fromkeys(path.relative_to(self.root).as_posix() for each in found_pages for path in each))
         texts = {name: Markdown((self.root / name).read_text(encoding="utf-8")) for name in names}
         titles = {name: text.title or name for name, text in texts.items()}
         found: set[str] = set()
