@@ -8,6 +8,7 @@
  * Guest's is still there, when a breakpoint goes off on the way out.
  * The file that includes this one defines VECTOR_BIAS and fault.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/machine/debug_registers.c.
+ * Next in the book: host_kernel/machine/second_return.c.
  */
 #define DEBUG_CS 4 /* above eip */
 debug_exception:

@@ -21,6 +21,7 @@
  *     esp        edi
  *
  * Read before: fast_paths.h.  Read next: host_kernel/native/gdt.c.
+ * Next in the book: native_reflect.h.
  */
 #define STORE_ERROR  0 /* on entry */
 #define STORE_EFLAGS 12

@@ -4,6 +4,7 @@
  * tables, so they are not world switches.  In every unusual case a fast path leaves the trap to the Host kernel (label fault).
  * The file that includes this one defines VECTOR_BIAS, fault and return_to_host.
  * Read before: switcher.S, lean.S.  Read next: host_kernel/native/emulate.c, which does the same in the Host kernel.
+ * Next in the book: descriptor_stores.h.
  */
 
 /*

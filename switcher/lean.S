@@ -26,6 +26,7 @@
  *
  * Read before: switcher.S, for what makes a switch safe.  Read next: fast_paths.h, descriptor_stores.h, reflect.h,
  * host_kernel/machine/tables.c.
+ * Next in the book: reflect.h.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"

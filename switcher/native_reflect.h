@@ -16,6 +16,7 @@
  *
  * The stacks are those of reflect.h.  The interrupt flag is the real one, and the gate clears it.
  * Read before: reflect.h.  Read next: host_kernel/native/inject.c, which does the same in the Host kernel.
+ * Next in the book: debug_exception.h.
  */
 #define PTE_LARGE 0x80
 #ifdef PAE

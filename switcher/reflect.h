@@ -28,6 +28,7 @@
  *
  * Read before: lean.S.  Read next: native_reflect.h; host_kernel/lguest/traps.c and inject.c,
  * which do the same in the Host kernel.
+ * Next in the book: fast_paths.h.
  */
 #define FAULT_ERROR  0 /* on entry */
 #define FAULT_CS     8

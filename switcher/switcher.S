@@ -27,6 +27,7 @@
  *     FRAME           eax       <- esp when the switch to the Guest starts, and when the one back ends
  *
  * Read before: switcher/layouts/lguest_pages.h, host_kernel/core/run.c, which calls switch_to_guest.  Read next: lean.S, the faster Switcher.
+ * Next in the book: lean.S.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"

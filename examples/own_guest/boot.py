@@ -3,6 +3,7 @@
 
 Run it: python examples/own_guest/boot.py        It needs gcc and binutils.
 Read before: guest.S.
+Next in the book: switcher/layouts/lguest_abi.h.
 """
 
 import subprocess

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * Chapter: Preparation. A kernel expects a whole machine: it runs in ring 0, where the processor forbids nothing. A
+ * hypervisor runs one kernel, the Guest, above another, the Host, which keeps ring 0 for itself. Here the Guest runs in
+ * ring 1, so an instruction that could harm the Host faults, and the Host decides what becomes of it. Three programs
+ * take part. The Launcher is an ordinary process, in Python, which makes a virtual machine. The Host kernel runs in ring
+ * 0 of that machine. The Switcher is the page of code by which the processor goes from the Host kernel to the Guest and
+ * back. The book begins with the smallest Guest that there can be, and with what it may ask of its Host.
+ *
  * The smallest Guest: a kernel without page tables, interrupts or devices, which says in which ring it is.
  *
  * It starts in ring 1 with flat segments and virtual = physical.  A hypercall is int $0x1f with its number in
  * eax and its arguments in ebx, ecx, edx, esi; switcher/layouts/lguest_abi.h lists them.
  * Read next: boot.py, which builds and boots it; then guest_kernel/main/start.S for a kernel that goes on from here.
+ * Picture: docs/pictures/rings.svg.
+ * Next in the book: boot.py.
  */
 	.text
 	.globl _start

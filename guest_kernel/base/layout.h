@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * Chapter: The Guest. The tiny Guest is a small kernel that knows that it is a Guest. It has what makes a kernel: page
+ * tables, interrupts, traps, tasks, and programs in ring 3. What ring 1 may not do it asks for by a hypercall: load a
+ * descriptor, change to other page tables, wait. Each of these calls has its other half in the chapter about the Host.
+ *
  * Addresses, selectors and numbers that the tiny Guest's C and assembly share. Plain integers only.
  *
  * Read next: switcher/layouts/lguest_pages.h for the selectors that the Host chooses, switcher/layouts/lguest_abi.h for the
  * hypercall interface.
+ * Next in the book: guest_kernel/main/start.S.
  */
 #ifndef LAYOUT_H
 #define LAYOUT_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A virtio device, and what a bus does for it. Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.1 and 3.1. */
+/*
+ * A virtio device, and what a bus does for it. Source: Virtual I/O Device (VIRTIO) 1.2, sections 2.1 and 3.1.
+ * Next in the book: device_page.c.
+ */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "guest_kernel/bus/virtqueue.h"

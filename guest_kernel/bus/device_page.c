@@ -4,6 +4,7 @@
  * Source: switcher/layouts/lguest_abi.h, and the virtio specification's legacy interface.
  *
  * Read next: pci.c, for the other bus.
+ * Next in the book: pci.c.
  */
 #include "guest_kernel/bus/device_page.h"
 #include "guest_kernel/base/layout.h"

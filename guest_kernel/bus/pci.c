@@ -4,6 +4,7 @@
  * mechanism 1) and chapter 6; VIRTIO 1.2, section 4.1.4 (capabilities).
  *
  * Read next: pci_virtio.c.
+ * Next in the book: pci_virtio.c.
  */
 #include "guest_kernel/bus/pci.h"
 #include "guest_kernel/bus/ports.h"

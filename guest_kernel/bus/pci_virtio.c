@@ -4,6 +4,7 @@
  * Source: VIRTIO 1.2, section 4.1.4.3 (common configuration), 4.1.4.4 (notification), 4.1.4.5 (ISR).
  *
  * Read next: virtio.c.
+ * Next in the book: virtio.c.
  */
 #include "guest_kernel/bus/pci_virtio.h"
 #include "guest_kernel/base/layout.h"

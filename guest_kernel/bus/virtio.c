@@ -3,6 +3,7 @@
  * The table of devices. A machine has one of the two buses: PCI answers at its ports, or else the device page is there.
  *
  * Read next: guest_kernel/console/console.c, guest_kernel/drivers/block.c.
+ * Next in the book: guest_kernel/console/console.c.
  */
 #include "guest_kernel/bus/virtio.h"
 #include "guest_kernel/bus/device.h"

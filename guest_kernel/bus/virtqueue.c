@@ -4,6 +4,7 @@
  * own, and a ring of virtio 1.x may be anywhere, so that the same piece serves with a smaller alignment.
  *
  * Read next: device_page.c, pci_virtio.c.
+ * Next in the book: device.h.
  */
 #include "guest_kernel/bus/virtqueue.h"
 #include "guest_kernel/bus/vring.h"

@@ -4,6 +4,7 @@
  * and each buffer costs one kick. Input stays in the used ring until it is read, so a slow reader loses nothing.
  *
  * Read next: line.c.
+ * Next in the book: guest_kernel/drivers/block.c.
  */
 #include "guest_kernel/console/console.h"
 #include "guest_kernel/base/layout.h"

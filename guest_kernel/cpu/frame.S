@@ -3,6 +3,7 @@
  * The way out of the kernel: restore a trap frame.
  *
  * Read next: guest_kernel/traps/traps.S, the way in.
+ * Next in the book: guest_kernel/traps/syscalls.c.
  */
 #include "offsets.h"
 #include "guest_kernel/base/layout.h"

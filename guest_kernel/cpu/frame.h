@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The trap frame: what the processor, or the Host in its place, pushes for a trap, and what traps.S pushes below it. */
+/*
+ * The trap frame: what the processor, or the Host in its place, pushes for a trap, and what traps.S pushes below it.
+ * Next in the book: guest_kernel/traps/traps.S.
+ */
 #ifndef FRAME_H
 #define FRAME_H
 #include "switcher/layouts/types.h"

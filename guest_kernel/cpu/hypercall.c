@@ -3,6 +3,7 @@
  * lguest_data, as the Host reads it at LHCALL_LGUEST_INIT.
  *
  * Read next: interrupts.c.
+ * Next in the book: hypercall_ring.c.
  */
 #include "guest_kernel/cpu/hypercall.h"
 #include "guest_kernel/base/layout.h"

@@ -4,6 +4,7 @@
  * value.
  *
  * Read next: hypercall_ring.h for asynchronous hypercalls.
+ * Next in the book: hypercall.c.
  */
 #ifndef HYPERCALL_H
 #define HYPERCALL_H

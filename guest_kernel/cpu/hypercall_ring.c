@@ -2,6 +2,7 @@
 /*
  * Asynchronous hypercalls. The kernel and the Host each keep a cursor into the ring; both start at 0 and go round in
  * step, so neither has to be shared.
+ * Next in the book: guest_kernel/main/main.c.
  */
 #include "guest_kernel/cpu/hypercall_ring.h"
 #include "guest_kernel/cpu/hypercall.h"

@@ -4,6 +4,7 @@
  * directly.
  *
  * Read next: frame.h; guest_kernel/traps/traps.c for the handlers.
+ * Next in the book: frame.h.
  */
 #include "guest_kernel/cpu/idt.h"
 #include "guest_kernel/cpu/hypercall.h"

@@ -4,6 +4,7 @@
  * blocked_interrupts in lguest_data before it injects an interrupt.
  *
  * Read next: idt.c.
+ * Next in the book: idt.c.
  */
 #include "guest_kernel/cpu/interrupts.h"
 #include "guest_kernel/base/print.h"

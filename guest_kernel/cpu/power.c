@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Power-off, restart, panic and halt. The Host tells a panic from a power-off by the text alone. */
+/*
+ * Power-off, restart, panic and halt. The Host tells a panic from a power-off by the text alone.
+ * Next in the book: guest_kernel/bus/vring.h.
+ */
 #include "guest_kernel/cpu/power.h"
 #include "guest_kernel/base/print.h"
 #include "guest_kernel/base/text.h"

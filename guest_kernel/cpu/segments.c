@@ -3,6 +3,7 @@
  * The GDT. The Host sets up entries 12 and 13 for the kernel; the kernel asks for those of its programs.
  *
  * Read next: idt.c.
+ * Next in the book: interrupts.c.
  */
 #include "guest_kernel/cpu/segments.h"
 #include "guest_kernel/base/layout.h"

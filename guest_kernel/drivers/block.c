@@ -4,6 +4,7 @@
  * Source: Virtual I/O Device (VIRTIO) 1.2, section 5.2.
  *
  * Read next: net.c.
+ * Next in the book: lguest_py/devices/device.py.
  */
 #include "guest_kernel/drivers/block.h"
 #include "guest_kernel/base/text.h"

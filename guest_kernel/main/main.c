@@ -4,6 +4,7 @@
  * initializes each part, starts the first tasks and becomes the idle task.
  *
  * Read next: the rooms from the bottom up: cpu/, memory/, tasks/, console/, traps/; then shell.c.
+ * Next in the book: guest_kernel/memory/frames.c.
  */
 #include "guest_kernel/base/print.h"
 #include "guest_kernel/base/text.h"

@@ -4,6 +4,7 @@
  * first 4 MiB both at 0 and at KERNEL_OFFSET, load these page tables and jump to the kernel's addresses.
  *
  * Read next: main.c.
+ * Next in the book: guest_kernel/cpu/hypercall.h.
  */
 #include "offsets.h"
 #include "guest_kernel/base/layout.h"

@@ -3,6 +3,7 @@
  * Demand paging: text is mapped from the kernel's image, data are copied from it and then zero, the stack is zero.
  *
  * Read next: copy.c; guest_kernel/tasks/tasks.c.
+ * Next in the book: guest_kernel/tasks/task_table.h.
  */
 #include "guest_kernel/memory/demand.h"
 #include "guest_kernel/base/layout.h"

@@ -4,6 +4,7 @@
  * been used, and the allocator does not touch them: booting costs nothing per frame.
  *
  * Read next: paging.c.
+ * Next in the book: paging.c.
  */
 #include "guest_kernel/memory/frames.h"
 #include "guest_kernel/base/layout.h"

@@ -3,6 +3,7 @@
  * Page tables. The Host shadows them, so it is informed of each change by SET_PTE, SET_PGD or a flush.
  *
  * Read next: demand.c.
+ * Next in the book: guest_kernel/cpu/segments.c.
  */
 #include "guest_kernel/memory/paging.h"
 #include "guest_kernel/base/layout.h"

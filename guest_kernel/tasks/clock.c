@@ -4,6 +4,7 @@
  * event, and an idle Guest without one leaves it off.
  *
  * Read next: schedule.c.
+ * Next in the book: fpu.c.
  */
 #include "guest_kernel/tasks/clock.h"
 #include "guest_kernel/base/text.h"

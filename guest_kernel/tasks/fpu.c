@@ -4,6 +4,7 @@
  * then raises trap 7. The kernel's C code uses no FPU, so saving and restoring is inline assembly.
  *
  * Read next: guest_kernel/user/programs.c, whose programs check it.
+ * Next in the book: guest_kernel/user/programs.c.
  */
 #include "guest_kernel/tasks/fpu.h"
 #include "guest_kernel/cpu/hypercall.h"

@@ -4,6 +4,7 @@
  * wake-up, and for the end of a time slice only while another task is ready.
  *
  * Read next: switch.S, fpu.c, tasks.c.
+ * Next in the book: clock.c.
  */
 #include "guest_kernel/tasks/schedule.h"
 #include "guest_kernel/base/layout.h"

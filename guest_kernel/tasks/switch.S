@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The switch from one task's ring-1 stack to another's. struct first_stack in tasks.c is what a new task's holds. */
+/*
+ * The switch from one task's ring-1 stack to another's. struct first_stack in tasks.c is what a new task's holds.
+ * Next in the book: schedule.c.
+ */
 
 	.text
 	.globl switch_stacks

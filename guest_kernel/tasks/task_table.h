@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The task structure, the table of all tasks, and the current one. */
+/*
+ * The task structure, the table of all tasks, and the current one.
+ * Next in the book: tasks.c.
+ */
 #ifndef TASK_TABLE_H
 #define TASK_TABLE_H
 #include "guest_kernel/base/layout.h"

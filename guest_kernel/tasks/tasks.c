@@ -3,6 +3,7 @@
  * Creation, waiting and exit of tasks. A program has a page directory of its own; kernel tasks share the kernel's.
  *
  * Read next: guest_kernel/traps/traps.c.
+ * Next in the book: switch.S.
  */
 #include "guest_kernel/tasks/tasks.h"
 #include "guest_kernel/base/layout.h"

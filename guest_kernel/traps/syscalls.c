@@ -3,6 +3,7 @@
  * System calls. int 0x80 goes from ring 3 to ring 1 without the Host.
  *
  * Read next: guest_kernel/user/user.h, the programs' side.
+ * Next in the book: guest_kernel/memory/demand.c.
  */
 #include "guest_kernel/traps/syscalls.h"
 #include "guest_kernel/base/layout.h"

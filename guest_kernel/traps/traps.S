@@ -13,6 +13,7 @@
  *	&frame                      trap()'s argument
  *
  * Read next: traps.c; guest_kernel/cpu/frame.S for the way out.
+ * Next in the book: traps.c.
  */
 #include "offsets.h"
 #include "guest_kernel/base/layout.h"

@@ -5,6 +5,7 @@
  *
  * Read next: syscalls.c for int 0x80; guest_kernel/memory/demand.c for page faults; guest_kernel/faults/catch.c for
  * the hook.
+ * Next in the book: guest_kernel/cpu/frame.S.
  */
 #include "guest_kernel/traps/traps.h"
 #include "guest_kernel/base/layout.h"

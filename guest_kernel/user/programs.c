@@ -3,6 +3,7 @@
  * The ring-3 programs. All are in the kernel's image; each task has its own data.
  *
  * Read next: snippets.S, the programs that fault.
+ * Next in the book: guest_kernel/cpu/power.c.
  */
 #include "guest_kernel/user/programs.h"
 #include "guest_kernel/base/layout.h"

@@ -2,6 +2,7 @@
 /*
  * The end of a run.  Each function writes the reason and the state of both worlds to the mailbox and stops the machine.
  * Read before: end.h.
+ * Next in the book: host_kernel/lguest/lguest.h.
  */
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/cpu.h"

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Guest, as both personalities know it.  Addresses in it are Guest-physical or Guest-virtual, not the Host's.
+ * The Guest, as both personalities know it: what the Host kernel remembers of it from one exit to the next.  Its registers
+ * are on the Switcher's stack page, where the last exit pushed them.  Addresses in it are Guest-physical or Guest-virtual,
+ * not the Host's.
  * Read next: personality.h.
+ * Next in the book: personality.h.
  */
 #ifndef HOST_KERNEL_BASE_GUEST_H
 #define HOST_KERNEL_BASE_GUEST_H

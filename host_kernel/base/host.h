@@ -2,6 +2,7 @@
 /*
  * What every file of the Host kernel may use: the machine's description, the mailbox and the Switcher's pages.
  * Read before: machine.h, switcher/layouts/lguest_pages.h.  Read next: guest.h.
+ * Next in the book: guest.h.
  */
 #ifndef HOST_KERNEL_BASE_HOST_H
 #define HOST_KERNEL_BASE_HOST_H

@@ -3,6 +3,7 @@
  * A personality: the machine that the Guest expects.  The run loop, shadow paging and the clock are common; a personality
  * decides when interrupts are injected, what a trap means and what an expired clock does.
  * Read next: host_kernel/lguest/personality.c, host_kernel/native/personality.c.
+ * Next in the book: host_kernel/machine/tables.c.
  */
 #ifndef HOST_KERNEL_BASE_PERSONALITY_H
 #define HOST_KERNEL_BASE_PERSONALITY_H

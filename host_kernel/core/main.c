@@ -2,6 +2,7 @@
 /*
  * Initialisation of the Host kernel: a 32-bit ring-0 kernel whose one purpose is to run a Guest in ring 1, as lg.ko did.
  * Read before: start.S.  Read next: host_kernel/core/run.c; host_kernel/machine/tables.c for the CPU's tables.
+ * Next in the book: host_kernel/base/host.h.
  */
 #include "host_kernel/base/cpu.h"
 #include "host_kernel/base/end.h"
@@ -20,6 +21,10 @@
 /* From the linker script: the first byte after the image. */
 extern u8 image_end[];
 
+/*
+ * Called by start.S, and does not return.  The Launcher's struct machine says which machine the Guest expects (its
+ * personality) and which Switcher is used; both are chosen here, once, so that the run loop need not ask.
+ */
 void host_main(const struct machine *given)
 {
 	machine = *given;

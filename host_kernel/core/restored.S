@@ -2,6 +2,7 @@
 /*
  * The first instructions of a machine that has the memory of one that was saved.
  * Read before: start.S, host_kernel/machine/saved.S.  Read next: restored.c.
+ * Next in the book: restored.c.
  */
 #include "offsets.h"
 #define MSR_EFER 0xC0000080

@@ -2,6 +2,7 @@
 /*
  * The start of a machine that has the memory of one that was saved: what its processor and its interrupt controllers lack.
  * Read before: start.S, host_kernel/machine/saved.c.
+ * Next in the book: lguest_py/cli/confinement.py.
  */
 #include "host_kernel/base/end.h"
 #include "host_kernel/base/host.h"

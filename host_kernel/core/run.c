@@ -2,6 +2,7 @@
 /*
  * The run loop: inject pending interrupts, enter the Guest, handle its exit reason, repeat.
  * Read before: main.c.  Read next: switcher/switcher.S (one world switch; lean.S is faster), then host_kernel/lguest/traps.c.
+ * Next in the book: host_kernel/machine/clock.c.
  */
 #include "host_kernel/core/run.h"
 #include "host_kernel/base/cpu.h"
@@ -45,6 +46,11 @@ static void enter(void)
 	switch_worlds();
 }
 
+/*
+ * The life of a Guest, exit by exit.  The Launcher and the clock come first, for both may have an interrupt for it.  Then the
+ * Guest runs until its next exit, and what the exit asks for is done.  A Guest that halted is woken only by an interrupt: the
+ * Host kernel looks for one for a while, and then halts the processor until the machine has one.
+ */
 void ALWAYS __attribute__((noinline)) run(void)
 {
 	for (;;) {

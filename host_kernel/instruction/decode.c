@@ -3,6 +3,7 @@
  * Decode one instruction: prefixes, opcode, and if there is one the ModRM byte with its address.
  * 32-bit code in a flat segment only, and no 16-bit addresses.  Source: Intel SDM vol. 2, 2.1.
  * Read next: host_kernel/native/emulate.c, host_kernel/lguest/emulate.c, host_kernel/pci/mmio.c.
+ * Next in the book: host_kernel/lguest/emulate.c.
  */
 #include <stddef.h>
 #include "host_kernel/instruction/instruction.h"

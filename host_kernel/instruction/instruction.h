@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One instruction of the Guest, decoded to be emulated.  32-bit code only.  Read next: decode.c. */
+/*
+ * One instruction of the Guest, decoded to be emulated.  32-bit code only.  Read next: decode.c.
+ * Next in the book: decode.c.
+ */
 #ifndef HOST_KERNEL_INSTRUCTION_INSTRUCTION_H
 #define HOST_KERNEL_INSTRUCTION_INSTRUCTION_H
 #include <stdbool.h>

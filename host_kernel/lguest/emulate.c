@@ -2,6 +2,7 @@
 /*
  * Emulation of the few privileged instructions that an lguest kernel still executes: port I/O, where the only device is the
  * PCI bus, `cli`, accesses to debug registers, and `hlt`.  Source: Intel SDM vol. 2, opcode map.  Read before: traps.c.
+ * Next in the book: host_kernel/memory/guest_physical.h.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

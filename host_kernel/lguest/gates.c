@@ -3,6 +3,7 @@
  * The Guest's IDT twice: as the Guest loaded it (guest.idt, for injection), and the one that the CPU uses, in which most
  * gates lead to the Switcher.  Source: Intel SDM vol. 3, 6.11.
  * Read next: inject.c.
+ * Next in the book: inject.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/descriptor.h"

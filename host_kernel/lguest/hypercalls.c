@@ -2,6 +2,8 @@
 /*
  * Hypercalls, synchronous or from the asynchronous ring in lguest_data.  They return no values.
  * Read before: traps.c.  Numbers and layouts: switcher/layouts/lguest_abi.h.
+ * Picture: docs/pictures/life-hypercall.svg.
+ * Next in the book: segments.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"

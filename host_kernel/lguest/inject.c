@@ -3,6 +3,7 @@
  * Inject an exception or an interrupt as the CPU would deliver it: switch to the kernel's stack if the Guest was in ring 3,
  * push the frame, continue at the handler.  Source: Intel SDM vol. 3, 6.12.
  * Read before: gates.c.  Read next: interrupts.c.
+ * Next in the book: interrupts.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -15,6 +16,10 @@ bool has_handler(u32 vector)
 	return guest.idt[vector] & GATE_P;
 }
 
+/*
+ * The frame has the error code of a vector with one, eip, cs, eflags, and from a program esp and ss too.  In the eflags stands
+ * the Guest's virtual interrupt flag, for the real one is always set.
+ */
 void inject(u32 vector, u32 error)
 {
 	struct registers *regs = guest.regs;

@@ -3,6 +3,7 @@
  * Virtual interrupts of an lguest Guest.  Its interrupt flag and its mask are in lguest_data.  It need not make a hypercall
  * for a pending interrupt: the Host kernel retries by a timer (clock.c).
  * Read before: inject.c.  Read next: hypercalls.c.
+ * Next in the book: host_kernel/instruction/instruction.h.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
@@ -35,6 +36,10 @@ static u32 lowest_with_handler(u32 ready)
 	return LGUEST_IRQS;
 }
 
+/*
+ * Three things hold an interrupt back: its mask, the end of an interrupt return, and the interrupt flag.  Of the last the
+ * Guest is told by irq_pending, and can make a hypercall when it sets the flag.
+ */
 static void __attribute__((noinline)) inject_pending(struct lguest_data *data)
 {
 	u32 ready, irq;

@@ -2,6 +2,7 @@
 /*
  * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.
  * What the files of this folder share.  Read next: personality.c.
+ * Next in the book: personality.c.
  */
 #ifndef HOST_KERNEL_LGUEST_LGUEST_H
 #define HOST_KERNEL_LGUEST_LGUEST_H

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.
+ * The lguest personality: a paravirtual kernel, which keeps its interrupt flag in memory and makes hypercalls.  It was
+ * written for its Host, so there is little to find out about it: here stands which file answers which question of the run
+ * loop.
  * Read before: host_kernel/core/run.c.  Read next: traps.c, interrupts.c, hypercalls.c.
+ * Next in the book: traps.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/personality.h"

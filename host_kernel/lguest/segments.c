@@ -3,6 +3,7 @@
  * The Guest's GDT, in the state page.  Rules that protect ring 0: no descriptor has DPL 0, no descriptor is a gate or a TSS,
  * and all are marked accessed, so that the CPU need not write them (the page is read-only in the Guest's page tables).
  * Source: Intel SDM vol. 3, 3.4.5.
+ * Next in the book: gates.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/descriptor.h"

@@ -2,6 +2,7 @@
 /*
  * Exit reasons of an lguest Guest, and what is done about each.  Most exceptions are reflected to the Guest's handler.
  * Read before: host_kernel/core/run.c.  Read next: host_kernel/memory/fault.c for page faults, hypercalls.c, inject.c.
+ * Next in the book: hypercalls.c.
  */
 #include "host_kernel/lguest/lguest.h"
 #include "host_kernel/base/end.h"
@@ -47,6 +48,10 @@ static void __attribute__((noinline, cold)) debug_exception(void)
 	reflect(TRAP_DEBUG, 0);
 }
 
+/*
+ * Most page faults are of no interest to the Guest: its own tables allow the access, and only the shadow lacked the page.  It
+ * is filled, and the instruction is tried again.  What the Guest's tables deny goes to its handler, as on a CPU.
+ */
 static void page_fault(u32 error)
 {
 	u32 how = demand_page(guest.cr2, error, &error);
@@ -87,6 +92,7 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 	reflect(vector, error);
 }
 
+/* Called by the run loop after each exit: the vector of its frame is the reason. */
 void ALWAYS handle_trap(void)
 {
 	u32 vector = guest.regs->trapnum;

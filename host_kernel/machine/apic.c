@@ -2,6 +2,7 @@
 /*
  * The local APIC's one-shot timer, and the Launcher's doorbell interrupt through one pin of the I/O APIC.
  * Source: Intel SDM vol. 3, chapter 11; 82093AA I/O APIC datasheet, 3.2.  Read next: clock.c.
+ * Next in the book: host_kernel/core/run.c.
  */
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/base/cpu.h"

@@ -2,6 +2,7 @@
 /*
  * Time: the Guest's one-shot clock (interrupt 0), its wall clock, and the timer that forces an exit to the Host kernel.
  * All times are in TSC cycles; the local APIC's timer only triggers the exit.  Read next: apic.c.
+ * Next in the book: mailbox.c.
  */
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/base/cpu.h"

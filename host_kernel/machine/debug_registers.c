@@ -9,6 +9,7 @@
  * Switcher accesses memory of the Guest on its fast paths alone, so these are off.  Breakpoints in the Switcher's 4 MiB never
  * get into the CPU, nor do those on ports, because the instructions for them are emulated.
  * Source: Intel SDM vol. 3, 18.2.  Read next: host_kernel/native/debug.c.
+ * Next in the book: saved.c.
  */
 #include <stddef.h>
 #include "host_kernel/machine/debug_registers.h"

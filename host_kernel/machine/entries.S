@@ -2,6 +2,7 @@
 /*
  * The entry points of the Host kernel's IDT: interrupts of the machine, and exceptions in ring 0.
  * Read before: tables.c.  Read next: interrupt.c.
+ * Next in the book: interrupt.c.
  */
 #include "offsets.h"
 #include "switcher/layouts/frame.h"

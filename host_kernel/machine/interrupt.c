@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Interrupts of the machine, in the Host kernel or while the Guest runs.  Read before: entries.S. */
+/*
+ * Interrupts of the machine, in the Host kernel or while the Guest runs.  Read before: entries.S.
+ * Next in the book: apic.c.
+ */
 #include "host_kernel/machine/interrupt.h"
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"

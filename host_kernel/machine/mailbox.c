@@ -2,6 +2,8 @@
 /*
  * The Host kernel's side of struct mailbox (machine.h): notifications and console text for the Launcher, and interrupts of
  * its devices.  Each word has one writer, so no locks are needed.
+ * Picture: docs/pictures/life-console-byte.svg.
+ * Next in the book: host_kernel/base/end.c.
  */
 #include "host_kernel/machine/mailbox.h"
 #include "host_kernel/base/cpu.h"

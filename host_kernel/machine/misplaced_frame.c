@@ -4,6 +4,7 @@
  * CPU pushed a frame of ring 0 below them, or the Guest was in virtual-8086 mode, and the CPU pushed four words more.  The
  * Guest dies, and the report gets its real registers, which the frame has only a part of.
  * Read before: world_switch.h.  Read next: second_return.c.
+ * Next in the book: host_kernel/native/native.h.
  */
 #include <stddef.h>
 #include "host_kernel/machine/world_switch.h"

@@ -2,6 +2,7 @@
 /*
  * Save the processor's own state in memory, to go on from there in another machine that has the same memory.
  * Read before: saved.c.  Read next: host_kernel/core/restored.S.
+ * Next in the book: host_kernel/core/restored.S.
  */
 #include "offsets.h"
 #define SAVED(field) saved_processor + SAVED_PROCESSOR_##field

@@ -4,6 +4,7 @@
  * memory then.  The Launcher may start another machine with a copy of this memory, on either engine: the Host kernel goes on
  * here, on that machine's processor and interrupt controllers.  The engine sees to it that the time-stamp counter goes on.
  * Read before: mailbox.c, which calls this.  Read next: saved.S; host_kernel/core/restored.S.
+ * Next in the book: saved.S.
  */
 #include "host_kernel/machine/saved.h"
 #include "host_kernel/base/cpu.h"

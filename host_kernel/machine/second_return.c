@@ -9,6 +9,7 @@
  *
  * The frame is on the stack page.  Ring 1 can write there, but it is written here right before its use.
  * Source: Intel SDM vol. 2, IRET.  Read before: host_kernel/core/run.c.  Read next: switcher/lean.S, debug_registers.c.
+ * Next in the book: misplaced_frame.c.
  */
 #include <stddef.h>
 #include "host_kernel/machine/second_return.h"

@@ -2,6 +2,7 @@
 /*
  * The CPU's descriptor tables: the Host's GDT, IDT and TSS, and the fixed part of the Guest's (in the state page).
  * Read before: host_kernel/core/main.c.  Read next: entries.S.
+ * Next in the book: entries.S.
  */
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/base/cpu.h"

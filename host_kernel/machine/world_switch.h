@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One world switch, to the Guest and back, with its record.  Read next: switcher/lean.S. */
+/*
+ * One world switch, to the Guest and back, with its record.  Read next: switcher/lean.S.
+ * Next in the book: switcher/switcher.S.
+ */
 #ifndef HOST_KERNEL_MACHINE_WORLD_SWITCH_H
 #define HOST_KERNEL_MACHINE_WORLD_SWITCH_H
 #include "host_kernel/base/cpu.h"

@@ -4,6 +4,7 @@
  * to it needs no refill.  The Switcher loads the current one as CR3 (state->guest_cr3).
  *
  * Read before: shadow.c.  Read next: page_tables.c.
+ * Next in the book: fault.c.
  */
 #include "host_kernel/memory/directories.h"
 #include "host_kernel/base/end.h"

@@ -10,6 +10,7 @@
  * which frames (machine.device_writes).
  *
  * Read before: shadow.c.
+ * Next in the book: page_tables.c.
  */
 #include "host_kernel/memory/dirty.h"
 #include "host_kernel/base/guest.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fill the shadow page tables at a page fault.  Read before: walk.h, directories.c. */
+/*
+ * Fill the shadow page tables at a page fault.  No page is mapped before it, or one beside it, was used: the first access
+ * faults, and what the Guest's tables say of the address is put into the shadow.
+ * Read before: walk.h, directories.c.
+ * Picture: docs/pictures/life-page-fault.svg.
+ * Next in the book: dirty.c.
+ */
 #include "host_kernel/memory/fault.h"
 #include "host_kernel/base/sections.h"
 #include "host_kernel/memory/directories.h"

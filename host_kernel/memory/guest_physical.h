@@ -2,6 +2,7 @@
 /*
  * Access to Guest-physical memory.  Every address is checked first, so that a Guest cannot make the Host kernel use memory
  * outside the Guest.  Read next: guest_virtual.h.
+ * Next in the book: paging.h.
  */
 #ifndef HOST_KERNEL_MEMORY_GUEST_PHYSICAL_H
 #define HOST_KERNEL_MEMORY_GUEST_PHYSICAL_H

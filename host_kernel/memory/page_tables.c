@@ -3,6 +3,7 @@
  * Paging operations for hypercalls and emulated instructions; and the Host kernel's own page directory.
  *
  * Read before: walk.c, shadow.c, directories.c.
+ * Next in the book: host_kernel/pci/pci.h.
  */
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/base/cpu.h"

@@ -5,6 +5,7 @@
  * The Host kernel is built twice: with tables of two levels, and with PAE defined, with those of PAE paging.  The Host's own
  * tables, the shadow tables and the Guest's are of the same form.  With PAE the four page directories below a PDPT count as
  * one of DIRECTORY_ENTRIES entries; an entry's address of 4 GiB or more is NOWHERE, for no memory is there.
+ * Next in the book: walk.h.
  */
 #ifndef HOST_KERNEL_MEMORY_PAGING_H
 #define HOST_KERNEL_MEMORY_PAGING_H

@@ -8,6 +8,7 @@
  * the Guest's own memory.
  *
  * Read before: walk.c.  Read next: directories.c.
+ * Next in the book: directories.c.
  */
 #include "host_kernel/memory/shadow.h"
 #include "host_kernel/base/cpu.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The pool of shadow pages, and the shadow page tables made of them.  Read next: shadow.c. */
+/*
+ * The pool of shadow pages, and the shadow page tables made of them.  Read next: shadow.c.
+ * Next in the book: shadow.c.
+ */
 #ifndef HOST_KERNEL_MEMORY_SHADOW_H
 #define HOST_KERNEL_MEMORY_SHADOW_H
 #include "host_kernel/base/guest.h"

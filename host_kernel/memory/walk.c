@@ -4,6 +4,7 @@
  * PAE, three, and 2 MiB pages.  An invalid entry kills a paravirtualised Guest (guest.strict); for any other Guest the walk
  * ends as on a CPU.  The Switcher's 4 MiB are never present.  Source: Intel SDM vol. 3, 4.3, 4.4 and 4.7.
  * Read next: shadow.c.
+ * Next in the book: shadow.h.
  */
 #include "host_kernel/memory/walk.h"
 

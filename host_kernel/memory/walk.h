@@ -3,6 +3,7 @@
  * A walk of the Guest's page tables.  walk_inline() is walk() for the hot path in fault.c.
  * A device may write to a table during the walk: each entry is read once, and the value read is checked.
  * Read next: walk.c.
+ * Next in the book: walk.c.
  */
 #ifndef HOST_KERNEL_MEMORY_WALK_H
 #define HOST_KERNEL_MEMORY_WALK_H

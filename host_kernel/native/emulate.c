@@ -2,6 +2,7 @@
 /*
  * Emulation of an unmodified kernel's privileged instructions.  Those with two opcode bytes are in
  * system.c.  Source: Intel SDM vol. 2.  Read before: decode.c.
+ * Next in the book: gdt.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

@@ -2,6 +2,7 @@
 /*
  * Exceptions of the Guest, and what follows when one cannot be delivered: another exception, a double fault, a triple
  * fault.  Source: Intel SDM vol. 3, 6.15, interrupt 8, and table 6-5.  Read before: inject.c.
+ * Next in the book: iret.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"

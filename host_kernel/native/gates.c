@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The IDT in an unmodified kernel's memory, and its gates that the CPU and the Switcher use directly.  Read next: inject.c. */
+/*
+ * The IDT in an unmodified kernel's memory, and its gates that the CPU and the Switcher use directly.  Read next: inject.c.
+ * Next in the book: inject.c.
+ */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/guest_virtual.h"
 

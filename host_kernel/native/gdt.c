@@ -6,6 +6,7 @@
  * A few descriptors of data segments are stored to at each change of tasks.  Where they are next to each other, the Switcher
  * does the next stores to them itself (FAST_STORES, switcher/descriptor_stores.h); this file tells it where they are.
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read before: write_protect.c.  Read next: segments.c.
+ * Next in the book: segments.c.
  */
 #include "host_kernel/native/descriptors.h"
 #include "host_kernel/native/native.h"

@@ -4,6 +4,7 @@
  * The selectors that are pushed have RPL 0, as if the kernel ran in ring 0, so that its iret faults and is emulated.
  * Source: Intel SDM vol. 3, 6.12.
  * Read next: exceptions.c.
+ * Next in the book: exceptions.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/end.h"

@@ -2,6 +2,7 @@
 /*
  * Emulation of iret and lret of an unmodified kernel.  Both fault in ring 1 (native.h).
  * Source: Intel SDM vol. 2, IRET, RET.  Read before: inject.c.
+ * Next in the book: emulate.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

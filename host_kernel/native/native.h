@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * Chapter: Mastery. So far the Guest helped. This chapter is about a kernel that does not: a distribution's own, which
+ * loads its descriptor tables, sets flags and returns from interrupts as if it were in ring 0. Most of its privileged
+ * instructions fault in ring 1, and are emulated. Some do not fault and do something else there, and these need an idea
+ * each. At the end a Guest leaves its machine for another one, and the Launcher gives up its rights before the first
+ * instruction of a Guest that it does not trust.
+ *
  * The native personality: an unmodified kernel in ring 1, by trap and emulate.
  *
  * The Guest's interrupt flag is the real one, so that pushf and interrupt gates work without a trap.  cli and sti fault in
@@ -7,6 +13,7 @@
  * the kernel has RPL 0, and the programs' code segments are not present while the kernel runs.
  *
  * Read next: personality.c.
+ * Next in the book: personality.c.
  */
 #ifndef HOST_KERNEL_NATIVE_NATIVE_H
 #define HOST_KERNEL_NATIVE_NATIVE_H

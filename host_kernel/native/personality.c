@@ -2,6 +2,7 @@
 /*
  * The native personality: its initial state, when interrupts are injected, and what each exit reason means.
  * Read before: native.h.  Read next: emulate.c, inject.c.
+ * Next in the book: gates.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/native/pc/pc.h"

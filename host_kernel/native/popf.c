@@ -18,6 +18,7 @@
  * so does the last one when an interrupt has been pending for some traps while the flag is clear.
  *
  * Read before: personality.c.  Read next: host_kernel/instruction/flow.c; switcher/fast_paths.h.
+ * Next in the book: refill.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/machine/debug_registers.h"

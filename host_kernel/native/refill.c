@@ -4,6 +4,7 @@
  * that the run loop looks at: no interrupt becomes pending, and the clock, the descriptors and the segments are as they
  * were.  So the program is entered again at once.  A load of CR3 makes each page that the Host kernel touches expensive.
  * Read before: personality.c.  Read next: host_kernel/memory/fault.c.
+ * Next in the book: host_kernel/machine/debug_registers.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/sections.h"

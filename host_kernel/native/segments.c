@@ -2,6 +2,7 @@
 /*
  * Segments of an unmodified kernel: what its selectors mean, its TSS, and its LDT, which is copied when it is loaded.
  * Source: Intel SDM vol. 3, 3.4.5, 3.5.  Read before: gdt.c.  Read next: inject.c.
+ * Next in the book: write_protect.c.
  */
 #include "host_kernel/native/descriptors.h"
 #include "host_kernel/native/native.h"

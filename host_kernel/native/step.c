@@ -2,6 +2,7 @@
 /*
  * Single-stepping: a store to a write-protected page runs alone with the page writable; then the tables are synced.
  * Read before: write_protect.c.  Read next: personality.c.
+ * Next in the book: popf.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/memory/dirty.h"

@@ -8,6 +8,7 @@
  * One change is seen late: a store to a descriptor that a register holds, while its page is writable.  It takes effect at
  * the next trap.  Therefore a table that was stored to since it was loaded keeps its write protection.
  * Read before: personality.c, segments.c.
+ * Next in the book: step.c.
  */
 #include "host_kernel/native/native.h"
 #include "host_kernel/base/print.h"

@@ -2,6 +2,7 @@
 /*
  * Configuration space, by mechanism 1.  Source: PCI Local Bus 3.0, 3.2.2.3.2; virtio 1.2, 4.1.4.9 for the window, a
  * capability through which configuration space reaches BAR 0.  Read before: functions.c.  Read next: registers.c.
+ * Next in the book: registers.c.
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/instruction/instruction.h"

@@ -2,6 +2,7 @@
 /*
  * The functions on the bus: where their BARs are, and their interrupts.  Source: PCI Local Bus 3.0, 6.2 and 2.2.6.
  * Read before: pci.h.  Read next: config.c, registers.c.
+ * Next in the book: config.c.
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/base/end.h"

@@ -3,6 +3,7 @@
  * An instruction that accesses a BAR: such a page is never mapped, so the access faults and is emulated here.  These are
  * the instructions that compilers and kernels use for I/O memory: mov in all its forms, movzx, movsx, the string moves,
  * test, cmp, and arithmetic on a memory operand.  Source: Intel SDM vol. 2.  Read before: physical.c.
+ * Next in the book: switcher/layouts/lguest_pages.h.
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/base/cpu.h"

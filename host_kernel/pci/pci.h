@@ -4,6 +4,7 @@
  * The Host kernel answers what is only state: configuration space, the ISR, a notify.  The Launcher answers the rest.
  * All that comes from the Guest is hostile: slots, offsets and sizes are checked where they are used.
  * Read next: functions.c, then config.c (ports), registers.c (BAR 0) and mmio.c (instructions).
+ * Next in the book: functions.c.
  */
 #ifndef HOST_KERNEL_PCI_PCI_H
 #define HOST_KERNEL_PCI_PCI_H

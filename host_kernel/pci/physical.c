@@ -3,6 +3,7 @@
  * One access of an emulated instruction, at a linear address, with the rights of the Guest's current ring: to a BAR, to
  * memory, or to neither.  A misaligned access is done byte by byte, so each part lies in one page.
  * Read before: registers.c.  Read next: mmio.c.
+ * Next in the book: mmio.c.
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/base/guest.h"

@@ -2,6 +2,8 @@
 /*
  * Accesses to the registers in BAR 0, from an instruction (mmio.c) or through configuration space (config.c).
  * Source: virtio 1.2, 4.1.4.  Read before: functions.c.
+ * Picture: docs/pictures/life-notify.svg.
+ * Next in the book: physical.c.
  */
 #include "host_kernel/pci/pci.h"
 #include "host_kernel/instruction/instruction.h"

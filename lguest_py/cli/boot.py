@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """``lguest-py boot``: boot a Guest with its console on the standard streams; the exit status says how it ended.
 
+Chapter: The Launcher. The Launcher is the process that a user starts. It reads the Guest's kernel, lays out the
+memory of a machine, puts the Host kernel at its bottom, and has an engine run it: KVM, or QEMU with an emulated
+processor. From then on it waits. What the Guest does is handled by the Host kernel, inside the machine; the Launcher
+is woken for devices, for the user's keys, and for the end.
+
 Read next: lguest_py/launcher/launcher.py, which runs it; boot_options.py; signals.py, how it ends.
+Next in the book: lguest_py/launcher/launcher.py.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ process starts it and connects to sockets, which can do no more than that (lgues
 Only a process that is the command line's own gets walls: a program that calls ``lguest_py.cli.main`` would not leave
 them again.
 Read next: lguest_py/launcher/launcher.py, which calls ``confine`` before the Guest's first instruction.
+Next in the book: lguest_py/sandbox/walls.py.
 """
 
 from __future__ import annotations

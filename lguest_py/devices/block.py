@@ -5,6 +5,7 @@ Requests end in any order.  A flush waits for the writes that were asked for bef
 wait for them loses nothing.  An error of the Host is an I/O error to the Guest, and one line to the user for each kind.
 
 Source: virtio 1.2, section 5.2.  Read next: block_request.py, lguest_py/disks/backend.py.
+Next in the book: lguest_py/cli/boot.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 """One request to a disk, read from a chain of buffers: a header, data either way, and the status that it ends with.
 
 The buffers may be cut anywhere.  Source: virtio 1.2, section 5.2.6.  Read next: block.py.
+Next in the book: block.py.
 """
 
 from __future__ import annotations

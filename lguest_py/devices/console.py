@@ -9,6 +9,7 @@ Linux asks for it only after such a change, and drops one that comes while it se
 first size when it has read some input, which it does once a program of its own has opened the console.
 The emergency write is a register of the PCI bus that the Host kernel answers; its text comes by the mailbox.
 Source: virtio 1.2, section 5.3.  Read next: lguest_py/console/streams.py, the sink and the source.
+Next in the book: block_request.py.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ What a Guest writes is hostile until checked.  A broken rule raises GuestError: 
 as broken until the driver resets it, and the other bus ends the Guest.  A failure of the Host (a disk that cannot be
 read) is no GuestError: the Guest gets an I/O error, and the user one line.
 Read next: virtqueue.py.
+Next in the book: virtqueue.py.
 """
 
 from __future__ import annotations

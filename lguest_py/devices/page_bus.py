@@ -7,6 +7,7 @@ configuration space.  The Guest can write all of it; only its status, what it ac
 configuration are read.  This bus has no interrupt for a change of configuration: the Guest finds it when it looks.
 
 Status values: virtio 1.2, section 2.1.  Read next: lguest_py/devices/console.py.
+Next in the book: pci_function.py.
 """
 
 from __future__ import annotations

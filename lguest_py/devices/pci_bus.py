@@ -4,6 +4,7 @@
 The Host kernel answers configuration space, the ISR and notifications (switcher/layouts/machine.h); here are the
 functions that it answers from, and the registers that it asks for.
 Read next: pci_registers.py; host_kernel/pci for the other half.
+Next in the book: console.py.
 """
 
 from __future__ import annotations

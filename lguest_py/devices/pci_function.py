@@ -4,6 +4,7 @@
 Configuration space is only bytes and a mask of those bits that can be written, so sizing a BAR needs no code.
 Sources: PCI Local Bus Specification 3.0, chapter 6; virtio 1.2, section 4.1 (4.1.4 has the capabilities).
 Read next: pci_bus.py, the registers that the capabilities point to.
+Next in the book: pci_registers.py.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Source: virtio 1.2, sections 2.1 (status), 2.2 (features), 3.1 (initialization),
 A driver that breaks a rule gets DEVICE_NEEDS_RESET: the device forgets its queues, the user reads one line, and
 everything but a reset is ignored.
 Read next: pci_bus.py, which calls this.
+Next in the book: pci_bus.py.
 """
 
 from __future__ import annotations

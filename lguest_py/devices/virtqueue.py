@@ -10,6 +10,7 @@ the device's own state (its position in either ring) is never read back.  This i
 are views of the Guest's memory, and a request costs a few microseconds.
 
 Read next: lguest_py/devices/page_bus.py, pci_function.py.
+Next in the book: page_bus.py.
 """
 
 from __future__ import annotations

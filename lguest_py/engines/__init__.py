@@ -2,6 +2,7 @@
 """Choose the engine that runs the VM: KVM if the probe passes, else QEMU's emulation (TCG).
 
 Read next: base.py for the interface of an engine, probe.py for the probe of KVM.
+Next in the book: base.py.
 """
 
 from __future__ import annotations

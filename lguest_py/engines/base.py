@@ -5,6 +5,7 @@ switcher/layouts/machine.h is the same interface seen from inside the VM.  An en
 shares the VM's RAM with Python, runs code in it, delivers a doorbell out and an interrupt in, and reports the end.
 
 Read next: lguest_py/engines/tcg.py or lguest_py/engines/kvm.py.
+Next in the book: tcg.py.
 """
 
 from __future__ import annotations

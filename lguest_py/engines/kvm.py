@@ -5,6 +5,7 @@ The doorbell is an ioeventfd and the interrupt an irqfd, so neither causes an ex
 the exit port do.
 
 Read next: lguest_py/kvm for the binding, host_kernel/core/start.S for the VM's first instructions.
+Next in the book: host_kernel/core/start.S.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ that both processes map (ram.py).  The doorbell is a byte on the socket of a deb
 of a serial port.  A ROM of lguest-py is at the reset vector (host_kernel/reset/reset.S).
 
 Read next: host_kernel/core/start.S, the VM's first instructions.
+Next in the book: kvm.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 
 Read next: image.py (the Image), then the readers elf.py and bzimage.py; boot_params.py and initrd.py for what else
 a Linux kernel needs in memory.
+Next in the book: image.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 """Image: a Guest kernel as segments of Guest-physical memory and an entry point, whatever its file format.
 
 Read next: lguest_py/images/__init__.py, which detects the format.
+Next in the book: support.py.
 """
 
 from __future__ import annotations

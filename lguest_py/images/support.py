@@ -10,6 +10,7 @@ A Linux without Guest support has the native personality, which is trap and emul
 interrupts by popf too, which does not trap in ring 1: host_kernel/native/popf.c.
 
 Read next: lguest_py/images/vmcall.py.
+Next in the book: lguest_py/launcher/vm_memory.py.
 """
 
 from __future__ import annotations

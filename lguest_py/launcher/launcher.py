@@ -3,6 +3,7 @@
 
 Its users are the command line (lguest_py/cli/boot.py) and a Python program (lguest_py/machine.py).
 Read next: lguest_py/launcher/vm.py, one boot of the Guest.
+Next in the book: lguest_py/images/__init__.py.
 """
 
 from __future__ import annotations
@@ -229,6 +230,7 @@ class Launcher:
             return self._boots(started)
 
     def _boots(self, started: float) -> Result:
+        """Boot until the run ends.  A Guest that turns on page tables of the other form gets a machine for these."""
         while True:
             try:
                 result = self._boot(started)
@@ -279,6 +281,7 @@ class Launcher:
         return f"{EARLY_RESTARTS} times in a row before it printed anything or ran a program{how}"
 
     def _boot(self, started: float) -> Result:
+        """One boot to its end: a machine is made, runs, is looked at once more, and is gone."""
         settings, tail = self._settings, self._tail
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
@@ -324,6 +327,11 @@ class Launcher:
             vm.start(self._confine)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
+        """Wait for the next event, do what it asks for, and again; returns what ended the run.
+
+        An event is the doorbell or the end of the machine, input, room for output, a signal, another program's request,
+        or a deadline.  When the machine has ended, its devices still write out what they have.
+        """
         source, output, inbox, poller = self._source, self._output, self._inbox, vm.poller
         engine_fd, output_fd = vm.engine.fileno(), output.fileno()
         signals_fd = self._signals.fileno() if self._signals else -1

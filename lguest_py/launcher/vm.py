@@ -3,6 +3,7 @@
 
 Read next: lguest_py/engines/tcg.py, which runs it (or kvm.py beside it); lguest_py/devices/page_bus.py and pci_bus.py
 for its devices.
+Next in the book: switcher/layouts/machine.h.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ From 0: the Host area (machine description, mailbox, PCI functions, Host kernel,
 tables, the bytes that say where devices wrote), then at ``guest_base`` the Guest's RAM, then the device pages if the
 Guest has them.
 Read next: lguest_py/launcher/vm.py.
+Next in the book: vm.py.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An ELF core of the Guest, for gdb.
+"""An ELF core of the Guest, for gdb, drgn and crash.
 
 Its RAM is in the file once, in the order of physical addresses, as a sparse file.  The PT_LOAD segments are views of
 it: one for each run that the Guest's page tables map, with the virtual address that gdb reads by; p_paddr is the
 physical one.
-One more segment, of a type that gdb ignores, is the whole RAM: it has what no page table maps.
+One more segment, of a type that gdb ignores, is the whole RAM: it has what no page table maps.  The notes are the
+registers and, of a Linux, its VMCOREINFO, by which drgn and crash know a kernel's core.
 Source: System V ABI, chapter 5; Linux's elfcore.h for NT_PRSTATUS (struct elf_prstatus of i386).
 
-Read next: walk.py.
+Read next: walk.py, vmcoreinfo.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import struct
 
 from lguest_py.postmortem.memory import Remains
+from lguest_py.postmortem.vmcoreinfo import vmcoreinfo
 from lguest_py.postmortem.walk import PAGE, Run
 
 HEADER = struct.Struct("<16sHHIIIIIHHHHHH")
@@ -25,6 +27,7 @@ ET_CORE, EM_386, EV_CURRENT = 4, 3, 1
 PT_LOAD, PT_NOTE = 1, 4
 PT_GUEST_RAM = 0x6C677279  # in the range for operating systems
 ALL_RIGHTS = 7
+NO_ALIGNMENT = 0  # as in the kernel's own cores; by it crash tells them from those of netdump
 NT_PRSTATUS = 1
 MOST_RUNS = 8192  # a program has some thousands; hostile page tables could have a million
 REGISTERS = (
@@ -71,7 +74,7 @@ def _chosen(remains: Remains) -> list[Run]:
 def headers(remains: Remains) -> bytes:
     """All that stands before the RAM, in whole pages."""
     runs = _chosen(remains)
-    note = _note(remains.registers) if remains.registers else b""
+    note = (_note(remains.registers) if remains.registers else b"") + vmcoreinfo(remains)
     count = len(runs) + 2
     notes_at = HEADER.size + PROGRAM_HEADER.size * count
     ram_at = -(-(notes_at + len(note)) // PAGE) * PAGE
@@ -80,7 +83,7 @@ def headers(remains: Remains) -> bytes:
     for run in runs:
         place = ram_at + run.physical
         sizes = run.length, run.length
-        table.append(PROGRAM_HEADER.pack(PT_LOAD, place, run.virtual, run.physical, *sizes, ALL_RIGHTS, PAGE))
+        table.append(PROGRAM_HEADER.pack(PT_LOAD, place, run.virtual, run.physical, *sizes, ALL_RIGHTS, NO_ALIGNMENT))
     ram = remains.guest_bytes
     table.append(PROGRAM_HEADER.pack(PT_GUEST_RAM, ram_at, 0, 0, ram, ram, ALL_RIGHTS, PAGE))
     machine = ET_CORE, EM_386, EV_CURRENT, 0, HEADER.size, 0, 0

@@ -11,7 +11,7 @@ from lguest_py.running import named
 if TYPE_CHECKING:
     from lguest_py.cli.boot_options import MakeParser
 
-DESCRIPTION = "Write the memory and the registers of a running Guest to a new file, as an ELF core for gdb."
+DESCRIPTION = "Write memory and registers of a running Guest to a new file, as an ELF core for gdb, drgn and crash."
 EPILOG = "The Guest stands still meanwhile.  docs/reports.md says what is in the file.\n\n"
 
 

@@ -2,6 +2,7 @@
 """The walls of the Launcher's own process: prepared while it may still open files, put up before the Guest runs.
 
 Read next: syscalls.py, what it may call then; lguest_py/cli/confinement.py, the caller.
+The book ends here.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 
 The layouts come from the C headers themselves (tools/layouts.py writes _layouts.py).  Each access
 is one aligned load or store of the field's size, which is what a word with one writer needs.
+Next in the book: mailbox.py.
 """
 
 from __future__ import annotations

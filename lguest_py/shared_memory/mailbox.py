@@ -5,6 +5,7 @@ Every word has one writer, so there is no lock.  No event is lost, because both 
 their own word, then have a barrier, then read the other's.
 
 Read next: lguest_py/launcher/vm.py, which handles the requests.
+Next in the book: lguest_py/engines/__init__.py.
 """
 
 from __future__ import annotations

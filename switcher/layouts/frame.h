@@ -2,6 +2,7 @@
 /*
  * For the assembler: every entry into ring 0 builds the same frame, struct registers (lguest_pages.h).
  * Used by switcher.S and lean.S for the Guest's traps and by host_kernel/machine/entries.S for the Host kernel's own.
+ * Next in the book: host_kernel/machine/world_switch.h.
  */
 
 /* Vectors.  Source: Intel SDM vol. 3, table 6-1. */

@@ -3,6 +3,7 @@
  * The interface between an lguest-capable 32-bit Linux and its Host: numbers and layouts
  * (include/linux/lguest.h, lguest_launcher.h and asm/lguest_hcall.h of Linux 3.x and 4.x are the source).
  * Shared by host_kernel, guest_kernel and, through tools/layouts.py, Python.
+ * Next in the book: guest_kernel/base/layout.h.
  */
 #ifndef SWITCHER_LAYOUTS_LGUEST_ABI_H
 #define SWITCHER_LAYOUTS_LGUEST_ABI_H

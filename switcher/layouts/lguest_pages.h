@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * Chapter: The Switcher. The run loop called switch_worlds() and went on when the Guest had stopped. In between the
+ * processor changed its page tables, its stack and its ring, and came back. The code that does so lies on a page which
+ * both worlds map at the same address, or the first instruction after the load of CR3 would not be there. A trap can
+ * come at any of these instructions, and a Guest would like to choose at which. So what counts here is not the few
+ * instructions of the way to the Guest, but what is true between each two of them.
+ *
  * lguest_pages: the 4 MiB at SWITCHER_BASE, as the Switcher, the Host kernel and the Launcher share them.
  *
  * This is the only description.  C includes this file; tools/layouts.py reads the same lines and writes offsets.h for the
@@ -7,6 +13,7 @@
  * multiple of 8), arrays, structs defined above, and constants that are plain integers.
  *
  * Read next: switcher/switcher.S, which uses it; switcher/lean.S.
+ * Next in the book: frame.h.
  */
 #ifndef SWITCHER_LAYOUTS_LGUEST_PAGES_H
 #define SWITCHER_LAYOUTS_LGUEST_PAGES_H

@@ -8,6 +8,7 @@
  * All addresses here are VM-physical unless they say Guest-physical: VM-physical = Guest-physical + guest_base.
  *
  * Read next: host_kernel/core/start.S.
+ * Next in the book: lguest_py/shared_memory/layout.py.
  */
 #ifndef SWITCHER_LAYOUTS_MACHINE_H
 #define SWITCHER_LAYOUTS_MACHINE_H

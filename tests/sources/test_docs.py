@@ -38,6 +38,7 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/sources/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/tools/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/sources/test_style.py runs the checkers",
+    ("docs/book.md", "pip install"): "tests/tools/test_book_pages.py builds it",
     ("docs/latency.md", "LGUEST_LINUX=DIR python"): "minutes; tests/bench/test_latency_page.py checks it",
     ("docs/latency.md", "lguest-py bench"): "as above, one by one",
     ("docs/kernels.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
