@@ -25,7 +25,8 @@ static u32 switches(void)
 
 static u32 boot_word(u32 offset)
 {
-	return *(volatile u32 *)offset; /* struct boot_params is at 0, */
+	__asm__("" : "+r"(offset)); /* struct boot_params is at 0, where a compiler expects nothing */
+	return *(volatile u32 *)offset;
 }
 
 static void print_value(const char *what, u32 value)
