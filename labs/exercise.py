@@ -77,7 +77,7 @@ def run(lguest: Boot, image: Path | None, **options: object) -> tuple[str, Resul
     guest = lguest(image, **{"memory": "16M", "timeout": SECONDS, **options})
     result = guest.wait()
     if result.outcome.end is End.TIME_LIMIT:
-        not_yet(f"the Guest did not end in {SECONDS} seconds: it waits for something that never comes")
+        not_yet("the Guest was ended by the time limit: it waits for something that never comes, or loops")
     return guest.console.output, result
 
 

@@ -15,17 +15,18 @@ MUCH = 20  # times as long: not the same thing was measured
 
 
 def test_1_a_hypercall_that_reaches_the_host_kernel(lguest: Boot) -> None:
-    output, result = boot_guest(lguest, LAB)
+    _, result = boot_guest(lguest, LAB)
     must_power_off(result)
     calls, switches = result.snapshot.by_hypercall, result.snapshot.switches
     others = {number: count for number, count in calls.items() if number != L.LHCALL_SEND_INTERRUPTS}
     ordinary = {L.LHCALL_LGUEST_INIT, L.LHCALL_NOTIFY, L.LHCALL_SHUTDOWN, L.LHCALL_FLUSH_ASYNC}
     if strange := sorted(set(others) - ordinary):
-        not_yet(f"hypercall {strange[0]} gives the Host kernel work to do: find one in host_kernel/lguest/hypercalls.c with none")
+        where = "host_kernel/lguest/hypercalls.c"
+        not_yet(f"hypercall {strange[0]} gives the Host kernel work to do: find one without, in {where}")
     if not calls.get(L.LHCALL_SEND_INTERRUPTS):
         not_yet(
-            f"the Host kernel saw no null hypercall in {switches} world switches. Is null_switch() in {FILE} still empty? "
-            'If it is not: the Switcher answered your hypercall by itself; read "hypercall:" in switcher/lean.S'
+            f"the Host kernel saw no null hypercall in {switches} world switches. Is null_switch() in {FILE} empty?"
+            ' If it is not: the Switcher answered your hypercall by itself; read "hypercall:" in switcher/lean.S'
         )
 
 
@@ -38,17 +39,18 @@ def test_2_the_fastest_of_a_thousand(lguest: Boot) -> None:
         not_yet(f"the Guest says 0 ticks: fastest_null_switch() in {FILE} measures nothing")
     if count < ROUNDS:
         not_yet(f"the Host kernel counted {count} null switches, and {ROUNDS} are to be measured")
-    exits = [(each.tsc, each.trapnum == L.HYPERCALL_VECTOR and each.eax == L.LHCALL_SEND_INTERRUPTS) for each in result.snapshot.last]
-    rounds = [later - tsc for (tsc, null), (later, next_null) in pairwise(exits) if null and next_null]
+    null = L.HYPERCALL_VECTOR, L.LHCALL_SEND_INTERRUPTS
+    exits = [(each.tsc, (each.trapnum, each.eax) == null) for each in result.snapshot.last]
+    rounds = [later - tsc for (tsc, one), (later, other) in pairwise(exits) if one and other]
     if not rounds:
         not_yet("the null switches are not one after the other: print nothing between them")
     if ticks > min(rounds):
         not_yet(
-            f"the Guest says {ticks} ticks, but the Host kernel saw null switches that came {min(rounds)} ticks after each other: "
-            "print the least, not the sum or the last"
+            f"the Guest says {ticks} ticks, but the Host kernel saw null switches that came {min(rounds)} ticks after "
+            "each other: print the least, not the sum or the last"
         )
     if ticks * MUCH < min(rounds):
         not_yet(
-            f"the Guest says {ticks} ticks, but the Host kernel saw no two null switches closer than {min(rounds)} ticks: "
-            "call null_switch() between the two reads of the TSC"
+            f"the Guest says {ticks} ticks, but the Host kernel saw no two null switches closer than {min(rounds)} "
+            "ticks: call null_switch() between the two reads of the TSC"
         )

@@ -37,12 +37,12 @@ def test_2_the_number_of_world_switches(lguest: Boot) -> None:
         not_yet(f"{end_of(result)}. hypercall() in {WORK} has no case for LHCALL_SWITCHES")
     must_power_off(result)
     if not number_after(output, "first:"):
-        not_yet("the Guest's word is still 0: where does the Host kernel find the Guest's physical address 0? (machine.guest_base)")
+        not_yet("the Guest's word is still 0: its physical addresses begin at the Host kernel's machine.guest_base")
     if (calls := number_after(output, "calls later:")) < CALLS:
         not_yet(f"the Guest made {CALLS} hypercalls, each a world switch, and the number grew by {calls}")
     if (faults := number_after(output, "page faults later:")) < PAGES:
-        not_yet(f"the Guest touched {PAGES} new pages, each a world switch, and the number grew by {faults}: what do you count?")
-    must_answer(output, "nothing beside the word was written", "The word has 4 bytes (u32), and mailbox->switches has 8")
+        not_yet(f"the Guest touched {PAGES} new pages, each a world switch, and the number grew by {faults}")
+    must_answer(output, "nothing beside the word was written", "The word is a u32, and mailbox->switches a u64")
     last, switches = number_after(output, "last:"), result.snapshot.switches
     if not last <= switches <= last + FEW:
         not_yet(f"the last number was {last}, and the Host kernel counted {switches} world switches in all")
@@ -59,8 +59,8 @@ def test_3_an_address_that_is_not_the_guests(lguest: Boot) -> None:
             not_yet(f"first the hypercall itself: {end_of(result)}")
         if result.outcome.end is not End.KILLED:
             not_yet(
-                f"the Guest named {what}, for a word of 4 bytes, and the Host kernel wrote there: into memory of its own. "
-                f"({end_of(result)}) See guest_physical() in host_kernel/memory/guest_physical.h"
+                f"the Guest named {what}, for a word of 4 bytes, and the Host kernel wrote there, where the Guest has "
+                f"no memory ({end_of(result)}). See guest_physical() in host_kernel/memory/guest_physical.h"
             )
 
 
@@ -75,6 +75,6 @@ def test_4_a_command_of_the_tiny_guest(lguest: Boot) -> None:
         not_yet("the command 'switches' should print 'N world switches': see the console below")
     if not 0 < int(found[1]) <= result.snapshot.switches:
         not_yet(
-            f"the tiny Guest says {found[1]}, and the Host kernel counted {result.snapshot.switches}. The Host kernel takes "
-            "physical addresses: physical() in guest_kernel/cpu/hypercall.h"
+            f"the tiny Guest says {found[1]}, and the Host kernel counted {result.snapshot.switches}. The Host kernel "
+            "takes physical addresses: physical() in guest_kernel/cpu/hypercall.h"
         )

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from lguest_py import LguestError, Machine
 from lguest_py.launcher import report
 
 KERNEL = Path(__file__).resolve().parents[2] / "build" / "lab-06" / "lab-06.elf"
-ENGINES = "auto", "kvm", "tcg"
+ENGINES: dict[str, Literal["auto", "kvm", "tcg"]] = {"auto": "auto", "kvm": "kvm", "tcg": "tcg"}
 
 
 def main(arguments: list[str]) -> int:
     """Boot it on the engine named, if one is; the exit status is 0 however the Guest ended."""
-    engine = arguments[0] if arguments else "auto"
-    if engine not in ENGINES:
-        print(f"{engine}: give one of {', '.join(ENGINES)}, or nothing", file=sys.stderr)
+    engine = ENGINES.get(arguments[0] if arguments else "auto")
+    if engine is None:
+        print(f"{arguments[0]}: give one of {', '.join(ENGINES)}, or nothing", file=sys.stderr)
         return 2
     try:
         with Machine(KERNEL, memory="16M", engine=engine, timeout=120) as guest:
