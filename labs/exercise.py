@@ -35,18 +35,26 @@ def not_yet(message: str) -> NoReturn:
     """End the test: what is missing, without a traceback."""
     import pytest
 
-    pytest.fail(f"not yet: {message}", pytrace=False)
+    raise pytest.fail.Exception(f"not yet: {message}", pytrace=False) from None
 
 
 def compiled(work: Callable[[], object]) -> None:
     """Do some work of the compiler; what it finds wrong is all that the student sees."""
-    said = ""
     try:
         work()
     except BuildError as error:
-        said = str(error)
-    if said:
-        not_yet(f"it does not compile.\n{said}")
+        not_yet(f"it does not compile.\n{error}")
+
+
+def apply_patch(tree: Path, patch: Path, *options: str) -> str:
+    """Apply a patch to a tree, which need not be git's.  Returns "", or why it does not apply."""
+    import os
+    import subprocess
+
+    outside = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.resolve().parent)}
+    command = ["git", "apply", "--whitespace=nowarn", *options, str(patch.resolve())]
+    done = subprocess.run(command, cwd=tree, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
 
 
 def build_tree() -> None:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import pytest
 from exercise import Boot, boot_guest, end_of, must_answer, must_power_off, not_yet, number_after
 
-from lguest_py.launcher.result import End, Result
+from lguest_py.launcher.result import End
 from lguest_py.shared_memory import _layouts as L
 
 LAB = "04-interrupt"
@@ -15,14 +14,8 @@ TICKS = 10
 REGISTERS = "", "eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "the carry flag"
 
 
-@pytest.fixture
-def boot(lguest: Boot) -> tuple[str, Result]:
-    """The Guest, which ended by itself or was killed."""
-    return boot_guest(lguest, LAB)
-
-
-def test_1_a_gate_for_the_clock(boot: tuple[str, Result]) -> None:
-    _, result = boot
+def test_1_a_gate_for_the_clock(lguest: Boot) -> None:
+    _, result = boot_guest(lguest, LAB)
     if not result.snapshot.interrupts_delivered:
         not_yet(
             "the Host kernel has an interrupt of the clock for this Guest, and no gate to inject it through: "
@@ -30,15 +23,15 @@ def test_1_a_gate_for_the_clock(boot: tuple[str, Result]) -> None:
         )
 
 
-def test_2_a_handler(boot: tuple[str, Result]) -> None:
-    output, result = boot
+def test_2_a_handler(lguest: Boot) -> None:
+    output, result = boot_guest(lguest, LAB)
     if result.outcome.end is not End.POWERED_OFF:
         not_yet(f"{end_of(result)}. Did clock_entry in {HANDLER} return with the stack as it found it?")
     must_answer(output, "the first tick reaches clock_tick()", f"clock_entry in {HANDLER} must call it")
 
 
-def test_3_sleep_until_it_comes(boot: tuple[str, Result]) -> None:
-    output, result = boot
+def test_3_sleep_until_it_comes(lguest: Boot) -> None:
+    output, result = boot_guest(lguest, LAB)
     must_power_off(result)
     enable = f"Who sets lguest_data.irq_enabled again, after the Host kernel cleared it? See {HANDLER}"
     must_answer(output, "ticks come while the Guest waits", enable)
@@ -50,8 +43,8 @@ def test_3_sleep_until_it_comes(boot: tuple[str, Result]) -> None:
         )
 
 
-def test_4_what_was_interrupted_notices_nothing(boot: tuple[str, Result]) -> None:
-    output, result = boot
+def test_4_what_was_interrupted_notices_nothing(lguest: Boot) -> None:
+    output, result = boot_guest(lguest, LAB)
     must_power_off(result)
     must_answer(
         output, "ticks come while the Guest works",
