@@ -7,6 +7,7 @@ Read next: labs/README.md; tools/build_images.py, which builds.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable
@@ -57,8 +58,9 @@ def apply_patch(tree: Path, patch: Path, *options: str) -> str:
     return done.stderr if done.returncode else ""
 
 
+@functools.cache
 def build_tree() -> None:
-    """The Host kernel and the tiny Guest, as they stand in the sources now."""
+    """The Host kernel and the tiny Guest, as they stand in the sources: before any boot, which reads them once."""
     images = tuple(image for image in build_images.IMAGES if image.name in TREE)
     compiled(build_images.Builder(images=images).all)
 
@@ -82,6 +84,7 @@ def boot_guest(lguest: Boot, lab: str, file: str = "", **options: object) -> tup
 
 def run(lguest: Boot, image: Path | None, **options: object) -> tuple[str, Result]:
     """Boot and wait for the end: the console, and how it ended."""
+    build_tree()
     guest = lguest(image, **{"memory": "16M", "timeout": SECONDS, **options})
     result = guest.wait()
     if result.outcome.end is End.TIME_LIMIT:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from exercise import Boot, build_tree, must_power_off, not_yet, run
+from exercise import Boot, must_power_off, not_yet, run
 from ring_lab import Rig
 
 from lguest_py.devices.errors import GuestError
@@ -111,7 +111,6 @@ def test_4_from_the_guest(lguest: Boot, bus: str) -> None:
         answer(machine, [b"first the device"], [16])
         if not machine.interrupts:
             not_yet("the device raises no interrupt: see the first test")
-    build_tree()
     output, result = run(
         lguest, None, devices=[kind()], bus=bus, command_line=["run=upper hello from ring 1"], timeout=SECONDS
     )

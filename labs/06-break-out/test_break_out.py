@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exercise import LABS, ROOT, Boot, apply_patch, boot_guest, build_tree, end_of, not_yet
+from exercise import LABS, ROOT, Boot, apply_patch, boot_guest, end_of, not_yet
 
 from lguest_py.launcher.result import End
 
@@ -24,7 +24,6 @@ MOST = 12  # changed lines: one protection, not the half of the Host kernel
 
 
 def test_1_the_attack_is_caught(lguest: Boot) -> None:
-    build_tree()
     _, result = boot_guest(lguest, LAB)
     if PROOF in result.debug_text:
         not_yet("the attack succeeds in this tree: its protection is still removed. Put it back (README.md, step 3)")
@@ -54,8 +53,8 @@ def test_2_without_its_protection_it_succeeds(request: pytest.FixtureRequest, tm
         not_yet(f"without what remove.patch removes the attack is caught as before: {end}")
     if REFUSED in end:
         not_yet(
-            f"the call gate is in the GDT, and the processor refuses it: {end.strip()}. What else does set_descriptor() in "
-            "host_kernel/lguest/segments.c change in a descriptor, after the check?"
+            f"the call gate is in the GDT, and the processor refuses it: {end.strip()}. What else does "
+            "set_descriptor() in host_kernel/lguest/segments.c change in a descriptor, after the check?"
         )
     if PROOF not in debug_text:
         not_yet(

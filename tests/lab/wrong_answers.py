@@ -46,11 +46,11 @@ FIRST = (
         "01-null-switch", "the Switcher answered your hypercall",
         (NULL, "LHCALL_SEND_INTERRUPTS, 0", "LHCALL_FLUSH_ASYNC, 0"),
     ),
-    wrong("02-hypercall", "the first number that lguest does not have is 20", (NUMBERS, "SWITCHES         20", "SWITCHES 3")),
+    wrong("02-hypercall", "is beyond the Guest's memory", (COMMANDS, "physical(&switches)", "(u32)&switches")),
     wrong("03-demand-paging", "what was in the frame before it became a page table", (DEMAND, "frame[word] = 0", ";")),
     wrong("04-interrupt", "changed eax", (HANDLER, "\tpushal\n", ""), (HANDLER, "\tpopal\n", "")),
     wrong("05-device", "the device raised ValueError", (DEVICE, "upper()[: len(room)]", "upper()")),
-    wrong("06-break-out", "must change the Host kernel or the Switcher", (REMOVE, f"+++ b/{SEGMENTS}", "+++ b/setup.py")),
+    wrong("06-break-out", "must change the Host kernel or the Switcher", (REMOVE, f"++ b/{SEGMENTS}", "++ b/setup.py")),
 )  # fmt: skip
 # Each is tried alone, nightly.
 MORE = {
@@ -83,8 +83,9 @@ MORE = {
         "02-hypercall", '"nothing beside the word was written": no',
         (HYPERCALLS, f"u32 *word = {CHECKED}", f"u64 *word = {CHECKED}"), (HYPERCALLS, ALIGNED, "if (0)"),
     ),
-    "hypercall-virtual-address": wrong(
-        "02-hypercall", "is beyond the Guest's memory", (COMMANDS, "physical(&switches)", "(u32)&switches"),
+    "hypercall-number": wrong(
+        "02-hypercall", "the first number that lguest does not have is 20",
+        (NUMBERS, "SWITCHES         20", "SWITCHES 3"),
     ),
     "demand-protection-fault": wrong(
         "03-demand-paging", "which bit of the error code says that?", (DEMAND, " || (error & FAULT_PRESENT)", ""),

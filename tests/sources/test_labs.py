@@ -24,7 +24,7 @@ from wrong_answers import FIRST, MORE, Wrong
 
 ROOT = exercise.ROOT
 LABS = sorted(path.parent.name for path in exercise.LABS.glob("*/solution.patch"))
-COPIED = ["build", "guest_kernel", "host_kernel", "labs", "lguest_py", "switcher", "tests/lab", "tools", "pyproject.toml"]
+COPIED = ["build", "guest_kernel", "host_kernel", "labs", "lguest_py", "switcher", "tests/lab", "tools"]
 SECTIONS = ["Background", "What to change", "Run the test", "See it", "Hints", "Questions", "Going further"]
 LONG = 3000  # seconds in the carrier, where a compiler takes ten times as long
 MISSING = {  # what the test of each lab says as it starts
@@ -42,8 +42,11 @@ COMMANDS = [
     if block.page.startswith("labs/") and block.language == "sh" and not block.reason
     if not block.code.startswith("pytest ")  # which is what the tests below do
 ]
-WITH_COMMANDS = sorted({block.page for block in COMMANDS})
-SLOW, SLOW_PAGES = pytest.mark.nightly, {"labs/06-break-out/README.md"}  # it builds two Host kernels
+SLOW = "labs/06-break-out/README.md"  # builds two Host kernels
+PAGES = [
+    pytest.param(page, marks=pytest.mark.nightly if page == SLOW else pytest.mark.nightly("kvm"))
+    for page in sorted({each.page for each in COMMANDS})
+]
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("git"), reason="git is not installed"),
@@ -54,10 +57,8 @@ pytestmark = [
 def copy_of_the_tree(tree: Path) -> Path:
     """What the labs need, with what is built."""
     for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / name, tree / name)
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "pyproject.toml", tree)
     return tree
 
 
@@ -163,8 +164,7 @@ def test_each_solution_passes(engine_name: str, solved: Path) -> None:
     assert not [words for tests in said.values() for words in tests if words]
 
 
-@pytest.mark.nightly("kvm")
-@pytest.mark.parametrize("page", [pytest.param(page, marks=SLOW if page in SLOW_PAGES else ()) for page in WITH_COMMANDS])
+@pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page(engine_name: str, solved: Path, page: str) -> None:
     """Those that are not marked otherwise, in a solved tree."""
     for block in COMMANDS:
