@@ -2,7 +2,7 @@
 """The labs: each fails as it starts and says what is missing, its solution passes, and wrong answers do not.
 
 All of it runs in copies of the tree.  The solutions change different lines: they are applied together, and built once.
-Read before: labs/README.md, labs/exercise.py.  Read next: tests/lab/wrong_answers.py.
+Read before: labs/README.md, labs/exercise.py.  Read next: tests/lab/exercises/wrong_answers.py.
 """
 
 from __future__ import annotations
