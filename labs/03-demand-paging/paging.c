@@ -2,8 +2,7 @@
 /*
  * The Guest's page tables and its frames.  Nothing is to be changed here.
  *
- * The first 4 MiB of RAM are mapped twice: at 0, where the code runs, and at KERNEL_ADDRESS, where the Host kernel expects RAM
- * (it reflects page faults faster then).
+ * The first 4 MiB of RAM are mapped at their physical addresses.
  * Read before: lab.h.  Read next: guest_kernel/memory/paging.c, which does the same for more memory.
  */
 #include "labs/03-demand-paging/lab.h"
@@ -21,7 +20,6 @@ void paging_init(void)
 	for (u32 i = 0; i < ENTRIES_PER_TABLE; i++)
 		first_table[i] = i * PAGE_SIZE | PTE_PRESENT | PTE_WRITE;
 	page_directory[0] = (u32)first_table | PTE_PRESENT | PTE_WRITE;
-	page_directory[KERNEL_ADDRESS >> PDE_SHIFT] = page_directory[0];
 	hypercall(LHCALL_NEW_PGTABLE, (u32)page_directory, 0, 0);
 	for (u32 *word = (u32 *)FIRST_FRAME; word < (u32 *)LAST_FRAME; word++)
 		*word = RUBBISH; /* as if each had been somebody's */

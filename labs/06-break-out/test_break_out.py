@@ -37,7 +37,7 @@ def test_2_without_its_protection_it_succeeds(request: pytest.FixtureRequest, tm
     if not PATCH.exists():
         not_yet(
             "there is no labs/06-break-out/remove.patch. Remove the protection that caught the attack, then: "
-            "git diff host_kernel > labs/06-break-out/remove.patch"
+            "git diff -- host_kernel > labs/06-break-out/remove.patch"
         )
     _only_one_protection(PATCH.read_text())
     tree = tmp_path / "tree"

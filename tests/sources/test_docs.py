@@ -48,7 +48,6 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("labs/README.md", ". .venv/bin/activate"): "changes this shell only",
     ("labs/README.md", "pytest labs/01-null-switch"): "fails until the lab is solved; tests/sources/test_labs.py",
     ("labs/README.md", "python labs/exercise.py"): "tests/sources/test_labs.py runs it with lab 1 solved",
-    ("labs/01-null-switch/README.md", "lguest-py bench"): "minutes; tests/bench/test_bench_instructions.py",
     ("labs/06-break-out/README.md", "git diff"): "after a change by hand; tests/sources/test_labs.py",
     ("docs/devices.md", "lguest-py boot"): "needs the fetched kernel; tests/linux/test_user_devices.py",
     ("docs/devices.md", "lguest-py boot --vsock"): "needs the fetched kernel; tests/linux/test_linux_vsock.py",
