@@ -45,6 +45,8 @@ def compiled(work: Callable[[], object]) -> None:
         work()
     except BuildError as error:
         not_yet(f"it does not compile.\n{error}")
+    except OSError as error:
+        not_yet(f"nothing can be written to the folder build here: {error}")
 
 
 def apply_patch(tree: Path, patch: Path, *options: str) -> str:
@@ -130,7 +132,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("lab", type=int, choices=sorted(numbers), help="the lab's number")
     try:
         print(build_guest(numbers[parser.parse_args(arguments).lab]).relative_to(ROOT))
-    except BuildError as error:
+    except (BuildError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

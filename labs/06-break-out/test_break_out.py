@@ -17,6 +17,7 @@ from lguest_py.launcher.result import End
 
 LAB, ATTACK = "06-break-out", "labs/06-break-out/attack.S"
 PATCH = LABS / LAB / "remove.patch"
+PLACES = "host_kernel/", "switcher/"
 PROOF = "ring 0 was here"
 CAUGHT = "is a system descriptor"
 REFUSED = "trap 13 (error code 0xa0"  # a general protection fault that names the selector 0xa0
@@ -39,10 +40,10 @@ def test_2_without_its_protection_it_succeeds(request: pytest.FixtureRequest, tm
             "there is no labs/06-break-out/remove.patch. Remove the protection that caught the attack, then: "
             "git diff -- host_kernel > labs/06-break-out/remove.patch"
         )
-    _only_one_protection(PATCH.read_text())
+    strip = _only_one_protection(PATCH.read_text())
     tree = tmp_path / "tree"
     _copy(tree)
-    if why := apply_patch(tree, PATCH):
+    if why := apply_patch(tree, PATCH, strip):
         not_yet(f"remove.patch does not apply to this tree (did you put the protection back?):\n{why}")
     _python(tree, "labs/exercise.py", "6")
     _python(tree, "tools/build_images.py", "host_kernel", "reset")
@@ -65,14 +66,17 @@ def test_2_without_its_protection_it_succeeds(request: pytest.FixtureRequest, tm
         not_yet(f"ring 0 was reached, and the way back to ring 1 was not found. The end: {end.strip()}")
 
 
-def _only_one_protection(patch: str) -> None:
-    files = re.findall(r"^\+\+\+ b/(\S+)", patch, re.M)
-    if not files or not all(name.startswith(("host_kernel/", "switcher/")) for name in files):
+def _only_one_protection(patch: str) -> str:
+    """Check that it is that; the option by which git applies it (git's diff.noprefix leaves out a/ and b/)."""
+    files = re.findall(r"^\+\+\+ (\S+)", patch, re.M)
+    plain = all(name.startswith(PLACES) for name in files)
+    if not files or not all(name.startswith(PLACES) or name[2:].startswith(PLACES) for name in files):
         named = ", ".join(files) or "nothing"
         not_yet(f"remove.patch must change the Host kernel or the Switcher, and nothing else; it changes {named}")
     changed = len(re.findall(r"^[-+](?![-+]{2} )", patch, re.M))
     if changed > MOST:
         not_yet(f"remove.patch changes {changed} lines: one protection is not more than {MOST}")
+    return "-p0" if plain else "-p1"
 
 
 def _copy(tree: Path) -> None:

@@ -177,6 +177,14 @@ def test_the_commands_of_a_page(engine_name: str, solved: Path, page: str) -> No
             assert "Traceback" not in done.stderr
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("lab", LABS)
+def test_each_solution_passes_alone(engine_name: str, tmp_path: Path, lab: str) -> None:
+    tree = copy_of_the_tree(tmp_path / "tree")
+    assert not exercise.apply_patch(tree, tree / "labs" / lab / "solution.patch")
+    assert not [words for words in run_labs(tree, engine_name, lab)[lab] if words]
+
+
 @pytest.mark.nightly("kvm")
 def test_a_plausible_wrong_answer_to_each_fails(
     engine_name: str, tried: Callable[..., dict[str, list[str]]]
