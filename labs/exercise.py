@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LABS = ROOT / "labs"
@@ -25,10 +25,12 @@ for folder in (ROOT, ROOT / "tools"):
 import build_images  # noqa: E402
 from toolchain import BuildError  # noqa: E402
 
-from lguest_py import Machine  # noqa: E402
 from lguest_py.launcher.result import End, Result  # noqa: E402
 
-Boot = Callable[..., Machine]  # the fixture lguest
+if TYPE_CHECKING:  # a lab may change what it imports
+    from lguest_py import Machine
+
+Boot = Callable[..., "Machine"]  # the fixture lguest
 TREE = ("host_kernel", "reset", "guest", "guest_boot")  # the images that a lab's tree is made of
 
 
@@ -99,6 +101,17 @@ def end_of(result: Result) -> str:
     from lguest_py.launcher.report import headline
 
     return headline(result)
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: what it says, and the line of the sources that raised it."""
+    import traceback
+
+    at = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(ROOT / "lguest_py"):
+            at = f", at line {frame.lineno} of {Path(frame.filename).relative_to(ROOT)}"
+    return f"{type(error).__name__}: {error}{at}"
 
 
 def must_power_off(result: Result) -> None:
