@@ -107,7 +107,7 @@ class Builder:
         deps = output.with_suffix(".d")
         inputs = (source, *(self.root / name for name in toolchain.dependencies(deps)))
         name = str(source.relative_to(self.root))
-        own = ("-Wa,--fatal-warnings,--noexecstack", f"-ffile-prefix-map={self.root}=.")
+        own = ("-Wa,--fatal-warnings,--noexecstack", "-ffile-prefix-map=@ROOT@=.")
         files = ("-MMD", "-MF", str(deps.relative_to(self.root)), "-c", name, "-o", "@OUT@")
         command = (*self.tools.compile, *extra, *self.includes, *own, *files)
         Step(f"compiling {name}", command, inputs, output, output.parent).run(self.root)

@@ -87,7 +87,10 @@ def dependencies(file: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a tool, in the directory ``root``; its command names the output as ``@OUT@``."""
+    """One run of a tool, in the directory ``root``; its command names the output as ``@OUT@``, and that as ``@ROOT@``.
+
+    So a copy of the tree, with what was built in it, is as current as the tree.
+    """
 
     what: str
     command: tuple[str, ...]
@@ -113,7 +116,8 @@ class Step:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.notes.mkdir(parents=True, exist_ok=True)
         aside = self.notes / f"{self.output.name}.new"
-        command = [str(aside) if word == "@OUT@" else word for word in self.command]
+        names = {"@OUT@": str(aside)}
+        command = [names.get(word, word).replace("@ROOT@", str(root)) for word in self.command]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
         if done.returncode:
             aside.unlink(missing_ok=True)

@@ -11,23 +11,20 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import rings
+from pages_lab import FENCE, PAGES, ROOT, Block, blocks
 
 from lguest_py.images.native import ADDITIONS
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXPECTED = {
     *("README.md", "CAVEATS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md"),
     *("docs/tour.md", "docs/kernels.md", "docs/devices.md", "docs/disks.md", "docs/networks.md", "docs/share.md"),
     *("docs/reports.md", "docs/STATUS.md", "docs/decisions.md", "docs/latency.md"),
 }
-FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKES_FILES = {"docs/devices.md"}  # pages whose blocks run in an empty folder
 NOT_RUN = {  # page and first words of a block that no test of this file runs: why
@@ -48,39 +45,20 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("docs/userland.md", "lguest-py fetch debian-12-i386"): "makes a root disk; tests/userland/test_userland.py",
     ("docs/kernels.md", "lguest-py mkinitrd --busybox"): "needs a 32-bit busybox; tests of mkinitrd",
     ("docs/kernels.md", "lguest-py mkinitrd --kernel"): "needs the fetched kernel; tests/linux/test_modules.py",
+    ("labs/README.md", "tools/setup labs"): "installs packages; tests/tools/test_setup.py",
+    ("labs/README.md", ". .venv/bin/activate"): "changes this shell only",
+    ("labs/README.md", "pytest labs/01-null-switch"): "fails until the lab is solved; tests/sources/test_labs.py",
+    ("labs/README.md", "python labs/exercise.py"): "tests/sources/test_labs.py runs it with lab 1 solved",
+    ("labs/06-break-out/README.md", "git diff"): "after a change by hand; tests/sources/test_labs.py",
     ("docs/devices.md", "lguest-py boot"): "needs the fetched kernel; tests/linux/test_user_devices.py",
     ("docs/devices.md", "lguest-py boot --vsock"): "needs the fetched kernel; tests/linux/test_linux_vsock.py",
     ("docs/devices.md", "lguest-py boot --console"): "needs a terminal; tests/devices/test_extra_console.py",
 }
 
 
-@dataclass(frozen=True)
-class Block:
-    """One fenced block: its page, its language, its code, and why it is not run."""
-
-    page: str
-    language: str
-    code: str
-    reason: str | None
-
-    @property
-    def start(self) -> str:
-        """Its first two words, or three where a second block of the page has the same two."""
-        words = self.code.split()
-        three = words[1:2] in (["mkinitrd"], ["fetch"]) or words[2:3] in (["--console"], ["--vsock"])
-        return " ".join(words[: 3 if three else 2])
-
-
-def blocks() -> list[Block]:
-    return [
-        Block(str(page.relative_to(ROOT)), match["language"], match["code"], match["reason"])
-        for page in PAGES
-        for match in FENCE.finditer(page.read_text())
-    ]
-
-
 BLOCKS = blocks()
-RUN = [block for block in BLOCKS if block.language in ("sh", "python") and block.reason is None]
+OURS = [block for block in BLOCKS if not block.page.startswith("labs/")]  # test_labs.py runs theirs
+RUN = [block for block in OURS if block.language in ("sh", "python") and block.reason is None]
 
 
 def test_the_pages_are_there() -> None:

@@ -46,15 +46,15 @@ def machine(tmp_path: Path) -> Machine:
 def test_an_unknown_verb_is_refused(machine: Machine, verb: list[str]) -> None:
     status, output, error = machine.run(*verb)
     assert (status, output, error.count("\n")) == (2, "", 1)
-    assert "give boot or test" in error
+    assert "give boot, labs or test" in error
 
 
-@pytest.mark.parametrize("verb", ["boot", "test"])
+@pytest.mark.parametrize("verb", ["boot", "labs", "test"])
 def test_without_root_it_prints_the_command_to_run(machine: Machine, verb: str) -> None:
     status, output, error = machine.run(verb)
     assert (status, output, error.count("\n")) == (2, "", 1)
     wanted = "python3 python3-venv python3-dev gcc libc6-dev binutils qemu-system-x86"
-    more = {"boot": "", "test": " cpio e2fsprogs qemu-utils chromium gdb mmdebstrap zstd"}[verb]
+    more = {"boot": "", "labs": "", "test": " cpio e2fsprogs qemu-utils chromium gdb mmdebstrap zstd"}[verb]
     assert error.endswith(f"apt-get update && apt-get install -y --no-install-recommends {wanted}{more}\n")
 
 
