@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lguest_py.control.wire import Message
 from lguest_py.errors import LguestError
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
+from lguest_py.launcher.values import RATES
 
 if TYPE_CHECKING:
     from lguest_py.launcher.tracing import Reader
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 8 << 20  # bytes for a program that does not read
 CHUNK = 1 << 16
-RATES = 1, 10_000  # samples a second
 LAST_SECONDS = 1.0  # for a program to take the rest, at the end
 MOST = 8
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.launcher.values import seconds
+from lguest_py.launcher.values import rate, seconds
 
 if TYPE_CHECKING:
     from lguest_py.cli.boot_options import MakeParser
@@ -42,12 +42,6 @@ RATE = 997  # no multiple of what a Guest does regularly
 ADVICE = "give another place"
 
 
-def _rate(text: str) -> float:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= 10_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give 1 to 10000 samples a second")
-    return float(text)
-
-
 def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namespace:
     parser = make_parser("lguest-py trace", USAGE, DESCRIPTION, EPILOG)
     add = parser.add_argument
@@ -61,7 +55,7 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     add("--perfetto", metavar="FILE", help="a timeline for ui.perfetto.dev: Guest, Host kernel, Launcher")
     add("--flame", metavar="FILE", help="a flame graph (SVG) of the Guest's kernel, by samples")
     add("--folded", metavar="FILE", help="the samples as folded stacks, for other programs")
-    add("--rate", metavar="N", type=_rate, help=f"samples a second ({RATE})")
+    add("--rate", metavar="N", type=rate, help=f"samples a second ({RATE})")
     add("--seconds", metavar="N", type=seconds, help="end the trace after this time")
     add("--symbols", metavar="FILE", help="names from a vmlinux or a System.map (else from the Guest's image)")
     options = parser.parse_args(arguments)
