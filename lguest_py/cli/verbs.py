@@ -33,7 +33,8 @@ VERBS: Final = {
     "completion": "print the completion script of this command line for a shell",
 }
 
-RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "trace", "save"}  # those in lguest_py/running
+# Those in lguest_py/running.
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "trace", "save"}
 
 
 class Verb(Protocol):

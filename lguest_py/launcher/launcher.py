@@ -295,7 +295,8 @@ class Launcher:
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
         devices = self._console_device, self._devices, self._say
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher, self._pae, self._tracing)
+        form = settings.switcher, self._pae, self._tracing
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, *form)
         try:
             try:
                 with checked_by(self._check_loading):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The files of --report, --core and --trace: opened before the Guest runs, written when it has ended.
 
-The last is written while the Guest runs.  They are written in place, through descriptors that stay good when root's rights are gone (--username, --chroot).  What
-a file held before is lost only when its new content is written.  A file that cannot be written whole is left empty.
+The last is written while the Guest runs, each in place, through descriptors that stay good when root's rights are gone
+(--username, --chroot).  What a file held before is lost only when its new content is written.  A file of the first two
+that cannot be written whole is left empty.
 
 Read next: report_data.py; lguest_py/postmortem/core.py.
 """
@@ -166,8 +167,8 @@ class ReportFiles:
         """Whether there is one for the end of the run."""
         return bool(self._report or self._core)
 
-    def trace_to(self, tracing: Tracing, rate: float, say: Callable[[str], None]) -> None:
-        """Let the trace be written, with so many samples a second.  What goes wrong is told at once, and is an error."""
+    def trace_to(self, tracing: Tracing, rate: float, say: Callable[[str], None] = lambda text: None) -> None:
+        """Let the trace be written, with so many samples a second.  What goes wrong is told at once, too."""
         if not self._trace:
             return
         file = self._trace

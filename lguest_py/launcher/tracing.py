@@ -91,7 +91,7 @@ class Tracing:
             self._ring.want(bool(self._readers), self._period())
 
     def add(self, sink: Sink, rate: float = 0.0) -> Reader:
-        """One more sink, which wants so many samples a second; the key to remove it.  Then the machine must ``obey``."""
+        """One more sink, which wants so many samples a second.  Then the machine must ``obey``."""
         reader = Reader(sink, rate)
         reader.give(MAGIC)
         if self._told:

@@ -87,7 +87,8 @@ class _Pictures:
     """What is written to a file at the end."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._wanted = {name: path for name in ("svg", "perfetto", "flame", "folded") if (path := getattr(options, name))}
+        given = {name: getattr(options, name) for name in ("svg", "perfetto", "flame", "folded")}
+        self._wanted = {name: path for name, path in given.items() if path is not None}
         for name, path in self._wanted.items():
             if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
                 raise UsageError(f"--{name} {path} cannot be written: give a file in a directory that exists")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a trace is in a file of boot --trace, and on its way to lguest-py trace: blocks behind a line that names the form.
+"""A trace in a file of boot --trace, and on its way to lguest-py trace: blocks, behind a line that names the form.
 
 A block is a letter, the length of its content, and that:
 

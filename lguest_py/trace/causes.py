@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Why a world was switched, in words: the cause, by which switches are counted, and what else is known of one.
 
-An unmodified kernel's privileged instructions all trap by a general protection fault, so what counts is the instruction.
+An unmodified kernel's privileged instructions all trap by a general protection fault: what counts is the instruction.
 Read before: stream.py.  Read next: text.py, table.py.
 """
 

@@ -58,7 +58,7 @@ class Flame:
             self._last_ns = item.at_ns
             self.lost += item.lost
         elif isinstance(item, Lost):
-            self.lost += item.count
+            self.lost += item.records
         elif isinstance(item, Facts):
             self._title = str(item.values.get("version") or item.values.get("name") or "the Guest").split(" ")[0]
 

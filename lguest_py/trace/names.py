@@ -29,7 +29,8 @@ KNOWN = 1 << 16  # addresses whose names are kept
 
 def _map_symbols(data: bytes) -> Symbols | None:
     """Those of a System.map, which nm prints."""
-    found, names = [], []
+    found: list[tuple[int, int, int]] = []
+    names: list[bytes] = []
     for match in MAP_LINE.finditer(data):
         if match[2] in MAP_TEXT:
             found.append((int(match[1], 16) & 0xFFFFFFFF, 0, len(names)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A trace in Perfetto's own format, for ui.perfetto.dev and trace_processor: a timeline with three tracks.
 
-Guest: where it ran until each exit, by function.  Host kernel: what it did for the exit, by cause.  Launcher: its events.
+Guest: where it ran until each exit, by function.  Host kernel: what it did then, by cause.  Launcher: its events.
 A Guest that starts again is a process of its own, whose times begin at 0, too.
 
 The format is protobuf: messages of numbered fields, of which this needs two kinds, numbers and bytes.  Names are sent
@@ -123,7 +123,8 @@ class Perfetto:
         notes: dict[str, int | str] = {"left at": self._names.place(one.eip) if kernel else f"{one.eip:08x}"}
         if one.answered:
             notes["answered by the Switcher"] = one.answered
-        self._slice(GUEST, one.at_ns - one.guest_ns, one.at_ns, where, {key: each for key, each in notes.items() if each})
+        notes = {key: each for key, each in notes.items() if each}
+        self._slice(GUEST, one.at_ns - one.guest_ns, one.at_ns, where, notes)
         if one.lost:
             self._instant(HOST, one.at_ns, f"{one.lost} records lost")
         if one.host_ns is None:
@@ -150,7 +151,7 @@ class Perfetto:
             notes = {"number": item.number} if item.number else {}
             self._slice(LAUNCHER, item.at_ns, item.at_ns + item.duration_ns, name, notes)
         elif isinstance(item, Lost) and self._machine:
-            self._instant(HOST, 0, f"{item.count} records lost")
+            self._instant(HOST, 0, f"{item.records} records lost")
 
     def end(self) -> None:
         """See Output."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A whole boot as one picture: who had the processor, second by second, and which causes cost most.
 
-The upper band shows for each moment the shares of the Guest, the Host kernel and idling.  Below it each of the costliest
-causes has a band: how dark it is says how much of that moment the Host kernel took for it.  The picture is as wide as a
+The upper band shows for each moment the shares of the Guest, the Host kernel and idling.  Below it each of the
+costliest causes has a band: how dark it is says how much of that moment the Host kernel took for it.  The picture is as wide as a
 page of text, so that its letters can be read on a phone, too.
 Read before: table.py.
 """
@@ -104,7 +104,8 @@ class Picture:
         what = str(facts.get("version") or facts.get("image") or "the Guest").split(" ")[0].rpartition("/")[2]
         whole = max(counts.guest_ns + counts.host_ns + counts.idle_ns, 1)
         shares = [100 * each / whole for each in (counts.guest_ns, counts.host_ns, counts.idle_ns)]
-        title = f"{what} on {facts.get('engine', 'an engine')}: {counts.number:,} world switches in {duration(last - first)}"
+        where = facts.get("engine", "an engine")
+        title = f"{what} on {where}: {counts.number:,} world switches in {duration(last - first)}"
         about = (
             f"Time from left to right. The Guest ran for {shares[0]:.0f}% of it, the Host kernel for {shares[1]:.0f}%, "
             f"and {shares[2]:.0f}% was idle. The costliest causes: "
@@ -160,12 +161,13 @@ class Picture:
             at = LEFT + SPAN * part / 4
             anchor = "start" if not part else "end" if part == 4 else "middle"
             found.append(f"<line x1='{at:g}' y1='{top}' x2='{at:g}' y2='{top + 5}' stroke='#555555'/>")
-            found.append(_text(at, top + 20, duration(length * part // 4), 15, f"text-anchor='{anchor}'"))
+            words = duration(length * part // 4) if part else "0"
+            found.append(_text(at, top + 20, words, 15, f"text-anchor='{anchor}'"))
         return found
 
     def _band(self, name: str, each: Count, band: list[float], top: int, step: float) -> list[str]:
         mean = duration(each.total // max(each.number, 1))
-        words = f"{each.number:,} × {mean} = {duration(each.total)}"
+        words = f"{each.number:,} \u00d7 {mean} = {duration(each.total)}"
         found = [
             _text(MARGIN, top + 15, name),
             _text(WIDTH - MARGIN, top + 15, words, 16, "text-anchor='end'"),

@@ -2,7 +2,8 @@
 """From the bytes of a trace to world switches, samples and the Launcher's events, with times in nanoseconds.
 
 A switch is told when the Guest is entered again: only then its duration is known.  Times are those of the Guest's
-machine, from the Guest's first instruction on.  Nothing in a record is trusted: a time that runs backwards counts as none.
+machine, from the Guest's first instruction on.  Nothing in a record is trusted: a time that runs backwards counts as
+none.
 
 The Launcher has another clock.  Each block of records says when it was taken by it, and the newest record in it
 cannot be of later: the closest pair of the last ones tells how the clocks are related, to some ten microseconds.
@@ -75,7 +76,7 @@ class Event(NamedTuple):
 class Lost(NamedTuple):
     """So many records are missing here, because who reads was slow."""
 
-    count: int
+    records: int
 
 
 @dataclass(frozen=True)

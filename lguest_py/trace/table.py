@@ -44,7 +44,7 @@ class Counts:
     def add(self, item: Item) -> None:
         """Count one."""
         if isinstance(item, Lost):
-            self.lost += item.count
+            self.lost += item.records
         if not isinstance(item, Switch):
             return
         count = self.causes.setdefault(cause(item), Count())
@@ -99,7 +99,7 @@ def lines(counts: Counts, most: int | None = None) -> list[str]:
 
 
 class Table:
-    """The table at the end, and before, at a terminal, the live one.  ``size``: its columns and rows; None: it is none."""
+    """The table at the end, and before, at a terminal, the live one.  ``size``: its columns and rows."""
 
     def __init__(self, write: Callable[[str], object], size: Callable[[], tuple[int, int]] | None = None) -> None:
         self.counts = Counts()

@@ -52,7 +52,7 @@ class Text:
         if isinstance(item, Switch):
             self._switch(item)
         elif isinstance(item, Lost):
-            self._write(f"# {item.count:,} records lost: who reads was too slow\n")
+            self._write(f"# {item.records:,} records lost: who reads was too slow\n")
         elif isinstance(item, Facts) and item.machine > 1:
             self._write(f"# the Guest started again: boot {item.machine}, times from 0\n")
 
@@ -85,7 +85,7 @@ class Json:
         if isinstance(item, Facts):
             found = {"facts": item.values}
         elif isinstance(item, Lost):
-            found = {"lost": item.count}
+            found = {"lost": item.records}
         elif isinstance(item, Switch):
             found = {
                 "at_ns": item.at_ns,
