@@ -62,6 +62,7 @@ class Commands:
             "messages": list(self._facts["messages"]),
             "state": "paused" if vm.paused else "running",
             "attached": bool(self._console and self._console.attached),
+            "tracers": vm.tracing.readers,
             "seconds": round(time.monotonic() - self._since, 3),
             "launcher_seconds": round(processor.user + processor.system, 3),
             "switches": now.switches,

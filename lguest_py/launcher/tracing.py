@@ -72,6 +72,11 @@ class Tracing:
         self._told = False  # the readers know this machine's facts
         self._events: list[bytes] = []
 
+    @property
+    def readers(self) -> int:
+        """How many there are."""
+        return len(self._readers)
+
     def begin(self, memory: memoryview, more: Mapping[str, Any]) -> None:
         """A machine is made, and has not started.  ``more``: facts of it alone."""
         self._ring, self._told = TraceRing(memory), False
@@ -89,6 +94,12 @@ class Tracing:
         """Let the Host kernel find what the readers want, when it looks: at its start, or when it goes on."""
         if self._ring:
             self._ring.want(bool(self._readers), self._period())
+
+    def restored(self) -> None:
+        """The memory is that of a machine that was saved, perhaps while it was traced: what the ring held is old."""
+        if self._ring:
+            self._ring.want(False)
+        self.obey()
 
     def add(self, sink: Sink, rate: float = 0.0) -> Reader:
         """One more sink, which wants so many samples a second.  Then the machine must ``obey``."""

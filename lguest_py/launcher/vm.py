@@ -414,7 +414,7 @@ class Vm:
         machine["tsc_khz"] = facts.tsc_khz or tsc_khz
         machine["poll_microseconds"] = polls()
         self._mailbox.set_pause(False)
-        self.tracing.obey()
+        self.tracing.restored()
         self._bus.restore(state["devices"])
         self._inbox += bytes.fromhex(state["inbox"])
         loaded()

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.values import rate, seconds
@@ -66,21 +66,62 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     return options
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """A file that is written while the trace goes on.  Raises LguestError."""
-    from lguest_py.files.inputs import printable
-    from lguest_py.files.outputs import descriptor
+def _cannot(what: str, error: OSError | ValueError) -> LguestError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return LguestError(f"{what} cannot be written ({why}): {ADVICE}")
 
-    number = descriptor(path)
+
+class _File:
+    """A file that is written while the trace goes on, in place.  Each method raises LguestError, or BrokenPipeError."""
+
+    def __init__(self, path: str) -> None:
+        from lguest_py.files.inputs import printable
+        from lguest_py.files.outputs import descriptor
+
+        self._name = printable(path)
+        number = descriptor(path)
+        try:
+            self._file = open(path if number is None else os.dup(number), "wb")
+        except (OSError, ValueError) as error:
+            raise _cannot(self._name, error) from None
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _cannot(self._name, error) from None
+
+    def text(self, text: str) -> None:
+        self.write(text.encode())
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _cannot(self._name, error) from None
+
+
+def _print(text: str) -> None:
+    """To the standard output, whose errors are not taken for those of a file."""
     try:
-        with open(path if number is None else os.dup(number), "wb") as file:
-            yield file
+        sys.stdout.write(text)
     except BrokenPipeError:
         raise
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise LguestError(f"{printable(path)} cannot be written ({why}): {ADVICE}") from None
+    except OSError as error:
+        raise _cannot("the output", error) from None
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _cannot("the output", error) from None
 
 
 class _Pictures:
@@ -158,7 +199,7 @@ class _Consumers:
         lines = not self._outputs and options.write is None and not options.top
         if options.top:
             at_terminal = os.isatty(1) and options.read is None
-            self._table = Table(sys.stdout.write, _size if at_terminal else None)
+            self._table = Table(_print, _size if at_terminal else None)
             self._stack.callback(self._give_back)
             self._outputs.append(self._table)
         if lines or options.output is not None or (options.json and not options.top):
@@ -167,15 +208,16 @@ class _Consumers:
 
     def _writer(self) -> Callable[[str], object]:
         if self._options.output is None:
-            return sys.stdout.write
-        file = self._stack.enter_context(_opened(self._options.output))
-        return lambda text: file.write(text.encode())
+            return _print
+        file = _File(self._options.output)
+        self._stack.callback(file.close)
+        return file.text
 
     def _give_back(self) -> None:
         if self._table:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, LguestError):
                 self._table.leave()
-                sys.stdout.flush()
+                _flush()
 
     def take(self, item: Item) -> None:
         """One more."""
@@ -189,13 +231,13 @@ class _Consumers:
         if self._table:
             self._table.tick()
         if self._made:
-            sys.stdout.flush()
+            _flush()
 
     def end(self) -> None:
         """There are no more."""
         for each in self._outputs:
             each.end()
-        sys.stdout.flush()
+        _flush()
 
 
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
@@ -212,7 +254,9 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     stream = Stream(printable(options.read if options.read is not None else options.name))
     with contextlib.ExitStack() as stack:
         consumers = _Consumers(options, stack)
-        raw = stack.enter_context(_opened(options.write)) if options.write is not None else None
+        raw = _File(options.write) if options.write is not None else None
+        if raw:
+            stack.callback(raw.close)
         with contextlib.suppress(KeyboardInterrupt):
             for data in _data(options):
                 if raw:

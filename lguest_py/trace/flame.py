@@ -16,6 +16,7 @@ from lguest_py.shared_memory.mailbox import vector_name
 from lguest_py.trace.flame_picture import draw
 from lguest_py.trace.names import Names
 from lguest_py.trace.stream import Facts, Item, Lost, Sample, Switch
+from lguest_py.trace.text import guest_name
 
 PROGRAMS, UNKNOWN, KERNEL = "[programs]", "[unknown]", "[kernel]"
 Stack = tuple[str, ...]  # the outermost first
@@ -60,7 +61,7 @@ class Flame:
         elif isinstance(item, Lost):
             self.lost += item.records
         elif isinstance(item, Facts):
-            self._title = str(item.values.get("version") or item.values.get("name") or "the Guest").split(" ")[0]
+            self._title = guest_name(item.values)
 
     def summary(self) -> str:
         """What the samples are, in a line."""

@@ -114,7 +114,7 @@ def draw(stacks: Counter[tuple[str, ...]], title: str, summary: str) -> str:
     """The picture."""
     root = _tree(stacks)
     height = TOP + BOTTOM + (_depth(root) + 1) * ROW
-    head = f"Where the kernel {title} was"
+    head = f"Where {title} was"
     about = f"A flame graph. {summary}. A box is a function, the functions above it are those that it called."
     return "\n".join([
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' height='{height}' "

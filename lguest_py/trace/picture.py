@@ -2,8 +2,8 @@
 """A whole boot as one picture: who had the processor, second by second, and which causes cost most.
 
 The upper band shows for each moment the shares of the Guest, the Host kernel and idling.  Below it each of the
-costliest causes has a band: how dark it is says how much of that moment the Host kernel took for it.  The picture is as wide as a
-page of text, so that its letters can be read on a phone, too.
+costliest causes has a band: how dark it is says how much of that moment the Host kernel took for it.  The picture is
+as wide as a page of text, so that its letters can be read on a phone, too.
 Read before: table.py.
 """
 
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from lguest_py.trace.causes import cause
 from lguest_py.trace.stream import Facts, Item, Switch
 from lguest_py.trace.table import Count, Counts
-from lguest_py.trace.text import duration
+from lguest_py.trace.text import duration, guest_name, shown
 
 WIDTH, MARGIN = 640, 12
 LEFT = MARGIN
@@ -101,10 +101,10 @@ class Picture:
         step = max(last - first, 1) / BINS
         costliest = counts.costliest()[:SHOWN]
         parts, bands = self._binned([name for name, _ in costliest], first, step)
-        what = str(facts.get("version") or facts.get("image") or "the Guest").split(" ")[0].rpartition("/")[2]
+        what = guest_name(facts)
         whole = max(counts.guest_ns + counts.host_ns + counts.idle_ns, 1)
         shares = [100 * each / whole for each in (counts.guest_ns, counts.host_ns, counts.idle_ns)]
-        where = facts.get("engine", "an engine")
+        where = shown(str(facts.get("engine", "an engine")))
         title = f"{what} on {where}: {counts.number:,} world switches in {duration(last - first)}"
         about = (
             f"Time from left to right. The Guest ran for {shares[0]:.0f}% of it, the Host kernel for {shares[1]:.0f}%, "

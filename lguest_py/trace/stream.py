@@ -133,8 +133,8 @@ class Stream:
         """What is left at the end.  Raises LguestError where there was no trace at all."""
         if not self._blocks.whole:
             self.damaged = True
-            if not self.begun:
-                raise LguestError(f"{self._name} is no trace of lguest-py, or an empty one: make it anew")
+        if not self.begun:
+            raise LguestError(f"{self._name} is no trace of lguest-py, or one of a Guest that did not run: make it anew")
         yield from self._finish()
         yield from self._launcher()
 

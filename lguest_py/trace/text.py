@@ -7,7 +7,8 @@ Read before: causes.py.  Read next: table.py, the counts of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from lguest_py.shared_memory.mailbox import vector_name
@@ -38,6 +39,17 @@ def duration(ns: int | None) -> str:
         if ns < 1000 * size or unit == "s":
             return f"{ns / size:.{1 if ns < 100 * size else 0}f} {unit}"
     return ""
+
+
+def shown(text: str) -> str:
+    """It without what a picture or a terminal cannot show."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def guest_name(facts: Mapping[str, Any]) -> str:
+    """What it is called in pictures: a Linux by its version, else by its file."""
+    name = facts.get("version") or os.path.basename(str(facts.get("image") or "")) or "the Guest"
+    return shown(str(name).split(" ")[0] if facts.get("version") else str(name))
 
 
 class Text:
