@@ -194,7 +194,7 @@ class Machine:
                 tracing=tracing,
             )
             with descriptor_errors(), self._files:
-                self._files.trace_to(tracing, self._options.trace_rate or 0.0)
+                self._files.trace_to(tracing, self._options.trace_rate or 0)
                 self._result = launcher.run()
                 self._files.trace_ended()
                 self._files.write(self._result)

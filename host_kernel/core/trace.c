@@ -27,7 +27,7 @@
 
 #define RPL 3
 #define CODE_BYTES 8
-#define TOLERANCE 16u /* a part of the period */
+#define TOLERANCE 4 /* a sixteenth of the period */
 #define FRAMES_MOST (3 * TRACE_ADDRESSES)
 #define FRAME_REACH 0x4000u /* a frame pointer leads no farther up than this */
 
@@ -36,7 +36,7 @@ _Static_assert(sizeof(struct trace_record) == 64 && sizeof(struct trace_stack) =
 static struct trace_record *const ring = (struct trace_record *)TRACE_ADDRESS;
 static u32 lost;
 static u64 idle_since; /* 0: it was not idle since its last exit */
-static u64 sample_due;
+static u64 sample_due, period; /* 0: no samples */
 static void (*plain_asleep)(void);
 
 /* The next entry of the ring, or NULL: it is full. */
@@ -142,8 +142,6 @@ static void sample(u16 kind)
 /* Take a sample if one is due, and see to it that the next one interrupts the Guest.  While it was idle there is none. */
 static void sample_at(u64 now, u16 kind)
 {
-	u32 period = read_once(&mailbox->trace_period);
-
 	if (!period)
 		return;
 	if (sample_due && now >= sample_due && !idle_since)
@@ -156,7 +154,7 @@ static void sample_at(u64 now, u16 kind)
 static inline __attribute__((always_inline)) u32 traced(u32 (*plain)(void))
 {
 	u64 entered, left;
-	u32 frame, period;
+	u32 frame;
 
 	sample_at(rdtsc(), TRACE_SAMPLE_HOST);
 	entered = rdtsc();
@@ -166,9 +164,8 @@ static inline __attribute__((always_inline)) u32 traced(u32 (*plain)(void))
 		return frame;
 	record(entered, left);
 	idle_since = 0;
-	period = read_once(&mailbox->trace_period);
 	/* The timer's clock is not the TSC's: it may fire a little before. */
-	if (guest.regs->trapnum == VECTOR_TIMER && period && left + period / TOLERANCE >= sample_due) {
+	if (guest.regs->trapnum == VECTOR_TIMER && period && left + (period >> TOLERANCE) >= sample_due) {
 		sample(TRACE_SAMPLE);
 		sample_due = left + period;
 	}
@@ -196,10 +193,12 @@ static void traced_asleep(void)
 void trace_obey(void)
 {
 	bool wanted = read_once(&mailbox->trace);
+	u32 rate = read_once(&mailbox->trace_rate);
 	u32 (*plain)(void) = is_lean() ? switch_to_guest_lean : switch_to_guest;
 	u32 (*with_record)(void) = is_lean() ? traced_lean : traced_classic;
 
 	sample_due = 0;
+	period = rate ? divide((u64)machine.tsc_khz * 1000, rate, NULL) : 0;
 	if (wanted == mailbox->traced)
 		return;
 	second_return_exchange(wanted ? plain : with_record, wanted ? with_record : plain);

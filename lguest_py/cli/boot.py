@@ -121,7 +121,7 @@ def boot(
             signals = stack.enter_context(SignalPipe())
         autopsy = files.autopsy if files.wanted else None
         tracing = Tracing({"engine": choice.name, "name": options.name or str(os.getpid())})
-        files.trace_to(tracing, machine.trace_rate or 0.0, say)
+        files.trace_to(tracing, machine.trace_rate or 0, say)
         how = confine, connect, autopsy, control, tracing
         result = Launcher(settings, make, source, drain, signals, say, announcement, *how).run()
         files.trace_ended()

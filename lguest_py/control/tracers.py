@@ -63,12 +63,12 @@ class _Tracer:
         return True
 
 
-def rate_of(request: Message) -> float:
+def rate_of(request: Message) -> int:
     """The samples a second that a request wants; 0: none.  Raises LguestError."""
     rate = request.get("rate", 0)
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or (rate and not RATES[0] <= rate <= RATES[1]):
-        raise LguestError(f"rate is a number of samples a second, {RATES[0]} to {RATES[1]}, or 0")
-    return float(rate)
+    if isinstance(rate, bool) or not isinstance(rate, int) or (rate and not RATES[0] <= rate <= RATES[1]):
+        raise LguestError(f"rate is a whole number of samples a second, {RATES[0]} to {RATES[1]}, or 0")
+    return rate
 
 
 class Tracers:
@@ -94,7 +94,7 @@ class Tracers:
         if len(self._tracers) >= MOST:
             raise LguestError(f"{MOST} programs trace it: end one of them")
 
-    def add(self, connection: socket.socket, rate: float, vm: Vm) -> None:
+    def add(self, connection: socket.socket, rate: int, vm: Vm) -> None:
         """One more, at this connection.  Raises LguestError for a Guest that does not obey, GuestError."""
         tracer = _Tracer(connection)
         tracer.reader = vm.tracing.add(tracer, rate)

@@ -167,7 +167,7 @@ class ReportFiles:
         """Whether there is one for the end of the run."""
         return bool(self._report or self._core)
 
-    def trace_to(self, tracing: Tracing, rate: float, say: Callable[[str], None] = lambda text: None) -> None:
+    def trace_to(self, tracing: Tracing, rate: int, say: Callable[[str], None] = lambda text: None) -> None:
         """Let the trace be written, with so many samples a second.  What goes wrong is told at once, too."""
         if not self._trace:
             return

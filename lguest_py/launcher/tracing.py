@@ -46,7 +46,7 @@ class Sink(Protocol):
 class Reader:
     """A sink, and what it wants."""
 
-    def __init__(self, sink: Sink, rate: float) -> None:
+    def __init__(self, sink: Sink, rate: int) -> None:
         self.sink, self.rate = sink, rate
         self.dropped = 0
 
@@ -84,16 +84,10 @@ class Tracing:
         self.facts |= {**more, "machine": self._machines}
         self.obey()
 
-    def _period(self) -> int:
-        """TSC ticks between samples: for who wants most of them."""
-        rate = max((each.rate for each in self._readers), default=0.0)
-        khz = self._ring.tsc_khz if self._ring else 0
-        return int(1000 * khz / rate) if rate else 0
-
     def obey(self) -> None:
         """Let the Host kernel find what the readers want, when it looks: at its start, or when it goes on."""
         if self._ring:
-            self._ring.want(bool(self._readers), self._period())
+            self._ring.want(bool(self._readers), max((each.rate for each in self._readers), default=0))
 
     def restored(self) -> None:
         """The memory is that of a machine that was saved, perhaps while it was traced: what the ring held is old."""
@@ -101,7 +95,7 @@ class Tracing:
             self._ring.want(False)
         self.obey()
 
-    def add(self, sink: Sink, rate: float = 0.0) -> Reader:
+    def add(self, sink: Sink, rate: int = 0) -> Reader:
         """One more sink, which wants so many samples a second.  Then the machine must ``obey``."""
         reader = Reader(sink, rate)
         reader.give(MAGIC)
@@ -148,8 +142,6 @@ class Tracing:
             self.facts |= {"tsc_khz": ring.tsc_khz, "guest_tsc": ring.guest_tsc}
             self._all(facts_block(self.facts))
             self._told = True
-            if any(each.rate for each in self._readers):  # the period needed the rate
-                self.obey()
         while self._told and (taken := ring.take(AT_ONCE)):
             now = TAKEN.pack(time.monotonic_ns())
             self._all(block(RECORDS, now + taken), len(taken) // RECORD)

@@ -41,9 +41,9 @@ def seconds(text: str) -> float:
     return value
 
 
-def rate(text: str) -> float:
+def rate(text: str) -> int:
     """Samples a second: a whole number up to RATES[1]."""
     low, high = RATES
     if not (text.isascii() and text.isdecimal() and len(text) < 9 and low <= int(text) <= high):
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give {low} to {high} samples a second")
-    return float(text)
+    return int(text)

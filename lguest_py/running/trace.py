@@ -81,7 +81,7 @@ class _File:
         self._name = printable(path)
         number = descriptor(path)
         try:
-            self._file = open(path if number is None else os.dup(number), "wb")
+            self._file = open(path if number is None else os.dup(number), "wb")  # noqa: SIM115
         except (OSError, ValueError) as error:
             raise _cannot(self._name, error) from None
 

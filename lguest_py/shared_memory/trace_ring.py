@@ -25,14 +25,14 @@ class TraceRing:
         self._mailbox = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
         self._records = memory[L.TRACE_ADDRESS : L.TRACE_ADDRESS + L.TRACE_RECORDS * RECORD]
 
-    def want(self, on: bool, period: int = 0) -> None:
+    def want(self, on: bool, rate: int = 0) -> None:
         """What the Host kernel finds when it starts, or goes on after it stood still.
 
-        ``period``: TSC ticks from one sample to the next; 0: none.
+        ``rate``: samples a second.
         """
         if on and not self._mailbox["trace"]:
             self._mailbox["trace_tail"] = self._mailbox["trace_head"]
-        self._mailbox["trace_period"] = min(period, WRAP)
+        self._mailbox["trace_rate"] = rate
         self._mailbox["trace"] = int(on)
 
     @property

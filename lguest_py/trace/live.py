@@ -21,7 +21,7 @@ LOOK = 0.05  # seconds between two looks
 CHUNK = 1 << 18
 
 
-def from_guest(guest: Running, rate: float, seconds: float | None) -> Iterator[bytes]:
+def from_guest(guest: Running, rate: int, seconds: float | None) -> Iterator[bytes]:
     """What it records from now on; b"" when some time has passed.  Raises LguestError."""
     from lguest_py.control.client import exchange
 

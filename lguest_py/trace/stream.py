@@ -134,7 +134,8 @@ class Stream:
         if not self._blocks.whole:
             self.damaged = True
         if not self.begun:
-            raise LguestError(f"{self._name} is no trace of lguest-py, or one of a Guest that did not run: make it anew")
+            why = "is no trace of lguest-py, or one of a Guest that did not run"
+            raise LguestError(f"{self._name} {why}: make it anew")
         yield from self._finish()
         yield from self._launcher()
 

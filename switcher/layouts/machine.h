@@ -296,7 +296,7 @@ struct mailbox {
 	u32 pause;          /* 1: the Host kernel is to stand still; it looks when it is interrupted */
 	u32 trace;          /* 1: write a trace; it looks when it starts, and when it goes on after it stood still */
 	u32 trace_tail;
-	u32 trace_period;   /* TSC ticks from one sample to the next; 0: no samples */
+	u32 trace_rate;     /* samples a second, 0: none; it looks when it looks at trace */
 	u32 pad4;
 	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n, n from 1 (0 is the clock); BUS_PCI: a queue of slot n did */

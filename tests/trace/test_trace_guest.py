@@ -60,7 +60,7 @@ def boot(engine: str, *words: str) -> str:
 class Reader:
     """Who traces a running Guest."""
 
-    def __init__(self, name: str, rate: float = 0) -> None:
+    def __init__(self, name: str, rate: int = 0) -> None:
         self.connection = Running(name).connect()
         exchange(self.connection, name, {"do": "trace", "rate": rate})
         self.stream, self.items = Stream(name), list[Any]()
@@ -221,7 +221,7 @@ def test_a_reader_that_is_killed_or_does_not_read_costs_the_guest_nothing(engine
 def test_what_a_request_may_not_ask(engine_name: str) -> None:
     name = boot(engine_name)
     for rate in (-1, 0.5, 10_001, True, "many", None):
-        with Running(name).connect() as connection, pytest.raises(Exception, match="rate is a number"):
+        with Running(name).connect() as connection, pytest.raises(Exception, match="rate is a whole number"):
             exchange(connection, name, {"do": "trace", "rate": rate})
     readers = [Reader(name) for _ in range(8)]
     with Running(name).connect() as connection, pytest.raises(Exception, match="8 programs trace it"):

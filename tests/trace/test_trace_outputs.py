@@ -71,7 +71,8 @@ def test_no_code_is_no_instruction() -> None:
 
 def test_causes_in_words() -> None:
     found = [each for each in items(WORK) if isinstance(each, Switch)]
-    assert [cause(each) for each in found] == ["hypercall NEW_PGTABLE", "page fault, program write", "page fault, kernel read"]
+    causes = ["hypercall NEW_PGTABLE", "page fault, program write", "page fault, kernel read"]
+    assert [cause(each) for each in found] == causes
     assert detail(found[0]) == "(0x1000, 0x2, 0x3, 0x4)"
     assert detail(found[1]) == "at 00001234 (write program)"
     assert cause(one(0xF0)) == "timer"
@@ -168,7 +169,8 @@ def test_a_perfetto_reader_finds_the_three_tracks(names: Names) -> None:
     assert guest[1].notes == {"left at": "08048000", "answered by the Switcher": 3}
     assert (host[0].begun, host[0].ended) == (500, 4_500_500)
     assert host[0].notes == {"eip": "c0001234", "detail": "(0x1000, 0x2, 0x3, 0x4)"}
-    assert [(each.name, each.ended - each.begun, each.notes) for each in launcher] == [("notification", 100, {"number": 9})]
+    told = [(each.name, each.ended - each.begun, each.notes) for each in launcher]
+    assert told == [("notification", 100, {"number": 9})]
 
 
 def test_in_perfetto_a_guest_that_starts_again_is_a_process_of_its_own(names: Names) -> None:

@@ -82,10 +82,10 @@ def test_without_a_reader_the_host_kernel_is_asked_for_nothing() -> None:
     assert (machine.mailbox["trace"], tracing.on) == (0, False)
     reader = tracing.add(Kept(), 10)
     tracing.obey()
-    assert (machine.mailbox["trace"], machine.mailbox["trace_period"]) == (1, 100_000)
+    assert (machine.mailbox["trace"], machine.mailbox["trace_rate"]) == (1, 10)
     tracing.remove(reader)
     tracing.obey()
-    assert (machine.mailbox["trace"], machine.mailbox["trace_period"], tracing.on) == (0, 0, False)
+    assert (machine.mailbox["trace"], machine.mailbox["trace_rate"], tracing.on) == (0, 0, False)
 
 
 def test_facts_come_before_the_first_record_for_each_reader() -> None:

@@ -109,7 +109,9 @@ def test_in_pieces_of_any_size_it_is_the_same() -> None:
         assert items(data, step) == items(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"lguest-py trace 2\n", b"#!/bin/sh\n", blocks.MAGIC, blocks.MAGIC + b"\xff" * 99])
+@pytest.mark.parametrize(
+    "data", [b"", b"lguest-py trace 2\n", b"#!/bin/sh\n", blocks.MAGIC, blocks.MAGIC + b"\xff" * 99]
+)
 def test_what_is_no_trace_is_refused(data: bytes) -> None:
     with pytest.raises(LguestError, match="is no trace of lguest-py"):
         items(data)

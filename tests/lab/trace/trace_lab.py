@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Traces made by a test, and what others make of ours: a reader of Perfetto's format that shares nothing with the writer.
+"""Traces made by a test, and a reader of Perfetto's format that shares nothing with the writer.
 
 Read next: lguest_py/trace/stream.py; tests/trace.
 """
