@@ -76,7 +76,8 @@ def test_a_full_disk(recorded: str, option: str) -> None:
 
 def test_a_full_disk_behind_the_standard_output(recorded: str) -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*WORDS, "--read", recorded], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        how = {"stdout": full, "stderr": subprocess.PIPE, "timeout": 60, "check": False}
+        done = subprocess.run([*WORDS, "--read", recorded], **how)  # type: ignore[call-overload]
     assert done.returncode == 1
     assert done.stderr.decode().count("\n") == 1
     assert b"the output cannot be written (No space left on device)" in done.stderr
