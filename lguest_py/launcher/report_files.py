@@ -178,8 +178,8 @@ class ReportFiles:
         self._trace_output = Output(file.fd)
 
         def failed(error: OSError) -> None:
+            say("--trace can be written no more: the Guest goes on")
             self.errors.append(f"--trace {file.name} could not be written ({error.strerror}): {ADVICE}")
-            say(f"{self.errors[-1]}; the Guest goes on")
 
         tracing.add(FileSink(self._trace_output, failed), rate)
 

@@ -10,8 +10,8 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.values import rate, seconds
@@ -170,12 +170,14 @@ def _data(options: argparse.Namespace) -> Iterator[bytes]:
     return live.from_guest(Running(options.name), wants, options.seconds)
 
 
-def _names(options: argparse.Namespace, item: Item) -> Names:
-    from lguest_py.trace.names import names_for
-    from lguest_py.trace.stream import Facts
+def _names(options: argparse.Namespace, facts: Mapping[str, Any]) -> Names:
+    from lguest_py.trace.names import Names, from_file, from_image
 
-    image = item.values.get("image") if isinstance(item, Facts) else None
-    return names_for(options.symbols, image if isinstance(image, str) else None)
+    if options.symbols is not None:
+        known = from_file(options.symbols)
+        return Names(lambda: known)
+    image = facts.get("image")
+    return Names(lambda: from_image(image) if isinstance(image, str) and image else None)
 
 
 class _Consumers:
@@ -188,12 +190,12 @@ class _Consumers:
         self._table: Table | None = None
         self._made = False
 
-    def _make(self, first: Item) -> None:
+    def _make(self, facts: Mapping[str, Any]) -> None:
         from lguest_py.trace.table import Table
         from lguest_py.trace.text import Json, Text
 
         options, self._made = self._options, True
-        names = _names(options, first)
+        names = _names(options, facts)
         self._pictures.open(names, self._stack)
         self._outputs += self._pictures.outputs
         lines = not self._outputs and options.write is None and not options.top
@@ -222,7 +224,7 @@ class _Consumers:
     def take(self, item: Item) -> None:
         """One more."""
         if not self._made:
-            self._make(item)
+            self._make(getattr(item, "values", {}))
         for each in self._outputs:
             each.take(item)
 
@@ -234,7 +236,9 @@ class _Consumers:
             _flush()
 
     def end(self) -> None:
-        """There are no more."""
+        """There are no more; there may have been none."""
+        if not self._made:
+            self._make({})
         for each in self._outputs:
             each.end()
         _flush()
@@ -248,9 +252,7 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     from lguest_py.trace.stream import Stream
 
     if options.symbols is not None:
-        from lguest_py.trace.names import from_file
-
-        from_file(options.symbols)  # what is wrong with it is said before anything is recorded
+        _names(options, {})  # what is wrong with them is said before anything is recorded
     stream = Stream(printable(options.read if options.read is not None else options.name))
     with contextlib.ExitStack() as stack:
         consumers = _Consumers(options, stack)

@@ -27,8 +27,8 @@ TAKEN = struct.Struct("<Q")
 EVENT = struct.Struct("<QQII")
 COUNT = struct.Struct("<Q")
 LONGEST = 1 << 22  # bytes of a block's content
-WAIT, TEXT, REGISTER, NOTIFY, DEVICES, REQUESTS = range(6)  # kinds of events
-EVENT_NAMES = "waits", "console text", "register of a device", "notification", "devices work", "request of a program"
+WAIT, TEXT, REGISTER, NOTIFY, DEVICES = range(5)  # kinds of events
+EVENT_NAMES = "waits", "console text", "register of a device", "notification", "devices work"
 
 
 def block(kind: bytes, content: bytes) -> bytes:

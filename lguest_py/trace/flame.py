@@ -30,7 +30,7 @@ class Flame:
         self.stacks: Counter[Stack] = Counter()
         self.frames = self.unknown = 0  # of the kernel's
         self._title = ""
-        self._last_ns = self._first_ns = -1
+        self._busy_ns = 0
         self.lost = 0
 
     def _frame(self, address: int) -> str:
@@ -55,8 +55,7 @@ class Flame:
             if item.addresses:
                 self.stacks[self._stack(item)] += 1
         elif isinstance(item, Switch):
-            self._first_ns = item.at_ns if self._first_ns < 0 else self._first_ns
-            self._last_ns = item.at_ns
+            self._busy_ns += item.guest_ns + (item.host_ns or 0)
             self.lost += item.lost
         elif isinstance(item, Lost):
             self.lost += item.records
@@ -66,9 +65,9 @@ class Flame:
     def summary(self) -> str:
         """What the samples are, in a line."""
         number = self.stacks.total()
-        seconds = max(self._last_ns - self._first_ns, 1) / 1e9
+        rate = number * 1e9 / max(self._busy_ns, 1)
         share = 100 * self.unknown / self.frames if self.frames else 0
-        text = f"{number:,} samples, {number / seconds:,.0f} a second; {share:.1f}% of the kernel's frames are unknown"
+        text = f"{number:,} samples, {rate:,.0f} a second of work; {share:.1f}% of the kernel's frames are unknown"
         return text + (f"; {self.lost:,} records lost" if self.lost else "")
 
     def end(self) -> None:

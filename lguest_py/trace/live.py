@@ -6,6 +6,8 @@ Read before: lguest_py/control/tracers.py.  Read next: stream.py.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import select
 import time
 from collections.abc import Iterator
@@ -22,26 +24,27 @@ CHUNK = 1 << 18
 
 
 def from_guest(guest: Running, rate: int, seconds: float | None) -> Iterator[bytes]:
-    """What it records from now on; b"" when some time has passed.  Raises LguestError."""
+    """What it records from now on; b"" when some time has passed.  Raises LguestError.
+
+    The ``seconds`` begin with the first data, which is there at once.
+    """
     from lguest_py.control.client import exchange
 
     with guest.connect() as connection:
         exchange(connection, guest.name, {"do": "trace", "rate": rate})
-        until = None if seconds is None else time.monotonic() + seconds
         connection.setblocking(False)
         poller = select.poll()
         poller.register(connection, select.POLLIN)
-        asked = 0.0
-        while until is None or time.monotonic() < until:
-            if time.monotonic() >= asked + LOOK:
-                asked = time.monotonic()
-                try:
+        until, asked = math.inf, 0.0
+        while True:
+            now = time.monotonic()
+            if now >= asked + LOOK and now < until:
+                asked = now
+                with contextlib.suppress(OSError):  # it has ended: what it left is still to be read
                     connection.send(b"\n")  # let it look for more
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    pass  # the Guest has ended: what it left is still to be read
-            if not poller.poll(LOOK * 1000):
+            if not poller.poll(0 if now >= until else LOOK * 1000):
+                if now >= until:
+                    return
                 yield b""
                 continue
             try:
@@ -53,6 +56,8 @@ def from_guest(guest: Running, rate: int, seconds: float | None) -> Iterator[byt
             if not data:
                 return
             yield data
+            if seconds is not None and until == math.inf:
+                until = time.monotonic() + seconds
 
 
 def from_file(path: str) -> Iterator[bytes]:

@@ -9,7 +9,8 @@ Read before: lguest_py/postmortem/symbols.py.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 
 from lguest_py.errors import ImageError, LguestError, UsageError
 from lguest_py.files.inputs import open_regular, printable
@@ -74,12 +75,16 @@ def from_image(path: str) -> Symbols | None:
 
 
 class Names:
-    """``symbols`` None: there are none, and an address is its own name."""
+    """``load`` gives the symbols, at the first question; None: there are none, and an address has no name."""
 
-    def __init__(self, symbols: Symbols | None) -> None:
-        self._symbols = symbols
+    def __init__(self, load: Callable[[], Symbols | None]) -> None:
+        self._load = load
         self.function = lru_cache(KNOWN)(self._function)
         self.place = lru_cache(KNOWN)(self._place)
+
+    @cached_property
+    def _symbols(self) -> Symbols | None:
+        return self._load()
 
     def _function(self, address: int) -> str:
         """The function that it is in, or ""."""
@@ -90,10 +95,3 @@ class Names:
         """``function+0x12``, or ""."""
         found = self._symbols.at(address) if self._symbols else None
         return f"{found[0]}+{found[1]:#x}" if found else ""
-
-
-def names_for(symbols: str | None, image: str | None) -> Names:
-    """By --symbols, else of the image.  Raises UsageError for what cannot be read."""
-    if symbols is not None:
-        return Names(from_file(symbols))
-    return Names(from_image(image) if image else None)

@@ -82,7 +82,7 @@ def lines(counts: Counts, most: int | None = None) -> list[str]:
     parts = ("Guest", counts.guest_ns), ("Host kernel", counts.host_ns), ("idle", counts.idle_ns)
     where = ", ".join(f"{name} {_share(part, all_time)}" for name, part in parts)
     found = [
-        f"{counts.number:,} world switches in {duration(span)}; time: {where}",
+        f"{counts.number:,} world switches in {duration(span)}; time: {where}" if counts.number else "0 world switches",
         f"{counts.answered:,} traps were answered by the Switcher, without a world switch",
         COLUMNS,
     ]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Guest that is traced: from its start, while it runs, by several, over a restart, and no more."""
+"""A Guest that is traced: from its start, while it runs, by several, over a restart, and no more.
+
+On kvm test_trace_engine.py is run each time, and this nightly.
+"""
 
 from __future__ import annotations
 
@@ -85,10 +88,10 @@ class Reader:
         return [each for each in self.items if isinstance(each, Switch)]
 
 
-@pytest.mark.parametrize("switcher", ["lean", "classic"])
-def test_every_switch_of_a_boot_is_in_it(engine_name: str, switcher: str, tmp_path: Path) -> None:
+@pytest.mark.nightly("kvm")
+def test_every_switch_of_a_boot_is_in_it(engine_name: str, tmp_path: Path) -> None:
     file = str(tmp_path / "trace")
-    how = "--engine", engine_name, "--switcher", switcher, "--memory", "16M", "--json", "--trace", file
+    how = "--engine", engine_name, "--memory", "16M", "--json", "--trace", file
     ran = command("boot", *how, str(ROOT / "lguest_py/_images/guest.elf"), "run=uptime")
     assert ran.returncode == 0, ran
     counted = json.loads(ran.stdout)["switches"]["by_cause"]
@@ -108,6 +111,7 @@ def test_every_switch_of_a_boot_is_in_it(engine_name: str, switcher: str, tmp_pa
     assert shown.on("Launcher")
 
 
+@pytest.mark.nightly("kvm")
 def test_a_running_guest_while_it_is_wanted_and_no_longer(engine_name: str) -> None:
     name = boot(engine_name)
     reader = Reader(name)
@@ -128,6 +132,7 @@ def test_a_running_guest_while_it_is_wanted_and_no_longer(engine_name: str) -> N
     assert vector_name(again.switches()[0].vector)
 
 
+@pytest.mark.nightly("kvm")
 def test_one_that_is_paused_is_traced_when_it_goes_on(engine_name: str) -> None:
     name = boot(engine_name)
     done("pause", name)
@@ -139,6 +144,7 @@ def test_one_that_is_paused_is_traced_when_it_goes_on(engine_name: str) -> None:
     reader.connection.close()
 
 
+@pytest.mark.nightly("kvm")
 def test_samples_have_the_stacks_of_the_kernel(engine_name: str, tmp_path: Path) -> None:
     file, folded = str(tmp_path / "trace"), tmp_path / "folded"
     how = "--engine", engine_name, "--memory", "16M", "--quiet", "--trace", file, "--trace-rate", "5000"
@@ -183,6 +189,7 @@ def test_a_guest_that_was_saved_while_it_was_traced(engine_name: str, tmp_path: 
     assert "world switches" in done("trace", "--top", "--read", traced)
 
 
+@pytest.mark.nightly("kvm")
 def test_ctrl_c_ends_the_trace_and_not_the_guest(engine_name: str) -> None:
     name = boot(engine_name)
     made = subprocess.Popen(
@@ -207,6 +214,7 @@ def tracers(name: str) -> int:
     return found
 
 
+@pytest.mark.nightly("kvm")
 def test_a_reader_that_is_killed_or_does_not_read_costs_the_guest_nothing(engine_name: str) -> None:
     name = boot(engine_name, str(ROOT / "lguest_py/_images/guest.elf"))
     silent = Reader(name)
@@ -221,6 +229,7 @@ def test_a_reader_that_is_killed_or_does_not_read_costs_the_guest_nothing(engine
     silent.connection.close()
 
 
+@pytest.mark.nightly("kvm")
 def test_what_a_request_may_not_ask(engine_name: str) -> None:
     name = boot(engine_name)
     for rate in (-1, 0.5, 10_001, True, "many", None):

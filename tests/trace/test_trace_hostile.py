@@ -21,7 +21,7 @@ from lguest_py.trace.stream import Sample, Stream, Switch
 MOST = 42  # addresses of a sample
 RATE = 10_000
 CHAIN = 0x00C0FFEE  # the return address in it
-ROUNDS = 3_000_000
+ROUNDS = {"tcg": 3_000_000, "kvm": 20_000_000}
 
 
 class Kept:
@@ -45,7 +45,7 @@ def traced() -> tuple[Tracing, Kept]:
 @SWITCHERS
 def test_frame_pointers_lead_nowhere(engine_name: str, switcher: Switcher) -> None:
     tracing, kept = traced()
-    guest = small_kernel(Path(__file__).with_name("frames_kernel.S"), {"ROUNDS": ROUNDS})
+    guest = small_kernel(Path(__file__).with_name("frames_kernel.S"), {"ROUNDS": ROUNDS[engine_name]})
     done = harmless(run_image(engine_name, guest, switcher=switcher, tracing=tracing))
     assert done.result.outcome.end is End.POWERED_OFF, done.result.outcome
     stream = Stream("it")
@@ -57,6 +57,7 @@ def test_frame_pointers_lead_nowhere(engine_name: str, switcher: Switcher) -> No
     assert stream.odd == 0
 
 
+@pytest.mark.nightly("kvm")
 @PERSONALITIES
 @pytest.mark.parametrize("seed", range(3))
 def test_random_guests_do_no_harm(engine_name: str, personality: Personality, seed: int) -> None:

@@ -135,6 +135,7 @@ def test_no_name_of_a_trace_moves_a_terminals_cursor(tmp_path: Path) -> None:
     assert "\x1b" not in refused("--read", str(file), status=1)
 
 
+@pytest.mark.nightly("kvm")
 def test_the_live_table_gives_the_terminal_back(engine_name: str) -> None:
     how = "--quiet", "--detach", "--memory", "16M", "--engine", engine_name
     made = subprocess.run([sys.executable, "-m", "lguest_py", "boot", *how],
