@@ -18,7 +18,7 @@ from lguest_py.launcher.launcher import Settings
 from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.shared_memory import _layouts as L
-from lguest_py.trace.causes import cause
+from lguest_py.trace.causes import GENERAL, cause
 from lguest_py.trace.stream import Event, Facts, Stream, Switch
 
 
@@ -58,6 +58,7 @@ def test_each_exit_has_a_record(engine_name: str, switcher: Switcher) -> None:
     assert last.hypercall
     assert cause(exits[-1]) == f"hypercall {last.hypercall.text.split(' ')[0]}"
     assert exits[-1].data == last.arguments
+    assert {cause(each) for each in exits if each.vector == GENERAL} <= {"in", "out"}, "the instruction was read"
     assert any(isinstance(each, Event) for each in found)
 
 
