@@ -40,6 +40,7 @@ from lguest_py.launcher.report import headline
 from lguest_py.launcher.report_files import open_report_files
 from lguest_py.launcher.requests import Requests
 from lguest_py.launcher.result import Result
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.values import size
 
 if TYPE_CHECKING:
@@ -181,11 +182,21 @@ class Machine:
         try:
             autopsy = self._files.autopsy if self._files.wanted else None
             make = self._choice.make
+            tracing = Tracing({"engine": self.engine})
             launcher = Launcher(
-                self._settings, make, self._keyboard, self.console, self._stop, autopsy=autopsy, control=self._requests
+                self._settings,
+                make,
+                self._keyboard,
+                self.console,
+                self._stop,
+                autopsy=autopsy,
+                control=self._requests,
+                tracing=tracing,
             )
             with descriptor_errors(), self._files:
+                self._files.trace_to(tracing, self._options.trace_rate or 0)
                 self._result = launcher.run()
+                self._files.trace_ended()
                 self._files.write(self._result)
             self._files.raise_errors()
         except BaseException as error:  # raised again in the thread that calls wait()

@@ -9,10 +9,10 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/core/run.h"
+#include "host_kernel/core/trace.h"
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
-#include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
@@ -53,6 +53,7 @@ void host_main(const struct machine *given)
 	clock_init();
 	personality.init();
 	mailbox_init();
-	mailbox_pause = stand_still;
+	mailbox_pause = trace_pause;
+	trace_obey();
 	run();
 }

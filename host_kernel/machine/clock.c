@@ -98,6 +98,19 @@ void clock_arm(bool retry)
 		arm(retry);
 }
 
+/* Let the timer fire at this TSC at the latest; what it is for otherwise is armed anew then. */
+void clock_exit_by(u64 tsc)
+{
+	u64 now, nanoseconds;
+
+	if (armed && armed <= tsc)
+		return;
+	now = rdtsc();
+	nanoseconds = tsc > now ? scale(tsc - now, 1000000, machine.tsc_khz) : 0;
+	apic_timer(nanoseconds < LONGEST_TIMER ? (u32)nanoseconds + 1 : LONGEST_TIMER);
+	armed = tsc;
+}
+
 /* Stop the timer while the Host kernel waits for the Launcher; the next clock_arm() arms it again. */
 void clock_disarm(void)
 {

@@ -13,6 +13,7 @@ void clock_look(void);
 void clock_disarm(void);
 void clock_restored(void);
 void clock_arm(bool retry);
+void clock_exit_by(u64 tsc);
 void clock_wall(u32 *seconds, u32 *nanoseconds);
 void clock_timer_fired(void);
 

@@ -68,3 +68,12 @@ void second_return(u32 reason, bool wanted)
 		world_switch = ordinary_switch;
 	reasons = wanted ? reasons | reason : reasons & ~reason;
 }
+
+/* Where the run loop, by way of a second frame or not, enters a Switcher by "from", let it do so by "to". */
+void second_return_exchange(u32 (*from)(void), u32 (*to)(void))
+{
+	if (world_switch == from)
+		world_switch = to;
+	else if (reasons && ordinary_switch == from)
+		ordinary_switch = to;
+}

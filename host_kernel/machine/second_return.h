@@ -8,6 +8,7 @@
 /* What it is for. */
 #define RETURN_BREAKPOINTS 1u
 #define RETURN_STACK_16    2u
+void second_return_exchange(u32 (*from)(void), u32 (*to)(void));
 void second_return(u32 reason, bool wanted);
 void second_return_undo(void);
 

@@ -26,6 +26,7 @@ from lguest_py.errors import LguestError, UsageError
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import End
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm_memory import HOST_KERNELS, Switcher, built
 from lguest_py.machine import Machine
 from lguest_py.shared_memory import _layouts as L
@@ -68,12 +69,14 @@ def parse_switcher(name: str) -> Switcher:
     return cast(Switcher, name)
 
 
-def run_machine(settings: Settings, make: Callable[[int], Engine]) -> tuple[str, Snapshot]:
+def run_machine(
+    settings: Settings, make: Callable[[int], Engine], tracing: Tracing | None = None
+) -> tuple[str, Snapshot]:
     """Boot a benchmark, up to its power-off; its console output.  Raises LguestError for another end."""
     keyboard, quiet = Keyboard(), Wake()
     console = Console(keyboard, quiet.fileno())
     try:
-        result = Launcher(settings, make, keyboard, console).run()
+        result = Launcher(settings, make, keyboard, console, tracing=tracing).run()
     finally:
         keyboard.close()
         quiet.close()

@@ -23,7 +23,8 @@ from lguest_py.shared_memory.mailbox import Snapshot
 
 SECONDS: Final = 300.0  # limit for one machine, which takes one or two
 MEMORY: Final = 64 << 20
-Machine = Literal["tiny", "host", "native", "command"]  # which of the three machines; "command": lguest-py boot
+Machine = Literal["tiny", "traced", "host", "native", "command"]  # "traced": the tiny Guest; "command": lguest-py boot
+TRACED: Final = "-traced"  # what the name of a row has behind the operation's
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ MEASUREMENTS: Final = {
     "hypercall-bare": M("the null hypercall, from the Guest in which floor is measured", "switch", "host"),
     "hypercall": M("the null hypercall (FLUSH_ASYNC, nothing waits)", "switch", "tiny"),
     "hypercall-switch": M("a null hypercall that is always a world switch (SEND_INTERRUPTS)", "switch", "tiny"),
+    "hypercall-switch-traced": M("the same, while it is traced (docs/trace.md)", "switch", "traced"),
     "ring-1": M("an entry of the asynchronous ring written, and the call that has it drained", "switch", "tiny"),
     "ring-64": M("an entry, where 64 are written and drained at once", "switch", "tiny", operations=64),
     "system-call": M("int 0x80 from ring 3 to the kernel and iret back: direct", "inside", "tiny"),
@@ -66,6 +68,7 @@ MEASUREMENTS: Final = {
     "fault-reflected-inside": M("a program's page fault, handed to the Guest's handler by the Switcher, and back",
                                    "inside", "tiny", switcher="lean"),
     "fault-filled": M("the first touch of a page that the Guest's tables map", "switch", "tiny"),
+    "fault-filled-traced": M("the same, while it is traced", "switch", "traced"),
     "fpu-trap": M("the first FPU instruction under TS: trap 7, TS off in its handler, and again", "switch", "tiny"),
     "interrupt": M("the clock's, from the last instruction before it to its handler's first", "switch", "tiny"),
     "timer-lateness": M("from when the clock was to fire to its handler's first instruction", "switch", "tiny"),
@@ -113,7 +116,7 @@ def micro_rows(engine: str, switcher: str, counted: bool, names: Sequence[str]) 
     rows: dict[str, Row] = {}
     if "prompt" in wanted:
         rows["prompt"] = _prompt(name)
-    machines: tuple[Machine, ...] = ("host", "tiny", "native")
+    machines: tuple[Machine, ...] = ("host", "tiny", "traced", "native")
     for machine in machines:
         on_machine = {key: what for key, what in wanted.items() if what.machine == machine}
         if on_machine:
@@ -132,6 +135,8 @@ def _measure(
 ) -> dict[str, Row]:
     from lguest_py.bench.counting import ADVICE
 
+    if machine == "traced":
+        wanted = {key.removesuffix(TRACED): what for key, what in wanted.items()}
     text, snapshot = _run(machine, engine, switcher, counted, wanted)
     printed = parse(text)
     samples = subtract_clock(printed, {key: what.operations for key, what in wanted.items()})
@@ -141,8 +146,9 @@ def _measure(
             raise LguestError(f"{key} was not measured: {ADVICE}")
         counts = printed.counts.get(key, {})
         group = "inside" if counts.get("answered") and what.group == "switch" else what.group
-        rows[key] = Row(
-            key,
+        name = key + TRACED if machine == "traced" else key
+        rows[name] = Row(
+            name,
             group,
             what.where,
             "" if group in ("step", "wall") or key in ("floor", "system-call") else switcher,
@@ -160,15 +166,28 @@ def _run(
     """Boot one of the three machines; its console output."""
     from lguest_py.bench.counting import choose, run_machine
     from lguest_py.launcher.launcher import Settings
+    from lguest_py.launcher.tracing import Tracing
 
     choice = choose(engine, counted, "host_bench.bin" if machine == "host" else "")
     words = _words(machine, wanted)
     settings = Settings(_image(machine), MEMORY, words, restart=False, timeout=SECONDS, switcher=switcher)
-    return run_machine(settings, choice.make)
+    tracing = Tracing()
+    if machine == "traced":
+        tracing.add(_Nobody())
+    return run_machine(settings, choice.make, tracing)
+
+
+class _Nobody:
+    """Who reads a trace and does nothing with it (lguest_py.launcher.tracing.Sink)."""
+
+    room = 1 << 30
+
+    def write(self, data: bytes) -> None:
+        """See Sink."""
 
 
 def _words(machine: Machine, wanted: dict[str, Measurement]) -> str:
-    if machine == "tiny":
+    if machine in ("tiny", "traced"):
         return f"run=bench {' '.join(wanted)}"
     return "wall" if any(what.group == "wall" for what in wanted.values()) else ""
 
@@ -179,10 +198,10 @@ def _image(machine: Machine) -> Image:
 
     if machine == "host":  # it contains its Guest
         return Image("none", "none", 0, (), b"", None, 1)
-    path = built("guest.elf" if machine == "tiny" else "native_bench.elf")
+    path = built("native_bench.elf" if machine == "native" else "guest.elf")
     with path.open("rb") as file:
         elf = read_elf(file, path.stat().st_size, path.name)
     return Image(
         str(path), "ELF", elf.entry, elf.segments, b"", None, 1,
-        personality="lguest" if machine == "tiny" else "native",
+        personality="native" if machine == "native" else "lguest",
     )  # fmt: skip

@@ -62,6 +62,7 @@ def boot(
     from lguest_py.launcher.launcher import Launcher, prepare, prepare_saved
     from lguest_py.launcher.report import headline
     from lguest_py.launcher.report_files import open_report_files
+    from lguest_py.launcher.tracing import Tracing
 
     messages: deque[str] = deque(maxlen=MESSAGES)
 
@@ -70,6 +71,8 @@ def boot(
         print_line(text)
 
     machine = machine_options(options)
+    if machine.trace_rate is not None and machine.trace is None:
+        raise UsageError("--trace-rate is for a trace: give --trace FILE, too")
     if wrong_place := misplaced(machine.command_line, options.names):
         say(misplaced_warning(wrong_place))
     if options.no_sandbox:
@@ -123,8 +126,11 @@ def boot(
         else:
             signals = stack.enter_context(SignalPipe())
         autopsy = files.autopsy if files.wanted else None
-        run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy, control)
-        result = run.run()
+        tracing = Tracing({"engine": choice.name, "name": options.name or str(os.getpid())})
+        files.trace_to(tracing, machine.trace_rate or 0, say)
+        how = confine, connect, autopsy, control, tracing
+        result = Launcher(settings, make, source, drain, signals, say, announcement, *how).run()
+        files.trace_ended()
         files.write(result)
         if console:
             console.end(f"lguest-py: {headline(result)}")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lguest_py.errors import UsageError
-from lguest_py.launcher.values import CHOICES, seconds, size
+from lguest_py.launcher.values import CHOICES, rate, seconds, size
 
 if TYPE_CHECKING:
     from lguest_py.launcher.machine_options import MachineOptions
@@ -81,6 +81,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("--detach", action="store_true", help="in the background; print its name (its console: lguest-py attach)"),
         add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
         add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
+        add("--trace", metavar="FILE", help="record its world switches to FILE, for lguest-py trace --read FILE"),
+        add("--trace-rate", metavar="N", type=rate, help="and where it is, N times a second, for a flame graph"),
         add("--json", action="store_true", help="console on stderr; on stdout one JSON object on the end"),
         add("--console-filter", action="store_true", help="show the Guest's control characters, send none"),
         add("--quiet", action="store_true", help="no messages but errors"),
@@ -214,7 +216,7 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     from lguest_py.launcher.machine_file import with_file
     from lguest_py.launcher.machine_options import MachineOptions
 
-    run = "engine", "timeout", "username", "chroot", "report", "core"
+    run = "engine", "timeout", "username", "chroot", "report", "core", "trace", "trace_rate"
     if options.saved:
         return MachineOptions(**{name: getattr(options, name) for name in run})
     _check_image(options)

@@ -22,6 +22,7 @@ VERBS: Final = {
     "resume": "let it go on",
     "stop": "end a running Guest",
     "dump": "write the memory of a running Guest to a file, for gdb",
+    "trace": "show the world switches of a running Guest, as text or as a picture",
     "save": "write a running Guest to a file",
     "restore": "let a Guest go on from such a file",
     "fetch": "get a distribution's kernel, to boot it by its name",
@@ -32,7 +33,8 @@ VERBS: Final = {
     "completion": "print the completion script of this command line for a shell",
 }
 
-RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "save"}  # those in lguest_py/running
+# Those in lguest_py/running.
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "trace", "save"}
 
 
 class Verb(Protocol):

@@ -49,7 +49,8 @@ class Commands:
             return {}, Outcome(End.LEFT, STOPPED, SIGTERM)
         work = self._known.get(name) if isinstance(name, str) else None
         if not work:
-            raise LguestError(f'unknown request: "do" is one of {", ".join(sorted([*self._known, "attach", "stop"]))}')
+            known = sorted([*self._known, "attach", "stop", "trace"])
+            raise LguestError(f'unknown request: "do" is one of {", ".join(known)}')
         answer = work(request, files, vm)
         ends = name == "save" and request.get("stop") is True
         return answer, Outcome(End.LEFT, SAVED) if ends else None
@@ -61,6 +62,7 @@ class Commands:
             "messages": list(self._facts["messages"]),
             "state": "paused" if vm.paused else "running",
             "attached": bool(self._console and self._console.attached),
+            "tracers": vm.tracing.readers,
             "seconds": round(time.monotonic() - self._since, 3),
             "launcher_seconds": round(processor.user + processor.system, 3),
             "switches": now.switches,

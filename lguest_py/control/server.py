@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lguest_py.control.commands import Commands
 from lguest_py.control.detached import DetachedConsole
+from lguest_py.control.tracers import Tracers, rate_of
 from lguest_py.control.wire import LONGEST, Message, decode, encode
 from lguest_py.errors import LguestError
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
@@ -88,12 +89,14 @@ class Control:
         self._commands = Commands(facts, settings, console)
         self._listener = Listener(path, "the socket of a Guest")
         self._clients: dict[int, _Client] = {}
+        self._tracers = Tracers()
         self._poller: Poller | None = None
 
     def begin(self, poller: Poller) -> None:
         """A boot begins, whose loop waits by ``poller``."""
         self._poller = poller
         poller.set(self._listener.fileno(), READABLE)
+        self._tracers.begin(poller)
         for fd in self._clients:
             self._watch(fd)
 
@@ -119,7 +122,9 @@ class Control:
                 outcome = self._do(fd, client, line, vm) or outcome
             if fd in self._clients and not (client.tell() and alive):
                 self._drop(fd)
-            self._watch(fd)
+            if fd in self._clients:
+                self._watch(fd)
+        self._tracers.service(ready, vm)
         return outcome
 
     def _accept(self) -> None:
@@ -137,6 +142,9 @@ class Control:
             request = decode(line)
             if request.get("do") == "attach":
                 self._attach(fd, client, request)
+                return None
+            if request.get("do") == "trace":
+                self._trace(fd, client, request, vm)
                 return None
             answer, outcome = self._commands.do(request, client.files, vm)
         except LguestError as error:
@@ -158,6 +166,22 @@ class Control:
             client.socket.send(encode({}))
         self._console.attach(client.socket, bytes(client.heard))
 
+    def _trace(self, fd: int, client: _Client, request: Message, vm: Vm) -> None:
+        """From now on the connection is the trace's."""
+        rate = rate_of(request)
+        self._tracers.check()
+        del self._clients[fd]
+        self._watch(fd)
+        try:
+            self._tracers.add(client.socket, rate, vm)
+        except LguestError as error:
+            with contextlib.suppress(OSError):
+                client.socket.send(encode({"error": str(error)}))
+            client.close()
+            return
+        with contextlib.suppress(OSError):
+            client.socket.send(encode({}))
+
     def _drop(self, fd: int) -> None:
         self._clients.pop(fd).close()
         if self._poller:
@@ -169,6 +193,7 @@ class Control:
             client.tell()
             client.close()
         self._clients.clear()
+        self._tracers.end()
         self._listener.close()
         with contextlib.suppress(OSError):  # the last one
             os.rmdir(os.path.dirname(self.path))

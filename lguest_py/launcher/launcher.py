@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -43,9 +44,11 @@ from lguest_py.launcher.result import (
     reported_status,
     root_advice,
 )
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Plan, Switcher, built, bus_of
 from lguest_py.shared_memory.mailbox import Snapshot
+from lguest_py.shared_memory.trace_blocks import WAIT
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
@@ -191,10 +194,11 @@ class Launcher:
         connect: Connect = connected,
         autopsy: Callable[[Remains], None] | None = None,
         control: Control | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """``autopsy`` is called at the end of the run's last boot, while the machine's memory is there.
 
-        ``control`` is asked for what other programs want.
+        ``control`` is asked for what other programs want.  ``tracing``: who reads the trace from the start.
         """
         self._settings = settings
         self._plan = Plan(settings.memory, bus_of(settings.image, settings.bus))
@@ -212,6 +216,14 @@ class Launcher:
         self._console_device = Console(self._inbox, self._tail, lambda: source.size)
         self._autopsy = autopsy
         self._control = control
+        self._tracing = tracing or Tracing()
+        image = settings.image
+        self._tracing.facts |= {
+            "image": os.path.abspath(image.path),
+            "version": image.version,
+            "personality": image.personality,
+            "command_line": settings.command_line,
+        }
         self._restarts = 0
         self._early = 0  # restarts in a row before the Guest did anything
         self._changed = False  # the boot before found that the Guest's page tables are of the other form
@@ -286,7 +298,8 @@ class Launcher:
         tail.text = b""
         guest = settings.image, settings.command_line, settings.initrd
         devices = self._console_device, self._devices, self._say
-        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, settings.switcher, self._pae)
+        form = settings.switcher, self._pae, self._tracing
+        vm = Vm(self._make, self._plan, *guest, self._inbox, tail, *devices, *form)
         try:
             try:
                 with checked_by(self._check_loading):
@@ -364,7 +377,10 @@ class Launcher:
                 spun = False
                 must_go_on = progress is Progress.MORE or vm.stirs(progress, wanted or cause is not None)
                 seconds = 0.0 if must_go_on else until - time.monotonic()
+            begun = time.monotonic_ns() if vm.tracing.on else 0
             ready = poller.wait(seconds)
+            if begun:
+                vm.tracing.event(WAIT, begun)
             if output_fd in ready:
                 output.clear()
             if stopped := self._stopped(self._deadline, signals_fd in ready):

@@ -19,7 +19,7 @@ from lguest_py.hardware.table import entries, located
 from lguest_py.hardware.text import FORMS
 from lguest_py.hardware.words import instead, listed, quoted
 from lguest_py.launcher.machine_options import MachineOptions
-from lguest_py.launcher.values import CHOICES, seconds, size
+from lguest_py.launcher.values import CHOICES, rate, seconds, size
 
 SUFFIX = ".toml"
 LARGEST = 1 << 20  # bytes
@@ -94,6 +94,8 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "root": _text,
     "report": _text,
     "core": _text,
+    "trace": _text,
+    "trace-rate": _given(rate, "samples a second"),
     **{name: _choice(name) for name in CHOICES},
 }
 KEYS = (*CHECKS, *FORMS)
@@ -142,7 +144,7 @@ def _check_numbers(table: dict[str, Any], name: str) -> None:
 
 def _located(name: str, value: Any, base: str) -> Any:
     """A path of the file as it is seen from here."""
-    if name not in ("image", "initrd", "chroot", "root", "report", "core"):
+    if name not in ("image", "initrd", "chroot", "root", "report", "core", "trace"):
         return value
     place = os.path.join(base, os.path.expanduser(value))
     if name == "image" and not os.path.exists(place):

@@ -46,6 +46,8 @@ class MachineOptions:
     root: str | None = None  # a file for a fetched system's root disk
     report: str | None = None  # files that are written at the end: how it ended, as JSON,
     core: str | None = None  # and the Guest's memory, as an ELF core
+    trace: str | None = None  # a file for its world switches, written while it runs,
+    trace_rate: int | None = None  # with so many samples a second
 
     def __post_init__(self) -> None:
         for name, right in CHOICES.items():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files of --report and --core: opened before the Guest runs, written when it has ended.
+"""The files of --report, --core and --trace: opened before the Guest runs, written when it has ended.
 
-They are written in place, through descriptors that stay good when root's rights are gone (--username, --chroot).  What
-a file held before is lost only when its new content is written.  A file that cannot be written whole is left empty.
+The last is written while the Guest runs, each in place, through descriptors that stay good when root's rights are gone
+(--username, --chroot).  What a file held before is lost only when its new content is written.  A file of the first two
+that cannot be written whole is left empty.
 
 Read next: report_data.py; lguest_py/postmortem/core.py.
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from lguest_py.console.streams import Output
 from lguest_py.errors import LguestError, UsageError
 from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import printable
@@ -25,6 +27,7 @@ from lguest_py.files.outputs import descriptor
 from lguest_py.hardware.kinds import Disk
 from lguest_py.launcher.machine_options import MachineOptions
 from lguest_py.launcher.result import Result
+from lguest_py.launcher.tracing import FileSink, Tracing
 from lguest_py.postmortem.core import write_core
 from lguest_py.postmortem.memory import Remains
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from lguest_py.launcher.launcher import Settings
 
 ADVICE = "give another FILE"
+TRACE_GRACE = 5.0  # seconds for the rest of the trace
 
 
 class _File:
@@ -110,16 +114,23 @@ class _File:
 
 
 class ReportFiles:
-    """Both, or one, or none of them.  Raises UsageError for one that cannot be written.
+    """Those of them that are named.  Raises UsageError for one that cannot be written.
 
     ``inputs``: files of the machine's own, which would be lost.  ``taken``: descriptors that get something else.
     """
 
     def __init__(
-        self, report: str | None, core: str | None, inputs: Iterable[str] = (), taken: Iterable[int] = ()
+        self,
+        report: str | None,
+        core: str | None,
+        inputs: Iterable[str] = (),
+        taken: Iterable[int] = (),
+        trace: str | None = None,
     ) -> None:
         self._report: _File | None = None
         self._core: _File | None = None
+        self._trace: _File | None = None
+        self._trace_output: Output | None = None
         self.errors: list[str] = []
         self._written: list[_File] = []
         try:
@@ -127,6 +138,8 @@ class ReportFiles:
                 self._report = _File("--report", report, seekable=False)
             if core is not None:
                 self._core = _File("--core", core, seekable=True)
+            if trace is not None:
+                self._trace = _File("--trace", trace, seekable=False)
             self._check(list(inputs), list(taken))
         except BaseException:
             self.close()
@@ -142,7 +155,7 @@ class ReportFiles:
 
     @property
     def _files(self) -> list[_File]:
-        return [each for each in (self._report, self._core) if each]
+        return [each for each in (self._report, self._core, self._trace) if each]
 
     @property
     def made(self) -> list[str]:
@@ -151,8 +164,34 @@ class ReportFiles:
 
     @property
     def wanted(self) -> bool:
-        """Whether there is one."""
-        return bool(self._files)
+        """Whether there is one for the end of the run."""
+        return bool(self._report or self._core)
+
+    def trace_to(self, tracing: Tracing, rate: int, say: Callable[[str], None] = lambda text: None) -> None:
+        """Let the trace be written, with so many samples a second.  What goes wrong is told at once, too."""
+        if not self._trace:
+            return
+        file = self._trace
+        if file.in_place:
+            os.ftruncate(file.fd, 0)
+        self._written.append(file)
+        self._trace_output = Output(file.fd)
+
+        def failed(error: OSError) -> None:
+            say("--trace can be written no more: the Guest goes on")
+            self.errors.append(f"--trace {file.name} could not be written ({error.strerror}): {ADVICE}")
+
+        tracing.add(FileSink(self._trace_output, failed), rate)
+
+    def trace_ended(self) -> None:
+        """Write the rest of the trace."""
+        if self._trace and self._trace_output:
+            dropped = self._trace_output.finish(TRACE_GRACE)
+            error = self._trace_output.error
+            if (dropped or error) and not any(each.startswith("--trace ") for each in self.errors):
+                why = (error.strerror if error else None) or "nobody reads it"
+                self.errors.append(f"--trace {self._trace.name} could not be written to its end ({why}): {ADVICE}")
+            self._trace_output.close()
 
     def _check(self, inputs: list[str], taken: list[int]) -> None:
         known: dict[tuple[int, int], str] = {}
@@ -202,7 +241,7 @@ class ReportFiles:
             if file not in self._written and file.made:
                 file.forget()
             file.close()
-        self._report = self._core = None
+        self._report = self._core = self._trace = None
 
 
 def open_report_files(
@@ -214,4 +253,5 @@ def open_report_files(
     saved = settings.saved.path if settings.saved else None
     inputs = [settings.image.path, settings.initrd, machine_file, machine.root, saved]
     disks = [each.path for each in settings.devices if isinstance(each, Disk)]
-    return ReportFiles(machine.report, machine.core, [*filter(None, inputs), *disks], taken=(1, 2))
+    given = [*filter(None, inputs), *disks]
+    return ReportFiles(machine.report, machine.core, given, taken=(1, 2), trace=machine.trace)

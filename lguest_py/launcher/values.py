@@ -18,6 +18,7 @@ CHOICES = {  # by the option's name
     "bus": ("auto", "page", "pci"),
 }
 DEFAULT_MEMORY = 64 << 20
+RATES = 1, 10_000  # samples a second of a trace
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -38,3 +39,11 @@ def seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time limit: give seconds, more than 0")
     return value
+
+
+def rate(text: str) -> int:
+    """Samples a second: a whole number up to RATES[1]."""
+    low, high = RATES
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate: give {low} to {high} samples a second")
+    return int(text)

@@ -29,11 +29,13 @@ from lguest_py.files.poller import READABLE, Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm_memory import Bus, Plan, Switcher, fill, polls
 from lguest_py.postmortem.memory import Remains, struct_at, word_at
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
+from lguest_py.shared_memory.trace_blocks import DEVICES, NOTIFY, REGISTER, TEXT
 
 SPINS_LOST = 63
 SPIN_SERVES = 64  # requests after which the Launcher looks for signals and input again
@@ -85,8 +87,10 @@ class Vm:
         say: Say = lambda text: None,
         switcher: Switcher = "lean",
         pae: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         self.poller = Poller()
+        self.tracing = tracing or Tracing()
         self._looked_at = False  # the Host kernel was looking when it was last to see something
         self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
@@ -98,6 +102,7 @@ class Vm:
             self.devices = devices
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
+            self.tracing.begin(self.engine.memory, {"pae": pae, "switcher": switcher})
             self._interrupt = False
             self._irqs: set[int] = set()  # that the devices raised, and the Host kernel was not told of
             self._configs: set[int] = set()
@@ -204,7 +209,11 @@ class Vm:
             self._console_slot.due = True
         if ready:
             self._rounds.happened(ready)
+        begun = time.monotonic_ns() if self.tracing.on else 0
         progress = self._rounds.service()
+        if begun:
+            self.tracing.event(DEVICES, begun)
+            self.tracing.drain()
         if mailbox.anything():  # more of it, or text that found no room
             only_text = mailbox.next_notify() is None and not mailbox.next_access()
             progress = max(progress, Progress.BLOCKED if only_text and not self._sink.room else Progress.MORE)
@@ -276,23 +285,32 @@ class Vm:
         self._mailbox.clear_doorbell()
         if self._serial and self._serial.has_room and (self._inbox or not input_is_watched):
             return True
+        if self.tracing.on and self.tracing.urgent():
+            return True
         return self._mailbox.requests() or (progress is Progress.IDLE and self._mailbox.text_pending())
 
     def _answer(self, mailbox: Mailbox) -> None:
         """Take what the Host kernel wrote: text, accesses to registers, notifications."""
-        wake = False
+        wake, tracing = False, self.tracing
+        begun = time.monotonic_ns() if tracing.on else 0
         if mailbox.text_pending():
             text, wake = mailbox.take_text(self._sink.room)
             self._sink.write(text)
+            if tracing.on:
+                tracing.event(TEXT, begun, len(text))
         if access := mailbox.next_access():
+            begun = time.monotonic_ns() if tracing.on else 0
             answer = self._bus.access(*access)
             self._raise()
             mailbox.answer_access(answer)
             self._wake()
+            if tracing.on:
+                tracing.event(REGISTER, begun, access.offset)
         for _ in range(L.NOTIFY_RECORDS):
             address = mailbox.next_notify()
             if address is None:
                 break
+            begun = time.monotonic_ns() if tracing.on else 0
             if self._bus.holds(address):  # the Guest waits until it is consumed
                 self._bus.notify(address)
                 self._raise()
@@ -301,6 +319,8 @@ class Vm:
             else:  # a ring that is kicked again while it is queued gets no second entry: consume first
                 wake |= mailbox.consume_notify()
                 self._bus.notify(address)
+            if tracing.on:
+                tracing.event(NOTIFY, begun, address)
         if wake:
             self._interrupt = True
 
@@ -347,6 +367,15 @@ class Vm:
                 poller.wait(PAUSE_LOOK)
         self.paused = still
 
+    def retrace(self) -> None:
+        """Let the Host kernel do what the readers of the trace want now.  Raises as ``pause``."""
+        was_paused = self.paused
+        if not was_paused:
+            self.pause()
+        self.tracing.obey()
+        if not was_paused:
+            self.resume()
+
     def look(self) -> Snapshot:
         """A copy of the mailbox, whose counts may be of different moments unless it stands still."""
         return self._mailbox.snapshot()
@@ -386,6 +415,7 @@ class Vm:
         machine["tsc_khz"] = facts.tsc_khz or tsc_khz
         machine["poll_microseconds"] = polls()
         self._mailbox.set_pause(False)
+        self.tracing.restored()
         self._bus.restore(state["devices"])
         self._inbox += bytes.fromhex(state["inbox"])
         loaded()
@@ -403,6 +433,7 @@ class Vm:
         In this order, because a running machine would change what is read.
         """
         self.engine.stop()
+        self.tracing.drain()
         if not self.ended:
             with suppress(GuestError):  # the run has ended anyway
                 for _ in range(LAST_ROUNDS):
@@ -433,6 +464,7 @@ class Vm:
 
     def close(self) -> None:
         """End the machine.  Views of its memory are dropped first, or it could not be unmapped."""
+        self.tracing.end()
         if bus := self.__dict__.pop("_bus", None):
             bus.close()
         for name in ("_mailbox", "_serial", "_rounds", "_console_slot", "_pace"):

@@ -163,6 +163,40 @@ struct switch_record {
 	u32 cr2;
 };
 
+/*
+ * The trace (host_kernel/core/trace.c, docs/trace.md): a ring of records of 64 bytes in the Host area, where no Guest can map it.
+ * Each exit has a trace_record.  A sample follows the exit after which it was taken: a trace_stack, and more of them where one
+ * does not hold all of the stack.
+ */
+#define TRACE_ADDRESS 0x30000 /* behind the PCI functions, below 0xA0000 */
+#define TRACE_RECORDS 4096    /* a power of two */
+#define TRACE_SAMPLE      0x200 /* trace_record.kind: no exit but a trace_stack; a sample of the Guest */
+#define TRACE_SAMPLE_HOST 0x201 /* the same, taken in the Host kernel before it let the Guest go on there */
+#define TRACE_SAMPLE_MORE 0x202 /* the rest of the one before */
+#define TRACE_ADDRESSES  14
+#define TRACE_DATA       4
+
+struct trace_record {
+	u16 kind;       /* the exit's vector, or TRACE_SAMPLE... */
+	u16 cs;
+	u32 lost;       /* how many records found no room right before this one */
+	u64 entered;    /* TSC when the Guest was entered */
+	u64 left;       /* and when this exit had switched worlds */
+	u64 idle;       /* TSC when, before it was entered, it was found idle; 0: it was not */
+	u32 eip;
+	u32 eax;
+	u32 directory;  /* of its page tables: guest.directory */
+	u32 fast_paths; /* untrusted.fast_paths: what the Switcher has handled by itself.  The Guest can forge it */
+	u32 data[4];    /* a page fault: error code, cr2; a hypercall: ebx, ecx, edx, esi; else error code, edx, 8 bytes at eip */
+};
+
+struct trace_stack {
+	u16 kind;
+	u16 count;          /* of addresses here */
+	u32 lost;
+	u32 addresses[14];  /* eip (in TRACE_SAMPLE_MORE not), then return addresses, the innermost first */
+};
+
 /* The arguments of an exit that was a hypercall, beside its switch_record. */
 struct call_arguments {
 	u32 arg1;
@@ -250,6 +284,8 @@ struct mailbox {
 	u32 pad3;
 	u32 paused;           /* 1: the machine stands still between two world switches, as the Launcher asked by pause */
 	struct registers host; /* and where it ended it: all of them at an exception, else eip and esp */
+	u32 trace_head;
+	u32 traced;           /* 1: exits are written to the ring of the trace */
 	u8 text[8192];        /* console output: of lguest's early console, or of the serial port */
 
 	/* The Launcher writes. */
@@ -259,6 +295,10 @@ struct mailbox {
 	u32 register_tail;
 	u32 register_answer;
 	u32 pause;          /* 1: the Host kernel is to stand still; it looks when it is interrupted */
+	u32 trace;          /* 1: write a trace; it looks when it starts, and when it goes on after it stood still */
+	u32 trace_tail;
+	u32 trace_rate;     /* samples a second, 0: none; it looks when it looks at trace */
+	u32 pad4;
 	u8 input[1024];     /* for the serial port; the Host kernel rings the doorbell when it is half empty again */
 	u32 irq_raised[32]; /* how often a device raised Guest interrupt n, n from 1 (0 is the clock); BUS_PCI: a queue of slot n did */
 	u32 config_raised[32]; /* BUS_PCI: how often slot n raised an interrupt for a change of its configuration */

@@ -35,6 +35,7 @@ from lguest_py.images.image import Personality
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.report import death, statistics
 from lguest_py.launcher.result import End, Result
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm_memory import PAGE, Plan, Switcher, built
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
@@ -257,8 +258,11 @@ def offences(memory: memoryview, guest: range, machine: bytes, pae: bool = False
         wrong.append("struct machine was written")
     behind_machine = L.MACHINE_ADDRESS + L.MACHINE.size, L.MAILBOX_ADDRESS
     behind_mailbox = L.MAILBOX_ADDRESS + L.MAILBOX.size, L.PCI_ADDRESS
-    behind_pci = L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size, 0x9F000
-    for start, end in (behind_machine, behind_mailbox, behind_pci, (guest.stop, len(memory))):
+    behind_pci = L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size, L.TRACE_ADDRESS
+    ring_end = L.TRACE_ADDRESS + L.TRACE_RECORDS * L.TRACE_RECORD.size
+    traced = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)["trace"]
+    behind_ring = ring_end if traced else L.TRACE_ADDRESS, 0x9F000
+    for start, end in (behind_machine, behind_mailbox, behind_pci, behind_ring, (guest.stop, len(memory))):
         if bytes(memory[start:end]).strip(b"\0"):
             wrong.append(f"memory that nobody uses, {start:#x} to {end:#x}, was written")
     state = View(memory, at["state_page"], L.LGUEST_STATE)
@@ -362,10 +366,11 @@ def run_image(
     switcher: Switcher = "lean",
     hardware: tuple[Hardware, ...] = (),
     engine: Callable[[int], Engine] | None = None,
+    tracing: Tracing | None = None,
 ) -> Run:
     """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI.
 
-    ``engine`` makes one in place of that.
+    ``engine`` makes one in place of that.  ``tracing``: who traces it.
     """
     plan = Plan(RAM_END)
     devices = plan.device_bytes if guest.personality == "lguest" and not hardware else 0
@@ -386,7 +391,7 @@ def run_image(
             keys.write(typed)
             keys.seek(0)
             with closing(Output(sink)) as output:
-                result = Launcher(settings, make, Input(keys.fileno()), output).run()
+                result = Launcher(settings, make, Input(keys.fileno()), output, tracing=tracing).run()
                 output.finish(60)
     finally:
         os.close(sink)
