@@ -111,6 +111,11 @@ static inline u32 read_and_clear_dr6(void)
 	return value;
 }
 
+static inline void write_dr6(u32 value)
+{
+	__asm__ volatile("movl %0, %%dr6" : : "r"(value));
+}
+
 static inline void write_dr7(u32 value)
 {
 	__asm__ volatile("movl %0, %%dr7" : : "r"(value) : "memory");

@@ -8,10 +8,10 @@
 #include "host_kernel/base/guest.h"
 #include "host_kernel/base/personality.h"
 #include "host_kernel/core/run.h"
+#include "host_kernel/debugger/debugger.h"
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
-#include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
@@ -48,6 +48,6 @@ void host_main(const struct machine *given)
 	clock_init();
 	personality.init();
 	mailbox_init();
-	mailbox_pause = stand_still;
+	debugger_init();
 	run();
 }

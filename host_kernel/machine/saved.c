@@ -43,7 +43,8 @@ bool saved_fits(void)
 	return true;
 }
 
-void stand_still(void)
+/* not_yet: must it stand still for another reason?  Called each time that the Launcher has interrupted the machine. */
+void stand_still(bool (*not_yet)(void))
 {
 	clock_disarm();
 	read_features(saved_processor.features);
@@ -55,7 +56,7 @@ void stand_still(void)
 		mailbox->paused = 1;
 		mailbox_doorbell();
 	}
-	while (read_once(&mailbox->pause))
+	while (not_yet() || read_once(&mailbox->pause))
 		wait_for_interrupt();
 	mailbox->paused = 0;
 	mailbox_doorbell();

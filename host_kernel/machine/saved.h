@@ -9,7 +9,7 @@
 
 extern struct saved_processor saved_processor;
 
-void stand_still(void);
+void stand_still(bool (*not_yet)(void));
 bool saved_fits(void);
 bool save_processor(void);
 

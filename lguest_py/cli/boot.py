@@ -102,10 +102,13 @@ def boot(
     with ExitStack() as stack:
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         why_not = print_line if options.verbose else None
-        control = open_control(options.name, settings, choice, stack, messages, why_not, detached, console)
+        about = settings, choice, stack, messages, why_not, detached, console
+        control = open_control(options.name, *about, options.gdb)
+        announcement = "\n".join(filter(None, (announcement, control.note if control else "")))
         make, confine, connect = choice.make, (lambda: None), connected
         if confinement:
-            make = confinement.engine(choice, settings, stack, files.made, control.path if control else "")
+            sockets = [control.path, *control.sockets] if control else []
+            make = confinement.engine(choice, settings, stack, files.made, sockets)
             confine, connect = confinement.confine, confinement.connect
         stack.enter_context(continued_after(settings.timeout))
         source: Source = console.source if console else Input(0)
@@ -119,6 +122,8 @@ def boot(
         autopsy = files.autopsy if files.wanted else None
         run = Launcher(settings, make, source, drain, signals, say, announcement, confine, connect, autopsy, control)
         result = run.run()
+        if control:
+            control.ended(result.status)
         files.write(result)
         if console:
             console.end(f"lguest-py: {headline(result)}")

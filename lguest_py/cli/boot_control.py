@@ -37,7 +37,13 @@ class BootControl:
 
     def __init__(self, control: Control, name: str, detached: Detached | None, console: DetachedConsole | None) -> None:
         self.path = control.path
+        self.sockets: list[str] = []  # more of them, which go at the end
+        self.note = ""  # for the user, when the Guest starts
         self._control, self._name, self._detached, self._console = control, name, detached, console
+
+    def prepare(self, vm: Vm) -> None:
+        """See Control."""
+        self._control.prepare(vm)
 
     def begin(self, poller: Poller) -> None:
         """See Control: the Guest runs."""
@@ -53,6 +59,10 @@ class BootControl:
         if self._console:
             self._console.service(ready)
         return wish
+
+    def ended(self, status: int) -> None:
+        """The Guest has ended, with this exit status of lguest-py's."""
+        self._control.ended(status)
 
 
 def _socket(name: str | None, wanted: bool, say: Callable[[str], None] | None) -> str:
@@ -79,12 +89,13 @@ def open_control(
     told: Callable[[str], None] | None,
     detached: Detached | None = None,
     console: DetachedConsole | None = None,
+    gdb: str | None = None,
 ) -> BootControl | None:
     """The socket, which ``stack`` removes; None: this machine has no place for it.  Raises LguestError.
 
-    ``messages``: the last lines for the user, for stat.  ``told`` prints why there is none.
+    ``messages``: the last lines for the user, for stat.  ``told`` prints why there is none.  ``gdb``: what --gdb says.
     """
-    path = _socket(name, name is not None or detached is not None, told)
+    path = _socket(name, any(each is not None for each in (name, detached, gdb)), told)
     if not path:
         return None
     name = str(os.getpid()) if name is None else name
@@ -99,10 +110,18 @@ def open_control(
         "detached": detached is not None,
         "messages": messages,
     }
+    server, place = None, None
+    if gdb is not None:
+        from lguest_py.gdb.server import GdbServer
+        from lguest_py.gdb.where import where
+
+        place = where(gdb)
+        server = GdbServer(place.listener(), waits=place.waits)
+        stack.callback(server.close)
     for _ in range(TRIES):
         try:
             places.made_folder()
-            control = Control(path, facts, settings, console)
+            control = Control(path, facts, settings, console, server)
             break
         except UsageError:  # another Guest that ended removed the folder
             if os.path.isdir(os.path.dirname(path)):
@@ -110,4 +129,8 @@ def open_control(
     else:
         raise UsageError(f"{printable(path)} cannot be made: set XDG_RUNTIME_DIR to another folder")
     stack.callback(control.close)
-    return BootControl(control, name, detached, console)
+    made = BootControl(control, name, detached, console)
+    if place:
+        waits = "the Guest waits for gdb" if place.waits else "gdb may attach"
+        made.note, made.sockets = f"{waits}: target remote {place.target(name)}", [place.path] if place.path else []
+    return made

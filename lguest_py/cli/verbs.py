@@ -21,6 +21,7 @@ VERBS: Final = {
     "pause": "let a running Guest stand still",
     "resume": "let it go on",
     "stop": "end a running Guest",
+    "gdb": "be gdb's connection to a running Guest",
     "dump": "write the memory of a running Guest to a file, for gdb",
     "save": "write a running Guest to a file",
     "restore": "let a Guest go on from such a file",
@@ -32,7 +33,7 @@ VERBS: Final = {
     "completion": "print the completion script of this command line for a shell",
 }
 
-RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "save"}  # those in lguest_py/running
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "gdb", "dump", "save"}  # in lguest_py/running
 
 
 class Verb(Protocol):

@@ -49,7 +49,8 @@ class Commands:
             return {}, Outcome(End.LEFT, STOPPED, SIGTERM)
         work = self._known.get(name) if isinstance(name, str) else None
         if not work:
-            raise LguestError(f'unknown request: "do" is one of {", ".join(sorted([*self._known, "attach", "stop"]))}')
+            known = sorted([*self._known, "attach", "gdb", "stop"])
+            raise LguestError(f'unknown request: "do" is one of {", ".join(known)}')
         answer = work(request, files, vm)
         ends = name == "save" and request.get("stop") is True
         return answer, Outcome(End.LEFT, SAVED) if ends else None
