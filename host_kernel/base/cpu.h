@@ -121,6 +121,13 @@ static inline void write_dr7(u32 value)
 	__asm__ volatile("movl %0, %%dr7" : : "r"(value) : "memory");
 }
 
+static inline u32 read_dr7(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%dr7, %0" : "=r"(value));
+	return value;
+}
+
 static inline void write_dr0_to_3(const u32 values[4])
 {
 	__asm__ volatile("movl %0, %%dr0; movl %1, %%dr1; movl %2, %%dr2; movl %3, %%dr3"

@@ -96,6 +96,7 @@ static void pause(void)
 	debugger->cr2 = registers[1];
 	debugger->cr3 = registers[2];
 	debugger->cr4 = registers[3];
+	debugger->hardware = debug_registers_work();
 	stand_still(serve);
 	wanted = debugger->wanted;
 	if (regs->eip != eip)
@@ -135,40 +136,48 @@ static void before_entry(void)
 		step_prepare();
 }
 
-/* An int whose gate is closed because of gdb.  True: it is done with. */
-static bool closed_gate(void)
+/* An int whose gate is closed because of gdb, and that is not gdb's own.  True: it is done with. */
+static bool closed_gate(u8 opcode)
 {
-	struct registers *regs = guest.regs;
-	u32 vector = regs->errcode >> 3;
-	u8 code[2];
+	u32 vector = guest.regs->errcode >> 3;
 
-	if (regs->trapnum != TRAP_GENERAL || regs->errcode != CLOSED_GATE(vector) ||
-	    !guest_try_read(code, personality.segment_base(regs->cs) + regs->eip, 1))
-		return false;
-	if (code[0] == INT3) {
-		stop(DEBUGGER_INT3, 0);
-		if (!(debugger->wanted & DEBUGGER_DELIVER))
-			return true;
-	}
-	return personality.software_interrupt && personality.software_interrupt(vector, code[0] == INT_N ? 2 : 1);
+	return personality.software_interrupt && personality.software_interrupt(vector, opcode == INT_N ? 2 : 1);
+}
+
+/* Did the Guest fault at such an int?  Then opcode is its first byte. */
+static bool at_closed_gate(u8 *opcode)
+{
+	const struct registers *regs = guest.regs;
+
+	return regs->trapnum == TRAP_GENERAL && regs->errcode == CLOSED_GATE(regs->errcode >> 3) &&
+	       guest_try_read(opcode, personality.segment_base(regs->cs) + regs->eip, 1);
 }
 
 static void trap(void)
 {
-	bool is_debug = guest.regs->trapnum == TRAP_DEBUG, took;
+	bool is_debug = guest.regs->trapnum == TRAP_DEBUG, is_step = stepping, took;
 	u32 cause = is_debug ? debug_cause() : 0, hits = cause & debug_registers_lent(), others;
+	u8 opcode;
 
-	took = stepping && step_took(cause & DR6_STEP);
+	took = is_step && step_took(cause & DR6_STEP);
 	if (is_debug) {
 		others = cause & ~hits & ~(took ? DR6_STEP : 0);
 		if (others || (!took && !hits)) {
 			write_dr6(DR6_RESET | others);
 			plain_trap();
 		}
-	} else if (!closed_gate()) {
+	} else if (at_closed_gate(&opcode)) {
+		if (opcode == INT3) {
+			stop(DEBUGGER_INT3, 0);
+			if (!(debugger->wanted & DEBUGGER_DELIVER))
+				return;
+		}
+		if (!closed_gate(opcode))
+			plain_trap();
+	} else {
 		plain_trap();
 	}
-	if (stepping && (took || step_is_done()))
+	if (is_step && (took || step_is_done()))
 		stop(DEBUGGER_STEPPED, hits);
 	else if (hits)
 		stop(DEBUGGER_HARDWARE, hits);

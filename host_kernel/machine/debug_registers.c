@@ -24,6 +24,7 @@
 #define DR6_WRITABLE (DR6_STEP | DR6_DETECTED | 0x800Fu)
 #define DR7_WRITABLE 0xFFFF23FFu
 #define DR7_DETECT   0x2000u
+#define WATCH_0      0xD0002u /* writes of four bytes, by the first */
 
 static u32 address[BREAKPOINTS], status, control; /* DR0-3, 6 and 7 as the Guest sees them */
 static u32 active;                       /* DR7 while the Guest runs, */
@@ -125,6 +126,22 @@ u32 debug_registers_lent(void)
 	for (u32 number = 0; number < BREAKPOINTS; number++)
 		numbers |= (u32)!!(lent >> number * 2 & 3) << number;
 	return numbers;
+}
+
+/* Does a watchpoint go off at all?  It does in ring 0, where the entry of the debug exception turns all off. */
+bool debug_registers_work(void)
+{
+	static volatile u32 watched;
+	const u32 places[BREAKPOINTS] = { (u32)&watched };
+	bool went_off;
+
+	write_dr0_to_3(places);
+	write_dr7(DR7_RESET | WATCH_0);
+	watched = 1;
+	went_off = read_dr7() == DR7_RESET;
+	write_dr7(DR7_RESET);
+	write_dr0_to_3(real);
+	return went_off;
 }
 
 /* In another machine the CPU's are as after reset. */

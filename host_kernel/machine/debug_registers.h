@@ -16,5 +16,6 @@ void debug_registers_off(void);
 void debug_registers_on(void);
 void debug_registers_lend(const u32 addresses[4], u32 dr7);
 u32 debug_registers_lent(void);
+bool debug_registers_work(void);
 
 #endif

@@ -23,6 +23,7 @@ from lguest_py.shared_memory import _layouts as L
 
 INT3 = 0xCC
 WHO = "gdb"
+NO_HARDWARE = "the processor's own breakpoints do not go off in this machine, as in an emulated SVM"
 CLEARED = 0x1A3000  # of eflags: the Host kernel would clear them: VIP, VIF, VM, IOPL
 
 
@@ -108,12 +109,12 @@ class GuestTarget:
 
     def insert(self, kind: int, address: int, size: int) -> None:
         """See Target."""
-        if kind != SOFTWARE:
+        physical = self.physical(address) if kind == SOFTWARE else None
+        if physical is None:  # of a program that does not run yet: the debug registers know no address spaces
+            if not self._vm.debugger.has_hardware():
+                raise NotPossibleError(NO_HARDWARE)
             self._hardware.insert(kind, address, size)
             return
-        physical = self.physical(address)
-        if physical is None:
-            raise NotPossibleError("not mapped")
         if physical not in self._bytes:
             byte = self._vm.tables().memory[physical]
             self._poke(physical, bytes([INT3]))
@@ -123,11 +124,10 @@ class GuestTarget:
 
     def remove(self, kind: int, address: int, size: int) -> None:
         """See Target."""
-        if kind != SOFTWARE:
+        physical = self._places.pop(address, None) if kind == SOFTWARE else None
+        if physical is None:
             self._hardware.remove(kind, address, size)
-            return
-        physical = self._places.pop(address, None)
-        if physical is not None and physical not in self._places.values():
+        elif physical not in self._places.values():
             self._uncover(physical)
             del self._bytes[physical]
         self._vm.patched = WHO if self._bytes else ""

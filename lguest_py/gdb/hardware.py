@@ -7,12 +7,12 @@ Source: Intel SDM vol. 3, 18.2.4.  Read next: guest.py.
 
 from __future__ import annotations
 
-from lguest_py.gdb.target import ACCESS, HARDWARE, WRITE, NotPossibleError
+from lguest_py.gdb.target import ACCESS, HARDWARE, SOFTWARE, WRITE, NotPossibleError
 
 COUNT = 4
-_TYPES = {HARDWARE: 0, WRITE: 1, ACCESS: 3}
+_TYPES = {SOFTWARE: 0, HARDWARE: 0, WRITE: 1, ACCESS: 3}
 _LENGTHS = {1: 0, 2: 1, 4: 3}
-_NAMES = {WRITE: "watch", ACCESS: "awatch"}
+_NAMES = {SOFTWARE: "swbreak", HARDWARE: "hwbreak", WRITE: "watch", ACCESS: "awatch"}
 _LONGEST = 16  # bytes watched by all four
 
 _Used = tuple[int, int, int, int, int]  # kind, address and size as gdb gave them; address and size of this register
@@ -38,7 +38,7 @@ class Registers:
         """Raises NotPossibleError where there are not enough."""
         if kind not in _TYPES or not 0 < size <= _LONGEST:
             raise NotPossibleError("a debug register cannot do that")
-        parts = [(address, 1)] if kind == HARDWARE else _parts(address, size)
+        parts = [(address, 1)] if kind in (SOFTWARE, HARDWARE) else _parts(address, size)
         free = [number for number in reversed(range(COUNT)) if self._used[number] is None]
         if len(parts) > len(free):
             raise NotPossibleError("the processor has four debug registers")
@@ -68,5 +68,6 @@ class Registers:
         """For a stop reply: which of them it was."""
         for number, used in enumerate(self._used):
             if used and hits >> number & 1:
-                return f"{_NAMES[used[0]]}:{used[1]:x};" if used[0] in _NAMES else "hwbreak:;"
+                where = f"{used[1]:x}" if used[0] in (WRITE, ACCESS) else ""
+                return f"{_NAMES[used[0]]}:{where};"
         return ""

@@ -70,6 +70,10 @@ class Debugger:
         """The Guest's control registers, when it stopped or stood still."""
         return {name: self._view[name] for name in CONTROLS}
 
+    def has_hardware(self) -> bool:
+        """Whether the processor's breakpoints go off."""
+        return self._view["hardware"] == 1
+
     def fpu(self) -> bytes:
         """What fxsave wrote of a machine that stands still."""
         at = self._view["processor"] + L.SAVED_PROCESSOR.fields["fpu"][0]

@@ -213,6 +213,7 @@ struct debugger {
 	u32 cr2;
 	u32 cr3;
 	u32 cr4;
+	u32 hardware;   /* 1: the processor's breakpoints go off; in an emulated SVM they do not */
 
 	/* The Launcher writes. */
 	u32 seen;       /* of stops: the last one that it knows of; until then the machine stands still, too */
