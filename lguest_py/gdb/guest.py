@@ -154,8 +154,9 @@ class GuestTarget:
 
     def resume(self, step: bool) -> None:
         """See Target.  From a place with a breakpoint, which gdb knows by another address, by a step over it."""
-        here = self.physical(self._vm.registers()["eip"])
-        if here is not None and here in self._bytes:
+        eip = self._vm.registers()["eip"]
+        here = self.physical(eip)
+        if here is not None and here in self._bytes and eip not in self._places:
             self._over = here, step
             self._uncover(here)
             step = True
