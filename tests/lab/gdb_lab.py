@@ -3,26 +3,31 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher_lab import NoSource
-
 from lguest_py import engines
-from lguest_py.console.streams import Output
+from lguest_py.console.streams import Input, Output
+from lguest_py.engines.base import Engine
 from lguest_py.files.unix_sockets import Listener
 from lguest_py.gdb.server import GdbServer
 from lguest_py.images import Image
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.result import Result
 from lguest_py.launcher.vm_memory import Switcher
+from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.layout import View
 
 SECONDS = 400.0  # the carrier is slow
+ENTRIES = 8  # of the Guest: it runs
 MIB = 1 << 20
 FIRST = (
     "set pagination off",
@@ -33,12 +38,16 @@ FIRST = (
 )
 
 
+def gdb_words(commands: Sequence[str], symbols: Path | None = None) -> list[str]:
+    """gdb's command line."""
+    words = [word for each in (*FIRST, *commands) for word in ("-ex", each)]
+    return ["gdb", "-batch", "-nx", *words, *([str(symbols)] if symbols else [])]
+
+
 def gdb(commands: Sequence[str], symbols: Path | None = None) -> str:
     """What gdb prints, on both streams, with these commands."""
-    words = [word for each in (*FIRST, *commands) for word in ("-ex", each)]
-    files = [str(symbols)] if symbols else []
     done = subprocess.run(
-        ["gdb", "-batch", "-nx", *words, *files],
+        gdb_words(commands, symbols),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         timeout=SECONDS, check=False,
     )  # fmt: skip
@@ -57,6 +66,7 @@ class Debugged:
     command_line: str = ""
     switcher: Switcher = "lean"
     memory: int = 16 * MIB
+    typed: bytes = b""  # at its prompt; then nothing, and no end of input
     text: str = ""
     said: list[str] = field(default_factory=list)
     result: Result | None = None
@@ -65,6 +75,7 @@ class Debugged:
     def __post_init__(self) -> None:
         self.socket = self.folder / "gdb"
         self.server = GdbServer(Listener(str(self.socket), "a socket for gdb"), waits=self.waits)
+        self._engines: list[Engine] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -72,10 +83,11 @@ class Debugged:
         settings = Settings(
             self.image, self.memory, self.command_line, restart=self.restart, timeout=SECONDS, switcher=self.switcher
         )
+        keys, typing = os.pipe()
+        os.write(typing, self.typed)
         try:
             with tempfile.TemporaryFile() as shown, closing(Output(shown.fileno())) as output:
-                make = engines.choose(self.engine).make
-                run = Launcher(settings, make, NoSource(), output, say=self.said.append, control=self.server)
+                run = Launcher(settings, self._make, Input(keys), output, say=self.said.append, control=self.server)
                 self.result = run.run()
                 self.server.ended(self.result.status)
                 output.finish(60)
@@ -85,6 +97,37 @@ class Debugged:
             self.error = error
         finally:
             self.server.close()
+            os.close(keys)
+            os.close(typing)
+
+    def _make(self, memory: int) -> Engine:
+        self._engines.append(engines.choose(self.engine).make(memory))
+        return self._engines[-1]
+
+    def switches(self) -> int:
+        """World switches of the boot that runs."""
+        return View(self._engines[-1].memory, L.MAILBOX_ADDRESS, L.MAILBOX)["switches"]
+
+    def runs_on(self) -> None:
+        """Wait until the Guest was entered again and again."""
+        first, until = self.switches(), time.monotonic() + SECONDS
+        while self.switches() < first + ENTRIES:
+            assert time.monotonic() < until, "it stands still"
+            time.sleep(0.01)
+
+    def interrupted(self, *commands: str, symbols: Path | None = None) -> list[str]:
+        """The lines of a gdb that lets the Guest run, gets Ctrl-C, and then obeys ``commands``."""
+        before = self.switches() if self._engines else 0
+        words = gdb_words([f"target remote {self.socket}", "continue", *commands], symbols)
+        with subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as started:
+            until = time.monotonic() + SECONDS
+            while not self._engines or self.switches() < before + ENTRIES:
+                assert time.monotonic() < until, "it does not run"
+                time.sleep(0.01)
+            started.send_signal(signal.SIGINT)
+            return started.communicate(timeout=SECONDS)[0].splitlines()
 
     def gdb(self, *commands: str, symbols: Path | None = None) -> list[str]:
         """The lines that gdb prints, attached to it."""
