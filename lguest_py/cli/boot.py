@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lguest_py import cli
@@ -20,6 +21,7 @@ from lguest_py.errors import LguestError, StoppedError, UsageError
 
 if TYPE_CHECKING:
     from lguest_py.cli.detach import Detached
+    from lguest_py.engines.base import Engine
     from lguest_py.launcher.result import Result
 
 NO_GUEST_STATUS = "the Guest ended without reporting its status: no line 'lguest-py: exit status N' on its console"
@@ -105,11 +107,14 @@ def boot(
         about = settings, choice, stack, messages, why_not, detached, console
         control = open_control(options.name, *about, options.gdb)
         announcement = "\n".join(filter(None, (announcement, control.note if control else "")))
-        make, confine, connect = choice.make, (lambda: None), connected
+        make: Callable[..., Engine] = choice.make
+        confine, connect = (lambda: None), connected
         if confinement:
             sockets = [control.path, *control.sockets] if control else []
             make = confinement.engine(choice, settings, stack, files.made, sockets)
             confine, connect = confinement.confine, confinement.connect
+        if control and control.listens >= 0 and choice.name == "tcg":
+            make = partial(make, gdb=control.listens)
         stack.enter_context(continued_after(settings.timeout))
         source: Source = console.source if console else Input(0)
         if not console and os.isatty(0):

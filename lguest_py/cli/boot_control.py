@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lguest_py.control.detached import DetachedConsole
     from lguest_py.engines import Choice
     from lguest_py.files.poller import Poller
+    from lguest_py.gdb.server import GdbServer
     from lguest_py.launcher.launcher import Settings
     from lguest_py.launcher.result import Outcome
     from lguest_py.launcher.vm import Vm
@@ -39,15 +40,21 @@ class BootControl:
         self.path = control.path
         self.sockets: list[str] = []  # more of them, which go at the end
         self.note = ""  # for the user, when the Guest starts
+        self.host: GdbServer | None = None  # for gdb at the Host kernel, on kvm; on tcg QEMU listens
+        self.listens = -1  # that socket
         self._control, self._name, self._detached, self._console = control, name, detached, console
 
     def prepare(self, vm: Vm) -> None:
         """See Control."""
         self._control.prepare(vm)
+        if self.host:
+            self.host.prepare(vm)
 
     def begin(self, poller: Poller) -> None:
         """See Control: the Guest runs."""
         self._control.begin(poller)
+        if self.host:
+            self.host.begin(poller)
         if self._console:
             self._console.begin(poller)
         if self._detached:
@@ -56,6 +63,8 @@ class BootControl:
     def service(self, ready: Collection[int], vm: Vm) -> Outcome | None:
         """See Control."""
         wish = self._control.service(ready, vm)
+        if self.host:
+            wish = self.host.service(ready, vm) or wish
         if self._console:
             self._console.service(ready)
         return wish
@@ -112,6 +121,7 @@ def open_control(
     }
     server, place = None, None
     if gdb is not None:
+        from lguest_py.files.unix_sockets import Listener
         from lguest_py.gdb.server import GdbServer
         from lguest_py.gdb.where import where
 
@@ -133,4 +143,9 @@ def open_control(
     if place:
         waits = "the Guest waits for gdb" if place.waits else "gdb may attach"
         made.note, made.sockets = f"{waits}: target remote {place.target(name)}", [place.path] if place.path else []
+        below = Listener(str(places.host_socket_of(name)), "a socket for gdb")
+        stack.callback(below.close)
+        made.sockets.append(str(places.host_socket_of(name)))
+        made.listens = below.fileno()
+        made.host = GdbServer(below, host=True) if choice.name == "kvm" else None
     return made

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from lguest_py.errors import LguestError
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
+from lguest_py.gdb.guest import GuestTarget
 from lguest_py.gdb.session import Session
+from lguest_py.gdb.target import Target
 from lguest_py.launcher.result import SIGTERM, End, Outcome
 from lguest_py.launcher.vm import Vm
 
@@ -36,11 +38,14 @@ class Listening(Protocol):
 
 
 class GdbServer:
-    """It.  ``listener``: None: connections come from elsewhere only (``adopt``)."""
+    """It.  ``listener``: None: connections come from elsewhere only (``adopt``).
 
-    def __init__(self, listener: Listening | None = None, *, waits: bool = False) -> None:
+    ``host``: it is about the Host kernel, on kvm.
+    """
+
+    def __init__(self, listener: Listening | None = None, *, waits: bool = False, host: bool = False) -> None:
         self._listener = listener
-        self._waits = waits
+        self._waits, self._host = waits, host
         self._session: Session | None = None
         self._poller: Poller | None = None
         self._wish: Outcome | None = None
@@ -49,11 +54,11 @@ class GdbServer:
         """See lguest_py.launcher.launcher.Control: a machine that was not started yet."""
         if self._session:
             self._session.reboot()
-            if self._session.over:
+            if self._session.over or self._host:
                 self._end_session()
         if self._session:
             vm.hold()
-            self._session.replace(vm)
+            self._session.replace(GuestTarget(vm))
         elif self._waits:
             vm.hold()
         self._waits = False
@@ -79,8 +84,14 @@ class GdbServer:
 
     def adopt(self, connection: socket.socket, vm: Vm, heard: bytes = b"") -> None:
         """The connection is gdb's from now on; ``heard``: what it sent already."""
-        self._session = Session(connection, self._kill, heard)
-        self._session.begin(vm)
+        target: Target
+        if self._host:
+            from lguest_py.gdb.host import HostTarget
+
+            target = HostTarget(vm)
+        else:
+            target = GuestTarget(vm)
+        self._session = Session(connection, target, self._kill, heard)
         self._serve(readable=False)
 
     def _kill(self) -> None:
@@ -96,7 +107,7 @@ class GdbServer:
                     self.adopt(arrived, vm)
         if self._session:
             self._serve(readable=self._session.socket.fileno() in ready)
-        elif vm.stopped:
+        elif vm.stopped and not self._host:
             vm.stands()  # before its first instruction
         return self._wish
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A connection of gdb's to the Guest.  When gdb goes, with or without a word, its breakpoints go and the Guest goes on.
+"""A connection of gdb's.  When gdb goes, with or without a word, its breakpoints go and the target goes on.
 
 Nothing here waits for gdb.  Read next: server.py.
 """
@@ -9,31 +9,32 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from lguest_py.gdb.guest import GuestTarget
 from lguest_py.gdb.packets import Framing
 from lguest_py.gdb.stub import Stub, Wish
-from lguest_py.gdb.target import Stop
-from lguest_py.launcher.vm import Vm
+from lguest_py.gdb.target import Stop, Target
 
 CHUNK = 1 << 16
 MOST_WAITING = 1 << 20  # bytes of answers that gdb may leave unread
 
 
 class Session:
-    """It.  ``killed`` is called when gdb wants the Guest's end."""
+    """It.  The target is asked to stand still.  ``killed`` is called when gdb wants its end."""
 
-    def __init__(self, connection: socket.socket, killed: Callable[[], None], heard: bytes = b"") -> None:
-        """``heard``: what was read from it already."""
+    def __init__(
+        self, connection: socket.socket, target: Target, killed: Callable[[], None], heard: bytes = b""
+    ) -> None:
+        """``heard``: what was read from the connection already."""
         self.socket = connection
         self._killed, self._heard = killed, heard
         self._framing = Framing()
-        self._target: GuestTarget | None = None
+        self._target: Target | None = target
         self._stub: Stub | None = None
         self._leaving = False
+        target.interrupt()
 
     @property
     def over(self) -> bool:
-        """Whether gdb has gone and the Guest goes on without it."""
+        """Whether gdb has gone and the target goes on without it."""
         return self._leaving and self._target is None
 
     @property
@@ -43,16 +44,11 @@ class Session:
 
     @property
     def wants_more(self) -> bool:
-        """Whether what gdb sends is read now: not before the Guest stands still for the first time."""
+        """Whether what gdb sends is read now: not before the target stands still for the first time."""
         return self._stub is not None and not self._leaving
 
-    def begin(self, vm: Vm) -> None:
-        """Let the Guest stand still, if it does not yet."""
-        self._target = GuestTarget(vm)
-        vm.ask(True)
-
     def service(self, readable: bool) -> None:
-        """Something happened: gdb sent something, or the Guest stopped."""
+        """Something happened: gdb sent something, or the target stopped."""
         if self._target and (stop := self._target.stopped()):
             self._stopped(stop)
         if readable and self.wants_more:
@@ -108,7 +104,7 @@ class Session:
             self.leave()
 
     def leave(self) -> None:
-        """gdb is gone.  The Guest must stand still once more, for its memory to be as it was."""
+        """gdb is gone.  The target must stand still once more, for its memory to be as it was."""
         if self._leaving:
             return
         self._leaving = True
@@ -127,9 +123,9 @@ class Session:
         elif self._stub:
             self._stub.running = True
 
-    def replace(self, vm: Vm) -> None:
+    def replace(self, target: Target) -> None:
         """The next machine, which is held."""
-        self._target = GuestTarget(vm)
+        self._target = target
         if self._stub:
             self._stub.target = self._target
 

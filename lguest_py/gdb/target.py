@@ -55,5 +55,8 @@ class Target(Protocol):
     def stopped(self) -> Stop | None:
         """Why it stopped, once; None: it has not."""
 
+    def leave(self) -> None:
+        """gdb is gone: as it was before, and on."""
+
     def monitor(self, command: str) -> str:
         """What gdb's ``monitor`` command prints."""

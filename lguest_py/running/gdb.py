@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.errors import UsageError
+from lguest_py.errors import LguestError, UsageError
+from lguest_py.files.inputs import printable
 from lguest_py.running import named
 
 if TYPE_CHECKING:
@@ -48,9 +49,23 @@ def _pass_on(connection: socket.socket) -> None:
             connection.sendall(data)
 
 
+def _host_kernel(name: str) -> socket.socket:
+    """The connection to whatever serves gdb there."""
+    from lguest_py.control import places
+    from lguest_py.files.unix_sockets import connected
+
+    try:
+        return connected(str(places.host_socket_of(name)))
+    except OSError as error:
+        why = f"gdb cannot reach the Host kernel of {printable(name)} ({error.strerror})"
+        raise LguestError(f"{why}: boot the Guest with --gdb") from None
+
+
 def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     """Run the verb, and return the exit status.  Raises LguestError."""
-    options = named.parser(make_parser, "gdb", "", DESCRIPTION, EPILOG).parse_args(arguments)
+    parser = named.parser(make_parser, "gdb", "[--host-kernel]", DESCRIPTION, EPILOG)
+    parser.add_argument("--host-kernel", action="store_true", help="the Host kernel below it, of boot --gdb")
+    options = parser.parse_args(arguments)
     if os.isatty(0):
         raise UsageError(f"this is for gdb to start: gdb -ex 'target remote | lguest-py gdb {options.name}'")
 
@@ -59,9 +74,11 @@ def run(make_parser: MakeParser, arguments: Sequence[str]) -> int:
     from lguest_py.control.client import exchange
 
     guest = named.guest(options)
+    connection = _host_kernel(options.name) if options.host_kernel else guest.connect()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at gdb's terminal is gdb's
-    with guest.connect() as connection:
-        exchange(connection, guest.name, {"do": "gdb"})
+    with connection:
+        if not options.host_kernel:
+            exchange(connection, guest.name, {"do": "gdb"})
         connection.settimeout(None)
         with contextlib.suppress(ConnectionError):
             _pass_on(connection)
