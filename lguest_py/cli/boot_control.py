@@ -104,6 +104,15 @@ def open_control(
 
     ``messages``: the last lines for the user, for stat.  ``told`` prints why there is none.  ``gdb``: what --gdb says.
     """
+    server, place = None, None
+    if gdb is not None:
+        from lguest_py.files.unix_sockets import Listener
+        from lguest_py.gdb.server import GdbServer
+        from lguest_py.gdb.where import where
+
+        place = where(gdb)
+        server = GdbServer(place.listener(), waits=place.waits)
+        stack.callback(server.close)
     path = _socket(name, any(each is not None for each in (name, detached, gdb)), told)
     if not path:
         return None
@@ -119,15 +128,6 @@ def open_control(
         "detached": detached is not None,
         "messages": messages,
     }
-    server, place = None, None
-    if gdb is not None:
-        from lguest_py.files.unix_sockets import Listener
-        from lguest_py.gdb.server import GdbServer
-        from lguest_py.gdb.where import where
-
-        place = where(gdb)
-        server = GdbServer(place.listener(), waits=place.waits)
-        stack.callback(server.close)
     for _ in range(TRIES):
         try:
             places.made_folder()

@@ -199,7 +199,7 @@ def parse_restore(make_parser: MakeParser, words: Sequence[str], description: st
     _add_run_options(parser)
     _add_rights(parser)
     parser.add_argument("saved", metavar="FILE", help="what lguest-py save wrote")
-    options = parser.parse_args(list(words))
+    options = parser.parse_args(["--gdb=" if word == "--gdb" else word for word in words])  # FILE is not its value
     options.image, options.kernel_arguments, options.names = None, [], []
     return options
 

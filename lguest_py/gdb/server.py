@@ -125,6 +125,11 @@ class GdbServer:
             self._poller.set(session.socket.fileno(), 0)
         session.socket.close()
 
+    @property
+    def lets_run(self) -> bool:
+        """Whether a gdb is attached that waits for a stop."""
+        return self._session is not None and self._session.lets_run
+
     def ended(self, status: int) -> None:
         """The Guest has ended, with this exit status of lguest-py's."""
         if self._session:

@@ -47,6 +47,11 @@ class Session:
         """Whether what gdb sends is read now: not before the target stands still for the first time."""
         return self._stub is not None and not self._leaving
 
+    @property
+    def lets_run(self) -> bool:
+        """Whether gdb let the target go on."""
+        return self._stub is not None and self._stub.running
+
     def service(self, readable: bool) -> None:
         """Something happened: gdb sent something, or the target stopped."""
         if self._target and (stop := self._target.stopped()):

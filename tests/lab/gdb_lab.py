@@ -117,14 +117,13 @@ class Debugged:
 
     def interrupted(self, *commands: str, symbols: Path | None = None) -> list[str]:
         """The lines of a gdb that lets the Guest run, gets Ctrl-C, and then obeys ``commands``."""
-        before = self.switches() if self._engines else 0
         words = gdb_words([f"target remote {self.socket}", "continue", *commands], symbols)
         with subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as started:
             until = time.monotonic() + SECONDS
-            while not self._engines or self.switches() < before + ENTRIES:
-                assert time.monotonic() < until, "it does not run"
+            while not self.server.lets_run:
+                assert time.monotonic() < until, "gdb does not let it run"
                 time.sleep(0.01)
             started.send_signal(signal.SIGINT)
             return started.communicate(timeout=SECONDS)[0].splitlines()
