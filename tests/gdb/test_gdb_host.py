@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``boot --gdb`` and ``lguest-py gdb`` as a user has them: the Guest, and the Host kernel below it as a second inferior.
+"""``boot --gdb`` and ``lguest-py gdb`` as a user has them: the Guest, and the Host kernel as a second inferior.
 
 Read next: test_gdb_guest.py; tests/control/test_running.py, the other verbs.
 """
@@ -67,8 +67,8 @@ def test_the_host_kernel_below_a_breakpoint_of_the_guests(engine_name: str, tmp_
         [
             f"{CONNECT} it", "break guest_main", "continue",
             f"add-inferior -exec {HOST} -no-connection", "inferior 2", f"{CONNECT} --host-kernel it",
-            "bt", "print guest.halted", "print/x guest.regs->eip", "print/x $cs", "print $cr0 >> 31 & 1", *breaks, "detach",
-            "inferior 1", "delete", "detach",
+            "bt", "print guest.halted", "print/x guest.regs->eip", "print/x $cs", "print $cr0 >> 31 & 1", *breaks,
+            "detach", "inferior 1", "delete", "detach",
         ],
         GUEST,
     )  # fmt: skip

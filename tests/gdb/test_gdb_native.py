@@ -70,8 +70,8 @@ def test_watchpoints(engine_name: str, kernel: tuple[Image, Path], tmp_path: Pat
     image, elf = kernel
     guest = Debugged(engine_name, image, tmp_path)
     lines = guest.gdb(
-        "hbreak ready", "continue", "print $pc", "watch *(int *)&watched", "continue", "print $pc", "delete", "continue",
-        symbols=elf,
+        "hbreak ready", "continue", "print $pc", "watch *(int *)&watched", "continue", "print $pc", "delete",
+        "continue", symbols=elf,
     )  # fmt: skip
     result = guest.end()
     if any("do not go off" in line for line in lines):

@@ -119,8 +119,9 @@ class Debugged:
         """The lines of a gdb that lets the Guest run, gets Ctrl-C, and then obeys ``commands``."""
         words = gdb_words([f"target remote {self.socket}", "continue", *commands], symbols)
         with subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as started:
+            words,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        ) as started:  # fmt: skip
             until = time.monotonic() + SECONDS
             while not self.server.lets_run:
                 assert time.monotonic() < until, "gdb does not let it run"
