@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from lguest_py.errors import LguestError
 from lguest_py.gdb import registers
 from lguest_py.gdb.hardware import Registers
-from lguest_py.gdb.monitor import monitor
+from lguest_py.gdb.monitor import Monitor
 from lguest_py.gdb.target import SIGINT, SOFTWARE, NotPossibleError, Stop
 from lguest_py.launcher.vm import Vm
 from lguest_py.postmortem.walk import PAGE
@@ -32,7 +32,7 @@ class GuestTarget:
 
     def __init__(self, vm: Vm) -> None:
         self._vm = vm
-        self._hardware = Registers()
+        self._hardware, self._monitor = Registers(), Monitor(vm)
         self._places: dict[int, int] = {}  # of breakpoints: the physical address by the virtual one
         self._bytes: dict[int, int] = {}  # what is below the int3 at a physical address
         self._over: tuple[int, bool] | None = None  # a breakpoint that is stepped over, and whether gdb wants a step
@@ -212,4 +212,4 @@ class GuestTarget:
 
     def monitor(self, command: str) -> str:
         """See Target."""
-        return monitor(command, self._vm)
+        return self._monitor.obey(command)

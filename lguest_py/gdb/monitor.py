@@ -10,12 +10,15 @@ from __future__ import annotations
 from lguest_py import __version__
 from lguest_py.gdb.target import NotPossibleError
 from lguest_py.launcher.vm import Vm
+from lguest_py.postmortem.kallsyms import kallsyms
+from lguest_py.postmortem.symbols import SortedSymbols, described
 from lguest_py.shared_memory.mailbox import vector_name
 
 HELP = """\
 pt ADDRESS           how the Guest's page tables translate an address
 xp ADDRESS [COUNT]   bytes of the Guest's physical memory
 exits [COUNT]        its last exits, the newest last
+sym NAME|ADDRESS     in the kernel's own symbol table (kallsyms of Linux)
 info version         of lguest-py
 """
 ROW = 16
@@ -63,8 +66,34 @@ def _exits(vm: Vm, count: int) -> str:
     )
 
 
-def monitor(command: str, vm: Vm) -> str:
-    """What it prints.  Raises NotPossibleError."""
+class Monitor:
+    """Of one machine."""
+
+    def __init__(self, vm: Vm) -> None:
+        self._vm = vm
+        self._symbols: SortedSymbols | None = None
+
+    def _found(self, word: str) -> str:
+        if not self._symbols:
+            self._symbols = kallsyms(self._vm.remains(self._vm.look()))
+        if not self._symbols:
+            raise NotPossibleError("there is no kallsyms in its memory: is this a Linux, and has it begun?")
+        if word[:1].isdigit():
+            return f"{described(self._symbols, _number(word)) or 'nothing is'} there\n"
+        found = self._symbols.named(word)
+        if not found:
+            raise NotPossibleError(f"no symbol is called {word}")
+        return "".join(f"{address:#x} {word}\n" for address in found)
+
+    def obey(self, command: str) -> str:
+        """What it prints.  Raises NotPossibleError."""
+        match command.split():
+            case ["sym", word]:
+                return self._found(word)
+        return _obey(command, self._vm)
+
+
+def _obey(command: str, vm: Vm) -> str:
     match command.split():
         case [] | ["help"]:
             return HELP

@@ -66,6 +66,7 @@ class Debugged:
     command_line: str = ""
     switcher: Switcher = "lean"
     memory: int = 16 * MIB
+    initrd: str | None = None
     typed: bytes = b""  # at its prompt; then nothing, and no end of input
     text: str = ""
     said: list[str] = field(default_factory=list)
@@ -80,9 +81,8 @@ class Debugged:
         self._thread.start()
 
     def _run(self) -> None:
-        settings = Settings(
-            self.image, self.memory, self.command_line, restart=self.restart, timeout=SECONDS, switcher=self.switcher
-        )
+        how = self.image, self.memory, self.command_line, self.initrd, self.restart, SECONDS
+        settings = Settings(*how, switcher=self.switcher)
         keys, typing = os.pipe()
         os.write(typing, self.typed)
         try:
