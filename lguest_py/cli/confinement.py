@@ -44,7 +44,7 @@ LATER = (
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "encodings.unicode_escape", "encodings.idna"),
     *("lguest_py.launcher.report", "lguest_py.launcher.result", "lguest_py.images.initrd_format"),
     *("lguest_py.launcher.report_data", "lguest_py.launcher.examine"),
-    *("lguest_py.postmortem.core", "lguest_py.launcher.saving", "lguest_py.gdb.server"),
+    *("lguest_py.postmortem.core", "lguest_py.launcher.saving", "lguest_py.gdb.server", "lguest_py.gdb.host"),
     *("lguest_py.images.boot_params", "lguest_py.images.initrd", "lguest_py.images.native"),
 )
 PERHAPS = ("iced_x86",)  # the same, and the report does without it

@@ -31,6 +31,7 @@ from lguest_py.kvm import (
     Kvm,
     KvmError,
     Mmio,
+    MpState,
     Registers,
     Shutdown,
     Vcpu,
@@ -167,6 +168,8 @@ class KvmEngine:
     def go_on(self, *, step: bool = False) -> None:
         """Let it go on, perhaps for one instruction."""
         self._vcpu.set_guest_debug(single_step=step)
+        if step:
+            self._vcpu.set_mp_state(MpState.RUNNABLE)  # else one that sleeps in hlt takes no step
         self.stands = False
         self._may_run.set()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""gdb and a Linux: a distribution's kernel without symbols, and one with them, of which Linux's own lx-ps lists the tasks.
+"""gdb and a Linux: a distribution's without symbols, and one with them, of which Linux's own lx-ps lists the tasks.
 
 Read next: test_gdb_native.py.
 """
