@@ -31,7 +31,8 @@ def values(lines: list[str]) -> list[str]:
     return [match[1] for line in lines if (match := re.match(r"\$\d+ = (.*)", line))]
 
 
-@pytest.mark.parametrize("switcher", ["lean", "classic"])
+@pytest.mark.nightly("kvm")
+@pytest.mark.parametrize("switcher", ["lean", pytest.param("classic", marks=pytest.mark.nightly)])
 def test_a_kernel_and_its_program(engine_name: str, switcher: Switcher, tmp_path: Path) -> None:
     guest = Debugged(
         engine_name, images.open_image(str(GUEST)), tmp_path, switcher=switcher, typed=b"uptime\r"
@@ -75,6 +76,7 @@ def test_a_program_in_ring_3(engine_name: str, tmp_path: Path) -> None:
     assert guest.end().outcome.reason == "gdb's kill"
 
 
+@pytest.mark.nightly("kvm")
 def test_who_goes_and_comes(engine_name: str, tmp_path: Path) -> None:
     """A Guest goes on after detach, and when gdb is killed; its breakpoints are gone then."""
     guest = tiny(engine_name, tmp_path)
@@ -89,6 +91,7 @@ def test_who_goes_and_comes(engine_name: str, tmp_path: Path) -> None:
     assert guest.end().outcome.reason == "gdb's kill"
 
 
+@pytest.mark.nightly("kvm")
 def test_an_end_and_a_restart(engine_name: str, tmp_path: Path) -> None:
     """After a restart the Guest stands at its first instruction again; at its end gdb gets the exit status."""
     guest = tiny(engine_name, tmp_path, "run=reboot", restart=True)

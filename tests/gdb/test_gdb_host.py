@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,10 @@ import kvm_carrier
 import pytest
 from gdb_lab import SECONDS, gdb
 
+from lguest_py import __version__
 from lguest_py.control.client import Running, running
+from lguest_py.errors import UsageError
+from lguest_py.gdb.where import Where, where
 from lguest_py.launcher.vm_memory import built
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +63,7 @@ def said(*words: str) -> str:
     return line
 
 
+@pytest.mark.nightly("kvm")
 def test_the_host_kernel_below_a_breakpoint_of_the_guests(engine_name: str, tmp_path: Path, runtime: Path) -> None:
     boot(engine_name, "--gdb")
     assert sorted(each.name for each in (runtime / "lguest-py").iterdir()) == ["it.host", "it.sock"]
@@ -91,6 +97,7 @@ def test_the_host_kernel_below_a_breakpoint_of_the_guests(engine_name: str, tmp_
     assert command("stop", "it").returncode == 0
 
 
+@pytest.mark.nightly("kvm")
 def test_the_other_verbs_while_gdb_has_it(engine_name: str, tmp_path: Path) -> None:
     """It may be looked at and saved, but not let go on; and who came too late is told."""
     boot(engine_name, "--gdb")
@@ -121,18 +128,40 @@ def test_the_other_verbs_while_gdb_has_it(engine_name: str, tmp_path: Path) -> N
     assert command("stop", "it").returncode == 0
 
 
-def test_where_gdb_may_come_in(tmp_path: Path, runtime: Path) -> None:
+def test_where_gdb_may_come_in(tmp_path: Path) -> None:
     """Wrong places are refused in a line, before anything is started."""
     for value, wrong in {
         "0.0.0.0:1234": "0.0.0.0 is not this machine's loopback",
+        "192.0.2.1:1234": "192.0.2.1 is not this machine's loopback",
         "example.org:1234": "example.org is not this machine's loopback",
         "port": "port is no place for gdb",
         "0": "0 is no place for gdb",
         "65536": "65536 is no place for gdb",
         "unix:": "unix: is no place for gdb",
         "1234,wait": "unknown wait",
-        f"unix:{tmp_path}/none/gdb": "cannot be a socket for gdb",
+        "\x1b": "no place for gdb",
     }.items():
-        assert wrong in said("boot", f"--gdb={value}", "--engine", "tcg")
+        with pytest.raises(UsageError, match=re.escape(wrong)) as error:
+            where(value)
+        assert str(error.value).isprintable()
+    assert where("") == Where()
+    assert where(",nowait") == Where(waits=False)
+    assert where("1234") == where(":1234") == where("localhost:1234") == Where(host="127.0.0.1", port=1234)
+    assert where("[::1]:99").target("it") == "[::1]:99"
+    assert where("unix:a,,b,nowait") == Where(path="a,b", waits=False)
+    assert "cannot be a socket for gdb" in said("boot", f"--gdb=unix:{tmp_path}/none/gdb", "--engine", "tcg")
     assert "boot the Guest with --gdb" in said("gdb", "--host-kernel", "it")
-    assert "no Guest it runs" in said("gdb", "it")
+
+
+@pytest.mark.nightly("kvm")
+def test_a_port(engine_name: str) -> None:
+    """One that is this machine's, and one that another program has."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port} cannot be listened at" in said("boot", f"--gdb={port}", "--engine", engine_name)
+    boot(engine_name, f"--gdb={port},nowait")
+    out = gdb([f"target remote :{port}", "print $pc != 0", "monitor info version", "monitor pt 0xc0100000", "detach"])
+    assert "$1 = 1" in out, out
+    assert f"lguest-py {__version__}" in out
+    assert "c0100000 is 00100000, in a page of" in out
+    assert command("stop", "it").returncode == 0

@@ -24,16 +24,16 @@ def symbol(lines: list[str], name: str) -> str:
 
 @pytest.mark.nightly("kvm")
 def test_a_stock_kernel(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
-    """A breakpoint by address, before its first instruction; then names, steps, and on to its init."""
+    """A breakpoint by address, before its first instruction, and steps."""
     image = images.open_image(str(stock.kernel))
     guest = Debugged(engine_name, image, tmp_path, memory=96 * MIB, initrd=str(stock.initrd))
     steps = ["stepi"] * 60
     lines = guest.gdb(
         "print/x $cs", *steps[:20], "print $cr0 >> 31 & 1",
-        "tbreak *0xc1000000", "monitor sym do_exit", "detach",
+        "tbreak *0xc1000000", "monitor sym start_kernel", "detach",
     )  # fmt: skip
     assert "$1 = 0x11" in lines, lines
-    place = symbol(lines, "do_exit")
+    place = symbol(lines, "start_kernel")
     lines = guest.gdb(f"tbreak *{place}", "continue", "x/1i $pc", "print $cs & 3", *steps, "monitor pt $pc", "kill")
     assert any("Temporary breakpoint 1, " in line for line in lines), lines
     assert "$1 = 1" in lines

@@ -35,7 +35,7 @@ def places(lines: list[str]) -> list[str]:
     return [match[1] for line in lines if (match := re.match(r"at0x\w+ <(\w+)>", line))]
 
 
-@pytest.mark.parametrize("switcher", ["lean", "classic"])
+@pytest.mark.parametrize("switcher", ["lean", pytest.param("classic", marks=pytest.mark.nightly("kvm"))])
 def test_each_step_is_one_instruction(
     engine_name: str, switcher: Switcher, kernel: tuple[Image, Path], tmp_path: Path
 ) -> None:
@@ -65,6 +65,7 @@ def test_breakpoints_in_both_rings(engine_name: str, kernel: tuple[Image, Path],
     assert guest.end().outcome.reason == "gdb's kill"
 
 
+@pytest.mark.nightly("kvm")
 def test_watchpoints(engine_name: str, kernel: tuple[Image, Path], tmp_path: Path) -> None:
     """Where the processor has them; else gdb says why not."""
     image, elf = kernel
