@@ -51,8 +51,8 @@ class Image:
 LINUX = ("guest_kernel/linux/*.[cS]",)  # what each program for a Linux Guest stands on
 RUN = "host_kernel/core/run.c"  # the run loop, which those that measure have around their own
 HOST = ("host_kernel/base/*.[cS]", "host_kernel/machine/*.[cS]", "host_kernel/memory/*.c",
-        "host_kernel/instruction/*.c", "host_kernel/pci/*.c", "host_kernel/lguest/*.c", "host_kernel/native/*.c",
-        "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
+        "host_kernel/instruction/*.c", "host_kernel/debugger/*.c", "host_kernel/pci/*.c", "host_kernel/lguest/*.c",
+        "host_kernel/native/*.c", "host_kernel/native/pc/*.c", "host_kernel/core/*.[cS]", "switcher/*.S")  # fmt: skip
 # In the order of their dependencies: a room includes and calls only what stands before it.
 GUEST = tuple(f"guest_kernel/{room}/*.[cS]" for room in (
     "base", "cpu", "memory", "tasks", "bus", "console", "drivers", "network", "share", "traps", "user", "faults",

@@ -20,6 +20,7 @@ LAUNCHER: Rows = (
     (("cli", "one file a verb"),),
     (("bench", "measures"), ("trace", "shown"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
     (("measurements", "rows as data"), ("machine", "the library"), ("control", "a Guest's socket")),
+    (("gdb", "its remote protocol"),),
     (("launcher", "runs a Guest"),),
     (("postmortem", "what memory tells of its end"),),
     (
@@ -39,7 +40,7 @@ HOST: Rows = (
     (("bench", "in place of run"), ("profile", "around run")),
     (("core", "start, run loop"),),
     (("lguest", "personality"), ("native", "personality"), ("switcher", "world switch")),
-    (("native/pc", "APICs, PIT, UART"), ("pci", "functions, BARs")),
+    (("native/pc", "APICs, PIT, UART"), ("pci", "functions, BARs"), ("debugger", "for gdb")),
     (("instruction", "decoder"),),
     (("memory", "shadow paging"),),
     (("machine", "APIC, clock, mailbox"),),

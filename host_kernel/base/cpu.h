@@ -111,9 +111,21 @@ static inline u32 read_and_clear_dr6(void)
 	return value;
 }
 
+static inline void write_dr6(u32 value)
+{
+	__asm__ volatile("movl %0, %%dr6" : : "r"(value));
+}
+
 static inline void write_dr7(u32 value)
 {
 	__asm__ volatile("movl %0, %%dr7" : : "r"(value) : "memory");
+}
+
+static inline u32 read_dr7(void)
+{
+	u32 value;
+	__asm__ volatile("movl %%dr7, %0" : "=r"(value));
+	return value;
 }
 
 static inline void write_dr0_to_3(const u32 values[4])

@@ -24,6 +24,8 @@ struct personality {
 	u32 (*io_read)(u32 physical, u32 size); /* registers in guest.io_pages */
 	void (*io_write)(u32 physical, u32 size, u32 value);
 	u32 (*segment_base)(u16 selector);
+	bool (*software_interrupt)(u32 vector, u32 length); /* int of so many bytes, which faulted for the debugger's sake; NULL: trap does it */
+	void (*control_registers)(u32 registers[4]); /* CR0, 2, 3 and 4 as the Guest has them, for the debugger */
 };
 
 extern const struct personality lguest_personality, native_personality;

@@ -10,9 +10,11 @@
 #include "host_kernel/base/personality.h"
 #include "host_kernel/core/run.h"
 #include "host_kernel/core/trace.h"
+#include "host_kernel/debugger/debugger.h"
 #include "host_kernel/machine/apic.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
+#include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/tables.h"
 #include "host_kernel/memory/page_tables.h"
 #include "host_kernel/pci/pci.h"
@@ -53,7 +55,8 @@ void host_main(const struct machine *given)
 	clock_init();
 	personality.init();
 	mailbox_init();
-	mailbox_pause = trace_pause;
+	debugger_init();
+	after_standing_still = trace_obey;
 	trace_obey();
 	run();
 }

@@ -18,7 +18,6 @@
 #include "host_kernel/base/personality.h"
 #include "host_kernel/machine/clock.h"
 #include "host_kernel/machine/mailbox.h"
-#include "host_kernel/machine/saved.h"
 #include "host_kernel/machine/second_return.h"
 #include "host_kernel/machine/world_switch.h"
 #include "host_kernel/memory/guest_virtual.h"
@@ -189,7 +188,7 @@ static void traced_asleep(void)
 	plain_asleep();
 }
 
-/* Turn it on or off, as the Launcher wants it now. */
+/* Turn it on or off, as the Launcher wants it now.  Called after each time that the machine stood still. */
 void trace_obey(void)
 {
 	bool wanted = read_once(&mailbox->trace);
@@ -209,11 +208,4 @@ void trace_obey(void)
 	}
 	personality.asleep = wanted ? traced_asleep : plain_asleep;
 	mailbox->traced = wanted;
-}
-
-/* Stand still, as the Launcher asked; the place to change its mind. */
-void trace_pause(void)
-{
-	stand_still();
-	trace_obey();
 }

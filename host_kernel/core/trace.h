@@ -4,6 +4,5 @@
 #define HOST_KERNEL_CORE_TRACE_H
 
 void trace_obey(void);
-void trace_pause(void);
 
 #endif

@@ -57,6 +57,7 @@ void do_hypercalls(void);
 
 /* traps.c */
 void handle_trap(void);
+bool software_interrupt(u32 vector, u32 length);
 
 /* emulate.c */
 bool emulate(void);

@@ -59,6 +59,14 @@ static void ALWAYS before_entry(void)
 	untrusted->reflected = 0;
 }
 
+static void control_registers(u32 registers[4])
+{
+	registers[0] = guest.directory == LINEAR_MAP ? 0 : CR0_PG;
+	registers[1] = guest.cr2;
+	registers[2] = guest.directory == LINEAR_MAP ? 0 : guest.directory;
+	registers[3] = 0;
+}
+
 const struct personality lguest_personality = {
 	.init = init,
 	.interrupts = inject_interrupts,
@@ -70,4 +78,6 @@ const struct personality lguest_personality = {
 	.trap = handle_trap,
 	.irq_line = irq_line,
 	.segment_base = lguest_segment_base,
+	.software_interrupt = software_interrupt,
+	.control_registers = control_registers,
 };

@@ -12,6 +12,8 @@
 #include "host_kernel/memory/guest_virtual.h"
 #include "host_kernel/pci/pci.h"
 
+#define GATE_DPL_SHIFT 45
+
 /* Inject the exception into the Guest; kill it if it has no handler. */
 static void reflect(u32 vector, u32 error)
 {
@@ -90,6 +92,21 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 		break;
 	}
 	reflect(vector, error);
+}
+
+/*
+ * int of so many bytes, whose gate a debugger has closed for a moment.  False: the Guest's own gate does not let it through, so
+ * that the fault is the Guest's.
+ */
+bool software_interrupt(u32 vector, u32 length)
+{
+	u32 ring = guest.regs->cs & 3;
+
+	if (!has_handler(vector) || (guest.idt[vector] >> GATE_DPL_SHIFT & 3) < ring)
+		return false;
+	guest.regs->eip += length;
+	inject(vector, 0);
+	return true;
 }
 
 /* Called by the run loop after each exit: the vector of its frame is the reason. */

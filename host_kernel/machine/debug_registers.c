@@ -25,9 +25,12 @@
 #define DR6_WRITABLE (DR6_STEP | DR6_DETECTED | 0x800Fu)
 #define DR7_WRITABLE 0xFFFF23FFu
 #define DR7_DETECT   0x2000u
+#define WATCH_0      0xD0002u /* writes of four bytes, by the first */
 
 static u32 address[BREAKPOINTS], status, control; /* DR0-3, 6 and 7 as the Guest sees them */
-static u32 active;                       /* DR7 while the Guest runs */
+static u32 active;                       /* DR7 while the Guest runs, */
+static u32 real[BREAKPOINTS];            /* and DR0-3 */
+static u32 lent_address[BREAKPOINTS], lent; /* to a debugger: its DR0-3 and 7, whose breakpoints come before the Guest's */
 static void (*before_entry)(void), (*trap)(void); /* of the personality; NULL: it has its own */
 
 void debug_registers_init(void)
@@ -55,33 +58,43 @@ static void exit_reason(void)
 		guest.regs->eflags &= ~EFLAGS_RF;
 }
 
-/* The breakpoints that the CPU can have, as DR7. */
+/* The breakpoints that the CPU can have: DR0-3, and DR7. */
 static u32 real_control(void)
 {
-	u32 real = DR7_RESET;
+	u32 dr7 = DR7_RESET;
 
 	for (u32 number = 0; number < BREAKPOINTS; number++) {
-		u32 kind = control >> (16 + number * 4) & 0xF;
+		bool is_lent = lent >> number * 2 & 3;
+		u32 from = is_lent ? lent : control, kind = from >> (16 + number * 4) & 0xF;
 
-		if (!(control >> number * 2 & 3) || (kind & 3) == KIND_PORT || address[number] >= SWITCHER_BASE)
+		real[number] = is_lent ? lent_address[number] : address[number];
+		if (!(from >> number * 2 & 3) || (kind & 3) == KIND_PORT || real[number] >= SWITCHER_BASE)
 			continue;
 		if ((kind & 3) == KIND_EXECUTE)
 			kind = KIND_EXECUTE; /* its length has no other meaning */
-		real |= 2u << number * 2 | kind << (16 + number * 4);
+		dr7 |= 2u << number * 2 | kind << (16 + number * 4);
 	}
-	return real;
+	return dr7;
+}
+
+/* As without breakpoints, so that another layer can be put below this one or be taken away; debug_registers_on() follows. */
+void debug_registers_off(void)
+{
+	if (!before_entry)
+		return;
+	personality.before_entry = before_entry;
+	personality.trap = trap;
+	before_entry = trap = NULL;
+	second_return(RETURN_BREAKPOINTS, false);
 }
 
 static void use(void)
 {
 	active = state->return_dr7 = real_control();
-	if (active == DR7_RESET && before_entry) {
-		personality.before_entry = before_entry;
-		personality.trap = trap;
-		before_entry = trap = NULL;
-		second_return(RETURN_BREAKPOINTS, false);
-	} else if (active != DR7_RESET) {
-		write_dr0_to_3(address);
+	if (active == DR7_RESET) {
+		debug_registers_off();
+	} else {
+		write_dr0_to_3(real);
 		if (before_entry)
 			return;
 		before_entry = personality.before_entry;
@@ -92,11 +105,51 @@ static void use(void)
 	}
 }
 
+void debug_registers_on(void)
+{
+	use();
+}
+
+/* A debugger's own, in the place of the Guest's of the same number. */
+void debug_registers_lend(const u32 addresses[BREAKPOINTS], u32 dr7)
+{
+	for (u32 number = 0; number < BREAKPOINTS; number++)
+		lent_address[number] = addresses[number];
+	lent = dr7;
+	use();
+}
+
+/* Which of them are a debugger's, as bits. */
+u32 debug_registers_lent(void)
+{
+	u32 numbers = 0;
+
+	for (u32 number = 0; number < BREAKPOINTS; number++)
+		numbers |= (u32)!!(lent >> number * 2 & 3) << number;
+	return numbers;
+}
+
+/* Does a watchpoint go off at all?  It does in ring 0, where the entry of the debug exception turns all off. */
+bool debug_registers_work(void)
+{
+	static volatile u32 watched;
+	const u32 places[BREAKPOINTS] = { (u32)&watched };
+	bool went_off;
+
+	write_dr0_to_3(places);
+	write_dr7(DR7_RESET | WATCH_0);
+	watched = 1;
+	went_off = read_dr7() == DR7_RESET;
+	write_dr7(DR7_RESET);
+	write_dr0_to_3(real);
+	return went_off;
+}
+
 /* In another machine the CPU's are as after reset. */
 void debug_registers_restored(void)
 {
 	if (active != DR7_RESET)
-		write_dr0_to_3(address);
+		write_dr0_to_3(real);
 }
 
 /* Not of DR4 and 5. */

@@ -12,5 +12,10 @@ void debug_register_write(u32 number, u32 value);
 bool debug_register_detected(void);
 u32 debug_cause(void);
 void debug_raised(u32 cause);
+void debug_registers_off(void);
+void debug_registers_on(void);
+void debug_registers_lend(const u32 addresses[4], u32 dr7);
+u32 debug_registers_lent(void);
+bool debug_registers_work(void);
 
 #endif

@@ -44,7 +44,10 @@ bool saved_fits(void)
 	return true;
 }
 
-void stand_still(void)
+void (*after_standing_still)(void); /* what else the Launcher may have changed its mind about */
+
+/* not_yet: must it stand still for another reason?  Called each time that the Launcher has interrupted the machine. */
+void stand_still(bool (*not_yet)(void))
 {
 	clock_disarm();
 	read_features(saved_processor.features);
@@ -56,8 +59,9 @@ void stand_still(void)
 		mailbox->paused = 1;
 		mailbox_doorbell();
 	}
-	while (read_once(&mailbox->pause))
+	while (not_yet() || read_once(&mailbox->pause))
 		wait_for_interrupt();
 	mailbox->paused = 0;
 	mailbox_doorbell();
+	after_standing_still();
 }

@@ -9,7 +9,8 @@
 
 extern struct saved_processor saved_processor;
 
-void stand_still(void);
+void stand_still(bool (*not_yet)(void));
+extern void (*after_standing_still)(void);
 bool saved_fits(void);
 bool save_processor(void);
 

@@ -248,6 +248,14 @@ static void trap(void)
 	}
 }
 
+static void control_registers(u32 registers[4])
+{
+	registers[0] = native.cr0;
+	registers[1] = untrusted->guest_cr2;
+	registers[2] = native.cr3;
+	registers[3] = native.cr4;
+}
+
 const struct personality native_personality = {
 	.init = init,
 	.interrupts = interrupts,
@@ -262,4 +270,5 @@ const struct personality native_personality = {
 	.io_read = apic_pages_read,
 	.io_write = apic_pages_write,
 	.segment_base = segment_base,
+	.control_registers = control_registers,
 };

@@ -18,6 +18,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lguest_py import cli
@@ -26,6 +27,7 @@ from lguest_py.errors import LguestError, StoppedError, UsageError
 
 if TYPE_CHECKING:
     from lguest_py.cli.detach import Detached
+    from lguest_py.engines.base import Engine
     from lguest_py.launcher.result import Result
 
 NO_GUEST_STATUS = "the Guest ended without reporting its status: no line 'lguest-py: exit status N' on its console"
@@ -111,11 +113,17 @@ def boot(
     with ExitStack() as stack:
         files = stack.enter_context(open_report_files(machine, settings, options.image, json=options.json))
         why_not = print_line if options.verbose else None
-        control = open_control(options.name, settings, choice, stack, messages, why_not, detached, console)
-        make, confine, connect = choice.make, (lambda: None), connected
+        about = settings, choice, stack, messages, why_not, detached, console
+        control = open_control(options.name, *about, options.gdb)
+        announcement = "\n".join(filter(None, (announcement, control.note if control else "")))
+        make: Callable[..., Engine] = choice.make
+        confine, connect = (lambda: None), connected
         if confinement:
-            make = confinement.engine(choice, settings, stack, files.made, control.path if control else "")
+            sockets = [control.path, *control.sockets] if control else []
+            make = confinement.engine(choice, settings, stack, files.made, sockets)
             confine, connect = confinement.confine, confinement.connect
+        if control and control.listens >= 0 and choice.name == "tcg":
+            make = partial(make, gdb=control.listens)
         stack.enter_context(continued_after(settings.timeout))
         source: Source = console.source if console else Input(0)
         if not console and os.isatty(0):
@@ -130,6 +138,8 @@ def boot(
         files.trace_to(tracing, machine.trace_rate or 0, say)
         how = confine, connect, autopsy, control, tracing
         result = Launcher(settings, make, source, drain, signals, say, announcement, *how).run()
+        if control:
+            control.ended(result.status)
         files.trace_ended()
         files.write(result)
         if console:

@@ -79,6 +79,13 @@ def _add_run_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         add("--timeout", metavar="SECONDS", type=seconds, help="end the Guest after this time"),
         add("--name", metavar="NAME", help="what lguest-py ps and the like call it (the number of its process)"),
         add("--detach", action="store_true", help="in the background; print its name (its console: lguest-py attach)"),
+        add(
+            "--gdb",
+            metavar="[PORT|HOST:PORT|unix:PATH][,nowait]",
+            nargs="?",
+            const="",
+            help="wait for gdb before the first instruction (docs/gdb.md); with a value as --gdb=1234",
+        ),
         add("--report", metavar="FILE", help="write how and why it ended to FILE, as JSON (docs/reports.md)"),
         add("--core", metavar="FILE", help="write the Guest's memory and registers at its end to FILE, for gdb"),
         add("--trace", metavar="FILE", help="record its world switches to FILE, for lguest-py trace --read FILE"),
@@ -194,7 +201,7 @@ def parse_restore(make_parser: MakeParser, words: Sequence[str], description: st
     _add_run_options(parser)
     _add_rights(parser)
     parser.add_argument("saved", metavar="FILE", help="what lguest-py save wrote")
-    options = parser.parse_args(list(words))
+    options = parser.parse_args(["--gdb=" if word == "--gdb" else word for word in words])  # FILE is not its value
     options.image, options.kernel_arguments, options.names = None, [], []
     return options
 

@@ -45,7 +45,7 @@ LATER = (
     *("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "encodings.unicode_escape", "encodings.idna"),
     *("lguest_py.launcher.report", "lguest_py.launcher.result", "lguest_py.images.initrd_format"),
     *("lguest_py.launcher.report_data", "lguest_py.launcher.examine"),
-    *("lguest_py.postmortem.core", "lguest_py.launcher.saving"),
+    *("lguest_py.postmortem.core", "lguest_py.launcher.saving", "lguest_py.gdb.server", "lguest_py.gdb.host"),
     *("lguest_py.images.boot_params", "lguest_py.images.initrd", "lguest_py.images.native"),
 )
 PERHAPS = ("iced_x86",)  # the same, and the report does without it
@@ -61,7 +61,7 @@ class Confinement:
         self._user: pwd.struct_passwd | None = None
         self._folder = os.path.abspath(chroot) if chroot else ""
         self._walls, self._say, self._needs = walls, say, Needs()
-        self._control: list[str] = []  # the Guest's socket for other programs
+        self._control: Sequence[str] = ()  # the Guest's sockets for other programs
         if username is None and chroot is None:
             return
         option = "--chroot" if username is None else "--username"
@@ -78,15 +78,20 @@ class Confinement:
             raise UsageError(f"--chroot: {printable(chroot)} is not a folder: give one, as an empty one")
 
     def engine(
-        self, choice: Choice, settings: Settings, stack: ExitStack, made: Sequence[str] = (), control: str = ""
+        self,
+        choice: Choice,
+        settings: Settings,
+        stack: ExitStack,
+        made: Sequence[str] = (),
+        control: Sequence[str] = (),
     ) -> Callable[[int], Engine]:
         """What makes a VM, also when confined.  Called before any thread is there; ``stack`` releases what it opens.
 
         ``made``: empty files of --report and --core, which go at the end if they still are; ``control``: the Guest's
-        socket for other programs, which goes, too.
+        sockets for other programs, which go, too; the first one's folder as well if it is empty.
         """
         self._initrd, self._made = settings.initrd, made
-        self._control = [control] if control else []
+        self._control = control
         self._sockets = [each.path for each in settings.devices if isinstance(each, Console | Vsock)]
         given = [each.path for each in settings.devices if isinstance(each, Vsock)]
         self._vsocks = [*given, *map(os.path.abspath, given)]
@@ -139,7 +144,7 @@ class Confinement:
                 for path in self._sockets:
                     os.chown(path, user.pw_uid if user else -1, user.pw_gid if user else -1)
             if self._keeper:
-                folders = [os.path.dirname(os.path.abspath(path)) for path in self._control]
+                folders = [os.path.dirname(os.path.abspath(path)) for path in self._control[:1]]
                 files = [*self._sockets, *self._control]
                 self._keeper.remove_at_the_end(files, self._vsocks, self._made, folders)
             if self._folder:

@@ -21,6 +21,7 @@ VERBS: Final = {
     "pause": "let a running Guest stand still",
     "resume": "let it go on",
     "stop": "end a running Guest",
+    "gdb": "be gdb's connection to a running Guest",
     "dump": "write the memory of a running Guest to a file, for gdb",
     "trace": "show the world switches of a running Guest, as text or as a picture",
     "save": "write a running Guest to a file",
@@ -34,7 +35,7 @@ VERBS: Final = {
 }
 
 # Those in lguest_py/running.
-RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "dump", "trace", "save"}
+RUNNING: Final = {"ps", "stat", "attach", "pause", "resume", "stop", "gdb", "dump", "trace", "save"}
 
 
 class Verb(Protocol):

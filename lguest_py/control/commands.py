@@ -49,7 +49,7 @@ class Commands:
             return {}, Outcome(End.LEFT, STOPPED, SIGTERM)
         work = self._known.get(name) if isinstance(name, str) else None
         if not work:
-            known = sorted([*self._known, "attach", "stop", "trace"])
+            known = sorted([*self._known, "attach", "gdb", "stop", "trace"])
             raise LguestError(f'unknown request: "do" is one of {", ".join(known)}')
         answer = work(request, files, vm)
         ends = name == "save" and request.get("stop") is True

@@ -16,7 +16,7 @@ from pathlib import Path
 from lguest_py.errors import UsageError
 from lguest_py.files.inputs import printable
 
-SUFFIX = ".sock"
+SUFFIX, HOST_SUFFIX = ".sock", ".host"
 LONGEST_PATH = 107  # bytes of a Unix socket's name (unix(7))
 LONGEST_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -61,6 +61,11 @@ def socket_of(name: str) -> Path:
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise UsageError(f"{printable(str(path))} is too long for a socket: set XDG_RUNTIME_DIR to a shorter folder")
     return path
+
+
+def host_socket_of(name: str) -> Path:
+    """Where gdb finds the Host kernel below that Guest."""
+    return socket_of(name).with_suffix(HOST_SUFFIX)
 
 
 def names() -> list[str]:

@@ -23,6 +23,7 @@ from lguest_py.launcher.result import Outcome
 from lguest_py.launcher.vm import Vm
 
 if TYPE_CHECKING:
+    from lguest_py.gdb.server import GdbServer
     from lguest_py.launcher.launcher import Settings
 
 CLIENTS = 16
@@ -78,23 +79,35 @@ class _Client:
 class Control:
     """The socket at ``path``.  ``facts`` are of the whole run, for stat; ``console``: who is attached has it.
 
-    Raises UsageError where there can be no socket.
+    ``gdb``: what serves gdb, made when gdb comes where there is none.  Raises UsageError where there can be no socket.
     """
 
     def __init__(
-        self, path: str, facts: Mapping[str, Any], settings: Settings, console: DetachedConsole | None = None
+        self,
+        path: str,
+        facts: Mapping[str, Any],
+        settings: Settings,
+        console: DetachedConsole | None = None,
+        gdb: GdbServer | None = None,
     ) -> None:
         self.path = path
-        self._console = console
+        self._console, self._gdb = console, gdb
         self._commands = Commands(facts, settings, console)
         self._listener = Listener(path, "the socket of a Guest")
         self._clients: dict[int, _Client] = {}
         self._tracers = Tracers()
         self._poller: Poller | None = None
 
+    def prepare(self, vm: Vm) -> None:
+        """A boot's machine is ready to start."""
+        if self._gdb:
+            self._gdb.prepare(vm)
+
     def begin(self, poller: Poller) -> None:
         """A boot begins, whose loop waits by ``poller``."""
         self._poller = poller
+        if self._gdb:
+            self._gdb.begin(poller)
         poller.set(self._listener.fileno(), READABLE)
         self._tracers.begin(poller)
         for fd in self._clients:
@@ -125,6 +138,8 @@ class Control:
             if fd in self._clients:
                 self._watch(fd)
         self._tracers.service(ready, vm)
+        if self._gdb:
+            outcome = self._gdb.service(ready, vm) or outcome
         return outcome
 
     def _accept(self) -> None:
@@ -146,6 +161,9 @@ class Control:
             if request.get("do") == "trace":
                 self._trace(fd, client, request, vm)
                 return None
+            if request.get("do") == "gdb":
+                self._debug(fd, client, vm)
+                return None
             answer, outcome = self._commands.do(request, client.files, vm)
         except LguestError as error:
             answer = {"error": str(error)}
@@ -160,11 +178,32 @@ class Control:
         if not self._console:
             raise LguestError("its console is elsewhere: only a Guest of boot --detach can be attached to")
         self._console.check(request)
+        self._hand_over(fd, client)
+        self._console.attach(client.socket, bytes(client.heard))
+
+    def _debug(self, fd: int, client: _Client, vm: Vm) -> None:
+        """From now on the connection is gdb's."""
+        if not self._gdb:
+            from lguest_py.gdb.server import GdbServer
+
+            self._gdb = GdbServer()
+            if self._poller:
+                self._gdb.begin(self._poller)
+        self._gdb.check()
+        self._hand_over(fd, client)
+        self._gdb.adopt(client.socket, vm, bytes(client.heard))
+
+    def _hand_over(self, fd: int, client: _Client) -> None:
+        """The connection is another's, after the answer."""
         del self._clients[fd]
         self._watch(fd)
         with contextlib.suppress(OSError):
             client.socket.send(encode({}))
-        self._console.attach(client.socket, bytes(client.heard))
+
+    def ended(self, status: int) -> None:
+        """The Guest has ended, with this exit status of lguest-py's."""
+        if self._gdb:
+            self._gdb.ended(status)
 
     def _trace(self, fd: int, client: _Client, request: Message, vm: Vm) -> None:
         """From now on the connection is the trace's."""
@@ -194,6 +233,8 @@ class Control:
             client.close()
         self._clients.clear()
         self._tracers.end()
+        if self._gdb:
+            self._gdb.close()
         self._listener.close()
         with contextlib.suppress(OSError):  # the last one
             os.rmdir(os.path.dirname(self.path))

@@ -30,7 +30,7 @@ from lguest_py.files.unix_sockets import connected
 from lguest_py.sandbox import child
 
 MESSAGE = 4096
-DESCRIPTORS = 5, 6  # of a start: without and with what QEMU reads (incoming.py)
+DESCRIPTORS = 5, 6, 7  # of a start: it may have where QEMU listens for gdb, and what it reads (incoming.py)
 IGNORED = "SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGPIPE"
 Identity = tuple[str, int, int, bool]  # path, device, inode; whether it is to be removed only if it is empty
 
@@ -107,8 +107,10 @@ class _Process:
                 self._folders = [str(path) for path in folders]
             case {"do": "connect", "to": str(path)} if _vsock_of(path) in self._vsocks:
                 return self._connect(path, given)
-            case {"do": "start", "size": int(size)} if len(fds) in DESCRIPTORS and self._confining is not None:
-                return self._start(size, fds, self._confining)
+            case {"do": "start", "size": int(size), "gdb": bool(gdb)} if (
+                self._confining is not None and len(fds) - gdb in DESCRIPTORS[:2]
+            ):
+                return self._start(size, fds, self._confining, gdb=gdb)
             case {"do": "kill"} if self._qemu:
                 self._qemu.kill()
             case {"do": "wait", "seconds": float(seconds)} if self._qemu:
@@ -136,12 +138,12 @@ class _Process:
                 os.setgroups(groups)
         return {"done": True}
 
-    def _start(self, size: int, fds: Sequence[int], confining: Sequence[str]) -> dict[str, Any]:
+    def _start(self, size: int, fds: Sequence[int], confining: Sequence[str], *, gdb: bool) -> dict[str, Any]:
         found = find_qemu()
         if found is None or (self._qemu and self._qemu.poll() is None):
             return {"error": "QEMU is no longer there"}
         ram, *ends, errors = fds
-        command = [*qemu_command(found[0], size, f"{OPEN_FILES}/{ram}", ends), *confining]
+        command = [*qemu_command(found[0], size, f"{OPEN_FILES}/{ram}", ends, gdb=gdb), *confining]
         command += sandbox_options(same_user=not confining)
         try:
             self._qemu = start_qemu(command, fds[:-1], errors, size)
@@ -180,9 +182,9 @@ class Keeper:
     def _ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         return self._exchange(request, fds)[0]
 
-    def spawn(self, size: int, fds: Sequence[int]) -> Keeper:
+    def spawn(self, size: int, fds: Sequence[int], *, gdb: bool = False) -> Keeper:
         """Start QEMU (lguest_py.engines.tcg.Spawn)."""
-        self._ask({"do": "start", "size": size}, fds)
+        self._ask({"do": "start", "size": size, "gdb": gdb}, fds)
         return self
 
     def poll(self) -> int | None:

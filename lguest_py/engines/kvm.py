@@ -23,6 +23,7 @@ from lguest_py.engines.base import LESS_MEMORY, MachineEnd, MachineFacts, no_mem
 from lguest_py.errors import EngineError
 from lguest_py.files.descriptors import check
 from lguest_py.kvm import (
+    Debug,
     Exit,
     InternalError,
     Interrupted,
@@ -31,6 +32,7 @@ from lguest_py.kvm import (
     Kvm,
     KvmError,
     Mmio,
+    MpState,
     Registers,
     Shutdown,
     Vcpu,
@@ -67,6 +69,9 @@ class KvmEngine:
         self._text = bytearray()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._may_run = threading.Event()
+        self._may_run.set()
+        self.stands = False  # as ``stand`` wanted, or after a step
         with contextlib.ExitStack() as stack:  # releases what was made if a later step fails
             try:
                 self._map = stack.enter_context(mmap.mmap(-1, memory_bytes))
@@ -126,6 +131,10 @@ class KvmEngine:
         try:
             while self._end is None:
                 self._end = self._handle(self._vcpu.run())
+                if not self._may_run.is_set() and not self._stopping and self._end is None:
+                    self.stands = True
+                    self._wake()
+                    self._may_run.wait()
         except KvmError as error:
             self._end = MachineEnd(False, f"KVM failed: {error}; {ADVICE}")
         self._wake()
@@ -140,6 +149,8 @@ class KvmEngine:
                 self._wake()  # a write of another width than the ioeventfd's
             case InternalError(suberror=1, data=(_, reason, *_)) if reason in STEPPED_OVER:
                 self._step_over(STEPPED_OVER[reason])
+            case Debug():
+                self._may_run.clear()  # after a step for gdb
             case Interrupted():
                 return MachineEnd(False, "closed") if self._stopping else None
             case Shutdown():
@@ -149,6 +160,24 @@ class KvmEngine:
             case _:
                 return MachineEnd(False, f"KVM cannot continue: {vm_exit}: {self._registers()}; {ADVICE}")
         return None
+
+    def stand(self) -> None:
+        """Let the processor stop where it is, wherever that is; ``stands`` tells when it does."""
+        self._may_run.clear()
+        self._vcpu.kick()
+
+    def go_on(self, *, step: bool = False) -> None:
+        """Let it go on, perhaps for one instruction."""
+        self._vcpu.set_guest_debug(single_step=step)
+        if step:
+            self._vcpu.set_mp_state(MpState.RUNNABLE)  # else one that sleeps in hlt takes no step
+        self.stands = False
+        self._may_run.set()
+
+    @property
+    def processor(self) -> Vcpu:
+        """While it stands: its registers can be read and written."""
+        return self._vcpu
 
     def _step_over(self, length: int) -> None:
         """KVM has set the results of an instruction, and could not decode it to know its length.
@@ -202,6 +231,7 @@ class KvmEngine:
     def stop(self) -> None:
         """Stop the vCPU and wait for its thread."""
         self._stopping = True
+        self._may_run.set()
         if self._thread is not None and self._thread.is_alive():
             self._vcpu.kick()
             self._thread.join()

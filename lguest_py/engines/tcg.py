@@ -21,7 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -104,12 +104,15 @@ def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
     return own, qemu
 
 
-def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[str]:
+def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int], *, gdb: bool = False) -> list[str]:
     """QEMU's command line: a CPU, RAM of ``size`` bytes in the file ``ram``, the ROM and four small devices.
 
-    ``ends``: descriptors of the doorbell, the serial port, the debug port, and perhaps of what it reads (incoming.py).
+    ``ends``: descriptors of the doorbell, the serial port, the debug port, with ``gdb`` of a socket at which QEMU's own
+    stub listens, and perhaps of what it reads (incoming.py).
     """
     bell, serial, text, *incoming = ends
+    stub = incoming.pop(0) if gdb else -1
+    listening = "socket,id=gdb,fd={},server=on,wait=off"
     kib, ram = f"{size // 1024}k", ram.replace(",", ",,")  # QEMU's escape for a comma
     return [
         *(qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
@@ -123,6 +126,7 @@ def qemu_command(qemu: str, size: int, ram: str, ends: Sequence[int]) -> list[st
         *("-device", f"isa-debugcon,iobase={DEBUG_PORT:#x},chardev=text"),
         *("-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"),
         *("-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"),
+        *(("-chardev", listening.format(stub), "-gdb", "chardev:gdb") if gdb else ()),
         *(word for each in incoming for word in ("-incoming", f"fd:{each}")),
     ]
 
@@ -168,9 +172,12 @@ class Child(Protocol):
         """Kill it."""
 
 
-# Starts QEMU elsewhere (keeper.py), with so many bytes of RAM and these descriptors: RAM, doorbell, serial port, debug
-# port, errors.  Raises LguestError.
-Spawn = Callable[[int, Sequence[int]], Child]
+class Spawn(Protocol):
+    """Starts QEMU elsewhere (keeper.py)."""
+
+    def __call__(self, size: int, fds: Sequence[int], *, gdb: bool = False) -> Child:
+        """With so many bytes of RAM, and descriptors: RAM, those of ``qemu_command``, errors.  Raises LguestError."""
+
 
 
 class TcgEngine:
@@ -186,7 +193,8 @@ class TcgEngine:
         tsc_khz=0,
     )
 
-    def __init__(self, memory_bytes: int, spawn: Spawn | None = None) -> None:
+    def __init__(self, memory_bytes: int, spawn: Spawn | None = None, gdb: int = -1) -> None:
+        """``gdb``: a socket at which QEMU is to listen for gdb; it stays the caller's."""
         found = find_qemu()
         if found is None:
             raise NoEngineError(f"{QEMU} is not installed: apt-get install qemu-system-x86")
@@ -206,7 +214,7 @@ class TcgEngine:
             self._debug, self._qemu_debug = _pair(stack)
             stack.pop_all()
         self.memory = memoryview(self._ram.map)
-        self._spawn = spawn
+        self._spawn, self._gdb = spawn, gdb
         self._process: Child | None = None
         for own in (self._doorbell, self._serial, self._debug):
             own.setblocking(False)
@@ -216,13 +224,15 @@ class TcgEngine:
         self._incoming: IO[bytes] | None = None  # what it reads at its start
 
     def _ends(self) -> list[int]:
-        """QEMU's ends: doorbell, serial port, debug port, and what it reads."""
+        """QEMU's ends: doorbell, serial port, debug port, where it listens for gdb, and what it reads."""
         ends = [each.fileno() for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)]
+        ends += [self._gdb] if self._gdb >= 0 else []
         return [*ends, self._incoming.fileno()] if self._incoming else ends
 
     def arguments(self) -> list[str]:
         """QEMU's command line."""
-        return [*qemu_command(self._qemu, self._size, self._ram.name, self._ends()), *sandbox_options()]
+        made = qemu_command(self._qemu, self._size, self._ram.name, self._ends(), gdb=self._gdb >= 0)
+        return [*made, *sandbox_options()]
 
     def start(self, entry: int, ebx: int, tsc: int = 0) -> None:
         """Start QEMU; the ROM jumps to ``entry``."""
@@ -233,7 +243,8 @@ class TcgEngine:
                 self._incoming.write(stream(tsc, (IMAGES / "reset.bin").read_bytes()))
                 self._incoming.seek(0)
             if self._spawn:
-                self._process = self._spawn(self._size, [*self._ram.passed, *self._ends(), self._errors.fileno()])
+                fds = [*self._ram.passed, *self._ends(), self._errors.fileno()]
+                self._process = self._spawn(self._size, fds, gdb=self._gdb >= 0)
             else:
                 passed = *self._ram.passed, *self._ends()
                 self._process = start_qemu(self.arguments(), passed, self._errors.fileno(), self._size)

@@ -77,6 +77,9 @@ class Signals(Protocol):
 class Control(Protocol):
     """Other programs that look at the Guest while it runs."""
 
+    def prepare(self, vm: Vm) -> None:
+        """A boot's machine is ready to start."""
+
     def begin(self, poller: Poller) -> None:
         """A boot begins, which waits by this poller."""
 
@@ -331,13 +334,18 @@ class Launcher:
         return Result(outcome, vm.engine.name, times, snapshot, self._restarts, debug_text, *told)
 
     def _start(self, vm: Vm) -> None:
+        def loaded() -> None:
+            if self._control:
+                self._control.prepare(vm)
+            self._confine()
+
         if saved := self._settings.saved:
             try:
-                vm.restore(saved.load, saved.facts["state"], saved.facts["tsc"], saved.tsc_khz, self._confine)
+                vm.restore(saved.load, saved.facts["state"], saved.facts["tsc"], saved.tsc_khz, loaded)
             except (KeyError, TypeError, ValueError, IndexError):  # with right checksums
                 raise ImageError(f"{printable(saved.path)} is damaged: save the Guest again") from None
         else:
-            vm.start(self._confine)
+            vm.start(loaded)
 
     def _until_end(self, vm: Vm) -> Outcome | MachineEnd:
         """Wait for the next event, do what it asks for, and again; returns what ended the run.
@@ -385,7 +393,7 @@ class Launcher:
                 output.clear()
             if stopped := self._stopped(self._deadline, signals_fd in ready):
                 return stopped
-            if self._control and ready and (wish := self._control.service(ready, vm)):
+            if self._control and (ready or vm.stopped) and (wish := self._control.service(ready, vm)):
                 return wish
             if source_fd in ready:
                 inbox += source.read()

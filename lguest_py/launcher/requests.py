@@ -73,6 +73,9 @@ class Requests(Wake):
         self.set()
         return job.result()
 
+    def prepare(self, vm: Vm) -> None:
+        """See Control."""
+
     def begin(self, poller: Poller) -> None:
         """See Control."""
         poller.set(self.fileno(), READABLE)

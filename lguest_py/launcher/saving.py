@@ -38,6 +38,8 @@ def save(
 
     Raises LguestError for what cannot be saved, OSError for a file that cannot be written.
     """
+    if vm.patched:
+        raise LguestError(f"{vm.patched} has breakpoints in its memory: stop it there first, or detach")
     for each in settings.devices:
         if isinstance(each, Disk) and not (ends or each.readonly or each.overlay):
             raise LguestError(

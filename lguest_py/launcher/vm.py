@@ -25,14 +25,16 @@ from lguest_py.devices.rounds import Rounds
 from lguest_py.devices.serial import Serial
 from lguest_py.engines.base import Engine, MachineEnd
 from lguest_py.errors import LguestError
-from lguest_py.files.poller import READABLE, Poller
+from lguest_py.files.poller import Poller
 from lguest_py.images import Image
 from lguest_py.images.command_line import split
 from lguest_py.launcher.result import End, Outcome
+from lguest_py.launcher.standing import PAUSE_LOOK, PAUSE_SECONDS, Standing
 from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm_memory import Bus, Plan, Switcher, fill, polls
 from lguest_py.postmortem.memory import Remains, struct_at, word_at
 from lguest_py.shared_memory import _layouts as L
+from lguest_py.shared_memory.debugger import Debugger
 from lguest_py.shared_memory.layout import View
 from lguest_py.shared_memory.mailbox import Mailbox, Snapshot
 from lguest_py.shared_memory.trace_blocks import DEVICES, NOTIFY, REGISTER, TEXT
@@ -41,7 +43,6 @@ SPINS_LOST = 63
 SPIN_SERVES = 64  # requests after which the Launcher looks for signals and input again
 SEEN_LOOKS = 60  # at interrupts that the Host kernel is about to handle: some 20 microseconds
 ENGINE_FACTS = "doorbell_port", "doorbell_pin", "doorbell_ack_port", "debug_port", "exit_port"
-PAUSE_SECONDS, PAUSE_LOOK = 5.0, 0.05
 LAST_ROUNDS = 64  # of service() for a stopped Guest, which may have queued any amount
 
 
@@ -66,7 +67,7 @@ class _WatchedSink:
         self._watch(bytes(data))
 
 
-class Vm:
+class Vm(Standing):
     """Made: a machine; ``start`` loads the Guest and runs it.  ``close`` it, whatever happened.
 
     ``made``, ``running`` and ``ended`` are when (time.monotonic, seconds) the work on it began, the engine had started,
@@ -89,13 +90,13 @@ class Vm:
         pae: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
+        super().__init__()
         self.poller = Poller()
         self.tracing = tracing or Tracing()
         self._looked_at = False  # the Host kernel was looking when it was last to see something
         self._spins_lost = self._spins_skipped = 0
         self.made = self.running = time.monotonic()
         self.ended = 0.0
-        self.paused = False  # it stands still
         self.engine = make(plan.total)
         try:
             self._guest = plan, image, command_line, initrd, switcher, pae
@@ -103,6 +104,7 @@ class Vm:
             self._plan, self._native = plan, image.personality == "native"
             self._mailbox = Mailbox(self.engine.memory)
             self.tracing.begin(self.engine.memory, {"pae": pae, "switcher": switcher})
+            self.debugger = Debugger(self.engine.memory)
             self._interrupt = False
             self._irqs: set[int] = set()  # that the devices raised, and the Host kernel was not told of
             self._configs: set[int] = set()
@@ -283,6 +285,8 @@ class Vm:
         self._rounds.settle()
         self._tell(self._mailbox)
         self._mailbox.clear_doorbell()
+        if self.stopped:
+            return True
         if self._serial and self._serial.has_room and (self._inbox or not input_is_watched):
             return True
         if self.tracing.on and self.tracing.urgent():
@@ -339,34 +343,6 @@ class Vm:
         """Its time-stamp counter when it began to stand still."""
         return self._mailbox.paused_tsc()
 
-    def pause(self) -> None:
-        """Let it stand still between two world switches.  Raises LguestError where it does not.
-
-        Its devices go on.  Raises GuestError when the Guest breaks a rule meanwhile.
-        """
-        self._stand(True)
-
-    def resume(self) -> None:
-        """Let it go on.  Raises as ``pause``."""
-        self._stand(False)
-
-    def _stand(self, still: bool) -> None:
-        """Return when the Host kernel has obeyed: what it says of an earlier request may come late."""
-        mailbox, poller = self._mailbox, Poller()
-        poller.set(self.engine.fileno(), READABLE)
-        until = time.monotonic() + PAUSE_SECONDS
-        mailbox.set_pause(still)
-        while mailbox.paused() != still:
-            self.engine.interrupt()
-            self.service()
-            if self.poll() or time.monotonic() >= until:
-                mailbox.set_pause(False)
-                raise LguestError("it does not obey: it has ended, or waits for whoever reads its console")
-            mailbox.clear_doorbell()
-            if not mailbox.anything() and mailbox.paused() != still:
-                poller.wait(PAUSE_LOOK)
-        self.paused = still
-
     def retrace(self) -> None:
         """Let the Host kernel do what the readers of the trace want now.  Raises as ``pause``."""
         was_paused = self.paused
@@ -416,6 +392,7 @@ class Vm:
         machine["poll_microseconds"] = polls()
         self._mailbox.set_pause(False)
         self.tracing.restored()
+        self.debugger.forget()
         self._bus.restore(state["devices"])
         self._inbox += bytes.fromhex(state["inbox"])
         loaded()
@@ -467,7 +444,7 @@ class Vm:
         self.tracing.end()
         if bus := self.__dict__.pop("_bus", None):
             bus.close()
-        for name in ("_mailbox", "_serial", "_rounds", "_console_slot", "_pace"):
+        for name in ("_mailbox", "debugger", "_serial", "_rounds", "_console_slot", "_pace"):
             self.__dict__.pop(name, None)
         if console := self.__dict__.get("_console"):
             console.pace = None

@@ -41,6 +41,10 @@ class SortedSymbols:
     def __len__(self) -> int:
         return len(self._symbols)
 
+    def named(self, name: str) -> list[int]:
+        """The addresses of what is called so."""
+        return [address for address, _, key in self._symbols if self._name(key) == name]
+
     def at(self, address: int) -> tuple[str, int] | None:
         """See Symbols."""
         place = bisect_right(self._addresses, address)

@@ -325,6 +325,14 @@ class Mailbox:
         """When it began to."""
         return self._view["paused_tsc"]
 
+    def frame_at(self) -> int:
+        """VM-physical: where the Guest's registers are between two switches."""
+        return self._view["frame_at"]
+
+    def directory_at(self) -> int:
+        """VM-physical: where the address of its page directory is."""
+        return self._view["directory_at"]
+
     def irqs_seen(self) -> bool:
         """Whether the Host kernel has handled all that was raised."""
         return self._raised == self._seen

@@ -225,6 +225,42 @@ struct fault_record {
 	u32 raised; /* the vector that this failure raises; some pairs make a double fault */
 };
 
+/*
+ * What gdb wants of the Guest, for which the Launcher speaks (lguest_py/gdb).  The Launcher asks only while the machine stands
+ * still.  Read next: host_kernel/debugger/debugger.c.
+ */
+#define DEBUGGER_ADDRESS    0x48000 /* where struct debugger is; below 0xA0000 */
+#define DEBUGGER_ATTACHED   1 /* in debugger.wanted */
+#define DEBUGGER_STEP       2 /* stop after one instruction */
+#define DEBUGGER_DELIVER    4 /* the int3 at which it stopped is the Guest's own: the Guest gets it */
+#define DEBUGGER_INT3       1 /* why it stopped: at an int3, which has not run, */
+#define DEBUGGER_STEPPED    2 /* after a step, */
+#define DEBUGGER_HARDWARE   3 /* or a debug register: debugger.hits */
+#define DEBUGGER_BYTES      1024
+struct debugger {
+	/* The Host kernel writes. */
+	u32 stops;      /* how often the Guest stopped by itself, */
+	u32 cause;      /* and why it did last: DEBUGGER_... */
+	u32 hits;       /* which debug registers, as bits; with DEBUGGER_STEPPED too */
+	u32 done;       /* the last request that was done */
+	u32 processor;  /* VM-physical: struct saved_processor, of a machine that stands still */
+	u32 cr0;        /* of the Guest, when it stopped or stood still: CR0, 2, 3 and 4, as far as it has them */
+	u32 cr2;
+	u32 cr3;
+	u32 cr4;
+	u32 hardware;   /* 1: the processor's breakpoints go off; in an emulated SVM they do not */
+
+	/* The Launcher writes. */
+	u32 seen;       /* of stops: the last one that it knows of; until then the machine stands still, too */
+	u32 wanted;     /* DEBUGGER_... from the next time on that the machine goes on */
+	u32 registers[4]; /* DR0 to 3, and 7, of gdb's breakpoints: they come before the Guest's own */
+	u32 control;
+	u32 request;    /* a number: write data to the Guest's memory, */
+	u32 address;    /* Guest-physical, in one page */
+	u32 count;
+	u8 data[1024];
+};
+
 #define LINEAR_MAP 0xFFFFFFFF /* the directory of a Guest that has no page tables yet: not the address of a page */
 
 /*

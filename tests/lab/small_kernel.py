@@ -20,8 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 START = 0x101000  # the ELF header goes before it
 
 
-def small_kernel(source: Path, defines: Mapping[str, int], *places: str, version: str | None = None) -> Image:
-    """Assemble and link ``source``, for the linker's options ``places``; its entry is ``start``."""
+def small_kernel(
+    source: Path, defines: Mapping[str, int], *places: str, version: str | None = None, keep: Path | None = None
+) -> Image:
+    """Assemble and link ``source``, for the linker's options ``places``; its entry is ``start``.
+
+    ``keep``: a file for the ELF.
+    """
     tools = toolchain.find()
     with tempfile.TemporaryDirectory() as name:
         where = Path(name)
@@ -32,6 +37,8 @@ def small_kernel(source: Path, defines: Mapping[str, int], *places: str, version
         ):
             subprocess.run([str(word) for word in command], check=True)
         data = (where / "elf").read_bytes()
+        if keep:
+            keep.write_bytes(data)
     parsed = read_elf(io.BytesIO(data), len(data), source.stem)
     return Image(source.stem, "ELF", parsed.entry, parsed.segments, b"", version, 1, personality="native")
 
