@@ -25,6 +25,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 import bzimage
 import commit
 import layouts
+import switcher_lines
 import toolchain
 from toolchain import BuildError, Step
 
@@ -153,6 +154,8 @@ class Builder:
             commit.record(self.root, self.shipped / "commit")
             progress = stack.enter_context(Progress("building the 32-bit images"))
             self.generate()
+            if any(image.name == "host_kernel" for image in self.images):
+                switcher_lines.write(self.root, self.shipped / "switcher_lines.json", self.compile)
             failures = []
             flat: dict[str, Path] = {}
             for image in self.images:
