@@ -43,10 +43,20 @@ class TooLateError(LguestError):
 
 
 class _Stop(Wake):
-    """A Launcher's Signals: it is told when there is a record."""
+    """A Launcher's Signals, by which another thread ends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+        self.set()
 
     def take(self) -> int:
-        raise QuitRequested("it was recorded")
+        if self._stopped:
+            raise QuitRequested("it was recorded")
+        return 0
 
 
 @dataclass
@@ -89,7 +99,7 @@ class _Watcher:
             return
         except BaseException as error:  # raised again in the thread that waits
             found.error = error
-        self._stop.set()
+        self._stop.stop()
 
 
 def record(
@@ -123,7 +133,7 @@ def record(
     try:
         thread.join()
     finally:
-        stop.set()
+        stop.stop()
         thread.join()
         for each in (keyboard, stop, quiet):
             each.close()

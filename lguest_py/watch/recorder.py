@@ -26,6 +26,7 @@ from lguest_py.watch import sources
 from lguest_py.watch.causes import Cause
 from lguest_py.watch.record import Change, Owner, Phase, Record, Step
 from lguest_py.watch.stacks import Labels, picture
+from lguest_py.watch.words import told
 
 SLICE: Final = 0.25  # seconds between two looks at where the gates lead
 MOST: Final = 4000  # steps
@@ -218,7 +219,7 @@ class Recorder:
     def _disassembled(tables: Tables, eip: int) -> str:
         found = code_around(tables, eip, eip)
         if found is None:
-            return "an instruction that is not mapped"
+            return "the instruction there, whose page is not mapped"
         for each in found.instructions:
             if each.address == eip:
                 return " ".join(each.text.split())
@@ -254,7 +255,12 @@ class Recorder:
             phase = "exit"  # the handler of an interrupt has returned
         elif self._steps[-1].phase in ("exit", "entry"):
             phase = self._steps[-1].phase
-        self._add(phase, line.code, line.note, line.why, line.file, line.line, state["eip"], state, now, "")
+        self._add(phase, line.code, line.note, line.why, line.file, line.line, state["eip"], state, now, self._did(line.code, state, now))
+
+    def _did(self, code: str, before: State, now: State) -> str:
+        offset = before["eip"] - L.SWITCHER_BASE
+        following = min((each for each in self._lines if each > offset), default=0) + L.SWITCHER_BASE
+        return told(code, before, now, following, self._word(self._tables(now), now["esp"]))
 
     def _host(self, state: State) -> bool:
         """Let the Host kernel's C code run; False: it took too long."""
