@@ -22,6 +22,9 @@ CPU, SWITCHER, HOST = "CPU", "Switcher", "Host kernel"
 BY_CPU: Final = ("errcode", "eip", "cs", "eflags", "esp", "ss")
 PUSHAL: Final = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 PAGE_NAME: Final = "the Switcher's stack page, which both worlds map"
+RETURN: Final = "return: run.c"
+HOST_STACK: Final = "STATE(host_esp), %esp"
+CALLEE_SAVED: Final = ("edi", "esi", "ebx", "ebp")  # as both Switchers push them
 SHOWN: Final = 7  # words of another stack
 PUSH = re.compile(r"push[lf]*\s*(\S.*)?")
 VECTOR_PUSH = re.compile(r"vector|VECTOR")
@@ -58,10 +61,15 @@ class Labels:
 
     def called(self, esp: int) -> None:
         """The Host kernel called the Switcher."""
-        self._known[esp] = "return to run.c", HOST
+        self._known[esp] = RETURN, HOST
 
     def executed(self, code: str, before: int, after: int) -> None:
         """An instruction moved the stack pointer from one of these to the other."""
+        if code.endswith(HOST_STACK):
+            for index, name in enumerate(CALLEE_SAVED):
+                self._known[after + 4 * index] = name, SWITCHER
+            self._known[after + 4 * len(CALLEE_SAVED)] = RETURN, HOST
+            return
         words = (before - after) // 4
         if words == len(PUSHAL) and code == "pushal":
             for index, name in enumerate(PUSHAL, 1):
