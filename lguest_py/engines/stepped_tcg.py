@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from lguest_py.engines.gdb_stub import GdbStub
 from lguest_py.engines.stepping import MachineGoneError, State, Stepper
@@ -24,18 +24,18 @@ class TcgStepper:
     def __init__(self, stub: GdbStub) -> None:
         self._stub = stub
 
-    def run_to(self, addresses: Collection[int], seconds: float) -> bool:
+    def run_to(self, places: Mapping[int, int], seconds: float) -> bool:
         """See Stepper."""
         self._stub.step()  # from a breakpoint the stub would not go on
-        if self._stub.registers()["eip"] in addresses:
+        if self._stub.registers()["eip"] in places:
             return True
-        for each in addresses:
+        for each in places:
             self._stub.breakpoint(each, True)
         try:
             return self._stub.go(seconds)
         finally:
             with contextlib.suppress(MachineGoneError):
-                for each in addresses:
+                for each in places:
                     self._stub.breakpoint(each, False)
 
     def step(self) -> None:

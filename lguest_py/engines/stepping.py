@@ -8,7 +8,7 @@ Read next: stepped_tcg.py, stepped_kvm.py; lguest_py/watch/recorder.py, which us
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 
@@ -27,10 +27,10 @@ class MachineGoneError(Exception):
 class Stepper(Protocol):
     """A CPU that stands still between two calls.  Each method raises MachineGoneError when the machine has ended."""
 
-    def run_to(self, addresses: Collection[int], seconds: float) -> bool:
-        """Run until an instruction at one of these virtual addresses is next; False: none was, for so long.
+    def run_to(self, places: Mapping[int, int], seconds: float) -> bool:
+        """Run until an instruction at one of these places is next; False: none was, for so long.
 
-        One that is next now does not count.
+        ``places``: virtual address -> where it is in the engine's memory.  One that is next now does not count.
         """
 
     def step(self) -> None:

@@ -25,9 +25,6 @@ from lguest_py.watch.record import Record
 from lguest_py.watch.recorder import Recorder, Wanted
 
 NATIVE: Final = "an unmodified kernel makes no hypercalls: give --on fault, irq, syscall or the name of an exception"
-DIRECT_ON_KVM: Final = (
-    "its gate leads past the Switcher to the Guest's own kernel, where the kvm engine cannot stop: give --engine tcg"
-)
 
 
 class CauseError(LguestError):

@@ -12,11 +12,12 @@ Read before: record.py, lguest_py/engines/stepping.py.  Read next: stacks.py, ma
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from lguest_py.engines.stepping import MachineGoneError, State, Stepper
+from lguest_py.errors import EngineError
 from lguest_py.postmortem.code import code_around
 from lguest_py.postmortem.walk import PAGE, Tables
 from lguest_py.shared_memory import _layouts as L
@@ -50,6 +51,9 @@ HANDLER_WHY: Final = (
     "The Host kernel's handler for an interrupt of the machine (host_kernel/machine/interrupt.c), which is not stepped: "
     "it tells the interrupt controller, and returns to the Switcher."
 )
+DIRECT_ON_KVM: Final = (
+    "its gate leads past the Switcher to the Guest's own kernel, where the kvm engine cannot stop: give --engine tcg"
+)
 GONE: Final = "the Host kernel did not enter the Guest again: the Guest has ended"
 LATE: Final = "the Host kernel did not enter the Guest again in the time that was given (--timeout)"
 
@@ -74,7 +78,8 @@ class Recorder:
         self._lines: dict[int, tuple[str, int]] = {}
         self._labels = Labels()
         self._steps: list[Step] = []
-        self._direct = False  # a gate of the cause leads past the Switcher
+        self._pae = sources.is_pae(memory)
+        self._load = sources.load_address(wanted.switcher, self._pae)
 
     def record(self, began: Callable[[], None] = lambda: None) -> Record | None:
         """The record; None: the cause did not come in time.  Raises MachineGoneError.
@@ -86,8 +91,7 @@ class Recorder:
             return None
         began()
         vector, state = now
-        pae = bool(state["cr4"] & CR4_PAE)
-        self._lines = sources.lines(self._wanted.switcher, pae)
+        self._lines = sources.lines(self._wanted.switcher, self._pae)
         cause = self._trap(vector, state)
         end = ""
         try:
@@ -102,6 +106,10 @@ class Recorder:
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
+
+    def _places(self, addresses: Iterable[int]) -> dict[int, int]:
+        """With where they are in memory, as far as they are the Switcher's; the Guest's own are where its tables say."""
+        return {at: self._load + at - L.SWITCHER_BASE if self._in_switcher(at) else 0 for at in addresses}
 
     def _gates(self) -> dict[int, int]:
         """Where the gates of the cause lead now: address -> vector."""
@@ -118,12 +126,13 @@ class Recorder:
     def _find(self) -> tuple[int, State] | None:
         """Run until the cause comes: its vector, and the state at the first instruction of its handler."""
         skip = self._wanted.skip
-        if not self._cpu.run_to([L.SWITCHER_BASE], max(self._left(), 0)):
+        if not self._cpu.run_to(self._places([L.SWITCHER_BASE]), max(self._left(), 0)):
             return None
         while self._left() > 0:
             gates = self._gates()
-            self._direct = any(address < L.SWITCHER_BASE for address in gates)
-            if not self._cpu.run_to(list(gates), min(SLICE, max(self._left(), 0.001))):
+            if self._wanted.engine == "kvm" and not all(map(self._in_switcher, gates)):
+                raise EngineError(f"{self._wanted.cause.name}: {DIRECT_ON_KVM}")
+            if not self._cpu.run_to(self._places(gates), min(SLICE, max(self._left(), 0.001))):
                 continue
             state = self._cpu.state()
             vector = gates.get(state["eip"])
@@ -267,7 +276,7 @@ class Recorder:
         back = self._word(self._tables(state), state["esp"]) or 0
         called = self._in_switcher(back)
         places = [L.SWITCHER_BASE, back] if called else [L.SWITCHER_BASE]
-        if not self._cpu.run_to(places, max(self._left(), 1.0)):
+        if not self._cpu.run_to(self._places(places), max(self._left(), 1.0)):
             return False
         now = self._cpu.state()
         if not called:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from lguest_py.launcher.vm_memory import built
+from lguest_py.images.symbols import read_symbols
+from lguest_py.launcher.vm_memory import HOST_KERNELS, PAGE, built
+from lguest_py.postmortem.symbols import SYMBOL
+from lguest_py.shared_memory import _layouts as L
 
 LINES: Final = "switcher_lines.json"
+LOAD: Final = "switcher_load"  # the symbol of host_kernel.ld: first the classic Switcher's page, then the lean one's
 COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 LABEL = re.compile(r"^([A-Za-z_0-9]+:\s*)+")
 
@@ -74,6 +78,24 @@ def line_at(file: str, number: int) -> Line:
     note = " ".join(plain(each[1]) for each in COMMENT.finditer(text))
     code = LABEL.sub("", COMMENT.sub("", text).strip())
     return Line(file, number, " ".join(code.split()), note, _whys(file)[number])
+
+
+def is_pae(memory: memoryview) -> bool:
+    """Whether the Host kernel in a machine's memory is the one for page tables of PAE."""
+    image = built(HOST_KERNELS[True]).read_bytes()
+    return memory[L.HOST_KERNEL_BASE : L.HOST_KERNEL_BASE + len(image)] == image
+
+
+@cache
+def load_address(switcher: str, pae: bool) -> int:
+    """Where the Host kernel's image has a Switcher in the machine's memory."""
+    name = f"host_kernel{'_pae' if pae else ''}.elf"
+    with built(name).open("rb") as file:
+        raw = read_symbols(file, name)
+    assert raw, name
+    place = raw[1].index(f"\0{LOAD}\0".encode()) + 1
+    value = next(each[1] for each in SYMBOL.iter_unpack(raw[0]) if each[0] == place)
+    return int(value) + PAGE * (switcher == "lean")
 
 
 @cache
