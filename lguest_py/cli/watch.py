@@ -55,6 +55,7 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     parser = make_parser("lguest-py watch", USAGE, "Show one world switch, instruction by instruction.", EPILOG)
     add = parser.add_argument
     add("--on", metavar="NAME", default="hypercall", help="what causes it (hypercall); help: list all")
+    add("--ring", type=int, choices=(1, 3), help="only from this ring: 1 the Guest's kernel, 3 its programs (any)")
     add("--skip", metavar="N", type=_number, default=0, help="let N of them go by first (0)")
     add("--switcher", choices=SWITCHERS, help="which Switcher (lean)")
     add("--beside", action="store_true", help="both Switchers, next to each other")
@@ -97,7 +98,8 @@ def _record(options: argparse.Namespace) -> list[Record]:
             name = printable(options.image) if options.image else "the tiny Guest"
             progress.say(f"{name}, Switcher {settings.switcher}, until {cause.name}")
             limit = options.timeout or SECONDS
-            found.append(record(settings, choice.name, cause, skip=options.skip, seconds=limit, image=name))
+            how = {"ring": options.ring, "skip": options.skip, "seconds": limit, "image": name}
+            found.append(record(settings, choice.name, cause, **how))
     return found
 
 

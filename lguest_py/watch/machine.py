@@ -104,6 +104,7 @@ def record(
     engine: str,
     cause: Cause,
     *,
+    ring: int | None = None,
     skip: int = 0,
     seconds: float,
     image: str,
@@ -114,7 +115,7 @@ def record(
         raise UsageError(f"{image}: {NATIVE}")
     keyboard, stop, quiet = Keyboard(), _Stop(), Wake()
     console = Console(keyboard, quiet.fileno())
-    wanted = Wanted(cause, skip, settings.switcher, engine, image)
+    wanted = Wanted(cause, ring, skip, settings.switcher, engine, image)
     watcher = _Watcher(wanted, time.monotonic() + seconds, stop, began)
     outcome: list[Result | BaseException] = []
 
@@ -134,19 +135,17 @@ def record(
         thread.join()
         for each in (keyboard, stop, quiet):
             each.close()
-    return _result(watcher.found, outcome[0], cause, skip, image, seconds)
+    which = cause.name + (f" from ring {ring}" if ring is not None else "") + (f" (after {skip})" if skip else "")
+    return _result(watcher.found, outcome[0], which, image, seconds)
 
 
-def _result(
-    found: _Found, outcome: Result | BaseException, cause: Cause, skip: int, image: str, seconds: float
-) -> Record:
+def _result(found: _Found, outcome: Result | BaseException, which: str, image: str, seconds: float) -> Record:
     if found.error:
         raise found.error
     if found.record:
         return found.record
     if isinstance(outcome, BaseException):
         raise outcome
-    which = f"{cause.name} (after {skip})" if skip else cause.name
     advice = "give --on another cause, or a Guest that does more"
     if found.late:
         raise TooLateError(f"{image}: no {which} came in {seconds:g} seconds: {advice}, or a longer --timeout")

@@ -95,7 +95,7 @@ class Record:
     @property
     def switched(self) -> bool:
         """Whether a world switch took place at all."""
-        return any(step.phase == "host" for step in self.steps)
+        return any(step.owners["cr3"] == "Host" for step in self.steps)
 
     @property
     def summary(self) -> str:

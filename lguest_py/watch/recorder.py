@@ -60,9 +60,10 @@ LATE: Final = "the Host kernel did not enter the Guest again in the time that wa
 
 @dataclass
 class Wanted:
-    """What is to be recorded.  ``skip``: so many of them go by first."""
+    """What is to be recorded.  ``ring``: only from there, or None; ``skip``: so many of them go by first."""
 
     cause: Cause
+    ring: int | None
     skip: int
     switcher: str
     engine: str
@@ -148,6 +149,8 @@ class Recorder:
         if call is not None and state["eax"] != call:
             return False
         pushed = self._pushed(vector, state)
+        if self._wanted.ring not in (None, pushed.get("cs", 0) & 3):
+            return False
         return bool(pushed.get("cs", 0) & 3) and (state["cs"] & 3) <= (pushed["cs"] & 3)
 
     def _pushed(self, vector: int, state: State) -> dict[str, int]:
@@ -312,8 +315,8 @@ class Recorder:
         return found
 
     def _named(self) -> tuple[Step, ...]:
-        """The steps; where none is the Host kernel's, those of the Switcher are a fast path."""
+        """The steps; where none has the Host's page tables, those of the Switcher are a fast path."""
         steps = self._steps
-        if any(step.phase == "host" for step in steps):
+        if any(step.owners["cr3"] == "Host" for step in steps):
             return tuple(steps)
         return tuple(replace(step, phase="fast") if step.phase == "exit" else step for step in steps)
