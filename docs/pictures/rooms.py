@@ -18,7 +18,7 @@ Rows = tuple[tuple[tuple[str, str], ...], ...]  # from the top: each row has roo
 LAUNCHER: Rows = (
     (("running", "verbs for running Guests"),),
     (("cli", "one file a verb"),),
-    (("bench", "measures"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
+    (("bench", "measures"), ("watch", "a world switch"), ("doctor", "tries"), ("pytest_plugin", "")),
     (("measurements", "rows as data"), ("machine", "the library"), ("control", "a Guest's socket")),
     (("launcher", "runs a Guest"),),
     (("postmortem", "what memory tells of its end"),),

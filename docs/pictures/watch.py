@@ -20,6 +20,7 @@ from lguest_py.watch.screen import screen
 from lguest_py.watch.steps import Reader
 
 FONT, COMMENT = re.compile(r"@font-face \{.*?\}", re.DOTALL), re.compile(r"<!--.*?-->", re.DOTALL)
+LICENCE = "<!-- SPDX-License-Identifier: GPL-2.0-or-later; drawn by docs/pictures/watch.py -->"
 WIDTH, HEIGHT = 104, 33
 COLOURS = [(40, 38, 36), (232, 111, 92), (120, 190, 120), (226, 180, 80), (100, 150, 230), (190, 140, 220),
            (100, 190, 190), (220, 216, 210)]  # fmt: skip
@@ -38,7 +39,7 @@ def draw() -> str:
     title = "lguest-py watch --switcher classic --on SET_PTE"
     svg = console.export_svg(title=title, theme=THEME, unique_id="watch")
     svg = FONT.sub("", COMMENT.sub("", svg))  # no font from the network
-    svg = svg.replace(">", f">\n<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n<!-- Made by docs/pictures/{Path(__file__).name} -->", 1)
+    svg = svg.replace(">", f">\n{LICENCE}", 1)
     return "\n".join(line.rstrip() for line in svg.splitlines() if line.strip()) + "\n"
 
 

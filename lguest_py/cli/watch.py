@@ -26,7 +26,8 @@ each instruction of the Switcher is recorded, to the Host kernel and back to the
 is one step.  Where no world switch takes place, what does take place is recorded.
 
 causes: hypercall (any), fault (a page fault), irq (an interrupt of the machine while the Guest runs), syscall (of a
-program); the name of a hypercall (SET_PTE), of an exception (general-protection), timer or doorbell.  --on help lists all.
+program); the name of a hypercall (SET_PTE) or of an exception (general-protection), timer, doorbell.
+"--on help" lists all.
 
 On a terminal: arrow keys go forward and back, w shows or hides the why, ? all keys, q leaves.  Elsewhere, and with
 --text, it is printed.

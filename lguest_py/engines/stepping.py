@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-
 GENERAL: Final = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp")
 SEGMENTS: Final = ("cs", "ss", "ds", "es", "fs", "gs")
 CONTROL: Final = ("cr0", "cr2", "cr3", "cr4")

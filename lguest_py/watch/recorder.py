@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Recorder: waits for a cause and steps through what follows, until the Guest goes on.
 
-The Guest runs at full speed up to the trap: only then it is known which instruction caused it.  What the Guest had before
-it is what the CPU has pushed, and all other registers, which a trap does not change.  Then each instruction of the
-Switcher is a step.  The Host kernel's C code runs at full speed again, as one step, until it enters the Guest.
+The Guest runs at full speed up to the trap: only then it is known which instruction caused it.  What the Guest had
+before it is what the CPU has pushed, and all other registers, which a trap does not change.  Then each instruction of
+the Switcher is a step.  The Host kernel's C code runs at full speed again, as one step, until it enters the Guest.
 
 A cause is found where its gate leads, in the Switcher or, for a direct gate, in the Guest's own kernel.
 Read before: record.py, lguest_py/engines/stepping.py.  Read next: stacks.py, machine.py.
@@ -35,8 +35,8 @@ CR4_PAE: Final = 0x20
 INT, INT3, INTO = 0xCD, 0xCC, 0xCE
 NOT_TOLD: Final = ("gdt_limit", "idt_limit")
 GUEST_WHY: Final = (
-    "The Guest ran at full speed up to this instruction.  Its registers are what the CPU pushed at the trap that follows, "
-    "and those that a trap leaves alone."
+    "The Guest ran at full speed up to this instruction.  Its registers are what the CPU pushed at the trap that "
+    "follows, and those that a trap leaves alone."
 )
 TRAP_WHY: Final = (
     "The CPU looks the vector up in the IDT and finds a gate.  It leads to another ring, so the CPU takes that ring's "
@@ -48,8 +48,8 @@ HOST_WHY: Final = (
     "interrupts that are due, makes the frame safe and calls the Switcher again."
 )
 HANDLER_WHY: Final = (
-    "The Host kernel's handler for an interrupt of the machine (host_kernel/machine/interrupt.c), which is not stepped: "
-    "it tells the interrupt controller, and returns to the Switcher."
+    "The Host kernel's handler for an interrupt of the machine (host_kernel/machine/interrupt.c), which is not "
+    "stepped: it tells the interrupt controller, and returns to the Switcher."
 )
 DIRECT_ON_KVM: Final = (
     "its gate leads past the Switcher to the Guest's own kernel, where the kvm engine cannot stop: give --engine tcg"
@@ -109,7 +109,7 @@ class Recorder:
         return self._deadline - time.monotonic()
 
     def _places(self, addresses: Iterable[int]) -> dict[int, int]:
-        """With where they are in memory, as far as they are the Switcher's; the Guest's own are where its tables say."""
+        """With where they are in memory, as far as they are the Switcher's; 0 for others."""
         return {at: self._load + at - L.SWITCHER_BASE if self._in_switcher(at) else 0 for at in addresses}
 
     def _gates(self) -> dict[int, int]:
@@ -267,7 +267,8 @@ class Recorder:
             phase = "exit"  # the handler of an interrupt has returned
         elif self._steps[-1].phase in ("exit", "entry"):
             phase = self._steps[-1].phase
-        self._add(phase, line.code, line.note, line.why, line.file, line.line, state["eip"], state, now, self._did(line.code, state, now))
+        did = self._did(line.code, state, now)
+        self._add(phase, line.code, line.note, line.why, line.file, line.line, state["eip"], state, now, did)
 
     def _did(self, code: str, before: State, now: State) -> str:
         offset = before["eip"] - L.SWITCHER_BASE

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One screen of the terminal's view, as lines of rich text that fit: terminal.py shows it, docs/pictures/watch.py draws it.
+"""One screen of the terminal's view, as lines of rich text that fit.
 
-Left the instructions with their comments, right the machine, below the why.  A narrow screen has one above the other.
+terminal.py shows it, docs/pictures/watch.py draws it.  Left the instructions with their comments, right the machine,
+below the why.  A narrow screen has one above the other.
 Colours are never the only sign: what is whose stands there in words.
 Read next: steps.py, terminal.py.
 """
@@ -130,7 +131,8 @@ def _changes(step: Step) -> Lines:
 
 def _stack(stack: Stack, esp: int, rows: int) -> Lines:
     """The words, and where esp is; around esp where not all have room."""
-    lines, at = [], 0
+    lines: Lines = []
+    at = 0
     for word in stack.words:
         if word.address == esp:
             at = len(lines)
@@ -179,7 +181,8 @@ def _phases(view: View, row: int, width: int) -> Text:
     line = Text()
     for phase, start, end in view.phases():
         here = start <= row < end
-        line.append(f" {PHASES[phase]} ", f"{'reverse bold' if here else 'dim' if row < start else ''} {PHASE_COLOURS[phase]}")
+        how = "reverse bold" if here else "dim" if row < start else ""
+        line.append(f" {PHASES[phase]} ", f"{how} {PHASE_COLOURS[phase]}")
         line.append(" ")
     return _fit(line, width)
 
@@ -216,7 +219,8 @@ def screen(reader: Reader, width: int, height: int) -> Lines:
         else:
             right = min(48, width // 2)
             left = width - right - 1
-            body = _beside([(_list(view, reader.row, left, rows), left), (_machine(view.first(reader.row), rows), right)], rows)
+            machine = _machine(view.first(reader.row), rows)
+            body = _beside([(_list(view, reader.row, left, rows), left), (machine, right)], rows)
         body = [*body[:rows], *[Text()] * (rows - len(body)), *why]
     lines += body
     lines = [_fit(line, width) for line in lines[: height - 1]]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The pictures of the stacks: which words, what each is, and who put it there.
 
-What the CPU pushes at a trap is known by the architecture (Intel SDM vol. 3, 6.12.1); what an instruction pushes, by its
-text.  The Host kernel writes the frame for the Guest without a push, in the order of struct registers.
+What the CPU pushes at a trap is known by the architecture (Intel SDM vol. 3, 6.12.1); what an instruction pushes, by
+its text.  The Host kernel writes the frame for the Guest without a push, in the order of struct registers.
 """
 
 from __future__ import annotations

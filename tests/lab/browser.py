@@ -91,8 +91,9 @@ class Browser:
     def screen(self, width: int, height: int, *, dark: bool = False, touch: bool = False) -> None:
         """As large as this; a phone has ``touch``."""
         self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if touch else 1, mobile=touch
-        )
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=2 if touch else 1, mobile=touch,
+        )  # fmt: skip
         self.ask("Emulation.setTouchEmulationEnabled", enabled=touch)
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[feature])

@@ -36,7 +36,8 @@ def owners(record: Record, phase: str) -> list[str]:
 def test_a_round_trip(engine_name: str, switcher: Switcher) -> None:
     found = recorded(engine_name, "SET_PTE", switcher)
     first, trap, last = found.steps[0], found.steps[1], found.steps[-1]
-    assert found.cause.startswith("hypercall SET_PTE (") and not found.end
+    assert found.cause.startswith("hypercall SET_PTE (")
+    assert not found.end
     assert (first.ring, trap.ring, last.ring) == (1, 0, 1)
     assert first.code == "int $0x1F" or first.code.startswith("bytes cd 1f")
     assert last.state["eip"] == first.eip + 2
@@ -105,7 +106,7 @@ def test_a_guest_that_is_not_entered_again(engine_name: str) -> None:
 
 @pytest.mark.parametrize("engine_name", ["tcg"])
 def test_a_cause_that_does_not_come(engine_name: str) -> None:
-    with pytest.raises(CauseError, match="no divide-error came before the Guest ended.*powered off"):
+    with pytest.raises(CauseError, match=r"no divide-error came before the Guest ended.*powered off"):
         recorded(engine_name, "divide-error", "lean", None, "run=poweroff")
 
 

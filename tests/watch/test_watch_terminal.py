@@ -64,7 +64,8 @@ def test_keys_sizes_and_the_end(engine_name: str, terminal: list[Watching]) -> N
     here.wait_for_text(f"1/{steps}")
     here.wait_for_text("leave")
     for typed, place in (
-        (b"\x1b[C", 2), (b"\x1bOC", 3), (b" ", 4), (b"\x1b[D", 3), (b"\x1b[F", steps), (b"\x1b[H", 1), (b"\x1b[B\x1b[B", 3),
+        (b"\x1b[C", 2), (b"\x1bOC", 3), (b" ", 4), (b"\x1b[D", 3), (b"\x1b[F", steps), (b"\x1b[H", 1),
+        (b"\x1b[B\x1b[B", 3),
     ):  # fmt: skip
         here.type(typed)
         here.wait_for_text(f" {place}/{steps}")
@@ -83,7 +84,11 @@ def test_keys_sizes_and_the_end(engine_name: str, terminal: list[Watching]) -> N
 @pytest.mark.parametrize("engine_name", ["tcg"])
 @pytest.mark.parametrize(
     ("typed", "sent", "status"),
-    [(b"\x03", 0, 130), pytest.param(b"", signal.SIGTERM, 143), pytest.param(b"", signal.SIGHUP, 129, marks=pytest.mark.nightly)],
+    [
+        (b"\x03", 0, 130),
+        (b"", signal.SIGTERM, 143),
+        pytest.param(b"", signal.SIGHUP, 129, marks=pytest.mark.nightly),
+    ],
 )
 def test_a_signal_restores_the_terminal(
     engine_name: str, typed: bytes, sent: int, status: int, terminal: list[Watching], monkeypatch: pytest.MonkeyPatch
