@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lguest_py.cli.boot_options import MakeParser
+from lguest_py.cli.boot_options import MakeParser, misplaced, misplaced_warning
 from lguest_py.errors import UsageError
 from lguest_py.launcher.values import seconds, size
 
@@ -70,6 +70,7 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
     add("image", metavar="IMAGE", nargs="?", help="as lguest-py boot; without one the tiny Guest")
     add("kernel_arguments", metavar="…", nargs=argparse.REMAINDER, help="the kernel's command line")
     options = parser.parse_args(arguments)
+    options.names = [name for action in parser._actions for name in action.option_strings]
     if options.image == "":
         parser.error("IMAGE is empty")
     if options.beside and options.switcher:
@@ -88,6 +89,8 @@ def _record(options: argparse.Namespace) -> list[Record]:
     from lguest_py.watch.machine import record
 
     cause = find(options.on)
+    if wrong_place := misplaced(options.kernel_arguments, options.names):
+        print(f"lguest-py: {misplaced_warning(wrong_place)}", file=sys.stderr)
     found = []
     for switcher in SWITCHERS if options.beside else [options.switcher]:
         with descriptor_errors(), Progress("watching") as progress:
