@@ -154,8 +154,6 @@ class Builder:
             commit.record(self.root, self.shipped / "commit")
             progress = stack.enter_context(Progress("building the 32-bit images"))
             self.generate()
-            if any(image.name == "host_kernel" for image in self.images):
-                switcher_lines.write(self.root, self.shipped / "switcher_lines.json", self.compile)
             failures = []
             flat: dict[str, Path] = {}
             for image in self.images:
@@ -164,6 +162,8 @@ class Builder:
                     flat[image.name] = self.link(image)
                 except BuildError as error:
                     failures.append(str(error))
+            if "host_kernel" in flat and switcher_lines.there(self.root):
+                switcher_lines.write(self.root, self.shipped / "switcher_lines.json", self.compile)
             if failures:
                 raise BuildError("\n".join(failures))
             if "guest_boot" in flat:

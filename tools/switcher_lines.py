@@ -60,6 +60,11 @@ def _notes(built: Path, section: str) -> Iterator[tuple[int, int, int]]:
                 yield symbol["st_value"] + address, line >> 16, line & 0xFFFF
 
 
+def there(root: Path) -> bool:
+    """Whether this tree has the Switchers at all."""
+    return all((root / source).exists() for source in SOURCES.values())
+
+
 def write(root: Path, output: Path, compile_source: Compile) -> None:
     """Write them to ``output`` if it is out of date.  ``compile_source`` makes an object, or raises BuildError."""
     names = sorted(str(path.relative_to(root)) for pattern in PATTERNS for path in root.glob(pattern))

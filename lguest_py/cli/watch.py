@@ -98,6 +98,8 @@ def _record(options: argparse.Namespace) -> list[Record]:
                 options.image, options.initrd, options.memory, options.kernel_arguments, options.engine, switcher
             )
             machine = with_file(given)
+            if machine.username or machine.chroot:
+                raise UsageError(f"{machine.image}: username and chroot are for lguest-py boot: leave them out here")
             settings, choice = prepare(**machine.for_prepare())
             name = printable(options.image) if options.image else "the tiny Guest"
             progress.say(f"{name}, Switcher {settings.switcher}, until {cause.name}")

@@ -162,7 +162,7 @@
     which.words.forEach((word) => {
       const row = make("tr", word.address < esp ? "below" : "");
       const by = word.by.split(" ")[0];
-      row.append(make("th", "", hex(word.address)), make("td", by, word.label || "·"), make("td", by, hex(word.value)));
+      row.append(make("th", "", hex(word.address)), make("td", by, word.label || "·"), make("td", word.new ? `${by} new` : by, hex(word.value)));
       row.append(make("td", "", word.address === esp ? "◀ esp" : ""));
       body.append(row);
     });

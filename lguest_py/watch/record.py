@@ -23,12 +23,13 @@ Owner = Literal["Host", "Guest", "both"]
 
 @dataclass(frozen=True)
 class Word:
-    """A word on a stack.  ``label``: what it is; ``by``: who put it there, or ""."""
+    """A word on a stack.  ``label``: what it is; ``by``: who put it there, or ""; ``new``: this step did."""
 
     address: int
     value: int
     label: str = ""
     by: str = ""
+    new: bool = False
 
 
 @dataclass(frozen=True)

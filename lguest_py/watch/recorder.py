@@ -26,11 +26,12 @@ from lguest_py.shared_memory.mailbox import Hypercall, vector_name
 from lguest_py.watch import sources
 from lguest_py.watch.causes import Cause
 from lguest_py.watch.record import Change, Owner, Phase, Record, Step
-from lguest_py.watch.stacks import Labels, picture
+from lguest_py.watch.stacks import END, Labels, picture, words_of
 from lguest_py.watch.words import told
 
 SLICE: Final = 0.25  # seconds between two looks at where the gates lead
 MOST: Final = 4000  # steps
+NEAR: Final = 64  # bytes on either side of esp
 CR4_PAE: Final = 0x20
 INT, INT3, INTO = 0xCD, 0xCC, 0xCE
 NOT_TOLD: Final = ("gdt_limit", "idt_limit")
@@ -79,6 +80,7 @@ class Recorder:
         self._lines: dict[int, tuple[str, int]] = {}
         self._labels = Labels()
         self._steps: list[Step] = []
+        self._before: dict[int, int] = {}  # words of stacks, before the present step
         self._pae = sources.is_pae(memory)
         self._load = sources.load_address(wanted.switcher, self._pae)
 
@@ -261,7 +263,10 @@ class Recorder:
         line = sources.line_at(*place) if place else sources.Line("", 0, "(not a line of the sources)", "", "")
         self._cpu.step()
         now = self._cpu.state()
-        self._labels.executed(line.code, state["esp"], now["esp"])
+        for at, value in self._words(now).items():
+            if self._before.get(at, value) != value:
+                self._labels.stored(at)
+        self._labels.executed(line.code, state, now)
         phase: Phase = "entry" if any(step.phase == "host" for step in self._steps) else "exit"
         if self._steps[-1].phase == "host" and state["eip"] != L.SWITCHER_BASE:
             phase = "exit"  # the handler of an interrupt has returned
@@ -300,11 +305,20 @@ class Recorder:
     ) -> None:  # fmt: skip
         names = [name for name in after if name not in NOT_TOLD and name != "eip"]
         changes = tuple(Change(name, before[name], after[name]) for name in names if before[name] != after[name])
-        stack, frame = picture(self._tables(after), self._labels, after)
+        stack, frame = picture(self._tables(after), self._labels, after, self._before)
+        self._before = self._words(after)
         owners = self._owners(after)
         self._steps.append(
             Step(phase, code, note, why, file, line, eip, dict(after), changes, did, owners, stack, frame)
         )
+
+    def _words(self, state: State) -> dict[int, int]:
+        """The words of the Switcher's stack page, and those around esp where that is elsewhere."""
+        tables = self._tables(state)
+        found = dict(words_of(tables, END, END - PAGE))
+        if state["esp"] not in found:
+            found |= words_of(tables, min(state["esp"] + NEAR, (1 << 32) - 4), max(state["esp"] - NEAR, 0))
+        return found
 
     def _owners(self, state: State) -> dict[str, Owner]:
         """Whose page tables, descriptor tables and TSS the CPU has."""

@@ -139,7 +139,7 @@ def _stack(stack: Stack, esp: int, rows: int) -> Lines:
         faded = " dim" if word.address < esp else ""
         line = Text.assemble((f"{word.address:08x} ", "dim"))
         line.append(f"{word.label or '·':<14.14} ", BY.get(word.by, "") + faded)
-        line.append(f"{word.value:08x}", faded.strip())
+        line.append(f"{word.value:08x}", "reverse" if word.new else faded.strip())
         line.append(" ◀ esp" if word.address == esp else "", "bold")
         lines.append(line)
     if stack.words and esp > stack.words[0].address:

@@ -27,6 +27,7 @@ HOST_STACK: Final = "STATE(host_esp), %esp"
 CALLEE_SAVED: Final = ("edi", "esi", "ebx", "ebp")  # as both Switchers push them
 SHOWN: Final = 7  # words of another stack
 PUSH = re.compile(r"push[lf]*\s*(\S.*)?")
+REFLECTED = re.compile(r"movl %eax, %ss:-(\d+)\(%edx\)")  # the frame on the Guest kernel's stack (reflect.h)
 VECTOR_PUSH = re.compile(r"vector|VECTOR")
 
 
@@ -46,6 +47,7 @@ class Labels:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[str, str]] = {}
+        self._last = ""  # the instruction before
         self.host_frame()
 
     def host_frame(self) -> None:
@@ -63,8 +65,17 @@ class Labels:
         """The Host kernel called the Switcher."""
         self._known[esp] = RETURN, HOST
 
-    def executed(self, code: str, before: int, after: int) -> None:
-        """An instruction moved the stack pointer from one of these to the other."""
+    def stored(self, address: int) -> None:
+        """The Switcher changed a word in place."""
+        label, _ = self._known.get(address, ("", ""))
+        self._known[address] = label, SWITCHER
+
+    def executed(self, code: str, old: Mapping[str, int], new: Mapping[str, int]) -> None:
+        """An instruction of the Switcher, with the registers before and after it."""
+        if found := REFLECTED.fullmatch(code):
+            below = int(found[1])
+            self._known[old["edx"] - below] = BY_CPU[-below // 4], SWITCHER
+        before, after, last, self._last = old["esp"], new["esp"], self._last, code
         if code.endswith(HOST_STACK):
             for index, name in enumerate(CALLEE_SAVED):
                 self._known[after + 4 * index] = name, SWITCHER
@@ -76,7 +87,9 @@ class Labels:
                 self._known[before - 4 * index] = name, SWITCHER
         elif words == 1:
             found = PUSH.fullmatch(code)
-            if code.startswith("call"):
+            if code == "pushl %eax" and last == "movl %cr2, %eax":
+                label = "cr2"
+            elif code.startswith("call"):
                 label = "return address"
             elif found and found[1] == "(%esp)":
                 label = "trapnum"
@@ -84,9 +97,10 @@ class Labels:
                 label = label_of(found[1] or "eflags") if found else ""
             self._known[after] = label, SWITCHER
 
-    def word(self, address: int, value: int) -> Word:
-        """With what is known of it."""
-        return Word(address, value, *self._known.get(address, ("", "")))
+    def word(self, address: int, value: int, before: Mapping[int, int]) -> Word:
+        """With what is known of it; ``before``: the words that were there."""
+        new = address in before and before[address] != value
+        return Word(address, value, *self._known.get(address, ("", "")), new)
 
 
 def words_of(tables: Tables, top: int, low: int) -> Mapping[int, int]:
@@ -95,18 +109,20 @@ def words_of(tables: Tables, top: int, low: int) -> Mapping[int, int]:
     return {low + at: int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4)}
 
 
-def picture(tables: Tables, labels: Labels, state: Mapping[str, int]) -> tuple[Stack, Stack]:
-    """The stack where esp is, and the Switcher's page."""
+def picture(
+    tables: Tables, labels: Labels, state: Mapping[str, int], before: Mapping[int, int]
+) -> tuple[Stack, Stack]:
+    """The stack where esp is, and the Switcher's page.  ``before``: the words that were there before the step."""
     esp, ring = state["esp"], state["cs"] & 3
     here = END - PAGE < esp <= END and not ring
     low = min(esp & ~3, FRAME) if here else FRAME
     found = words_of(tables, END, low)
-    page = Stack(PAGE_NAME, tuple(labels.word(at, found[at]) for at in sorted(found, reverse=True)))
+    page = Stack(PAGE_NAME, tuple(labels.word(at, found[at], before) for at in sorted(found, reverse=True)))
     if here:
         return page, page
     names = {0: "the Host kernel's stack", 1: "the Guest kernel's stack"}
     near = words_of(tables, min(esp + 4 * SHOWN, (1 << 32) - 4), esp)
     return Stack(
         names.get(ring, "the program's stack"),
-        tuple(labels.word(at, near[at]) for at in sorted(near, reverse=True)),
+        tuple(labels.word(at, near[at], before) for at in sorted(near, reverse=True)),
     ), page

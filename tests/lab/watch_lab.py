@@ -15,10 +15,16 @@ SECONDS = 200.0
 
 
 def recorded(
-    engine: str, on: str, switcher: Switcher, image: str | None = None, line: str = "", ring: int | None = None
+    engine: str,
+    on: str,
+    switcher: Switcher,
+    image: str | None = None,
+    line: str = "",
+    ring: int | None = None,
+    initrd: str | None = None,
 ) -> Record:
     """A new one."""
-    settings, _ = prepare(image, engine, command_line=line, switcher=switcher)
+    settings, _ = prepare(image, engine, command_line=line, switcher=switcher, initrd=initrd)
     return record(settings, engine, find(on), ring=ring, seconds=SECONDS, image=image or "the tiny Guest")
 
 

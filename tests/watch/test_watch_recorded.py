@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from hostile_lab import SWITCHERS, symbols
+from linux_lab import RealLinux
 from watch_lab import recorded
 
 from lguest_py.errors import LguestError, UsageError
@@ -50,6 +51,10 @@ def test_a_round_trip(engine_name: str, switcher: Switcher) -> None:
     assert words == {name: first.state[name] for name in L.REGISTERS.fields if name in first.state} | {
         "trapnum": L.HYPERCALL_VECTOR, "errcode": 0, "eip": first.eip + 2}  # fmt: skip
 
+    by = {word.label: word.by for word in saved.stack.words}
+    assert [name for name in by if by[name] == "CPU"] == ["ss", "esp", "eflags", "cs", "eip"]
+    assert {by[name] for name in (*GENERAL, "es", "ds", "fs", "gs", "trapnum", "errcode")} == {"Switcher"}
+
     entry = [step.eip for step in found.steps if step.phase == "entry"]
     way = sorted(sources.lines(switcher, False))
     end = symbols()[IRETS[switcher]]
@@ -93,7 +98,11 @@ def test_a_programs_page_fault_is_reflected_by_the_lean_switcher_only(engine_nam
     if switcher == "lean":
         assert {step.phase for step in found.steps} == {"guest", "fast"}
         assert "switcher/reflect.h" in {step.file for step in found.steps}
-        assert last.stack.words[-1].value == 4  # the error code that the handler finds
+        found_there = [(word.label, word.by) for word in last.stack.words]
+        assert found_there == [(name, "Switcher") for name in ("ss", "esp", "eflags", "cs", "eip", "errcode")]
+        values = {word.label: word.value for word in last.stack.words}
+        assert values == {name: found.steps[0].state[name] for name in ("ss", "esp", "eflags", "cs", "eip")} | {
+            "errcode": 4}  # fmt: skip
 
 
 @pytest.mark.parametrize("engine_name", ["tcg"])
@@ -115,6 +124,16 @@ def test_a_cause_that_does_not_come(engine_name: str) -> None:
 def test_what_kvm_cannot_record_is_named(engine_name: str) -> None:
     with pytest.raises(LguestError, match="give --engine tcg"):
         recorded(engine_name, "syscall", "lean")
+
+
+@pytest.mark.parametrize("engine_name", ["tcg"])
+def test_a_real_lguest_linux(engine_name: str, linux: RealLinux) -> None:
+    given = str(linux.bzimage), "console=hvc0", None, str(linux.initrd)
+    found = recorded(engine_name, "SET_PTE", "classic", *given)
+    assert found.switched
+    assert owners(found, "entry") == ["gdt", "idt", "tss", "cr3"]
+    program = recorded(engine_name, "syscall", "lean", *given)
+    assert (program.steps[0].ring, program.steps[-1].ring, program.switched) == (3, 1, False)
 
 
 @pytest.mark.parametrize("engine_name", ["tcg"])
