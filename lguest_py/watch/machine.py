@@ -16,7 +16,7 @@ from lguest_py.console.expect import Console, Keyboard, Wake
 from lguest_py.console.terminal import QuitRequested
 from lguest_py.engines.base import Engine
 from lguest_py.engines.stepping import MachineGoneError, Stepper
-from lguest_py.errors import LguestError, UsageError
+from lguest_py.errors import EngineError, LguestError, UsageError
 from lguest_py.launcher.launcher import Launcher, Settings
 from lguest_py.launcher.report import headline
 from lguest_py.launcher.result import Result
@@ -94,6 +94,9 @@ class _Watcher:
             found.late = found.record is None
         except MachineGoneError:
             return
+        except OSError as error:  # of the stub, or of KVM
+            name = self._wanted.engine
+            found.error = EngineError(f"the engine {name} failed while it was watched ({error}): try again")
         except BaseException as error:  # raised again in the thread that waits
             found.error = error
         self._stop.stop()

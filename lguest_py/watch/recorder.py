@@ -197,7 +197,7 @@ class Recorder:
         self._add("guest", code, "", GUEST_WHY, "", 0, before["eip"], before, before, did)
         labels.trap(state["esp"], "errcode" in pushed, crosses)
         phase: Phase = "guest" if state["cs"] & 3 else "exit"
-        words = " ".join(name for name in reversed(pushed) if crosses or name not in ("esp", "ss"))
+        words = ", ".join(name for name in reversed(pushed) if crosses or name not in ("esp", "ss"))
         leads = "the Guest's own kernel" if state["cs"] & 3 else "the Switcher"
         told = f"The CPU pushed {words}, and went where gate {vector:#x} leads: to {leads}, in ring {state['cs'] & 3}."
         if vector == 14:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-CARRY, ZERO = 0x1, 0x40
+ZERO = 0x40
 STORE = re.compile(r"movl\s+%(\w+), STATE\((\w+)\)")
 
 
@@ -14,9 +14,9 @@ def told(code: str, before: Mapping[str, int], after: Mapping[str, int], followi
     """``following``: the address behind the instruction; ``pushed``: the word at the new stack pointer."""
     name = code.split()[0] if code else ""
     if name == "jmp":
-        return "It goes on elsewhere."
+        return "It jumps."
     if name.startswith("j"):
-        return "It goes on elsewhere." if after["eip"] != following else "It does not jump."
+        return "It jumps." if after["eip"] != following else "It does not jump."
     if name == "call":
         return "It calls the Host kernel; the return address is on the stack."
     if name.startswith("push") and name not in ("pushal", "pushad") and pushed is not None:
@@ -24,11 +24,9 @@ def told(code: str, before: Mapping[str, int], after: Mapping[str, int], followi
     if found := STORE.match(code):
         return f"It wrote {before[found[1]]:#x} to {found[2]} in the state page."
     if name.startswith("cmp"):
-        if after["eflags"] & ZERO:
-            return "They are equal."
-        return "The first is higher." if not after["eflags"] & CARRY else "The first is lower."
+        return "They are equal." if after["eflags"] & ZERO else "They differ."
     if name.startswith("test"):
-        return "None of these bits is set." if after["eflags"] & ZERO else "A bit of it is set."
+        return "The result is 0." if after["eflags"] & ZERO else "The result is not 0."
     if name == "iret" and after["cs"] & 3:
         return f"The CPU popped eip, cs, eflags, esp and ss, and is in ring {after['cs'] & 3}."
     return ""
