@@ -121,6 +121,7 @@ def record(
     wanted = Wanted(cause, ring, skip, settings.switcher, engine, image)
     watcher = _Watcher(wanted, time.monotonic() + seconds, stop, began)
     outcome: list[Result | BaseException] = []
+    ended = threading.Event()
 
     def run() -> None:
         try:
@@ -128,13 +129,15 @@ def record(
             outcome.append(launcher.run())
         except BaseException as error:
             outcome.append(error)
+        ended.set()
 
     thread = threading.Thread(target=run, name="lguest-py Launcher", daemon=True)
     thread.start()
     try:
-        thread.join()
+        ended.wait()  # not join(): a signal's exception in it makes Python take the thread for one that has ended
     finally:
         stop.stop()
+        ended.wait()
         thread.join()
         for each in (keyboard, stop, quiet):
             each.close()
