@@ -12,11 +12,14 @@
  */
 #define DEBUG_CS 4 /* above eip */
 debug_exception:
+	/* From which ring?  A debug exception of ring 1 or 3 is the Guest's, and goes to the Host kernel. */
 	testb $3, DEBUG_CS(%esp)
 	jnz 1f
+	/* In virtual-8086 mode it was the Guest's all the same.  With TF it is an error of ours, to be reported. */
 	testl $(FLAG_VM | FLAG_TF), DEBUG_EFLAGS(%esp)	/* with VM cs is not a selector */
 	jnz 1f
 	IGNORE_DEBUG_EXCEPTION
+	/* A trap like any other: a frame with error code 0 and vector 1. */
 1:	pushl $0
 	pushl $(VECTOR_DEBUG - VECTOR_BIAS)
 	jmp fault

@@ -25,6 +25,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 import bzimage
 import commit
 import layouts
+import switcher_lines
 import toolchain
 from toolchain import BuildError, Step
 
@@ -161,6 +162,8 @@ class Builder:
                     flat[image.name] = self.link(image)
                 except BuildError as error:
                     failures.append(str(error))
+            if "host_kernel" in flat and switcher_lines.there(self.root):
+                switcher_lines.write(self.root, self.shipped / "switcher_lines.json", self.compile)
             if failures:
                 raise BuildError("\n".join(failures))
             if "guest_boot" in flat:

@@ -18,7 +18,7 @@ Rows = tuple[tuple[tuple[str, str], ...], ...]  # from the top: each row has roo
 LAUNCHER: Rows = (
     (("running", "verbs for running Guests"),),
     (("cli", "one file a verb"),),
-    (("bench", "measures"), ("trace", "shown"), ("doctor", "tries the machine"), ("pytest_plugin", "fixture")),
+    (("bench", "measures"), ("trace", "shown"), ("watch", "a switch"), ("doctor", "tries"), ("pytest_plugin", "")),
     (("measurements", "rows as data"), ("machine", "the library"), ("control", "a Guest's socket")),
     (("gdb", "its remote protocol"),),
     (("launcher", "runs a Guest"),),

@@ -84,8 +84,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
 def _verb(name: str, summary: str, parser: argparse.ArgumentParser) -> Verb:
     places = [action for action in parser._actions if not action.option_strings]
     words = tuple(str(word) for action in places for word in action.choices or ())
-    files = name == "boot" or any(str(action.metavar or action.dest).upper() in FILES for action in places)
-    return Verb(name, summary, parser, tuple(_options(parser)), words, files, name == "boot")
+    files = name in ("boot", "watch") or any(str(action.metavar or action.dest).upper() in FILES for action in places)
+    return Verb(name, summary, parser, tuple(_options(parser)), words, files, name in ("boot", "watch"))
 
 
 def command_line() -> list[Verb]:

@@ -29,6 +29,7 @@ VERBS: Final = {
     "fetch": "get a distribution's kernel, to boot it by its name",
     "mkinitrd": "make an initrd from a directory, or from a busybox",
     "doctor": "show what this machine can do, and how to mend what it cannot",
+    "watch": "show one world switch, instruction by instruction",
     "bench": "measure what a Guest costs",
     "cache": "show what is in the cache folder, or delete it",
     "completion": "print the completion script of this command line for a shell",

@@ -125,10 +125,14 @@ class KvmEngine:
         self._thread = threading.Thread(target=self._run, name="lguest-py vCPU", daemon=True)
         self._thread.start()
 
+    def _before_it_runs(self) -> None:
+        """What a subclass does with the vCPU first, in its thread."""
+
     def _run(self) -> None:
         """The thread.  It blocks all signals but faults, so that the main thread handles them."""
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - FAULTS)
         try:
+            self._before_it_runs()
             while self._end is None:
                 self._end = self._handle(self._vcpu.run())
                 if not self._may_run.is_set() and not self._stopping and self._end is None:

@@ -96,7 +96,7 @@ def _scratch() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+def socket_pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
     """(our end, QEMU's end) of a socket."""
     own, qemu = socket.socketpair()
     stack.enter_context(own)
@@ -209,9 +209,9 @@ class TcgEngine:
             stack.callback(self._ram.close)
             stack.enter_context(self._ram.map)
             self._errors = stack.enter_context(_scratch())
-            self._doorbell, self._qemu_doorbell = _pair(stack)
-            self._serial, self._qemu_serial = _pair(stack)
-            self._debug, self._qemu_debug = _pair(stack)
+            self._doorbell, self._qemu_doorbell = socket_pair(stack)
+            self._serial, self._qemu_serial = socket_pair(stack)
+            self._debug, self._qemu_debug = socket_pair(stack)
             stack.pop_all()
         self.memory = memoryview(self._ram.map)
         self._spawn, self._gdb = spawn, gdb
@@ -228,6 +228,10 @@ class TcgEngine:
         ends = [each.fileno() for each in (self._qemu_doorbell, self._qemu_serial, self._qemu_debug)]
         ends += [self._gdb] if self._gdb >= 0 else []
         return [*ends, self._incoming.fileno()] if self._incoming else ends
+
+    def _more(self) -> list[int]:
+        """Descriptors that a subclass passes on beside them."""
+        return []
 
     def arguments(self) -> list[str]:
         """QEMU's command line."""
@@ -246,7 +250,7 @@ class TcgEngine:
                 fds = [*self._ram.passed, *self._ends(), self._errors.fileno()]
                 self._process = self._spawn(self._size, fds, gdb=self._gdb >= 0)
             else:
-                passed = *self._ram.passed, *self._ends()
+                passed = *self._ram.passed, *self._ends(), *self._more()
                 self._process = start_qemu(self.arguments(), passed, self._errors.fileno(), self._size)
         except OSError as error:
             check(error)
