@@ -117,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("".join(f"{NAME}: {line}\n" for line in str(error).splitlines()), end="", file=sys.stderr)
         return 1
     except OSError as error:
-        where = os.fsdecode(error.filename or options.to)
+        named = os.fsdecode(error.filename or options.to)
+        where = named if Path(named).is_relative_to(ROOT) else options.to
         print(f"{NAME}: {where}: {error.strerror or error}; --to DIR names another folder", file=sys.stderr)
         return 1
     return 0

@@ -25,7 +25,7 @@ from browser_lab import CHROMIUM, Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ("docs", "examples", "guest_kernel", "host_kernel", "lguest_py", "results", "switcher", "tools")
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "_images", "*.so", "_kvm.c")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "_images", "*.so", "_kvm.c", "_layouts.py", "offsets.h")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told_in_lines_and_nothing_is_written(way: str, copied:
         "a pointer": ("switcher/lean.S", "switcher/lean.S: the next in the book, none.h, does not exist"),
         "a file in the way": ("", f"{out}: it is not a folder; give another one with --to"),
         "others' files": ("", f"{out}: it has other files in it"),
-        "no such folder": ("", "/proc/none"),
+        "no such folder": ("", "tools/documentation.py: /proc/none/out: No such file or directory"),
     }[way]
     before = (copied / changed).read_text() if changed else ""
     if way == "a pointer":
@@ -199,6 +199,8 @@ def test_a_wrong_link_is_found(page: str, told: str) -> None:
         ("Two:\n- one\n  more\n- b_c", "<p>Two:</p>\n<ul><li>one more</li><li><code>b_c</code></li></ul>"),
         ("A:\n\n    a  b\n\n    c\n\nB", '<p>A:</p>\n<pre class="figure">a  b\n\nc</pre>\n<p>B</p>'),
         ("u32 call(void);\n\nIt calls.", '<p class="signature"><code>u32 call(void);</code></p>\n<p>It calls.</p>'),
+        ("void f(u32 *at): it is so", '<p class="signature"><code>void f(u32 *at)</code>: it is so</p>'),
+        ("A stack:\n\tss  esp\n\tcs", '<p>A stack:</p>\n<pre class="figure">ss  esp\ncs</pre>'),
         ("In run.c, `a  b` ``c``", '<p>In <a href="#run"><code>run.c</code></a>, <code>a b</code> <code>c</code></p>'),
         ("With call() and --option, e.g. 4.3", "<p>With <code>call()</code> and <code>--option</code>, e.g. 4.3</p>"),
         ("The page(s) of STATE(x)", "<p>The page(s) of <code>STATE(x)</code></p>"),
