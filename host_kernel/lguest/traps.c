@@ -92,7 +92,6 @@ static void __attribute__((noinline)) other_trap(u32 vector, u32 error)
 	reflect(vector, error);
 }
 
-/* Called by the run loop after each exit: the vector of its frame is the reason. */
 void ALWAYS handle_trap(void)
 {
 	u32 vector = guest.regs->trapnum;
