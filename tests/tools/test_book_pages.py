@@ -150,6 +150,18 @@ def test_a_disk_that_is_full_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nobody_need_read_what_it_says(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import documentation; documentation.pages = lambda root, base: {}; documentation.main(['--to', 'out'])"
+    words = [sys.executable, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run(words, env=environment, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "out").is_dir()
+
+
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
