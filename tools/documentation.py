@@ -101,6 +101,13 @@ def _umask() -> int:
     return mask
 
 
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # nobody wants to know; else Python would complain of it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build it, and return the exit status."""
     parser = argparse.ArgumentParser(prog=NAME, description=DESCRIPTION, allow_abbrev=False)
@@ -112,12 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with replacing(Path(os.path.realpath(options.to))) as new:
             write(pages(ROOT, options.base), new)
-        print(options.to / "book.html", flush=True)
+        _say(str(options.to / "book.html"))
     except DocumentationError as error:
         print("".join(f"{NAME}: {line}\n" for line in str(error).splitlines()), end="", file=sys.stderr)
         return 1
     except OSError as error:
-        where = os.fsdecode(error.filename or options.to)
+        named = os.fsdecode(error.filename or options.to)
+        where = named if Path(named).is_relative_to(ROOT) else options.to
         print(f"{NAME}: {where}: {error.strerror or error}; --to DIR names another folder", file=sys.stderr)
         return 1
     return 0

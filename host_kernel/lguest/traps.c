@@ -109,7 +109,6 @@ bool software_interrupt(u32 vector, u32 length)
 	return true;
 }
 
-/* Called by the run loop after each exit: the vector of its frame is the reason. */
 void ALWAYS handle_trap(void)
 {
 	u32 vector = guest.regs->trapnum;

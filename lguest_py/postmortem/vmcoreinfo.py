@@ -33,9 +33,10 @@ def _places(ram: memoryview, ranges: list[tuple[int, int]]) -> Iterator[int]:
     found = 0
     for low, high in ranges:
         for start in range(low, high, STEP):
-            chunk = bytes(ram[start : min(start + STEP + len(START), high)])
+            end = min(start + STEP, high)
+            chunk = bytes(ram[start : end + len(START)])
             place = chunk.find(START)
-            while 0 <= place < STEP and found < MOST_FOUND:
+            while 0 <= place < end - start and found < MOST_FOUND:
                 yield start + place - HEADER.size
                 found += 1
                 place = chunk.find(START, place + 1)

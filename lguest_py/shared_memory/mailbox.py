@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Launcher's side of struct mailbox (switcher/layouts/machine.h): all that it shares with the Launcher.
+"""The Launcher's side of struct mailbox (switcher/layouts/machine.h): all that it shares with the Host kernel.
 
 Every word has one writer, so there is no lock.  No event is lost, because both sides store
 their own word, then have a barrier, then read the other's.

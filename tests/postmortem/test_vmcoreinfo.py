@@ -15,6 +15,7 @@ import re
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,13 @@ def test_one_across_two_steps_of_the_search_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "STEP", 64)
     for at in range(0x2000, 0x2080, 4):
         assert vmcoreinfo(remains_of({at: note(GOOD)})) == padded(GOOD)
+
+
+def test_one_across_two_ranges_of_touched_memory_is_found() -> None:
+    for at in range(0x2FD0, 0x3000, 4):
+        remains = remains_of({at: note(GOOD)})
+        parts = tuple((PAGE * number, PAGE * (number + 1)) for number in range(9))
+        assert vmcoreinfo(replace(remains, touched=parts)) == padded(GOOD)
 
 
 @pytest.mark.parametrize("seed", range(20))

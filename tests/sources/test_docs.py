@@ -23,7 +23,7 @@ from lguest_py.images.native import ADDITIONS
 EXPECTED = {
     *("README.md", "CAVEATS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md"),
     *("docs/tour.md", "docs/kernels.md", "docs/devices.md", "docs/disks.md", "docs/networks.md", "docs/share.md"),
-    *("docs/reports.md", "docs/STATUS.md", "docs/decisions.md", "docs/latency.md"),
+    *("docs/book.md", "docs/reports.md", "docs/STATUS.md", "docs/decisions.md", "docs/latency.md"),
 }
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKES_FILES = {"docs/devices.md"}  # pages whose blocks run in an empty folder

@@ -230,7 +230,7 @@ def test_a_python_file_in_pieces() -> None:
 
 def test_a_c_file_in_pieces() -> None:
     text = "/* SPDX-License */\n/* Head. */\n#ifndef A_H\n#define A_H\n#include <x.h>\n\n/* One. */\nint a;\n\n"
-    text += "/*\n * Two\n * lines.\n */\nint b; /* in the code */\n\n#endif\n"
+    text += "/*\n * Two\n *\tlines.\n */\nint b; /* in the code */\n\n#endif\n"
     pieces = cut("a.h", text)
     found = [(section.prose, section.code) for section in pieces.sections]
-    assert found == [("Head.", (7, 8)), ("Two\nlines.", (14,))]
+    assert found == [("Head.", (7, 8)), ("Two\n\tlines.", (14,))]

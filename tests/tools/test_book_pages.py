@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The documentation as HTML (tools/documentation.py): built as a user does, its links, its look on screen and phone.
 
-Read before: test_book_order.py.  Read next: tests/lab/browser_lab.py.
+Read before: test_book_order.py.  Read next: tests/lab/watching/browser.py.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from book import links
 from book.highlight import highlight
 from book.markdown_page import Markdown
 from book.prose import html as prose
-from browser_lab import CHROMIUM, Browser, browser
+from browser import Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ("docs", "examples", "guest_kernel", "host_kernel", "lguest_py", "results", "switcher", "tools")
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "_images", "*.so", "_kvm.c")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "_images", "*.so", "_kvm.c", "_layouts.py", "offsets.h")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told_in_lines_and_nothing_is_written(way: str, copied:
         "a pointer": ("switcher/lean.S", "switcher/lean.S: the next in the book, none.h, does not exist"),
         "a file in the way": ("", f"{out}: it is not a folder; give another one with --to"),
         "others' files": ("", f"{out}: it has other files in it"),
-        "no such folder": ("", "/proc/none"),
+        "no such folder": ("", "tools/documentation.py: /proc/none/out: No such file or directory"),
     }[way]
     before = (copied / changed).read_text() if changed else ""
     if way == "a pointer":
@@ -148,6 +148,18 @@ def test_a_disk_that_is_full_leaves_nothing(
     told = f"tools/documentation.py: {tmp_path / 'out'}: No space left on device; --to DIR names another folder\n"
     assert capsys.readouterr() == ("", told)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_need_read_what_it_says(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import documentation; documentation.pages = lambda root, base: {}; documentation.main(['--to', 'out'])"
+    words = [sys.executable, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run(words, env=environment, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "out").is_dir()
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
@@ -199,6 +211,8 @@ def test_a_wrong_link_is_found(page: str, told: str) -> None:
         ("Two:\n- one\n  more\n- b_c", "<p>Two:</p>\n<ul><li>one more</li><li><code>b_c</code></li></ul>"),
         ("A:\n\n    a  b\n\n    c\n\nB", '<p>A:</p>\n<pre class="figure">a  b\n\nc</pre>\n<p>B</p>'),
         ("u32 call(void);\n\nIt calls.", '<p class="signature"><code>u32 call(void);</code></p>\n<p>It calls.</p>'),
+        ("void f(u32 *at): it is so", '<p class="signature"><code>void f(u32 *at)</code>: it is so</p>'),
+        ("A stack:\n\tss  esp\n\tcs", '<p>A stack:</p>\n<pre class="figure">ss  esp\ncs</pre>'),
         ("In run.c, `a  b` ``c``", '<p>In <a href="#run"><code>run.c</code></a>, <code>a b</code> <code>c</code></p>'),
         ("With call() and --option, e.g. 4.3", "<p>With <code>call()</code> and <code>--option</code>, e.g. 4.3</p>"),
         ("The page(s) of STATE(x)", "<p>The page(s) of <code>STATE(x)</code></p>"),
@@ -241,9 +255,6 @@ def test_each_colour_can_be_read(scheme: int) -> None:
 
 @pytest.fixture(scope="module")
 def screen(pages: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
-    if not CHROMIUM:
-        assert not os.environ.get("CI"), "chromium is not installed"
-        pytest.skip("chromium is not installed")
     folder = tmp_path_factory.mktemp("pages") / "site"
     with documentation.replacing(folder) as new:
         documentation.write(pages, new)
@@ -255,20 +266,22 @@ def screen(pages: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (390, True)], ids=["wide", "phone"])
 def test_a_page_in_a_browser(screen: tuple[Browser, str], page: str, width: int, dark: bool) -> None:
     shown, site = screen
-    shown.errors.clear()
+    shown.problems.clear()
     shown.requests.clear()
-    shown.open(f"{site}/{page}", width, dark=dark)
+    shown.screen(width, 1000, dark=dark)
+    shown.open(f"{site}/{page}")
     assert shown.run("document.documentElement.scrollWidth") <= width
     paper = "rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)"
     assert shown.run("getComputedStyle(document.body).backgroundColor") == paper
     assert shown.run("document.querySelectorAll('h1').length") == 1
-    assert shown.errors == []
+    assert shown.problems == []
     assert [address for address in shown.requests if not address.startswith(("file:", "data:", "about:"))] == []
 
 
 def test_the_contents_follow_the_reader_and_keys_reach_the_text(screen: tuple[Browser, str]) -> None:
     shown, site = screen
-    shown.errors.clear()
+    shown.problems.clear()
+    shown.screen(1440, 1000)
     shown.open(f"{site}/book.html#host_kernel/core/run.c")
     shown.run("now = () => document.querySelector('nav [aria-current]')?.hash")
     shown.run("new Promise(done => { const look = () => now() ? done() : setTimeout(look, 50); look() })")
@@ -277,7 +290,7 @@ def test_the_contents_follow_the_reader_and_keys_reach_the_text(screen: tuple[Br
     shown.run("location.hash = '#left-out'")
     shown.run("new Promise(done => { const look = () => now() == '#left-out' ? done() : setTimeout(look, 9); look() })")
     assert shown.run("document.querySelectorAll('nav details[open]').length") == 0
-    assert shown.errors == []
+    assert shown.problems == []
     shown.key("Tab")
     assert shown.run("document.activeElement.innerText")
     assert shown.run("[...document.links].filter(a => a.tabIndex >= 0)[0].className") == "skip"

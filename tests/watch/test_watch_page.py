@@ -66,7 +66,7 @@ def page_at(shown: Browser, file: Path, request: pytest.FixtureRequest) -> Itera
     """The browser with the page; each test has its own address, so that nothing is left of the one before."""
     shown.problems.clear()
     shown.screen(*WIDE)
-    shown.open(file, f"?{request.node.name.replace('[', '-').replace(']', '')}")
+    shown.open(file.as_uri() + f"?{request.node.name.replace('[', '-').replace(']', '')}")
     yield shown
     assert not shown.problems
 
@@ -116,7 +116,7 @@ def test_each_step_shows_what_was_recorded(page_at: Browser) -> None:
 
 def test_a_finger_goes_forward_and_back(page_at: Browser, file: Path) -> None:
     page_at.screen(*PHONE, touch=True)
-    page_at.open(file, "?finger")
+    page_at.open(file.as_uri() + "?finger")
     page_at.swipe((300, 400), (90, 410))
     assert page_at.run(HERE).startswith("2 of")
     page_at.swipe((90, 400), (300, 410))
@@ -132,7 +132,7 @@ def test_all_can_be_read(page_at: Browser, file: Path, size: tuple[int, int], tm
     small = "[...document.querySelectorAll('footer button')].filter((e) => e.offsetHeight < 44 || e.offsetWidth < 40)"
     for view in ("beside", "classic"):
         page_at.screen(*size, touch=size == PHONE)
-        page_at.open(file, f"?{size[0]}{view}#{view}-20")
+        page_at.open(file.as_uri() + f"?{size[0]}{view}#{view}-20")
         assert page_at.run(HERE).startswith("20 of")
         assert page_at.run("document.documentElement.scrollWidth") <= size[0]
         assert page_at.run(f"{small}.length") == 0
@@ -171,7 +171,7 @@ def test_without_javascript_the_text_is_there(page_at: Browser, file: Path) -> N
     page_at.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:
         page_at.screen(*PHONE, touch=True)
-        page_at.open(file, "?noscript")
+        page_at.open(file.as_uri() + "?noscript")
         names = page_at.names()
     finally:
         page_at.ask("Emulation.setScriptExecutionDisabled", value=False)
@@ -189,7 +189,7 @@ def test_what_a_guest_says_is_text_only(shown: Browser, tmp_path: Path) -> None:
     steps = (replace(record.steps[0], code=evil, why=evil), *record.steps[1:])
     path = tmp_path / "evil.html"
     path.write_text(page([replace(record, cause=evil, image=evil, steps=steps)]))
-    shown.open(path)
+    shown.open(path.as_uri())
     assert shown.run(CODE) == evil
     assert shown.run("document.title").startswith("</script>")
     assert shown.run("document.images.length") == 0

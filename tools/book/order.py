@@ -32,7 +32,7 @@ CORE = (  # folders of which each file that is left out is named
     ),
     *("lguest_py/engines", "lguest_py/launcher", "switcher", "switcher/layouts"),
 )
-GENERATED = ("_layouts.py", "_kvm.c")
+GENERATED = ("_layouts.py", "_kvm.c")  # not there in a clean tree
 LEFT_OUT = Path(__file__).with_name("left_out.toml")
 NEXT = re.compile(r"\bNext\s+in\s+the\s+book:\s+([\w./-]*[\w/-])\.(?=\s|$)")
 ANY_NEXT = re.compile(r"\bNext\s+in\s+the\s+book\b")
@@ -76,7 +76,7 @@ def resolve(root: Path, origin: str, name: str) -> str | None:
     """The file that ``origin`` means by ``name``: beside it, or from the root."""
     for base in (Path(origin).parent, Path(), Path(origin).parent.parent):
         path = base / name
-        if ".." not in path.parts and (root / path).is_file():
+        if ".." not in path.parts and not name.endswith(GENERATED) and (root / path).is_file():
             return path.as_posix()
     return None
 

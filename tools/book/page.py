@@ -212,7 +212,7 @@ def page(order: list[Entry], links: Links, version: str) -> str:
     for chapter in found:
         parts.append(
             f'<section class="chapter" id="{chapter.id}" aria-labelledby="{chapter.id}-title">\n'
-            f'<h2 id="{chapter.id}-title"><small>Chapter {chapter.number}</small>{escape(chapter.title)}</h2>\n'
+            f'<h2 id="{chapter.id}-title"><small>Chapter {chapter.number}</small> {escape(chapter.title)}</h2>\n'
             f'<p class="opening">{inline(chapter.text, lambda name: None)}</p>\n'
             f'<p class="count">{len(chapter.entries)} files, {chapter.lines:,} lines</p>'
         )

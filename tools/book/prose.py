@@ -12,7 +12,9 @@ from html import escape
 
 Link = Callable[[str], str | None]  # the address of a file that a text names; None: no such file
 ITEM = re.compile(r"- |\d+\. ")
-SIGNATURE = re.compile(r"(?:extern |static |const )*[\w ]+[ *]\*?\w+(?:\([^)]*\)|\[\w*\]);$")
+SIGNATURE = re.compile(
+    r"(?P<code>(?:extern |static |const )*(?:struct )?\w+ \**\w+(?:\([^)]*\)|\[\w*\]);?)(?P<rest>: .+)?$", re.S
+)
 TOKEN = re.compile(
     r"``(?P<double>[^`]+)``|`(?P<single>[^`\n]+)`"
     r"|(?<![\w/])(?P<file>[\w-]+(?:/[\w.-]+)*\.(?:c|h|S|py|md|toml|ld))(?![\w/])"
@@ -75,8 +77,9 @@ def html(text: str, link: Link) -> str:
             continue
         if block[0].startswith("    "):
             parts.append(_as_it_stands(block))
-        elif SIGNATURE.match(body):
-            parts.append(f'<p class="signature"><code>{escape(body)}</code></p>')
+        elif match := SIGNATURE.match(body):
+            rest = inline(match["rest"] or "", link)
+            parts.append(f'<p class="signature"><code>{escape(match["code"])}</code>{rest}</p>')
         else:
             parts.append(f"<p>{inline(body, link)}</p>")
     return "\n".join(parts)

@@ -53,7 +53,7 @@ class _Comment:
 def _unmarked(lines: list[str]) -> str:
     """The text of a C comment."""
     text = "\n".join(lines).strip()[2:-2]
-    return "\n".join(re.sub(r"^ \*(?: |$)", "", line) for line in text.split("\n")).strip()
+    return "\n".join(re.sub(r"^ \*(?: |$|(?=\t))", "", line) for line in text.split("\n")).strip()
 
 
 def _c_comments(lines: list[str]) -> Iterator[_Comment]:
