@@ -54,11 +54,7 @@ def test_without_root_it_prints_the_command_to_run(machine: Machine, verb: str) 
     status, output, error = machine.run(verb)
     assert (status, output, error.count("\n")) == (2, "", 1)
     wanted = "python3 python3-venv python3-dev gcc libc6-dev binutils qemu-system-x86"
-<<<<<<< HEAD
     more = {"boot": "", "labs": "", "test": " cpio e2fsprogs qemu-utils gdb chromium mmdebstrap zstd"}[verb]
-=======
-    more = {"boot": "", "test": " cpio e2fsprogs qemu-utils gdb chromium mmdebstrap zstd"}[verb]
->>>>>>> book
     assert error.endswith(f"apt-get update && apt-get install -y --no-install-recommends {wanted}{more}\n")
 
 
