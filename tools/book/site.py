@@ -16,7 +16,8 @@ from book.markdown_page import Markdown
 from book.order import reading_order
 from book.page import COPIED, HERE, Links, address, head, page
 
-PAGES = ("README.md", "docs/*.md", "*.md", "results/*.md")  # in this order in the list of pages
+# In this order in the list of pages.
+PAGES = ("README.md", "docs/*.md", "labs/*.md", "labs/*/*.md", "*.md", "results/*.md")
 CLOSED_ON_A_PHONE = 'document.querySelector("nav details").open = matchMedia("(min-width: 64rem)").matches'
 
 
