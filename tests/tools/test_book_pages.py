@@ -21,6 +21,7 @@ from book import links
 from book.highlight import highlight
 from book.markdown_page import Markdown
 from book.prose import html as prose
+from book.site import markdown
 from browser import Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,6 +221,13 @@ def test_a_wrong_link_is_found(page: str, told: str) -> None:
 )  # fmt: skip
 def test_a_comment_as_text(text: str, shown: str) -> None:
     assert prose(text, {"run.c": "#run"}.get) == shown
+
+
+def test_every_markdown_page_of_a_tree_is_taken(tmp_path: Path) -> None:
+    for name in ("README.md", "B.md", "docs/a.md", "labs/01/README.md", "build/x.md", ".venv/x.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(markdown(tmp_path)) == ["README.md", "docs/a.md", "B.md", "labs/01/README.md"]
 
 
 def test_a_page_of_markdown() -> None:

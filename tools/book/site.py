@@ -8,6 +8,7 @@ Read next: page.py for the book, markdown_page.py; links.py, which checks what w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path, PurePosixPath
 
@@ -16,14 +17,23 @@ from book.markdown_page import Markdown
 from book.order import reading_order
 from book.page import COPIED, HERE, Links, address, head, page
 
-# In this order in the list of pages.
-PAGES = ("README.md", "docs/*.md", "labs/*.md", "labs/*/*.md", "*.md", "results/*.md")
+NOT_OURS = ("build", "dist")
 CLOSED_ON_A_PHONE = 'document.querySelector("nav details").open = matchMedia("(min-width: 64rem)").matches'
 
 
 def back(path: str) -> str:
     """From a page to the root."""
     return "../" * (len(PurePosixPath(path).parts) - 1)
+
+
+def markdown(root: Path) -> Iterator[str]:
+    """Every Markdown page, in the order of the list of pages: the README, docs/, those beside it, all others."""
+    yield "README.md"
+    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name not in NOT_OURS]
+    folders = [path for path in inside if not path.name.startswith(".") and path.name != "docs"]
+    beside = [path for path in sorted(root.glob("*.md")) if path.name != "README.md"]
+    for paths in (sorted((root / "docs").rglob("*.md")), beside, *(sorted(folder.rglob("*.md")) for folder in folders)):
+        yield from (path.relative_to(root).as_posix() for path in paths)
 
 
 class Site:
@@ -41,8 +51,7 @@ class Site:
         links = Links(self.root, self.base, {entry.path for entry in order})
         self._put("style.css", (HERE / "style.css").read_text(encoding="utf-8"))
         self._put("book.html", page(order, links, self.version))
-        found_pages = [sorted(self.root.glob(each)) for each in PAGES]
-        names = list(dict.fromkeys(path.relative_to(self.root).as_posix() for each in found_pages for path in each))
+        names = list(markdown(self.root))
         texts = {name: Markdown((self.root / name).read_text(encoding="utf-8")) for name in names}
         titles = {name: text.title or name for name, text in texts.items()}
         found: set[str] = set()
