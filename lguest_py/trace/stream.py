@@ -6,7 +6,7 @@ machine, from the Guest's first instruction on.  Nothing in a record is trusted:
 none.
 
 The Launcher has another clock.  Each block of records says when it was taken by it, and the newest record in it
-cannot be of later: the closest pair of the last ones tells how the clocks are related, to some ten microseconds.
+cannot be of later: the closest pair of the last ones tells how the clocks are related.
 Read before: lguest_py/shared_memory/trace_blocks.py.  Read next: causes.py, text.py.
 """
 
