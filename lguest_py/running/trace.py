@@ -63,6 +63,8 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
         parser.error("give the NAME of a running Guest, or --read FILE")
     if options.read is not None and (options.seconds is not None or options.rate is not None):
         parser.error("--seconds and --rate are for a running Guest: how long --read goes on was decided by boot")
+    if options.json and options.top and options.output is None:
+        parser.error("--json is for the lines: leave --top out, or give -o FILE, too")
     return options
 
 

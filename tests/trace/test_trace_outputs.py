@@ -226,7 +226,7 @@ SAMPLES = trace(
     exit_record(1000, 1500, 0xF0), stack_record(L.TRACE_SAMPLE, 0xC0001210, 0xC0001008),
     exit_record(1600, 1700, 0xF0), stack_record(L.TRACE_SAMPLE, 0xC0001220, 0xC0001008),
     exit_record(1800, 1900, 14), stack_record(L.TRACE_SAMPLE_HOST, 0xC0001210, 0xC0001008),
-    exit_record(2000, 2100, 0xF0, cs=0x73), stack_record(L.TRACE_SAMPLE, 0x8048000),
+    exit_record(2000, 2100, 0xF0, cs=0x73), stack_record(L.TRACE_SAMPLE, 0x8048000, ring=3),
     exit_record(2200, 2300, 0xF0), stack_record(L.TRACE_SAMPLE, 0x10),
     exit_record(2400, 1_000_002_500, 0xF0),
 )  # fmt: skip
