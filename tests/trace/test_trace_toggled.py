@@ -25,6 +25,7 @@ from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.trace.stream import Stream, Switch
 
 ROUNDS = {"tcg": 400, "kvm": 400}
+MOST = 12  # times
 CODE = 0x160000
 IN = b"\xe4\x61"  # a trap to the Host kernel
 DR7_NONE, DR7_FIRST = 0x400, 0x401
@@ -43,7 +44,7 @@ class Kept:
 
 
 class Toggler:
-    """A Control that turns the trace on and off whenever it is asked."""
+    """A Control that turns the trace on and off whenever it is asked, up to MOST times."""
 
     def __init__(self, tracing: Tracing) -> None:
         self.tracing, self.kept = tracing, list[Kept]()
@@ -53,6 +54,7 @@ class Toggler:
 
     def begin(self, poller: Poller) -> None:
         """See Control."""
+        self._poller = poller
         poller.set(self._always, READABLE)
 
     def service(self, ready: Collection[int], vm: Vm) -> None:
@@ -61,6 +63,9 @@ class Toggler:
             self.tracing.drain()
             self.tracing.remove(self._reader)
             self._reader = None
+        elif len(self.kept) == MOST:
+            self._poller.set(self._always, 0)
+            return
         else:
             self.kept.append(Kept())
             self._reader = self.tracing.add(self.kept[-1], 10_000)
