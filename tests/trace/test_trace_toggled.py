@@ -24,8 +24,8 @@ from lguest_py.launcher.vm import Vm
 from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.trace.stream import Stream, Switch
 
-ROUNDS = {"tcg": 400, "kvm": 400}
-MOST = 12  # times
+ROUNDS = {"tcg": 150, "kvm": 150}
+MOST = 5  # times
 CODE = 0x160000
 IN = b"\xe4\x61"  # a trap to the Host kernel
 DR7_NONE, DR7_FIRST = 0x400, 0x401
