@@ -132,18 +132,22 @@ static void sample(u16 kind)
 			return;
 		entry->kind = from ? TRACE_SAMPLE_MORE : kind;
 		entry->count = count - from < TRACE_ADDRESSES ? count - from : TRACE_ADDRESSES;
+		entry->ring = guest.regs->cs & RPL;
 		for (u32 index = 0; index < entry->count; index++)
 			entry->addresses[index] = addresses[from + index];
 		publish();
 	}
 }
 
-/* Take a sample if one is due, and see to it that the next one interrupts the Guest.  While it was idle there is none. */
+/*
+ * Take a sample if one is due, and see to it that the next one interrupts the Guest.  While it was idle there is none, nor before
+ * a return by a second frame, which has the Switcher's eip in the first.
+ */
 static void sample_at(u64 now, u16 kind)
 {
 	if (!period)
 		return;
-	if (sample_due && now >= sample_due && !idle_since)
+	if (sample_due && now >= sample_due && !idle_since && guest.regs->cs != HOST_CS)
 		sample(kind);
 	if (now >= sample_due)
 		sample_due = now + period;

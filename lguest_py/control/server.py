@@ -69,10 +69,13 @@ class _Client:
         self.heard = bytearray(rest)
         return [bytes(line) for line in lines]
 
-    def close(self) -> None:
+    def drop_files(self) -> None:
         for each in self.files:
             os.close(each)
         self.files.clear()
+
+    def close(self) -> None:
+        self.drop_files()
         self.socket.close()
 
 
@@ -155,11 +158,12 @@ class Control:
         outcome = None
         try:
             request = decode(line)
-            if request.get("do") == "attach":
-                self._attach(fd, client, request)
-                return None
-            if request.get("do") == "trace":
-                self._trace(fd, client, request, vm)
+            if request.get("do") in ("attach", "trace"):
+                client.drop_files()  # which nobody would close then
+                if request["do"] == "attach":
+                    self._attach(fd, client, request)
+                else:
+                    self._trace(fd, client, request, vm)
                 return None
             if request.get("do") == "gdb":
                 self._debug(fd, client, vm)
@@ -167,9 +171,7 @@ class Control:
             answer, outcome = self._commands.do(request, client.files, vm)
         except LguestError as error:
             answer = {"error": str(error)}
-        for each in client.files:
-            os.close(each)
-        client.files.clear()
+        client.drop_files()
         client.waiting += encode(answer)
         return outcome
 

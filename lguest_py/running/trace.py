@@ -35,8 +35,8 @@ goes on, and nothing of the trace is left in it.  To trace a Guest from its firs
 Without --top and without a picture each switch is a line.  Several pictures may be made at once.  Traps that the
 Switcher answers by itself are no world switches: they are counted, with the next switch.
 
-exit status: 0 (also after Ctrl-C), or 1 where there is no such Guest or a file cannot be written; 141 when the reader
-of the output is gone
+exit status: 0 (also after Ctrl-C), or 1 where there is no such Guest or a file cannot be written, 2 for wrong use; 141
+when the reader of the output is gone
 """
 RATE = 997  # no multiple of what a Guest does regularly
 ADVICE = "give another place"
@@ -63,6 +63,8 @@ def _parse(make_parser: MakeParser, arguments: Sequence[str]) -> argparse.Namesp
         parser.error("give the NAME of a running Guest, or --read FILE")
     if options.read is not None and (options.seconds is not None or options.rate is not None):
         parser.error("--seconds and --rate are for a running Guest: how long --read goes on was decided by boot")
+    if options.json and options.top and options.output is None:
+        parser.error("--json is for the lines: leave --top out, or give -o FILE, too")
     return options
 
 

@@ -13,7 +13,7 @@ from html import escape
 from zlib import crc32
 
 WIDTH, ROW, LETTER = 1200, 17, 6.6  # pixels; of a letter of FONT
-TOP, BOTTOM = 64, 12
+TOP, BOTTOM = 80, 12
 NARROWEST = 0.4  # a box that would be less is left out
 FONT = "font-family='sans-serif' font-size='12'"
 HOST, PROGRAM, UNKNOWN = "#b9c4d0", "#cfd8c4", "#dddddd"
@@ -122,8 +122,8 @@ def draw(stacks: Counter[tuple[str, ...]], title: str, summary: str) -> str:
         f"<title id='title'>{escape(head)}</title>",
         f"<desc id='about'>{escape(about)}</desc>",
         f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>",
-        f"<text x='8' y='24' font-family='sans-serif' font-size='18' font-weight='bold'>{escape(head)}</text>",
-        f"<text x='8' y='44' font-family='sans-serif' font-size='14'>{escape(summary)}</text>",
+        f"<text x='8' y='32' font-family='sans-serif' font-size='28' font-weight='bold'>{escape(head)}</text>",
+        f"<text x='8' y='64' font-family='sans-serif' font-size='24'>{escape(summary)}</text>",
         *_boxes(root, height),
         "<style>g.box { cursor: pointer } g.box:hover rect, g.box:focus rect { stroke: #000000 }</style>",
         f"<script><![CDATA[\n{SCRIPT.replace('WIDTH', str(WIDTH))}]]></script>",

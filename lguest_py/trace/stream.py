@@ -6,7 +6,7 @@ machine, from the Guest's first instruction on.  Nothing in a record is trusted:
 none.
 
 The Launcher has another clock.  Each block of records says when it was taken by it, and the newest record in it
-cannot be of later: the closest pair of the last ones tells how the clocks are related, to some ten microseconds.
+cannot be of later: the closest pair of the last ones tells how the clocks are related.
 Read before: lguest_py/shared_memory/trace_blocks.py.  Read next: causes.py, text.py.
 """
 
@@ -24,13 +24,13 @@ from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.trace_blocks import COUNT, DROPPED, EVENT, EVENTS, FACTS, RECORDS, TAKEN, Blocks
 
 RECORD = struct.Struct("<HHIQQQIIIIIIII")
-STACK = struct.Struct("<HHI14I")
+STACK = struct.Struct("<HBBI14I")
 FIELDS = ("kind", "cs", "lost", "entered", "left", "idle", "eip", "eax", "directory", "fast_paths", "data")
 WORD = struct.Struct("<H")
 PAIRS = 64  # of the two clocks, of which the closest counts
 assert RECORD.size == STACK.size == L.TRACE_RECORD.size
 assert tuple(L.TRACE_RECORD.fields) == FIELDS
-assert tuple(L.TRACE_STACK.fields) == ("kind", "count", "lost", "addresses")
+assert tuple(L.TRACE_STACK.fields) == ("kind", "count", "ring", "lost", "addresses")
 
 
 class Switch(NamedTuple):
@@ -209,17 +209,16 @@ class Stream:
         )  # fmt: skip
 
     def _stack(self, kind: int, found: tuple[int, ...]) -> Iterator[Item]:
-        count = min(found[1], L.TRACE_ADDRESSES)
-        self._lost += found[2]
+        _, count, ring, lost, *addresses = found
+        self._lost += lost
+        del addresses[count:]
         if kind == L.TRACE_SAMPLE_MORE:
-            self._sample += found[3 : 3 + count] if self._sample_of else ()
+            self._sample += addresses if self._sample_of else ()
             return
         yield from self._close_sample()
-        if not self._switch or not count:
-            return
-        host = kind == L.TRACE_SAMPLE_HOST
-        self._sample_of = self._switch.at_ns, self._switch.ring, host, self._switch.vector
-        self._sample = list(found[3 : 3 + count])
+        if self._switch and addresses:
+            self._sample_of = self._switch.at_ns, ring & 3, kind == L.TRACE_SAMPLE_HOST, self._switch.vector
+            self._sample = addresses
 
     def _launcher(self) -> Iterator[Event]:
         """Events, once the clocks are related."""

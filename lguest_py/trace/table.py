@@ -17,6 +17,8 @@ from lguest_py.trace.text import duration
 EVERY = 1.0  # seconds between two pictures of --top
 ALTERNATE, ORDINARY, HOME, TO_END, LINE_END = "\x1b[?1049h", "\x1b[?1049l", "\x1b[H", "\x1b[J", "\x1b[K"
 COLUMNS = f"{'switches':>10} {'/s':>8}  {'total':>9} {'mean':>9} {'longest':>9} {'share':>6}  cause"
+NARROW_COLUMNS = f"{'switches':>10} {'total':>8} {'share':>6} cause"
+WIDE = 72  # columns of a terminal
 
 
 @dataclass
@@ -75,8 +77,18 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
-def lines(counts: Counts, most: int | None = None) -> list[str]:
-    """The table; ``most``: of so many causes."""
+def _row(name: str, each: Count, counts: Counts, span: int, narrow: bool) -> str:
+    share = _share(each.total, counts.host_ns)
+    if narrow:
+        return f"{each.number:>10,} {duration(each.total):>8} {share:>6} {name}"
+    rate = f"{each.number * 1e9 / span:,.0f}" if counts.number > 1 else "-"
+    mean = duration(each.total // each.number)
+    times = f"{duration(each.total):>9} {mean:>9} {duration(each.longest):>9}"
+    return f"{each.number:>10,} {rate:>8}  {times} {share:>6}  {name}"
+
+
+def lines(counts: Counts, most: int | None = None, columns: int = WIDE) -> list[str]:
+    """The table; ``most``: of so many causes.  In less than WIDE ``columns`` it has fewer of its own."""
     span = max(counts.last_ns - counts.first_ns, 1)
     all_time = counts.guest_ns + counts.host_ns + counts.idle_ns
     parts = ("Guest", counts.guest_ns), ("Host kernel", counts.host_ns), ("idle", counts.idle_ns)
@@ -84,15 +96,9 @@ def lines(counts: Counts, most: int | None = None) -> list[str]:
     found = [
         f"{counts.number:,} world switches in {duration(span)}; time: {where}" if counts.number else "0 world switches",
         f"{counts.answered:,} traps were answered by the Switcher, without a world switch",
-        COLUMNS,
+        COLUMNS if columns >= WIDE else NARROW_COLUMNS,
     ]
-    for name, each in counts.costliest()[:most]:
-        rate = f"{each.number * 1e9 / span:,.0f}" if counts.number > 1 else "-"
-        mean = duration(each.total // each.number)
-        found.append(
-            f"{each.number:>10,} {rate:>8}  {duration(each.total):>9} {mean:>9} {duration(each.longest):>9} "
-            f"{_share(each.total, counts.host_ns):>6}  {name}"
-        )
+    found += [_row(name, each, counts, span, columns < WIDE) for name, each in counts.costliest()[:most]]
     if counts.lost:
         found.append(f"{counts.lost:,} records were lost, because who reads was too slow: they are in no count")
     return found
@@ -118,7 +124,7 @@ class Table:
             return
         self._next = time.monotonic() + EVERY
         columns, rows = self._size()
-        shown = lines(self.counts, max(rows - 5, 1))
+        shown = lines(self.counts, max(rows - 5, 1), columns)
         body = f"{LINE_END}\r\n".join(line[: max(columns - 1, 1)] for line in shown[: max(rows - 1, 1)])
         self._write(HOME + body + LINE_END + TO_END)
 

@@ -192,7 +192,8 @@ struct trace_record {
 
 struct trace_stack {
 	u16 kind;
-	u16 count;          /* of addresses here */
+	u8 count;           /* of addresses here */
+	u8 ring;            /* that of eip */
 	u32 lost;
 	u32 addresses[14];  /* eip (in TRACE_SAMPLE_MORE not), then return addresses, the innermost first */
 };

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -15,10 +16,13 @@ from typing import Any, cast
 
 import pytest
 
+from lguest_py.control.detached import DetachedConsole
 from lguest_py.control.server import CLIENTS, Control
+from lguest_py.control.tracers import MOST_WAITING
 from lguest_py.control.wire import LONGEST
 from lguest_py.files.poller import Poller
 from lguest_py.launcher.result import Outcome
+from lguest_py.launcher.tracing import Tracing
 from lguest_py.launcher.vm import Vm
 from lguest_py.shared_memory.mailbox import Snapshot
 
@@ -27,6 +31,12 @@ class Machine:
     """What the requests need of a Vm."""
 
     paused = False
+
+    def __init__(self) -> None:
+        self.tracing = Tracing()
+
+    def retrace(self) -> None:
+        pass
 
     def look(self) -> Snapshot:
         return Snapshot(switches=7)
@@ -102,7 +112,8 @@ def test_a_right_client(server: Server) -> None:
     [
         b"\n", b"stat\n", b"[]\n", b"{}\n", b'{"do": 7}\n', b'{"do": ["stat"]}\n', b'{"do": "nothing"}\n', b"\xff\n",
         b'{"do": "attach"}\n', b'{"do": "dump"}\n', b'{"do": "save", "stop": true}\n', b'{"do": "resize"}\n',
-        b"[" * 60000 + b"\n",
+        b"[" * 60000 + b"\n", b'{"do": "trace", "rate": "x"}\n', b'{"do": "trace", "rate": 1e9}\n',
+        b'{"do": "trace", "rate": [1]}\n', b'{"do": "trace", "rate": true}\n', b'{"do": "trace", "rate": -1}\n',
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_answered_with_an_error(server: Server, line: bytes) -> None:
@@ -188,3 +199,43 @@ def test_random_bytes(server: Server) -> None:
         client.close()
         server.turn()
     assert server.ask(server.client(), b'{"do": "stat"}\n')["name"] == "it"
+
+
+def test_a_tracer_that_never_reads_costs_no_more_than_its_share(server: Server) -> None:
+    silent, reads = server.client(), server.client()
+    tracing = server.machine.tracing
+    for client in (silent, reads):
+        client.sendall(b'{"do": "trace"}\n')
+        server.turn()
+        assert client.recv(3) == b"{}\n"
+    assert tracing.readers == 2
+    for _ in range(3 * MOST_WAITING >> 20):
+        tracing._all(bytes(1 << 20), 1)  # as much as records
+        reads.send(b"\n")
+        server.turn()
+        with contextlib.suppress(BlockingIOError):
+            while reads.recv(1 << 20):
+                pass
+    waiting = sorted(len(each.waiting) for each in server.control._tracers._tracers.values())
+    assert waiting[1] <= MOST_WAITING
+    assert server.ask(server.client(), b'{"do": "stat"}\n')["tracers"] == 2
+    silent.close()
+    reads.close()
+    server.turn()
+    server.turn()
+    assert tracing.readers == 0
+    assert not tracing.on
+
+
+@pytest.mark.parametrize("verb", ["attach", "trace"])
+def test_a_file_that_comes_along_for_nothing_is_closed(server: Server, verb: str) -> None:
+    console = DetachedConsole()
+    server.control._console = console
+    before = len(os.listdir("/proc/self/fd"))
+    client = server.client()
+    with open(os.devnull) as file:
+        socket.send_fds(client, [json.dumps({"do": verb}).encode() + b"\n"], [file.fileno()])
+    server.turn()
+    assert len(os.listdir("/proc/self/fd")) == before + 2  # both ends of the connection
+    assert client.recv(3) == b"{}\n"
+    console.end("")

@@ -32,7 +32,7 @@ from lguest_py.engines.base import Engine, EngineWrapper
 from lguest_py.hardware import Hardware
 from lguest_py.images import Image, Segment
 from lguest_py.images.image import Personality
-from lguest_py.launcher.launcher import Launcher, Settings
+from lguest_py.launcher.launcher import Control, Launcher, Settings
 from lguest_py.launcher.report import death, statistics
 from lguest_py.launcher.result import End, Result
 from lguest_py.launcher.tracing import Tracing
@@ -260,7 +260,7 @@ def offences(memory: memoryview, guest: range, machine: bytes, pae: bool = False
     behind_mailbox = L.MAILBOX_ADDRESS + L.MAILBOX.size, L.PCI_ADDRESS
     behind_pci = L.PCI_ADDRESS + L.PCI_SLOTS * L.PCI_FUNCTION.size, L.TRACE_ADDRESS
     ring_end = L.TRACE_ADDRESS + L.TRACE_RECORDS * L.TRACE_RECORD.size
-    traced = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)["trace"]
+    traced = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)["trace_head"]
     behind_ring = ring_end if traced else L.TRACE_ADDRESS, 0x9F000
     for start, end in (behind_machine, behind_mailbox, behind_pci, behind_ring, (guest.stop, len(memory))):
         if bytes(memory[start:end]).strip(b"\0"):
@@ -367,10 +367,11 @@ def run_image(
     hardware: tuple[Hardware, ...] = (),
     engine: Callable[[int], Engine] | None = None,
     tracing: Tracing | None = None,
+    control: Control | None = None,
 ) -> Run:
     """Boot any Guest so; ``seconds`` is its time limit.  With ``hardware`` it has PCI.
 
-    ``engine`` makes one in place of that.  ``tracing``: who traces it.
+    ``engine`` makes one in place of that.  ``tracing``: who traces it; ``control``: who looks at it.
     """
     plan = Plan(RAM_END)
     devices = plan.device_bytes if guest.personality == "lguest" and not hardware else 0
@@ -391,7 +392,7 @@ def run_image(
             keys.write(typed)
             keys.seek(0)
             with closing(Output(sink)) as output:
-                result = Launcher(settings, make, Input(keys.fileno()), output, tracing=tracing).run()
+                result = Launcher(settings, make, Input(keys.fileno()), output, control=control, tracing=tracing).run()
                 output.finish(60)
     finally:
         os.close(sink)

@@ -43,7 +43,7 @@ def boot(engine: str, folder: Path, kernel: Sequence[str]) -> tuple[Counter[str]
     return Counter(counted), traced, folded.read_text().splitlines()
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 def test_debians_kernel(engine_name: str, stock: Kernel, tmp_path: Path) -> None:
     counted, traced, stacks = boot(engine_name, tmp_path, [stock.name, "quiet"])
     assert traced == counted

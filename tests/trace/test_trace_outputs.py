@@ -140,15 +140,18 @@ def test_an_empty_table() -> None:
 
 def test_the_table_at_a_terminal_is_no_wider_and_gives_it_back() -> None:
     written: list[str] = []
-    table = Table(written.append, lambda: (20, 4))
+    table = Table(written.append, lambda: (44, 5))
     for each in items(WORK):
         table.take(each)
     table.tick()
     table.tick()  # too soon
     assert len(written) == 2
     shown = written[1].replace("\x1b[H", "").replace("\x1b[J", "").replace("\x1b[K", "").split("\r\n")
-    assert len(shown) == 3
-    assert max(map(len, shown)) == 19
+    assert shown[2:] == [
+        "  switches    total  share cause",
+        "         1   4.5 ms 100.0% hypercall NEW_PG",
+    ]
+    assert max(map(len, shown)) == 43
     table.end()
     assert written[0] == "\x1b[?1049h"
     assert written[2] == "\x1b[?1049l"
@@ -223,7 +226,7 @@ SAMPLES = trace(
     exit_record(1000, 1500, 0xF0), stack_record(L.TRACE_SAMPLE, 0xC0001210, 0xC0001008),
     exit_record(1600, 1700, 0xF0), stack_record(L.TRACE_SAMPLE, 0xC0001220, 0xC0001008),
     exit_record(1800, 1900, 14), stack_record(L.TRACE_SAMPLE_HOST, 0xC0001210, 0xC0001008),
-    exit_record(2000, 2100, 0xF0, cs=0x73), stack_record(L.TRACE_SAMPLE, 0x8048000),
+    exit_record(2000, 2100, 0xF0, cs=0x73), stack_record(L.TRACE_SAMPLE, 0x8048000, ring=3),
     exit_record(2200, 2300, 0xF0), stack_record(L.TRACE_SAMPLE, 0x10),
     exit_record(2400, 1_000_002_500, 0xF0),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pictures in docs/trace.md and the README: a boot of Debian's kernel, as docs/pictures/boot_trace.py draws them.
+"""The pictures of docs/trace.md and the README: of a boot of Debian's kernel, drawn by docs/pictures/boot_trace.py.
 
 Read next: docs/pictures/boot_trace.py; test_trace_linux.py, that boot.
 """

@@ -66,7 +66,7 @@ def test_a_stack_of_several_records_is_one_sample() -> None:
 
 
 def test_a_sample_that_the_host_kernel_took_is_that_of_the_exit_before() -> None:
-    records = exit_record(1000, 1500, 14, cs=0x73), stack_record(L.TRACE_SAMPLE_HOST, 5), exit_record(1700, 1800)
+    records = exit_record(1000, 1500, 14), stack_record(L.TRACE_SAMPLE_HOST, 5, ring=3), exit_record(1700, 1800)
     (sample,) = (each for each in items(trace(*records)) if isinstance(each, Sample))
     assert (sample.addresses, sample.host, sample.ring, sample.vector) == ((5,), True, 3, 14)
 

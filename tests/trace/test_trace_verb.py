@@ -47,6 +47,7 @@ def test_wrong_use(tmp_path: Path) -> None:
     assert "give the NAME of a running Guest, or --read FILE" in refused(status=2)
     assert "give the NAME of a running Guest, or --read FILE" in refused("--read", "x", "name", status=2)
     assert "--seconds and --rate are for a running Guest" in refused("--read", "x", "--seconds", "1", status=2)
+    assert "--json is for the lines" in refused("--read", "x", "--json", "--top", status=2)
     assert "give 1 to 10000 samples" in refused("--rate", "0", "x", status=2)
     assert "no Guest nobody runs" in refused("nobody", status=1)
     assert "cannot be called" in refused("../x", status=2)

@@ -34,9 +34,9 @@ def exit_record(
     return struct.pack("<HHIQQQ8I", vector, cs, lost, entered, left, idle, eip, eax, 0, fast_paths, *data)
 
 
-def stack_record(kind: int, *addresses: int, count: int | None = None, lost: int = 0) -> bytes:
+def stack_record(kind: int, *addresses: int, ring: int = 1, lost: int = 0) -> bytes:
     words = [*addresses, *(0,) * (14 - len(addresses))]
-    return struct.pack("<HHI14I", kind, len(addresses) if count is None else count, lost, *words)
+    return struct.pack("<HBBI14I", kind, len(addresses), ring, lost, *words)
 
 
 def records_block(*records: bytes, taken: int = 0) -> bytes:
