@@ -145,11 +145,13 @@ static bool closed_gate(u8 opcode)
 }
 
 /* Did the Guest fault at such an int?  Then opcode is its first byte. */
-static bool at_closed_gate(u8 *opcode)
+static bool at_closed_gate(bool is_step, u8 *opcode)
 {
 	const struct registers *regs = guest.regs;
+	u32 vector = regs->errcode >> 3;
 
-	return regs->trapnum == TRAP_GENERAL && regs->errcode == CLOSED_GATE(regs->errcode >> 3) &&
+	return regs->trapnum == TRAP_GENERAL && regs->errcode == CLOSED_GATE(vector) &&
+	       (vector == TRAP_BREAKPOINT || (is_step && step_closed(vector))) &&
 	       guest_try_read(opcode, personality.segment_base(regs->cs) + regs->eip, 1);
 }
 
@@ -166,7 +168,7 @@ static void trap(void)
 			write_dr6(DR6_RESET | others);
 			plain_trap();
 		}
-	} else if (at_closed_gate(&opcode)) {
+	} else if (at_closed_gate(is_step, &opcode)) {
 		if (opcode == INT3) {
 			stop(DEBUGGER_INT3, 0);
 			if (!(debugger->wanted & DEBUGGER_DELIVER))
