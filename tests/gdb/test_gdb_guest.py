@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 
 import pytest
-from gdb_lab import Debugged
+from gdb_lab import Debugged, needs_gdb
 
 from lguest_py import images
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher, built
 
+pytestmark = needs_gdb
 GUEST = built("guest.elf")
 
 

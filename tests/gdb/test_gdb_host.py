@@ -17,7 +17,7 @@ from pathlib import Path
 
 import kvm_carrier
 import pytest
-from gdb_lab import SECONDS, gdb
+from gdb_lab import SECONDS, gdb, needs_gdb
 
 from lguest_py import __version__
 from lguest_py.control.client import Running, running
@@ -25,6 +25,7 @@ from lguest_py.errors import UsageError
 from lguest_py.gdb.where import Where, where
 from lguest_py.launcher.vm_memory import built
 
+pytestmark = needs_gdb
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = f"target remote | {sys.executable} -m lguest_py gdb"
 GUEST, HOST = built("guest.elf"), built("host_kernel.elf")

@@ -11,11 +11,13 @@ import re
 from pathlib import Path
 
 import pytest
-from gdb_lab import MIB, Debugged
+from gdb_lab import MIB, Debugged, needs_gdb
 from linux_lab import RealLinux
 
 from lguest_py import images
 from lguest_py.kernels.stock import Kernel
+
+pytestmark = needs_gdb
 
 
 @pytest.mark.nightly("kvm")
