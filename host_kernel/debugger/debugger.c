@@ -96,6 +96,7 @@ static void pause(void)
 	debugger->cr2 = registers[1];
 	debugger->cr3 = registers[2];
 	debugger->cr4 = registers[3];
+	debugger->processor = (u32)&saved_processor;
 	debugger->hardware = debug_registers_work();
 	stand_still(serve);
 	wanted = debugger->wanted;
@@ -187,7 +188,6 @@ static void trap(void)
 
 void debugger_init(void)
 {
-	debugger->processor = (u32)&saved_processor;
 	mailbox_pause = pause;
 	if (read_once(&mailbox->pause))
 		pause();
