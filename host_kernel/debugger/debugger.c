@@ -96,6 +96,7 @@ static void pause(void)
 	debugger->cr2 = registers[1];
 	debugger->cr3 = registers[2];
 	debugger->cr4 = registers[3];
+	debugger->processor = (u32)&saved_processor;
 	debugger->hardware = debug_registers_work();
 	stand_still(serve);
 	wanted = debugger->wanted;
@@ -145,11 +146,13 @@ static bool closed_gate(u8 opcode)
 }
 
 /* Did the Guest fault at such an int?  Then opcode is its first byte. */
-static bool at_closed_gate(u8 *opcode)
+static bool at_closed_gate(bool is_step, u8 *opcode)
 {
 	const struct registers *regs = guest.regs;
+	u32 vector = regs->errcode >> 3;
 
-	return regs->trapnum == TRAP_GENERAL && regs->errcode == CLOSED_GATE(regs->errcode >> 3) &&
+	return regs->trapnum == TRAP_GENERAL && regs->errcode == CLOSED_GATE(vector) &&
+	       (vector == TRAP_BREAKPOINT || (is_step && step_closed(vector))) &&
 	       guest_try_read(opcode, personality.segment_base(regs->cs) + regs->eip, 1);
 }
 
@@ -166,7 +169,7 @@ static void trap(void)
 			write_dr6(DR6_RESET | others);
 			plain_trap();
 		}
-	} else if (at_closed_gate(&opcode)) {
+	} else if (at_closed_gate(is_step, &opcode)) {
 		if (opcode == INT3) {
 			stop(DEBUGGER_INT3, 0);
 			if (!(debugger->wanted & DEBUGGER_DELIVER))
@@ -185,7 +188,6 @@ static void trap(void)
 
 void debugger_init(void)
 {
-	debugger->processor = (u32)&saved_processor;
 	mailbox_pause = pause;
 	if (read_once(&mailbox->pause))
 		pause();

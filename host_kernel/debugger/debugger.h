@@ -11,5 +11,6 @@ void debugger_init(void);
 void step_prepare(void);
 bool step_took(bool step);
 bool step_is_done(void);
+bool step_closed(u32 vector);
 
 #endif

@@ -78,6 +78,12 @@ bool step_took(bool step)
 	return step;
 }
 
+/* Did the gate of this vector lead nowhere for this instruction alone? */
+bool step_closed(u32 vector)
+{
+	return closed && vector == closed;
+}
+
 /* After the trap was handled: was the instruction emulated, or is this a handler? */
 bool step_is_done(void)
 {

@@ -93,7 +93,11 @@ class Standing:
         Raises LguestError where it does not stand still.
         """
         number = self.debugger.write(physical, data)
-        self._until(lambda: self.debugger.done(number))
+        try:
+            self._until(lambda: self.debugger.done(number))
+        except LguestError:
+            self.debugger.withdraw()  # it would be done when nobody expects it any more
+            raise
 
     def _stand(self, still: bool) -> None:
         """Return when the Host kernel has obeyed: what it says of an earlier request may come late."""

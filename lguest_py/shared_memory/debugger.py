@@ -62,6 +62,11 @@ class Debugger:
         barrier()
         return number
 
+    def withdraw(self) -> None:
+        """The last request is not wanted any more."""
+        self._words[_REQUEST] = self._words[_DONE]
+        barrier()
+
     def done(self, number: int) -> bool:
         """Whether the request was done."""
         return self._words[_DONE] == number
@@ -83,4 +88,4 @@ class Debugger:
         """There is no debugger, whatever the memory of a saved machine says."""
         self.want(0)
         self.seen()
-        self._words[_REQUEST] = self._words[_DONE]
+        self.withdraw()

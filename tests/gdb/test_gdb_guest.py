@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 
 import pytest
-from gdb_lab import Debugged
+from gdb_lab import Debugged, needs_gdb
 
 from lguest_py import images
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher, built
 
+pytestmark = needs_gdb
 GUEST = built("guest.elf")
 
 
@@ -110,3 +111,23 @@ def test_an_end_and_a_restart(engine_name: str, tmp_path: Path) -> None:
     lines = guest.gdb("continue", symbols=GUEST)
     assert lines[-1] == "[Inferior 1 (Remote target) exited with code 03]", lines
     assert guest.end().outcome.end is End.PANICKED
+
+
+@pytest.mark.nightly("kvm")
+def test_its_own_tests_pass_as_ever(engine_name: str, tmp_path: Path) -> None:
+    """int3, gates and debug exceptions of its own, while gdb is attached and has breakpoints."""
+    guest = tiny(engine_name, tmp_path, "run=test")
+    lines = guest.gdb("break panic", "hbreak panic", "continue", symbols=GUEST)
+    assert lines[-1] == "[Inferior 1 (Remote target) exited normally]", lines
+    assert guest.end().outcome.end is End.POWERED_OFF
+    assert re.search(r"(\d+) passed, 0 failed", guest.text), guest.text
+
+
+@pytest.mark.nightly("kvm")
+def test_int3_where_the_gate_is_the_kernels_alone(engine_name: str, tmp_path: Path) -> None:
+    """A program's int3 is a general protection fault then, as without gdb."""
+    guest = tiny(engine_name, tmp_path, "run=fault breakpoint")
+    closed = "call (void)idt_set_gate(3, (void *)trap_stubs[3], 0x8f)"
+    lines = guest.gdb("break shell_start", "continue", closed, "continue", symbols=GUEST)
+    guest.end()
+    assert "general protection" in guest.text, (lines, guest.text)

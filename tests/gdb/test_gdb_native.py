@@ -11,13 +11,14 @@ from pathlib import Path
 
 import kvm_carrier
 import pytest
-from gdb_lab import Debugged
+from gdb_lab import Debugged, needs_gdb
 from small_kernel import small_kernel
 
 from lguest_py.images import Image
 from lguest_py.launcher.result import End
 from lguest_py.launcher.vm_memory import Switcher
 
+pytestmark = needs_gdb
 SOURCE = Path(__file__).resolve().with_name("step_kernel.S")
 IDLE = 24  # the sti before a hlt: both are one step, behind which the kernel sleeps until its handler runs
 ORDER = [f"p{number:02}" for number in (*range(1, IDLE + 1), 28, 26, 27, *range(28, 39))]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from lguest_py import engines
 from lguest_py.console.streams import Input, Output
@@ -26,6 +29,7 @@ from lguest_py.launcher.vm_memory import Switcher
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.shared_memory.layout import View
 
+needs_gdb = pytest.mark.skipif(not shutil.which("gdb"), reason="gdb is not installed")
 SECONDS = 400.0  # the carrier is slow
 ENTRIES = 8  # of the Guest: it runs
 MIB = 1 << 20
