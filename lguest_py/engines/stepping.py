@@ -35,5 +35,8 @@ class Stepper(Protocol):
     def step(self) -> None:
         """Execute one instruction.  Interrupts wait, as far as the engine can hold them back."""
 
+    def general(self) -> State:
+        """Those of GENERAL and eip, which is quicker than all."""
+
     def state(self) -> State:
         """The registers."""
