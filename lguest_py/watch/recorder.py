@@ -336,6 +336,7 @@ class Recorder:
         changes = tuple(Change(name, before[name], after[name]) for name in names if before[name] != after[name])
         stack, frame = picture(self._tables(after), self._labels, after, self._before)
         self._before = self._words(after)
+        self._labels.begin()
         owners = self._owners(after)
         self._steps.append(
             Step(phase, code, note, why, file, line, eip, dict(after), changes, did, owners, stack, frame)

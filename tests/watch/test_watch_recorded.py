@@ -55,6 +55,9 @@ def test_a_round_trip(engine_name: str, switcher: Switcher) -> None:
     by = {word.label: word.by for word in saved.stack.words}
     assert [name for name in by if by[name] == "CPU"] == ["ss", "esp", "eflags", "cs", "eip"]
     assert {by[name] for name in (*GENERAL, "es", "ds", "fs", "gs", "trapnum", "errcode")} == {"Switcher"}
+    for step in exits:
+        if step.code.startswith("push"):
+            assert [word.address for word in step.stack.words if word.new] == [step.state["esp"]]
 
     entry = [step.eip for step in found.steps if step.phase == "entry"]
     way = sorted(sources.lines(switcher, False))
