@@ -57,6 +57,8 @@ class SteppedKvm(KvmEngine):
 class KvmStepper:
     """See Stepper."""
 
+    anywhere = False  # a stop has two bytes
+
     def __init__(self, engine: SteppedKvm, vcpu: Vcpu) -> None:
         self._engine, self._vcpu = engine, vcpu
         self._memory = engine.memory

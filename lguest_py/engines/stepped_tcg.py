@@ -21,6 +21,8 @@ JOIN_SECONDS = 10.0
 class TcgStepper:
     """See Stepper."""
 
+    anywhere = True
+
     def __init__(self, stub: GdbStub) -> None:
         self._stub = stub
         self._there: set[int] = set()  # breakpoints

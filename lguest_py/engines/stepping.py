@@ -26,6 +26,8 @@ class MachineGoneError(Exception):
 class Stepper(Protocol):
     """A CPU that stands still between two calls.  Each method raises MachineGoneError when the machine has ended."""
 
+    anywhere: bool  # whether it can stop at an instruction of one byte, whatever stands behind it
+
     def run_to(self, places: Mapping[int, int], seconds: float) -> bool:
         """Run until an instruction at one of these places is next; False: none was, for so long.
 

@@ -151,7 +151,7 @@ class Recorder:
                     if not skip:
                         return vector, state
                     skip -= 1
-            if vector is not None and self._in_switcher(here["eip"]):
+            if vector is not None and self._cpu.anywhere and self._in_switcher(here["eip"]):
                 # On to where the trap ends: to step from a stop is slow, and no stop is to be passed on the way.
                 self._cpu.run_to(self._places(self._ends), max(self._left(), 0.001))
         return None
