@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import struct
 from typing import Final
 
 from lguest_py.engines.stepping import GENERAL, SEGMENTS, MachineGoneError, State
 
 SECONDS: Final = 60.0  # limit of an answer
+ORDER: Final = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")  # of org.gnu.gdb.i386.core
+EIP: Final = "p8"  # the number in org.gnu.gdb.i386.core
 INTERRUPT: Final = b"\x03"
 WORDS = re.compile(r"\b(E[A-Z]{2}|EFL|CR[0-4]) *=([0-9a-f]{8})")
 SEGMENT = re.compile(r"^([A-Z]{2,3}) *=([0-9a-f]{4}) ([0-9a-f]{8}) ", re.M)
@@ -113,6 +116,15 @@ class GdbStub:
     def run_on(self) -> None:
         """Let the CPU run, and leave it alone."""
         self._ask("D")
+
+    def eip(self) -> int:
+        """It alone, which is quicker."""
+        return int.from_bytes(bytes.fromhex(self._ask(EIP)), "little")
+
+    def general(self) -> State:
+        """The general registers and eip."""
+        values = struct.unpack_from(f"<{len(ORDER)}I", bytes.fromhex(self._ask("g")[: 8 * len(ORDER)]))
+        return dict(zip(ORDER, values, strict=True))
 
     def registers(self) -> State:
         """All of them."""

@@ -57,6 +57,8 @@ class SteppedKvm(KvmEngine):
 class KvmStepper:
     """See Stepper."""
 
+    anywhere = False  # a stop has two bytes
+
     def __init__(self, engine: SteppedKvm, vcpu: Vcpu) -> None:
         self._engine, self._vcpu = engine, vcpu
         self._memory = engine.memory
@@ -117,11 +119,15 @@ class KvmStepper:
         place = self._physical(self._vcpu.get_regs().rip)
         return self._memory[place] if 0 <= place < len(self._memory) else 0
 
+    def general(self) -> State:
+        """See Stepper."""
+        registers = self._vcpu.get_regs()
+        return {name: getattr(registers, "r" + name[1:]) & 0xFFFFFFFF for name in (*GENERAL, "eip")}
+
     def state(self) -> State:
         """See Stepper."""
         general, special = self._vcpu.get_regs(), self._vcpu.get_sregs()
-        state = {name: getattr(general, "r" + name[1:]) & 0xFFFFFFFF for name in GENERAL}
-        state |= {"eip": general.rip & 0xFFFFFFFF, "eflags": general.rflags & 0xFFFFFFFF}
+        state = self.general() | {"eflags": general.rflags & 0xFFFFFFFF}
         state |= {name: getattr(special, name).selector for name in SEGMENTS}
         state |= {name: getattr(special, name) & 0xFFFFFFFF for name in ("cr0", "cr2", "cr3", "cr4")}
         for name, table in (("gdt", special.gdt), ("idt", special.idt)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from lguest_py.engines.gdb_stub import GdbStub
 from lguest_py.engines.stepping import MachineGoneError, State, Stepper
@@ -21,26 +21,40 @@ JOIN_SECONDS = 10.0
 class TcgStepper:
     """See Stepper."""
 
+    anywhere = True
+
     def __init__(self, stub: GdbStub) -> None:
         self._stub = stub
+        self._there: set[int] = set()  # breakpoints
+
+    def _breakpoints(self, wanted: Collection[int]) -> None:
+        for each in self._there.difference(wanted):
+            self._stub.breakpoint(each, False)
+        for each in set(wanted) - self._there:
+            self._stub.breakpoint(each, True)
+        self._there = set(wanted)
 
     def run_to(self, places: Mapping[int, int], seconds: float) -> bool:
         """See Stepper."""
-        self._stub.step()  # from a breakpoint the stub would not go on
-        if self._stub.registers()["eip"] in places:
-            return True
-        for each in places:
-            self._stub.breakpoint(each, True)
-        try:
-            return self._stub.go(seconds)
-        finally:
-            with contextlib.suppress(MachineGoneError):
-                for each in places:
-                    self._stub.breakpoint(each, False)
+        if self._stub.eip() in places:  # from a breakpoint the stub would not go on, and a step takes no notice of one
+            self._stub.step()  # QEMU then throws away all that it has translated
+            if self._stub.eip() in places:
+                return True
+        self._breakpoints(places)
+        return self._stub.go(seconds)
+
+    def release(self) -> None:
+        """Let the machine run."""
+        self._breakpoints(())
+        self._stub.run_on()
 
     def step(self) -> None:
         """See Stepper."""
         self._stub.step()
+
+    def general(self) -> State:
+        """See Stepper."""
+        return self._stub.general()
 
     def state(self) -> State:
         """See Stepper."""
@@ -76,9 +90,9 @@ class SteppedTcg(TcgEngine):
 
     def _run(self) -> None:
         with contextlib.suppress(MachineGoneError, TimeoutError):
-            stub = GdbStub(self._stub)
-            self._work(TcgStepper(stub))
-            stub.run_on()
+            stepper = TcgStepper(GdbStub(self._stub))
+            self._work(stepper)
+            stepper.release()
 
     def stop(self) -> None:
         """As the engine: QEMU's end ends the thread, too."""

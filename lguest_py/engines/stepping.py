@@ -26,6 +26,8 @@ class MachineGoneError(Exception):
 class Stepper(Protocol):
     """A CPU that stands still between two calls.  Each method raises MachineGoneError when the machine has ended."""
 
+    anywhere: bool  # whether it can stop at an instruction of one byte, whatever stands behind it
+
     def run_to(self, places: Mapping[int, int], seconds: float) -> bool:
         """Run until an instruction at one of these places is next; False: none was, for so long.
 
@@ -34,6 +36,9 @@ class Stepper(Protocol):
 
     def step(self) -> None:
         """Execute one instruction.  Interrupts wait, as far as the engine can hold them back."""
+
+    def general(self) -> State:
+        """Those of GENERAL and eip, which is quicker than all."""
 
     def state(self) -> State:
         """The registers."""

@@ -24,6 +24,7 @@ from lguest_py.watch.causes import Cause
 from lguest_py.watch.record import Record
 from lguest_py.watch.recorder import Recorder, Wanted
 
+LOOK: Final = 0.2  # seconds
 NATIVE: Final = "an unmodified kernel makes no hypercalls: give --on fault, irq, syscall or the name of an exception"
 
 
@@ -134,7 +135,10 @@ def record(
     thread = threading.Thread(target=run, name="lguest-py Launcher", daemon=True)
     thread.start()
     try:
-        ended.wait()  # not join(): a signal's exception in it makes Python take the thread for one that has ended
+        # Not join(): a signal's exception in it makes Python take the thread for one that has ended.  And a signal
+        # right before a wait without a limit would be seen only at its end.
+        while not ended.wait(LOOK):
+            pass
     finally:
         stop.stop()
         ended.wait()

@@ -26,10 +26,11 @@ from lguest_py.shared_memory.mailbox import Hypercall, vector_name
 from lguest_py.watch import sources
 from lguest_py.watch.causes import Cause
 from lguest_py.watch.record import Change, Owner, Phase, Record, Step
-from lguest_py.watch.stacks import END, Labels, picture, words_of
+from lguest_py.watch.stacks import END, FRAME, Labels, picture, words_of
 from lguest_py.watch.words import told
 
 SLICE: Final = 0.25  # seconds between two looks at where the gates lead
+EARLY: Final = 0.1  # the same, before the first program
 MOST: Final = 4000  # steps
 NEAR: Final = 64  # bytes on either side of esp
 CR4_PAE: Final = 0x20
@@ -77,11 +78,13 @@ class Recorder:
     def __init__(self, stepper: Stepper, memory: memoryview, wanted: Wanted, deadline: float) -> None:
         self._cpu, self._memory, self._wanted, self._deadline = stepper, memory, wanted, deadline
         self._mailbox = View(memory, L.MAILBOX_ADDRESS, L.MAILBOX)
-        self._lines: dict[int, tuple[str, int]] = {}
         self._labels = Labels()
         self._steps: list[Step] = []
         self._before: dict[int, int] = {}  # words of stacks, before the present step
         self._pae = sources.is_pae(memory)
+        self._lines = sources.lines(wanted.switcher, self._pae)
+        irets = (at for at, place in self._lines.items() if sources.line_at(*place).code == "iret")
+        self._ends = [L.SWITCHER_BASE, *(L.SWITCHER_BASE + at for at in irets)]
         self._load = sources.load_address(wanted.switcher, self._pae)
 
     def record(self, began: Callable[[], None] = lambda: None) -> Record | None:
@@ -94,7 +97,6 @@ class Recorder:
             return None
         began()
         vector, state = now
-        self._lines = sources.lines(self._wanted.switcher, self._pae)
         cause = self._trap(vector, state)
         end = ""
         try:
@@ -132,24 +134,52 @@ class Recorder:
         if not self._cpu.run_to(self._places([L.SWITCHER_BASE]), max(self._left(), 0)):
             return None
         while self._left() > 0:
+            if not self._has_programs():
+                self._cpu.run_to({}, EARLY)
+                continue
             gates = self._gates()
             if self._wanted.engine == "kvm" and not all(map(self._in_switcher, gates)):
                 raise EngineError(f"{self._wanted.cause.name}: {DIRECT_ON_KVM}")
             if not self._cpu.run_to(self._places(gates), min(SLICE, max(self._left(), 0.001))):
                 continue
-            state = self._cpu.state()
-            vector = gates.get(state["eip"])
-            if vector is None or not self._is_it(vector, state):
-                continue
-            if not skip:
-                return vector, state
-            skip -= 1
+            here = self._cpu.general()
+            vector = gates.get(here["eip"])
+            if vector is not None and self._may_be(vector, here):
+                in_switcher = self._in_switcher(here["eip"])
+                state = self._cpu.state() if not skip or not in_switcher else here
+                if state is here or self._is_it(vector, state):
+                    if not skip:
+                        return vector, state
+                    skip -= 1
+            if vector is not None and self._cpu.anywhere and self._in_switcher(here["eip"]):
+                # On to where the trap ends: to step from a stop is slow, and no stop is to be passed on the way.
+                self._cpu.run_to(self._places(self._ends), max(self._left(), 0.001))
         return None
 
-    def _is_it(self, vector: int, state: State) -> bool:
-        call = self._wanted.cause.call
-        if call is not None and state["eax"] != call:
+    def _has_programs(self) -> bool:
+        """Whether the ring that is wanted was seen; asked for programs of an unmodified kernel.
+
+        It traps some hundred thousand times before its first program, and to stop at each would take minutes.
+        """
+        native = View(self._memory, L.MACHINE_ADDRESS, L.MACHINE)["personality"] == L.PERSONALITY_NATIVE
+        return self._wanted.ring != 3 or not native or bool(self._mailbox["rings_seen"] >> 3 & 1)
+
+    def _may_be(self, vector: int, here: State) -> bool:
+        """Whether it is the cause, as far as the Switcher's stack tells: most are not, and this is quick."""
+        call, ring = self._wanted.cause.call, self._wanted.ring
+        if call is not None and here["eax"] != call:
             return False
+        if not self._in_switcher(here["eip"]):
+            return True
+        place = self._mailbox["frame_at"] + here["esp"] - FRAME + 4 * (1 + self._pushes_error(vector))
+        pushed = self._memory[place] & 3 if 0 <= place < len(self._memory) else 0
+        return pushed != 0 if ring is None else pushed == ring
+
+    @staticmethod
+    def _pushes_error(vector: int) -> int:
+        return L.ERROR_CODE_VECTORS >> vector & 1 if vector < 32 else 0
+
+    def _is_it(self, vector: int, state: State) -> bool:
         pushed = self._pushed(vector, state)
         if self._wanted.ring not in (None, pushed.get("cs", 0) & 3):
             return False
@@ -157,8 +187,7 @@ class Recorder:
 
     def _pushed(self, vector: int, state: State) -> dict[str, int]:
         """What the CPU pushed at the trap, as far as it is mapped."""
-        error = L.ERROR_CODE_VECTORS >> vector & 1 if vector < 32 else 0
-        names = ["errcode"] * error + ["eip", "cs", "eflags", "esp", "ss"]
+        names = ["errcode"] * self._pushes_error(vector) + ["eip", "cs", "eflags", "esp", "ss"]
         tables = self._tables(state)
         words = [self._word(tables, state["esp"] + 4 * index) for index in range(len(names))]
         return {name: word for name, word in zip(names, words, strict=True) if word is not None}
@@ -307,6 +336,7 @@ class Recorder:
         changes = tuple(Change(name, before[name], after[name]) for name in names if before[name] != after[name])
         stack, frame = picture(self._tables(after), self._labels, after, self._before)
         self._before = self._words(after)
+        self._labels.begin()
         owners = self._owners(after)
         self._steps.append(
             Step(phase, code, note, why, file, line, eip, dict(after), changes, did, owners, stack, frame)

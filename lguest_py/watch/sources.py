@@ -48,6 +48,11 @@ def _data() -> dict[str, Any]:
 
 
 @cache
+def _lines_of(file: str) -> tuple[str, ...]:
+    return tuple(_data()["files"][file].splitlines())
+
+
+@cache
 def _whys(file: str) -> dict[int, str]:
     """The why that holds on each line, by the line's number."""
     text: str = _data()["files"][file]
@@ -74,7 +79,7 @@ def _whys(file: str) -> dict[int, str]:
 
 def line_at(file: str, number: int) -> Line:
     """What stands there."""
-    text = _data()["files"][file].splitlines()[number - 1]
+    text = _lines_of(file)[number - 1]
     note = " ".join(plain(each[1]) for each in COMMENT.finditer(text))
     code = LABEL.sub("", COMMENT.sub("", text).strip())
     return Line(file, number, " ".join(code.split()), note, _whys(file)[number])

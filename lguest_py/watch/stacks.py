@@ -48,7 +48,16 @@ class Labels:
     def __init__(self) -> None:
         self._known: dict[int, tuple[str, str]] = {}
         self._last = ""  # the instruction before
+        self._written: set[int] = set()  # in the present step
         self.host_frame()
+
+    def begin(self) -> None:
+        """Another step begins."""
+        self._written.clear()
+
+    def _put(self, address: int, label: str, by: str) -> None:
+        self._known[address] = label, by
+        self._written.add(address)
 
     def host_frame(self) -> None:
         """The frame is as the Host kernel has it ready for the Guest."""
@@ -59,22 +68,22 @@ class Labels:
         """The CPU pushed a frame, of which esp is the lowest word."""
         names = BY_CPU if stack else BY_CPU[:-2]
         for index, name in enumerate(names if error else names[1:]):
-            self._known[esp + 4 * index] = name, CPU
+            self._put(esp + 4 * index, name, CPU)
 
     def called(self, esp: int) -> None:
         """The Host kernel called the Switcher."""
-        self._known[esp] = RETURN, HOST
+        self._put(esp, RETURN, HOST)
 
     def stored(self, address: int) -> None:
         """The Switcher changed a word in place."""
         label, _ = self._known.get(address, ("", ""))
-        self._known[address] = label, SWITCHER
+        self._put(address, label, SWITCHER)
 
     def executed(self, code: str, old: Mapping[str, int], new: Mapping[str, int]) -> None:
         """An instruction of the Switcher, with the registers before and after it."""
         if found := REFLECTED.fullmatch(code):
             below = int(found[1])
-            self._known[old["edx"] - below] = BY_CPU[-below // 4], SWITCHER
+            self._put(old["edx"] - below, BY_CPU[-below // 4], SWITCHER)
         before, after, last, self._last = old["esp"], new["esp"], self._last, code
         if code.endswith(HOST_STACK):
             for index, name in enumerate(CALLEE_SAVED):
@@ -84,7 +93,7 @@ class Labels:
         words = (before - after) // 4
         if words == len(PUSHAL) and code == "pushal":
             for index, name in enumerate(PUSHAL, 1):
-                self._known[before - 4 * index] = name, SWITCHER
+                self._put(before - 4 * index, name, SWITCHER)
         elif words == 1:
             found = PUSH.fullmatch(code)
             if code == "pushl %eax" and last == "movl %cr2, %eax":
@@ -95,11 +104,11 @@ class Labels:
                 label = "trapnum"
             else:
                 label = label_of(found[1] or "eflags") if found else ""
-            self._known[after] = label, SWITCHER
+            self._put(after, label, SWITCHER)
 
     def word(self, address: int, value: int, before: Mapping[int, int]) -> Word:
         """With what is known of it; ``before``: the words that were there."""
-        new = address in before and before[address] != value
+        new = address in self._written or (address in before and before[address] != value)
         return Word(address, value, *self._known.get(address, ("", "")), new)
 
 

@@ -96,22 +96,25 @@ def test_keys_go_forward_and_back(page_at: Browser) -> None:
 def test_each_step_shows_what_was_recorded(page_at: Browser) -> None:
     """Of every step: its line and comment, its why, ring, tables and stack, in the page as in the record."""
     record = both()[1]
-    page_at.run("[...document.querySelectorAll('#views button')].at(-1).click()")
-    for number, step in enumerate(record.steps, 1):
-        assert page_at.run(HERE) == f"{number} of {len(record.steps)}"
-        told = page_at.run(
-            """({code: code.textContent, note: note.textContent, why: whytext.textContent,
-            own: [...document.querySelectorAll('.own')].slice(0, 4).map((e) => e.textContent),
-            stack: [...document.querySelectorAll('.pane .block table.stack')].slice(0, 1)
-              .flatMap((e) => [...e.querySelectorAll('tr')]).map((e) => e.innerText.split(/\\t/)),
-            place: document.querySelector('.rings .here').innerText})"""
-        )
-        assert (told["code"], told["note"], told["why"]) == (step.code, step.note, step.why)
-        assert told["own"] == [each if each == "both" else each + OF for each in step.owners.values()]
-        assert f"ring {step.ring}" in told["place"]
-        words = [row[:3] for row in told["stack"] if row[2]]
+    told = page_at.run(
+        """[...document.querySelectorAll('#views button')].at(-1).click();
+        [...document.querySelectorAll('#list button')].map((button) => {
+          button.click();
+          const cells = (row) => [...row.cells].map((each) => each.textContent);
+          const rows = [...document.querySelector('table.stack').rows].map(cells);
+          return {code: code.textContent, note: note.textContent, why: whytext.textContent, here: count.textContent,
+            own: [...document.querySelectorAll('.own')].slice(0, 4).map((e) => e.textContent), stack: rows,
+            place: document.querySelector('.rings .here').textContent};
+        })"""
+    )
+    assert len(told) == len(record.steps)
+    for number, (step, shown) in enumerate(zip(record.steps, told, strict=True), 1):
+        assert shown["here"] == f"{number} of {len(told)}"
+        assert (shown["code"], shown["note"], shown["why"]) == (step.code, step.note, step.why)
+        assert shown["own"] == [each if each == "both" else each + OF for each in step.owners.values()]
+        assert f"ring {step.ring}" in shown["place"]
+        words = [row[:3] for row in shown["stack"] if row[2]]
         assert words == [[f"{w.address:08x}", w.label or "·", f"{w.value:08x}"] for w in step.stack.words]
-        page_at.key("ArrowRight")
 
 
 def test_a_finger_goes_forward_and_back(page_at: Browser, file: Path) -> None:

@@ -17,6 +17,7 @@ from lguest_py.watch.record import Record
 from lguest_py.watch.stacks import FRAME
 
 GENERAL = ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp")
+TRIES = 8  # machines, until one has no interrupt pending right then
 IRETS = {"lean": "switcher_lean_iret", "classic": "switcher_iret"}
 
 
@@ -54,6 +55,9 @@ def test_a_round_trip(engine_name: str, switcher: Switcher) -> None:
     by = {word.label: word.by for word in saved.stack.words}
     assert [name for name in by if by[name] == "CPU"] == ["ss", "esp", "eflags", "cs", "eip"]
     assert {by[name] for name in (*GENERAL, "es", "ds", "fs", "gs", "trapnum", "errcode")} == {"Switcher"}
+    for step in exits:
+        if step.code.startswith("push"):
+            assert [word.address for word in step.stack.words if word.new] == [step.state["esp"]]
 
     entry = [step.eip for step in found.steps if step.phase == "entry"]
     way = sorted(sources.lines(switcher, False))
@@ -79,7 +83,7 @@ def test_a_round_trip(engine_name: str, switcher: Switcher) -> None:
         ("timer", 1, ["guest", "exit", "host", "exit", "host", "entry"]),  # the handler, and the rest
     ],
 )
-@SWITCHERS
+@pytest.mark.parametrize("switcher", ["lean", pytest.param("classic", marks=pytest.mark.nightly)])
 def test_each_cause(engine_name: str, on: str, ring: int, phases: list[str], switcher: Switcher) -> None:
     found = recorded(engine_name, on, switcher, ring=ring)
     seen = [step.phase for step in found.steps]
@@ -91,7 +95,11 @@ def test_each_cause(engine_name: str, on: str, ring: int, phases: list[str], swi
 @pytest.mark.parametrize("engine_name", ["tcg"])
 @SWITCHERS
 def test_a_programs_page_fault_is_reflected_by_the_lean_switcher_only(engine_name: str, switcher: Switcher) -> None:
-    found = recorded(engine_name, "fault", switcher, ring=3)
+    for _ in range(TRIES):
+        found = recorded(engine_name, "fault", switcher, ring=3)
+        pending = [step.did for step in found.steps if step.code == "cmpl $0, %cs:STATE(interrupt_pending)"]
+        if pending[-1:] != ["They differ."]:  # else the Host kernel must inject an interrupt
+            break
     assert found.switched == (switcher == "classic")
     last = found.steps[-1]
     assert (found.steps[0].ring, last.ring) == (3, 1)

@@ -45,11 +45,14 @@ def test_each_instruction_has_a_why(switcher: Switcher, pae: bool) -> None:
 def test_a_why_holds_up_to_the_next_comment_or_an_empty_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "/* one */\n\tpushl %eax\t/* beside */\n\tpopl %eax\n\t/*\n\t * two\n\t * lines\n\t */\n1:\tret\n\n\tnop\n"
     monkeypatch.setattr(sources, "_data", lambda: {"files": {"some.S": text}})
-    sources._whys.cache_clear()
+    caches = sources._whys, sources._lines_of
+    for each in caches:
+        each.cache_clear()
     try:
         found = [sources.line_at("some.S", number) for number in (2, 3, 8, 10)]
     finally:
-        sources._whys.cache_clear()
+        for each in caches:
+            each.cache_clear()
     assert [(each.code, each.note, each.why) for each in found] == [
         ("pushl %eax", "beside", "one"),
         ("popl %eax", "", "one"),
