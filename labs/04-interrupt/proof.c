@@ -92,7 +92,7 @@ void guest_main(void)
 	print("register changed: ");
 	print_number(changed);
 	print("\n");
-	hypercall(LHCALL_SET_CLOCKEVENT, 0, 0, 0);
+	lguest_data.irq_enabled = 0; /* to turn off the clock would not do: a tick that is pending turns it on again */
 	print("ticks: ");
 	print_number(ticks);
 	print("\n");

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_the_sources_build() -> None:
         *("host_kernel.elf", "host_kernel.bin", "reset.bin", "guest.elf", "guest.bzImage", "selftest.bin"),
         *("host_bench.bin", "native_bench.elf", "linux_bench.elf"),
     }
+
+
+def test_in_a_copy_of_the_tree_nothing_is_compiled_anew(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder(tree).all()
+    before = {path.name: path.stat().st_mtime_ns for path in (tree / "build").rglob("*.o")}
+    copy = tmp_path_factory.mktemp("copies") / "tree"
+    shutil.copytree(tree, copy)
+    monkeypatch.setattr(layouts, "ROOT", copy)
+    builder(copy).all()
+    assert before
+    assert {path.name: path.stat().st_mtime_ns for path in (copy / "build").rglob("*.o")} == before
 
 
 def test_the_host_kernel_starts_at_its_first_byte() -> None:
