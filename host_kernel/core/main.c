@@ -55,8 +55,8 @@ void host_main(const struct machine *given)
 	clock_init();
 	personality.init();
 	mailbox_init();
-	debugger_init();
 	after_standing_still = trace_obey;
 	trace_obey();
+	debugger_init(); /* stands still if the Guest waits for gdb */
 	run();
 }
