@@ -32,6 +32,7 @@ NOT_RUN = {  # page and first words of a block that no test of this file runs: w
     ("README.md", "lguest-py boot"): "needs a kernel of yours; tests/linux/test_linux_shell.py",
     ("README.md", "lguest-py fetch debian-6.1-686"): "downloads 60 MB; tests/userland/test_readme_guest.py",
     ("README.md", "lguest-py fetch debian-12-i386"): "makes a root disk; tests/userland/test_userland.py",
+    ("README.md", "def test_its_machine(lguest_booted):"): "needs a fetched kernel",
     ("README.md", "python examples/kvm_in_30_lines.py"): "needs a KVM that works; tests/sources/test_examples.py",
     ("CONTRIBUTING.md", "tools/setup test"): "installs packages; tests/tools/test_setup.py",
     ("CONTRIBUTING.md", "ruff check"): "long; tests/sources/test_style.py runs the checkers",

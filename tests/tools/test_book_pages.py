@@ -25,7 +25,7 @@ from book.site import markdown
 from browser import Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
-TREE = ("docs", "examples", "guest_kernel", "host_kernel", "lguest_py", "results", "switcher", "tools")
+TREE = ("docs", "examples", "guest_kernel", "host_kernel", "labs", "lguest_py", "results", "switcher", "tools")
 NOT_SOURCES = shutil.ignore_patterns("__pycache__", "_images", "*.so", "_kvm.c", "_layouts.py", "offsets.h")
 
 

@@ -52,6 +52,9 @@ class Toggler:
         self._always, self._end = os.pipe()
         os.write(self._end, b"!")
 
+    def prepare(self, vm: Vm) -> None:
+        """See Control."""
+
     def begin(self, poller: Poller) -> None:
         """See Control."""
         self._poller = poller
