@@ -56,6 +56,7 @@ def test_a_kernel_and_its_program(engine_name: str, switcher: Switcher, tmp_path
     assert guest.end().outcome.reason == "gdb's kill"
 
 
+@pytest.mark.nightly("kvm")
 def test_a_program_in_ring_3(engine_name: str, tmp_path: Path) -> None:
     """Breakpoints in a page of a program and single steps there, into its kernel and back."""
     guest = tiny(engine_name, tmp_path, typed=b"run rings\rrun spin\r")
