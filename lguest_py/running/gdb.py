@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lguest_py.errors import LguestError, UsageError
-from lguest_py.files.inputs import printable
 from lguest_py.running import named
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def _pass_on(connection: socket.socket) -> None:
 def _host_kernel(name: str) -> socket.socket:
     """The connection to whatever serves gdb there."""
     from lguest_py.control import places
+    from lguest_py.files.inputs import printable
     from lguest_py.files.unix_sockets import connected
 
     try:

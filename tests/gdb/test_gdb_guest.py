@@ -7,6 +7,7 @@ Read next: test_gdb_native.py, tests/lab/gdb_lab.py.
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,7 @@ def test_a_kernel_and_its_program(engine_name: str, switcher: Switcher, tmp_path
     assert guest.end().outcome.reason == "gdb's kill"
 
 
+@pytest.mark.nightly("kvm")
 def test_a_program_in_ring_3(engine_name: str, tmp_path: Path) -> None:
     """Breakpoints in a page of a program and single steps there, into its kernel and back."""
     guest = tiny(engine_name, tmp_path, typed=b"run rings\rrun spin\r")
@@ -87,7 +89,11 @@ def test_who_goes_and_comes(engine_name: str, tmp_path: Path) -> None:
     lines = guest.gdb("break schedule", "continue", "python import os; os.kill(os.getpid(), 9)", symbols=GUEST)
     assert any("Breakpoint 1, schedule" in line for line in lines), lines
     guest.runs_on()
-    lines = guest.gdb("x/1xb schedule", "kill", symbols=GUEST)
+    lines = guest.gdb("x/1xb schedule", "detach", symbols=GUEST)
+    assert lines[-2].split()[-1] != "0xcc", lines
+    guest.interrupted(symbols=GUEST, before=["break panic"], number=signal.SIGKILL)
+    guest.runs_on()
+    lines = guest.gdb("x/1xb panic", "kill", symbols=GUEST)
     assert lines[-2].split()[-1] != "0xcc", lines
     assert guest.end().outcome.reason == "gdb's kill"
 

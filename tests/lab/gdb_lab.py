@@ -119,9 +119,11 @@ class Debugged:
             assert time.monotonic() < until, "it stands still"
             time.sleep(0.01)
 
-    def interrupted(self, *commands: str, symbols: Path | None = None) -> list[str]:
-        """The lines of a gdb that lets the Guest run, gets Ctrl-C, and then obeys ``commands``."""
-        words = gdb_words([f"target remote {self.socket}", "continue", *commands], symbols)
+    def interrupted(
+        self, *commands: str, symbols: Path | None = None, before: Sequence[str] = (), number: int = signal.SIGINT
+    ) -> list[str]:
+        """The lines of a gdb that lets the Guest run, gets Ctrl-C (or a signal), and then obeys ``commands``."""
+        words = gdb_words([f"target remote {self.socket}", *before, "continue", *commands], symbols)
         with subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -130,8 +132,12 @@ class Debugged:
             while not self.server.lets_run:
                 assert time.monotonic() < until, "gdb does not let it run"
                 time.sleep(0.01)
-            started.send_signal(signal.SIGINT)
-            return started.communicate(timeout=SECONDS)[0].splitlines()
+            started.send_signal(number)
+            lines = started.communicate(timeout=SECONDS)[0].splitlines()
+        while number == signal.SIGKILL and self.server.lets_run:
+            assert time.monotonic() < until, "it is not noticed that gdb is gone"
+            time.sleep(0.01)
+        return lines
 
     def gdb(self, *commands: str, symbols: Path | None = None) -> list[str]:
         """The lines that gdb prints, attached to it."""
