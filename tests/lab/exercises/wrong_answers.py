@@ -134,7 +134,7 @@ MORE = {
     ),
     "break-out-nothing": wrong(
         "06-break-out", "the Host kernel had nothing against this Guest",
-        (ATTACK, "\tint $HYPERCALL_VECTOR\n\tlcall", "\t/* lcall"), (ATTACK, "the offset is the gate's */", "*/"),
+        (ATTACK, "\tint $HYPERCALL_VECTOR\n\tlcall $GATE_SELECTOR, $0", ""),
     ),
     "break-out-silent": wrong(
         "06-break-out", "came out of the machine's debug port", (ATTACK, "\toutb %al, $DEBUG_PORT\n", ""),
