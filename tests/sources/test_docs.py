@@ -7,10 +7,12 @@ listed in NOT_RUN.  pytest runs a block of python that contains tests.  Read nex
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,7 +87,8 @@ def test_commands_are_only_in_fenced_blocks() -> None:
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.page}:{block.start}")
 def test_a_block_of_commands_runs(block: Block, tmp_path: Path) -> None:
-    command = ["sh", "-eu", "-c", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
+    code = block.code.replace(" /tmp/", f" {tmp_path}/")  # somebody else may run the same block now
+    command = ["sh", "-eu", "-c", code] if block.language == "sh" else [sys.executable, "-c", code]
     tests = len(re.findall(r"^def test_", block.code, re.M)) if block.language == "python" else 0
     if tests:
         (tmp_path / "test_page.py").write_text(block.code)
@@ -93,10 +96,20 @@ def test_a_block_of_commands_runs(block: Block, tmp_path: Path) -> None:
     # As in an installed environment that is active, without a terminal.
     folder = tmp_path if block.page in MAKES_FILES else ROOT
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with tempfile.TemporaryDirectory() as sockets:  # a socket's path is short
+        environment = {**os.environ, "PATH": path, "XDG_RUNTIME_DIR": sockets}
+
+        def run(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            )
+
+        done = run(*command)
+        lguest = sys.executable, "-m", "lguest_py"
+        left = [json.loads(line)["name"] for line in run(*lguest, "ps", "--json").stdout.splitlines()]
+        for name in left:
+            run(*lguest, "stop", name)
+    assert (done.returncode, left) == (0, []), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not tests or f"{tests} passed" in done.stdout
 
