@@ -26,8 +26,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from lguest_py.console.expect import Console, Keyboard, Wake
-from lguest_py.console.terminal import QuitRequested
+from lguest_py.console.expect import Console, Keyboard
+from lguest_py.console.stopping import StopSignals
 from lguest_py.errors import UsageError
 from lguest_py.files.descriptors import descriptor_errors
 from lguest_py.files.inputs import printable
@@ -46,23 +46,6 @@ from lguest_py.launcher.values import size
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
     from lguest_py.launcher.vm import Vm
-
-
-class _StopSignals(Wake):
-    """A Launcher's Signals, by which another thread ends it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stopped = False
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.set()
-
-    def take(self) -> int:
-        if self._stopped:
-            raise QuitRequested("the program ended it")
-        return 0
 
 
 class NotBootedError(UsageError, AttributeError):
@@ -150,7 +133,7 @@ class Machine:
         if self._thread:
             raise UsageError("this Machine was booted already: make another one")
         with descriptor_errors(), ExitStack() as stack:
-            self._stop = _StopSignals()
+            self._stop = StopSignals("the program ended it")
             stack.callback(self._stop.close)
             self._keyboard = Keyboard()
             self._files = stack.enter_context(open_report_files(self._options, self._settings, self._file))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import build_images
 import kvm_carrier
 import pytest
 import second_try
-from linux_lab import RealLinux
+from linux_lab import ROOT, RealLinux
 from toolchain import BuildError
 
 from lguest_py.errors import LguestError
@@ -235,6 +236,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def engine_name(request: pytest.FixtureRequest) -> str:
     """The engine to test: "tcg" or "kvm"."""
     return str(request.param)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for the sockets of running Guests; those that a test leaves are ended, and leave nothing."""
+    from lguest_py.control.client import Running, running
+
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield folder
+    for each in running():
+        Running(each["name"]).stop()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lguest_py.console.expect import Console, Keyboard, Wake
-from lguest_py.console.terminal import QuitRequested
+from lguest_py.console.stopping import StopSignals
 from lguest_py.engines.base import Engine
 from lguest_py.engines.stepping import MachineGoneError, Stepper
 from lguest_py.errors import EngineError, LguestError, UsageError
@@ -40,23 +40,6 @@ class TooLateError(LguestError):
     status = 4
 
 
-class _Stop(Wake):
-    """A Launcher's Signals, by which another thread ends it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stopped = False
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.set()
-
-    def take(self) -> int:
-        if self._stopped:
-            raise QuitRequested("it was recorded")
-        return 0
-
-
 @dataclass
 class _Found:
     record: Record | None = None
@@ -67,7 +50,7 @@ class _Found:
 class _Watcher:
     """What is done in the machine's own thread; a Guest that restarts is another machine."""
 
-    def __init__(self, wanted: Wanted, deadline: float, stop: _Stop, began: Callable[[], None]) -> None:
+    def __init__(self, wanted: Wanted, deadline: float, stop: StopSignals, began: Callable[[], None]) -> None:
         self.found = _Found()
         self._wanted, self._deadline, self._stop, self._began = wanted, deadline, stop, began
 
@@ -117,7 +100,7 @@ def record(
     """Boot, wait for the cause, record it, and end the machine.  ``image``: what it is called."""
     if settings.image.personality == "native" and cause.is_call:
         raise UsageError(f"{image}: {NATIVE}")
-    keyboard, stop, quiet = Keyboard(), _Stop(), Wake()
+    keyboard, stop, quiet = Keyboard(), StopSignals("it was recorded"), Wake()
     console = Console(keyboard, quiet.fileno())
     wanted = Wanted(cause, ring, skip, settings.switcher, engine, image)
     watcher = _Watcher(wanted, time.monotonic() + seconds, stop, began)

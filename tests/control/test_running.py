@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,19 +21,7 @@ from lguest_py.control.client import NoSuchGuestError, Running, running
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300  # the carrier is slow
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for sockets, in which nothing is left."""
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    yield folder
-    for each in running():
-        Running(each["name"]).stop()
-    assert list(folder.iterdir()) == []
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 def command(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:

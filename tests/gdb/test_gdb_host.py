@@ -12,35 +12,20 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gdb_lab import SECONDS, gdb, needs_gdb
 
 from lguest_py import __version__
-from lguest_py.control.client import Running, running
 from lguest_py.errors import UsageError
 from lguest_py.gdb.where import Where, where
 from lguest_py.launcher.vm_memory import built
 
-pytestmark = needs_gdb
+pytestmark = [needs_gdb, pytest.mark.usefixtures("runtime")]
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = f"target remote | {sys.executable} -m lguest_py gdb"
 GUEST, HOST = built("guest.elf"), built("host_kernel.elf")
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for sockets, in which nothing is left."""
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    yield folder
-    for each in running():
-        Running(each["name"]).stop()
-    assert list(folder.iterdir()) == []
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:

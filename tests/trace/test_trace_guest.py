@@ -14,33 +14,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trace_lab import timeline
 
-from lguest_py.control.client import Running, exchange, running
+from lguest_py.control.client import Running, exchange
 from lguest_py.shared_memory.mailbox import vector_name
 from lguest_py.trace.stream import Stream, Switch
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300  # the carrier is slow
+pytestmark = pytest.mark.usefixtures("runtime")
 Ran = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for sockets, in which nothing is left."""
-    folder = tmp_path / "run"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    yield folder
-    for each in running():
-        Running(each["name"]).stop()
-    assert list(folder.iterdir()) == []
 
 
 def command(*words: str, given: str = "") -> Ran:
