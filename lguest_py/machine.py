@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +46,7 @@ from lguest_py.launcher.values import size
 
 if TYPE_CHECKING:
     from lguest_py.engines import Choice
+    from lguest_py.engines.base import Engine
     from lguest_py.launcher.vm import Vm
 
 
@@ -70,7 +72,8 @@ class Machine:
     ``devices``: disks, networks and other hardware, in the order in which the Guest finds them:
     [lguest_py.Disk("root.img", readonly=True), lguest_py.Network("user"), lguest_py.Share(".")].
     ``report`` and ``core``: files that are written at the end, as by the options of lguest-py boot (docs/reports.md).
-    ``saved``: a file of ``save``, from which the Guest goes on; beside it only ``engine``, ``timeout``, ``report`` and
+    ``saved``: a file of ``save``, from which the Guest goes on (on kvm all of a process that go on from the same file
+    share what they do not write); beside it only ``engine``, ``timeout``, ``report`` and
     ``core`` can be given.
     ``bus``: where it finds them: "auto" as its kind of kernel expects, or "page" or "pci".
 
@@ -164,19 +167,18 @@ class Machine:
     def _run(self) -> None:
         try:
             autopsy = self._files.autopsy if self._files.wanted else None
-            make = self._choice.make
             tracing = Tracing({"engine": self.engine})
-            launcher = Launcher(
-                self._settings,
-                make,
-                self._keyboard,
-                self.console,
-                self._stop,
-                autopsy=autopsy,
-                control=self._requests,
-                tracing=tracing,
-            )
-            with descriptor_errors(), self._files:
+            with descriptor_errors(), self._files, self._made_of() as (settings, make):
+                launcher = Launcher(
+                    settings,
+                    make,
+                    self._keyboard,
+                    self.console,
+                    self._stop,
+                    autopsy=autopsy,
+                    control=self._requests,
+                    tracing=tracing,
+                )
                 self._files.trace_to(tracing, self._options.trace_rate or 0)
                 self._result = launcher.run()
                 self._files.trace_ended()
@@ -186,6 +188,17 @@ class Machine:
             self._error = error
         self._requests.end("the Guest has ended")
         self.console.guest_ended(self._why_ended)
+
+    @contextmanager
+    def _made_of(self) -> Iterator[tuple[Settings, Callable[[int], Engine]]]:
+        settings, make = self._settings, self._choice.make
+        if settings.saved and self.engine == "kvm":
+            from lguest_py.launcher.restoring import copied_on_write
+
+            with copied_on_write(settings.saved) as (saved, make):
+                yield replace(settings, saved=saved), make
+        else:
+            yield settings, make
 
     def pause(self) -> None:
         """Let the Guest stand still between two world switches, until ``resume``; its clock goes on.

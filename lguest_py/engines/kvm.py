@@ -60,8 +60,11 @@ class KvmEngine:
 
     name = "kvm"
 
-    def __init__(self, memory_bytes: int, device: Kvm | None = None) -> None:
-        """``device``: an open /dev/kvm, where its name cannot be followed."""
+    def __init__(self, memory_bytes: int, device: Kvm | None = None, original: int = -1) -> None:
+        """``device``: an open /dev/kvm, where its name cannot be followed.
+
+        ``original``: a file with so many bytes that is the memory at first; what the machine writes is its own.
+        """
         if memory_bytes > MEMORY_LIMIT:
             size = f"{memory_bytes >> 20} MiB"
             raise EngineError(f"the VM would need {size}, and has room for {MEMORY_LIMIT >> 20} MiB: {LESS_MEMORY}")
@@ -74,7 +77,8 @@ class KvmEngine:
         self.stands = False  # as ``stand`` wanted, or after a step
         with contextlib.ExitStack() as stack:  # releases what was made if a later step fails
             try:
-                self._map = stack.enter_context(mmap.mmap(-1, memory_bytes))
+                how = mmap.MAP_SHARED if original < 0 else mmap.MAP_PRIVATE
+                self._map = stack.enter_context(mmap.mmap(original, memory_bytes, flags=how))
                 self._ready = _eventfd(stack)  # readable for the Launcher after a doorbell or the end
                 self._irq = _eventfd(stack)
                 kvm = stack.enter_context(Kvm(opened=device))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lguest_py.devices.block import Block
+from lguest_py.engines.base import Engine, no_memory
 from lguest_py.errors import ImageError
 from lguest_py.files.inputs import printable
 from lguest_py.hardware import Console, Disk, Entropy, Hardware, Network, Publish, Share, Vsock
@@ -20,6 +23,7 @@ from lguest_py.images import Image
 from lguest_py.launcher.vm_memory import Plan
 from lguest_py.saved.computer import this_boot
 from lguest_py.saved.format import Reader
+from lguest_py.saved.original import Original, revert
 from lguest_py.shared_memory import _layouts as L
 
 if TYPE_CHECKING:
@@ -54,10 +58,14 @@ class Saved:
     reader: Reader
     facts: dict[str, Any]
     tsc_khz: int  # of this machine, if it is the same; 0: to be measured
+    mapped: bool = False  # the machine's memory is a copy on write of what was read before
 
     def load(self, memory: memoryview) -> None:
         """Fill the machine's memory.  Raises ImageError for a damaged file."""
-        self.reader.load(MEMORY, memory)
+        if self.mapped:
+            revert(memory)
+        else:
+            self.reader.load(MEMORY, memory)
 
     def fill_disks(self, devices: Sequence[Device]) -> None:
         """Fill the overlays.  Raises ImageError for a damaged file, or OSError where there is no room."""
@@ -70,6 +78,25 @@ class Saved:
                 data = memoryview(bytearray(size))
                 self.reader.fill(piece, data)
                 device.overlay(where, size, data)
+
+
+@contextmanager
+def copied_on_write(saved: Saved) -> Iterator[tuple[Saved, Callable[[int], Engine]]]:
+    """What goes on on kvm, and what makes the machine: it shares with others of this process what it does not write.
+
+    Raises ImageError for a damaged file, EngineError for lack of memory.
+    """
+    from lguest_py.engines.kvm import KvmEngine
+
+    memory_bytes = Plan(int(saved.facts["memory"]), saved.facts["bus"]).total
+    try:
+        original = Original.take(saved.reader.identity, memory_bytes, saved.load)
+    except OSError as error:
+        raise no_memory(memory_bytes, error) from None
+    try:
+        yield replace(saved, mapped=True), partial(KvmEngine, original=original.fd)
+    finally:
+        original.release()
 
 
 def _hardware(entry: dict[str, Any]) -> Hardware:

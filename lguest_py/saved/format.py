@@ -90,7 +90,10 @@ class Writer:
 
 
 class Reader:
-    """A file of a saved Guest; ``facts`` is its object.  Raises ImageError for what is none, or is damaged."""
+    """A file of a saved Guest; ``facts`` is its object, ``identity`` differs when the file was changed.
+
+    Raises ImageError for what is none, or is damaged.
+    """
 
     def __init__(self, path: str) -> None:
         self._name = printable(path)
@@ -104,6 +107,7 @@ class Reader:
             if not stat.S_ISREG(facts.st_mode):
                 raise ImageError(f"{self._name} is no regular file: give the file of a saved Guest")
             self._size = facts.st_size
+            self.identity = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
             self.facts = self._read_facts()
         except BaseException:
             self.close()
