@@ -163,5 +163,5 @@ def test_a_boot_that_fails_is_not_tried_for_each_test(pytester: pytest.Pytester,
     done = pytester.runpytest_subprocess(f"--lguest-engine={engine_name}")
     done.assert_outcomes(failed=2)
     output = done.stdout.str()
-    assert output.count("the Guest did not boot, in an earlier test: ExpectError: the Guest was killed: ") == 1
+    assert "the Guest did not boot, in an earlier test: ExpectError: the Guest was killed: " in output
     assert output.count("console of Guest 1") == 1
