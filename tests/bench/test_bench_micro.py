@@ -64,6 +64,7 @@ def test_every_row_is_there_with_all_its_samples(engine_name: str, switcher: str
         assert row.group == "step" or max(row.samples) > 0, row.name
 
 
+@pytest.mark.nightly("kvm")
 def test_loads_and_walks_are_counted(engine_name: str) -> None:
     rows = measured(engine_name, "classic")
     switch, call = rows["null-switch"].counts, rows["hypercall-bare"].counts

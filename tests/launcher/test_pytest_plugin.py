@@ -66,6 +66,7 @@ def test_tests_may_run_in_parallel(pytester: pytest.Pytester, engine_name: str) 
     done.stdout.fnmatch_lines(["*2 workers*"])
 
 
+@pytest.mark.nightly("kvm")
 def test_a_test_that_fails_shows_the_consoles(pytester: pytest.Pytester, engine_name: str) -> None:
     pytester.makepyfile(FAILING)
     done = pytester.runpytest_subprocess(f"--lguest-engine={engine_name}")
@@ -158,6 +159,7 @@ def test_guests_that_have_booted(
     assert not list(tmp_path.glob("lguest-py-booted-*"))
 
 
+@pytest.mark.nightly("kvm")
 def test_a_boot_that_fails_is_not_tried_for_each_test(pytester: pytest.Pytester, engine_name: str) -> None:
     pytester.makepyfile(NEVER_BOOTED)
     done = pytester.runpytest_subprocess(f"--lguest-engine={engine_name}")

@@ -51,7 +51,7 @@ def rates(before: Snapshot, after: Snapshot, passed: float) -> tuple[float, floa
     return (after.switches - before.switches) / passed, interrupts / passed
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_an_idle_shell_is_seldom_woken(engine_name: Literal["tcg", "kvm"], stock: Kernel, running: list[Vm]) -> None:
     with Machine(NAME, command_line="quiet", engine=engine_name) as machine:

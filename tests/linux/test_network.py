@@ -107,6 +107,7 @@ def ask(port: int) -> bytes:
         return connection.recv(100)
 
 
+@pytest.mark.nightly("kvm")
 def test_the_rootless_network(engine_name: str, stock: Kernel) -> None:
     ip("address add 192.0.2.7/32 dev lo")
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")

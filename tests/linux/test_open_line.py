@@ -15,6 +15,7 @@ from lguest_py.kernels import mkinitrd
 from lguest_py.kernels.stock import Kernel
 
 
+@pytest.mark.nightly("kvm")
 def test_the_status_is_told_behind_an_open_line(
     engine_name: str, stock: Kernel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

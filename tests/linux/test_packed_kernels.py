@@ -90,6 +90,7 @@ def test_unpacked_here_it_boots(engine_name: str, variant: Path, initrd: Path, f
     boot(engine_name, image, initrd)
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.timeout(LIMIT)
 def test_debians_own_unpacks_itself(engine_name: str, stock: Kernel) -> None:
     """With KASLR: the decompressor's stack, of which it then uses much, is in the page of its GDT."""

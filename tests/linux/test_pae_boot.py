@@ -38,6 +38,7 @@ def complaints(log: str) -> list[str]:
     return [line for line in log.splitlines() if bad.search(line)]
 
 
+@pytest.mark.nightly("kvm")
 def test_a_kernel_with_pae_to_its_shell(boot: Callable[..., Linux], stock_pae: Kernel) -> None:
     guest = boot(PAE)
     guest.to_the_shell()

@@ -59,6 +59,7 @@ def test_reboot_restarts_it_and_halt_halts_it(machine: Machine) -> None:
     assert (result.outcome.end, result.status, result.restarts) == (End.HALTED, 3, 1)
 
 
+@pytest.mark.nightly("kvm")
 @pytest.mark.parametrize(
     ("command", "end"),
     [

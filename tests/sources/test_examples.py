@@ -49,6 +49,7 @@ def test_kvm_in_30_lines(engine_name: str) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("Hello from a VM\n", "", 0)
 
 
+@pytest.mark.nightly("kvm")
 def test_a_guest_test_in_ten_lines(engine_name: str) -> None:
     options = ["-p", "no:cacheprovider", "--rootdir=examples", "-c", "/dev/null", f"--lguest-engine={engine_name}"]
     done = run("-m", "pytest", *options, "examples/guest_test_in_ten.py")

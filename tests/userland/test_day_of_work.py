@@ -118,7 +118,7 @@ def network(port: int) -> Network:
     return Network(publish=(Publish(port, 22, address="127.0.0.1"),))
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 def test_packages_ssh_and_a_database_whose_machine_is_killed(
     userland: Kernel, engine_name: str, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ def test_a_login_on_the_serial_port_and_a_disk_that_is_kept(userland: Kernel, en
         assert guest.poweroff("reboot").outcome.end is End.RESTARTED
 
 
-@pytest.mark.nightly("kvm")
+@pytest.mark.nightly
 def test_the_kernel_with_pae_on_the_same_disk(userland: Kernel, stock_pae: Kernel, engine_name: str) -> None:
     words = ("root=/dev/vda", "rw", "quiet", "console=ttyS0", "console=hvc0")
     disk = Disk(str(userland.root), overlay=True)
