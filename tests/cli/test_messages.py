@@ -246,7 +246,7 @@ def held() -> list[str]:
 
 @pytest.mark.parametrize("name", ["tcg", "kvm"])
 def test_without_memory_for_the_vm(told: Told, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def full(*_: object) -> NoReturn:
+    def full(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     use(monkeypatch, name)
