@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lguest_py.control.commands import Commands
 from lguest_py.control.detached import DetachedConsole
 from lguest_py.control.tracers import Tracers, rate_of
-from lguest_py.control.wire import LONGEST, Message, decode, encode
+from lguest_py.control.wire import LONGEST, Message, decode, encode, send_waiting
 from lguest_py.errors import LguestError
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
 from lguest_py.files.unix_sockets import Listener
@@ -54,14 +54,7 @@ class _Client:
 
     def tell(self) -> bool:
         """Write what waits; False: it is gone, or does not read."""
-        try:
-            while self.waiting:
-                del self.waiting[: self.socket.send(self.waiting)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            return False
-        return len(self.waiting) <= MOST_WAITING
+        return send_waiting(self.socket, self.waiting) and len(self.waiting) <= MOST_WAITING
 
     def requests(self) -> list[bytes]:
         """The whole lines that it sent."""

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from lguest_py.control.wire import Message
+from lguest_py.control.wire import Message, send_waiting
 from lguest_py.errors import LguestError
 from lguest_py.files.poller import READABLE, WRITABLE, Poller
 from lguest_py.launcher.values import RATES
@@ -53,14 +53,7 @@ class _Tracer:
             pass
         except OSError:
             return False
-        try:
-            while self.waiting:
-                del self.waiting[: self.socket.send(self.waiting)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            return False
-        return True
+        return send_waiting(self.socket, self.waiting)
 
 
 def rate_of(request: Message) -> int:

@@ -9,6 +9,7 @@ Read next: server.py.
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 from lguest_py.errors import LguestError
@@ -20,6 +21,18 @@ Message = dict[str, Any]
 def encode(message: Message) -> bytes:
     """The line."""
     return json.dumps(message).encode() + b"\n"
+
+
+def send_waiting(connection: socket.socket, waiting: bytearray) -> bool:
+    """Send as much as can be sent without waiting, and drop it there; False: the other end is gone."""
+    try:
+        while waiting:
+            del waiting[: connection.send(waiting)]
+    except BlockingIOError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def decode(line: bytes | bytearray) -> Message:

@@ -50,6 +50,16 @@ def _remove_stale(path: str, what: str) -> None:
     raise UsageError(f"{name} cannot be {what}: another program listens there; name a new one, or end it")
 
 
+def accept_from(listener: socket.socket) -> socket.socket | None:
+    """The next connection, which does not block; None: there is none, or too few descriptors, and it stays there."""
+    try:
+        arrived, _ = listener.accept()
+    except OSError:
+        return None
+    arrived.setblocking(False)
+    return arrived
+
+
 class Listener:
     """A socket at ``path`` that is this user's alone, and removed at the end.  One that nobody listens at is replaced.
 
@@ -88,12 +98,7 @@ class Listener:
 
     def accept(self) -> socket.socket | None:
         """The next program's connection; None: there is none, or too few descriptors, and it stays in the queue."""
-        try:
-            arrived, _ = self._socket.accept()
-        except OSError:
-            return None
-        arrived.setblocking(False)
-        return arrived
+        return accept_from(self._socket)
 
     def close(self) -> None:
         """Remove the socket, unless another file has its name by now."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lguest_py.errors import UsageError
 from lguest_py.files.descriptors import check
 from lguest_py.files.inputs import printable
-from lguest_py.files.unix_sockets import Listener
+from lguest_py.files.unix_sockets import Listener, accept_from
 from lguest_py.gdb.server import Listening
 
 LOOPBACK = "127.0.0.1"
@@ -46,13 +46,10 @@ class _Port:
 
     def accept(self) -> socket.socket | None:
         """See Listening."""
-        try:
-            arrived, _ = self._socket.accept()
-        except OSError:
-            return None
-        arrived.setblocking(False)
-        with contextlib.suppress(OSError):
-            arrived.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        arrived = accept_from(self._socket)
+        if arrived:
+            with contextlib.suppress(OSError):
+                arrived.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return arrived
 
     def close(self) -> None:

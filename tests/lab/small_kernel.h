@@ -33,6 +33,18 @@
 	movl	$stack_end, %esp
 	.endm
 
+	/* Data: such segments (CODE is 0x10, DATA 0x18), and no gates. */
+	.macro	FLAT_TABLES
+	.balign	8
+gdt:	.quad	0, 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF
+gdt_pointer:
+	.word	31
+	.long	gdt
+idt_pointer:
+	.word	0
+	.long	gdt
+	.endm
+
 	.macro	OUT port, value
 	movb	$\value, %al
 	outb	%al, $\port

@@ -47,14 +47,7 @@ start:
 	POWER_OFF
 
 	.data
-	.balign	8
-gdt:	.quad	0, 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF
-gdt_pointer:
-	.word	31
-	.long	gdt
-idt_pointer:
-	.word	0
-	.long	gdt
+	FLAT_TABLES
 	.bss
 	.balign	16
 	.space	1024

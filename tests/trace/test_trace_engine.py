@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from trace_lab import Kept
 
 from lguest_py import engines
 from lguest_py.bench.counting import run_machine
@@ -20,18 +21,6 @@ from lguest_py.launcher.vm_memory import Switcher, built
 from lguest_py.shared_memory import _layouts as L
 from lguest_py.trace.causes import GENERAL, cause
 from lguest_py.trace.stream import Event, Facts, Stream, Switch
-
-
-class Kept:
-    """A Sink."""
-
-    room = 1 << 30
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
 
 
 @pytest.mark.parametrize("switcher", ["lean", "classic"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hostile_lab import PERSONALITIES, SECONDS, SWITCHERS, harmless, image, run_image
 from small_kernel import small_kernel
+from trace_lab import Kept
 
 from lguest_py.images.image import Personality
 from lguest_py.launcher.result import End
@@ -22,18 +23,6 @@ MOST = 42  # addresses of a sample
 RATE = 10_000
 CHAIN = 0x00C0FFEE  # the return address in it
 ROUNDS = {"tcg": 3_000_000, "kvm": 20_000_000}
-
-
-class Kept:
-    """A Sink."""
-
-    room = 1 << 30
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
 
 
 def traced() -> tuple[Tracing, Kept]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hostile_lab import SWITCHERS, harmless, run_image
 from small_kernel import small_kernel
+from trace_lab import Kept
 
 from lguest_py.files.poller import READABLE, Poller
 from lguest_py.launcher.result import End, Outcome
@@ -23,18 +24,6 @@ from lguest_py.trace.stream import Stream, Switch
 
 ROUNDS = 0x7FFFFFFF  # of 40 world switches: without end
 MOST = 5  # times
-
-
-class Kept:
-    """A Sink."""
-
-    room = 1 << 30
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
 
 
 class Toggler:
